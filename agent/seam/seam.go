@@ -1,0 +1,339 @@
+// Package seam is the wire between the agent and a session process: plain
+// messages on a SOCK_SEQPACKET pair, one message a packet, nothing else.
+//
+// It is the wall of Platen. Downward go commands, and with a job the descriptor
+// of the file to read; upward go codes, temperatures and counts. No message has a
+// field for bytes or free text that travels upward, so that design data has no
+// way to ride along. A message is a fixed-size little-endian record behind a
+// header of version, kind and length; [Parse] refuses everything that is not
+// exactly such a record. The package is pure: it neither opens nor reads
+// anything.
+package seam
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+)
+
+// Version is the version of the wire; both ends must have the same one.
+const Version = 1
+
+// MaxMessage is the size of the largest message in bytes.
+const MaxMessage = 512
+
+// ErrMessage reports a packet that is not a message of this version.
+var ErrMessage = errors.New("not a seam message")
+
+// Kind tells messages apart. Those below 64 go down to the session, the others up.
+type Kind uint8
+
+// The messages.
+const (
+	KindStart  Kind = 1 // Start, with the job's descriptor attached
+	KindPause  Kind = 2
+	KindResume Kind = 3
+	KindCancel Kind = 4
+	KindHalt   Kind = 5
+	KindQuit   Kind = 6
+
+	KindReady   Kind = 64 // Ready
+	KindStatus  Kind = 65 // Status
+	KindReceipt Kind = 66 // Receipt
+)
+
+// Message is one of the message types of this package.
+type Message interface {
+	kind() Kind
+	append(dst []byte) []byte
+	parse(src []byte) bool
+}
+
+// Format says what the bytes of a job are once they are in clear.
+type Format uint8
+
+// The formats.
+const (
+	FormatSTL Format = iota + 1
+)
+
+// Start begins a job. The descriptor of the file travels beside it as ancillary
+// data. If Sealed, the file is an age file and FileKey opens it.
+type Start struct {
+	Job     [16]byte // random, for receipts
+	Format  Format
+	Sealed  bool
+	Size    uint64   // bytes of the file
+	FileKey [16]byte // zero unless Sealed
+}
+
+// LogValue keeps the key out of logs.
+func (Start) LogValue() slog.Value { return slog.StringValue("start") }
+
+// String keeps the key out of formatted text.
+func (Start) String() string { return "start" }
+
+// GoString keeps the key out of formatted text.
+func (Start) GoString() string { return "start" }
+
+// Command is a message down that carries nothing but its kind.
+type Command struct{ Kind Kind }
+
+// Phase is where a session is in its life.
+type Phase uint8
+
+// The phases of a session.
+const (
+	PhaseConnecting Phase = iota + 1 // opening the controller
+	PhaseIdle                        // ready for a job
+	PhaseLoading                     // reading and indexing
+	PhasePrinting
+	PhasePaused
+	PhaseDone
+	PhaseFault
+)
+
+// String names the phase in lower case.
+func (p Phase) String() string {
+	names := [...]string{"none", "connecting", "idle", "loading", "printing", "paused", "done", "fault"}
+	if int(p) < len(names) {
+		return names[p]
+	}
+	return "unknown"
+}
+
+// Ready says that the session has its machine and has given up what it does not
+// need. Confined counts what holds; see package confine.
+type Ready struct {
+	Dialect    uint8 // 1 Marlin
+	Tools      uint8
+	Confined   uint16 // bit set of confine.Measure
+	VaultBytes uint64 // budget of locked memory
+}
+
+// Heater is one heater in a Status, in 1/1000 °C.
+type Heater struct {
+	ID             uint8
+	Actual, Target int32
+}
+
+// MaxHeaters bounds the heaters in a Status.
+const MaxHeaters = 8
+
+// Status is the machine data of one moment. Progress is the share of the print
+// that is done, in steps of 25 %: nothing finer crosses the seam upward, because
+// nothing finer may leave.
+type Status struct {
+	Phase    Phase
+	Fault    uint8 // hal.Fault
+	Progress uint8 // 0, 25, 50, 75 or 100
+	NHeaters uint8
+	Heaters  [MaxHeaters]Heater
+	Resends  uint32
+	LinkErrs uint32
+}
+
+// Code is how a job ended or what it reached.
+type Code uint8
+
+// The codes of a Receipt.
+const (
+	CodeLoaded    Code = iota + 1 // read, authenticated and indexed
+	CodeDone                      // printed to the end
+	CodeCancelled                 // cancelled by the owner
+	CodeRefused                   // not a file that can be printed; see Reason
+	CodeFault                     // the machine stopped; see Reason
+)
+
+// String names the code in lower case.
+func (c Code) String() string {
+	names := [...]string{"none", "loaded", "done", "cancelled", "refused", "fault"}
+	if int(c) < len(names) {
+		return names[c]
+	}
+	return "unknown"
+}
+
+// Reason explains a Refused or Fault receipt as a code.
+type Reason uint8
+
+// The reasons.
+const (
+	ReasonNone       Reason = iota
+	ReasonDecrypt           // the sealed file does not open or was altered
+	ReasonFormat            // not a file of the format it claims
+	ReasonGeometry          // the mesh cannot be printed, for example it is empty
+	ReasonTooBig            // does not fit the locked memory
+	ReasonEnvelope          // does not fit the machine
+	ReasonMachine           // the controller stopped or is gone
+	ReasonConfine           // the session could not be confined
+	ReasonInternal          // anything else
+	ReasonOutOfReach        // the model lies outside the build volume
+)
+
+// String names the reason and what to do about it.
+func (r Reason) String() string {
+	names := [...]string{
+		"none",
+		"the sealed file does not open: seal it again to this printer's current recipient",
+		"the file is not of the format it claims: export it again as STL",
+		"the mesh cannot be printed: it is empty or damaged beyond repair",
+		"the model does not fit the printer's locked memory: reduce its triangles or raise vault_mib",
+		"the program asks for what the machine cannot do: check the board file's limits",
+		"the controller stopped or is gone: see platen status, then restart the session",
+		"the session could not be confined: run platen doctor",
+		"internal error: see the agent's log",
+		"the model does not fit the build volume: scale it down",
+	}
+	if int(r) < len(names) {
+		return names[r]
+	}
+	return "unknown reason"
+}
+
+// Receipt says what became of a job. The numbers are for the owner at the
+// printer: they are zero unless the job's file was local and Desk was asked for.
+type Receipt struct {
+	Job    [16]byte
+	Code   Code
+	Reason Reason
+}
+
+func (Start) kind() Kind     { return KindStart }
+func (c Command) kind() Kind { return c.Kind }
+func (Ready) kind() Kind     { return KindReady }
+func (Status) kind() Kind    { return KindStatus }
+func (Receipt) kind() Kind   { return KindReceipt }
+
+var le = binary.LittleEndian
+
+// Append appends the packet of m to dst.
+func Append(dst []byte, m Message) []byte {
+	start := len(dst)
+	dst = append(dst, Version, byte(m.kind()), 0, 0)
+	dst = m.append(dst)
+	le.PutUint16(dst[start+2:], uint16(len(dst)-start-4))
+	return dst
+}
+
+// Parse reads one packet. Every field is checked: unknown codes, counts beyond
+// their bound, and bytes left over are ErrMessage.
+func Parse(p []byte) (Message, error) {
+	if len(p) < 4 || len(p) > MaxMessage {
+		return nil, fmt.Errorf("%w: %d bytes", ErrMessage, len(p))
+	}
+	if p[0] != Version {
+		return nil, fmt.Errorf("%w: version %d, this end speaks %d: agent and session are of different releases", ErrMessage, p[0], Version)
+	}
+	if int(le.Uint16(p[2:])) != len(p)-4 {
+		return nil, fmt.Errorf("%w: length field", ErrMessage)
+	}
+	body := p[4:]
+	var m Message
+	switch k := Kind(p[1]); k {
+	case KindStart:
+		m = &Start{}
+	case KindPause, KindResume, KindCancel, KindHalt, KindQuit:
+		m = &Command{Kind: k}
+	case KindReady:
+		m = &Ready{}
+	case KindStatus:
+		m = &Status{}
+	case KindReceipt:
+		m = &Receipt{}
+	default:
+		return nil, fmt.Errorf("%w: kind %d", ErrMessage, p[1])
+	}
+	if !m.parse(body) {
+		return nil, fmt.Errorf("%w: body of kind %d", ErrMessage, p[1])
+	}
+	return m, nil
+}
+
+func (s Start) append(dst []byte) []byte {
+	dst = append(dst, s.Job[:]...)
+	dst = append(dst, byte(s.Format), boolByte(s.Sealed))
+	dst = le.AppendUint64(dst, s.Size)
+	return append(dst, s.FileKey[:]...)
+}
+
+func (s *Start) parse(b []byte) bool {
+	if len(b) != 42 || b[17] > 1 || Format(b[16]) != FormatSTL {
+		return false
+	}
+	copy(s.Job[:], b)
+	s.Format, s.Sealed, s.Size = Format(b[16]), b[17] == 1, le.Uint64(b[18:])
+	copy(s.FileKey[:], b[26:])
+	return s.Sealed || s.FileKey == [16]byte{}
+}
+
+func (Command) append(dst []byte) []byte { return dst }
+func (*Command) parse(b []byte) bool     { return len(b) == 0 }
+
+func (r Ready) append(dst []byte) []byte {
+	dst = append(dst, r.Dialect, r.Tools)
+	dst = le.AppendUint16(dst, r.Confined)
+	return le.AppendUint64(dst, r.VaultBytes)
+}
+
+func (r *Ready) parse(b []byte) bool {
+	if len(b) != 12 {
+		return false
+	}
+	r.Dialect, r.Tools, r.Confined, r.VaultBytes = b[0], b[1], le.Uint16(b[2:]), le.Uint64(b[4:])
+	return true
+}
+
+func (s Status) append(dst []byte) []byte {
+	dst = append(dst, byte(s.Phase), s.Fault, s.Progress, s.NHeaters)
+	for _, h := range s.Heaters {
+		dst = append(dst, h.ID)
+		dst = le.AppendUint32(dst, uint32(h.Actual))
+		dst = le.AppendUint32(dst, uint32(h.Target))
+	}
+	dst = le.AppendUint32(dst, s.Resends)
+	return le.AppendUint32(dst, s.LinkErrs)
+}
+
+func (s *Status) parse(b []byte) bool {
+	if len(b) != 4+9*MaxHeaters+8 {
+		return false
+	}
+	s.Phase, s.Fault, s.Progress, s.NHeaters = Phase(b[0]), b[1], b[2], b[3]
+	if s.Phase < PhaseConnecting || s.Phase > PhaseFault || s.Progress > 100 || s.Progress%25 != 0 || s.NHeaters > MaxHeaters {
+		return false
+	}
+	b = b[4:]
+	for i := range s.Heaters {
+		h := b[9*i:]
+		s.Heaters[i] = Heater{ID: h[0], Actual: int32(le.Uint32(h[1:])), Target: int32(le.Uint32(h[5:]))}
+		if i >= int(s.NHeaters) && s.Heaters[i] != (Heater{}) {
+			return false
+		}
+	}
+	b = b[9*MaxHeaters:]
+	s.Resends, s.LinkErrs = le.Uint32(b), le.Uint32(b[4:])
+	return true
+}
+
+func (r Receipt) append(dst []byte) []byte {
+	dst = append(dst, r.Job[:]...)
+	return append(dst, byte(r.Code), byte(r.Reason))
+}
+
+func (r *Receipt) parse(b []byte) bool {
+	if len(b) != 18 {
+		return false
+	}
+	copy(r.Job[:], b)
+	r.Code, r.Reason = Code(b[16]), Reason(b[17])
+	return r.Code >= CodeLoaded && r.Code <= CodeFault && r.Reason <= ReasonOutOfReach
+}
+
+func boolByte(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,132 @@
+// Package motion is the narrow waist between what wants something printed and
+// what prints it: a stream of small operations.
+//
+// A sliced model and a pre-sliced file both become a [Program]; the envelope, a
+// dry run, a pause and a time estimate are functions from Program to Program;
+// and a machine runs nothing else. An [Op] is a plain value without pointers, so
+// that a program of any length costs no memory and leaves nothing behind.
+//
+// A Program is design data. Neither an Op nor anything summed up from one may
+// leave the session process.
+package motion
+
+import (
+	"iter"
+	"log/slog"
+	"time"
+
+	"platen/hal/unit"
+)
+
+// Kind says what an [Op] does, and with that which of its fields count.
+type Kind uint8
+
+// The kinds of operation.
+const (
+	// Move drives the axes named in Axes to To at Feed, extruding E of filament
+	// on the way. With E alone it retracts or primes.
+	Move Kind = iota + 1
+	// Home drives the axes named in Axes to their end stops; none means all.
+	Home
+	// SetHeater gives Heater the target Temp and goes on.
+	SetHeater
+	// WaitHeater gives Heater the target Temp and waits until it is reached.
+	WaitHeater
+	// SetFan gives fan Index the duty Fan.
+	SetFan
+	// Dwell waits for Wait once all moves have ended.
+	Dwell
+	// SetAccel gives printing moves the acceleration Accel.
+	SetAccel
+	// BeginLayer marks that layer Layer, whose top is at To[Z], starts here. It
+	// moves nothing.
+	BeginLayer
+	// MotorsOff releases the motors once all moves have ended.
+	MotorsOff
+)
+
+// Axes is a set of axes.
+type Axes uint8
+
+// The axes; E is the filament drive.
+const (
+	X Axes = 1 << iota
+	Y
+	Z
+	E
+)
+
+// Index of an axis in [Op].To.
+const (
+	IX = iota
+	IY
+	IZ
+)
+
+// Role says what a printing move makes, for speeds, estimates and tests.
+type Role uint8
+
+// The roles of a move. Travel is the zero value.
+const (
+	Travel Role = iota
+	OuterWall
+	InnerWall
+	Skin
+	Infill
+	Skirt
+	Support
+	Retraction
+)
+
+// Heater names a heater of a machine.
+type Heater uint8
+
+// The heaters a program may set: hot end of tool n is HotEnd+n.
+const (
+	Bed     Heater = 0
+	Chamber Heater = 1
+	HotEnd  Heater = 8
+)
+
+// Op is one operation: 56 bytes, no pointers. Fields that its Kind does not use
+// are zero. Positions are absolute in the machine's coordinates, extrusion is
+// relative to where the filament is.
+type Op struct {
+	Kind   Kind
+	Axes   Axes // axes that To and E give for a Move, or that Home homes
+	Role   Role
+	Tool   uint8
+	Heater Heater
+	Index  uint8 // which fan
+	Fan    unit.Duty
+	Layer  int32
+	To     [3]unit.Length // absolute target; only the axes in Axes count
+	E      unit.Length    // filament to feed; negative retracts
+	Feed   unit.Speed     // along the path, or of the filament if only E moves
+	Accel  unit.Accel
+	Temp   unit.Celsius
+	Wait   time.Duration
+}
+
+// Has reports whether every axis of a is in the op's set.
+func (o Op) Has(a Axes) bool { return o.Axes&a == a }
+
+// String names the operation and nothing of its numbers: an Op is design data.
+func (o Op) String() string { return o.Kind.String() }
+
+// LogValue keeps the numbers of an Op out of logs.
+func (o Op) LogValue() slog.Value { return slog.StringValue(o.Kind.String()) }
+
+// String names the kind in lower case.
+func (k Kind) String() string {
+	names := [...]string{"none", "move", "home", "set-heater", "wait-heater", "set-fan", "dwell", "set-accel", "begin-layer", "motors-off"}
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return "unknown"
+}
+
+// Program is a stream of operations, pulled by the machine that runs it. It
+// yields at most one error, as its last pair, with a zero Op; an error ends the
+// program and the machine goes to its safe state.
+type Program = iter.Seq2[Op, error]
