@@ -192,8 +192,7 @@ func (r Reason) String() string {
 	return "unknown reason"
 }
 
-// Receipt says what became of a job. The numbers are for the owner at the
-// printer: they are zero unless the job's file was local and Desk was asked for.
+// Receipt says what became of a job.
 type Receipt struct {
 	Job    [16]byte
 	Code   Code

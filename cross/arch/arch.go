@@ -56,6 +56,7 @@ var Rules = []Rule{
 
 	{Package: "agent/cli"},
 	{Package: "agent/seam", Never: pure},
+	{Package: "agent/seam/link", May: []string{"agent/seam"}, Never: noReach},
 	{Package: "agent/catalog", Never: pure},
 	{Package: "agent/evidence", Never: pure},
 	{Package: "agent/config", May: []string{"hal/unit"}, Never: noReach},
@@ -65,16 +66,16 @@ var Rules = []Rule{
 	{Package: "agent/attest", May: []string{"agent/evidence"}},
 	{Package: "agent/telemetry/...", May: []string{"agent/telemetry", "agent/catalog", "agent/consent", "agent/evidence", "hal"}},
 	{Package: "agent/uplink", May: []string{"agent/evidence", "agent/catalog", "agent/consent", "agent/telemetry"}},
-	{Package: "agent/session", May: []string{"hal/...", "slicer/...", "boards", "agent/seam", "agent/confine"}, Never: noReach},
+	{Package: "agent/session", May: []string{"hal/...", "slicer/...", "boards", "agent/seam", "agent/seam/link", "agent/confine"}, Never: noReach},
 	{Package: "agent/fleet/...", May: []string{"agent/fleet/...", "agent/evidence", "agent/catalog"}},
 	{Package: "agent/cmd/platen-fleet", May: []string{"agent/fleet/...", "agent/evidence", "agent/catalog", "agent/consent", "agent/intake", "agent/cli"}},
 	{Package: "agent/cmd/platen", May: []string{
 		"agent", "agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence",
-		"agent/intake", "agent/seam", "agent/session", "agent/telemetry/...", "agent/uplink", "boards", "hal/...",
+		"agent/intake", "agent/seam/...", "agent/session", "agent/telemetry/...", "agent/uplink", "boards", "hal/...",
 		"updater", "updater/boot", "updater/slot", "updater/trust"}},
 	{Package: "agent", May: []string{
 		"agent/attest", "agent/catalog", "agent/config", "agent/confine", "agent/consent", "agent/evidence", "agent/intake",
-		"agent/seam", "agent/telemetry/...", "agent/uplink", "boards", "hal", "hal/unit",
+		"agent/seam/...", "agent/telemetry/...", "agent/uplink", "boards", "hal", "hal/unit",
 		"updater", "updater/boot", "updater/slot", "updater/trust"}},
 
 	{Package: "cross/arch"},
