@@ -1,0 +1,278 @@
+// Package catalog is the published list of everything a printer may say to
+// anyone, and the only encoder of what leaves it.
+//
+// Start at [Items]: each [Item] has a number that is never given to anything
+// else, a name, a unit, a resolution, a shortest period, a purpose and the
+// profiles it may be granted under. A [Sample] can be made of a listed item and
+// nothing else (it has no text and no bytes), an [Encoder] drops every sample
+// that was not granted, rounds the others to their resolution and withholds what
+// would leak a design while a job is loaded, and [Decode] on the other end
+// refuses whatever is not in the list. Default is deny, by type.
+//
+// The package is pure: no files, no network, no clock of its own.
+package catalog
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Version is the edition of the list. It rises when an item is added or changed.
+const Version = 1
+
+// ID is the number of an item on the wire; 0 is none. A number is never reused.
+type ID uint16
+
+// The items. Hot end n of up to [MaxHotEnds] is HotEnd0+n.
+const (
+	State    ID = 1
+	Fault    ID = 2
+	Progress ID = 3
+
+	BedTemp     ID = 10
+	ChamberTemp ID = 11
+	HotEnd0     ID = 16
+
+	HostCPU     ID = 32
+	HostMemory  ID = 33
+	HostDisk    ID = 34
+	HostSoCTemp ID = 35
+	HostUptime  ID = 36
+
+	AgentRelease ID = 48
+	AgentUptime  ID = 49
+	AgentBoot    ID = 50
+	SpoolDropped ID = 51
+
+	LinkResends ID = 64
+	LinkErrors  ID = 65
+)
+
+// MaxHotEnds is how many hot ends have an item of their own.
+const MaxHotEnds = 8
+
+// Profile is how much a recipient may be granted; see the rules of privacy, P2
+// to P9. It is a set, so that an item can name several.
+type Profile uint8
+
+// The profiles. A grant has exactly one of them.
+const (
+	Vendor  Profile = 1 << iota // anyone who is not the owner: a slow grid and few items
+	Owner                       // the owner's own side: faster, more items
+	Service                     // a technician, for at most a day
+)
+
+const everyone = Vendor | Owner | Service
+
+// String names the profile in lower case.
+func (p Profile) String() string {
+	switch p {
+	case Vendor:
+		return "vendor"
+	case Owner:
+		return "owner"
+	case Service:
+		return "service"
+	}
+	return "none"
+}
+
+// ParseProfile reads the name of a profile.
+func ParseProfile(s string) (Profile, error) {
+	for _, p := range []Profile{Vendor, Owner, Service} {
+		if p.String() == s {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is not a profile: use vendor, owner or service", s)
+}
+
+// MinPeriod is the shortest time between two messages under the profile: 60 s for
+// a vendor, 1 s else. It is 0 for anything that is not one profile.
+func (p Profile) MinPeriod() time.Duration {
+	switch p {
+	case Vendor:
+		return 60 * time.Second
+	case Owner, Service:
+		return time.Second
+	}
+	return 0
+}
+
+// MaxLife is the longest time a grant under the profile may run.
+func (p Profile) MaxLife() time.Duration {
+	if p == Service {
+		return 24 * time.Hour
+	}
+	return 5 * 365 * 24 * time.Hour
+}
+
+// Unit is the unit of an item's value.
+type Unit string
+
+// The units.
+const (
+	UnitCode         Unit = "code"
+	UnitPercent      Unit = "%"
+	UnitMilliCelsius Unit = "m°C"
+	UnitSecond       Unit = "s"
+	UnitCount        Unit = "count"
+	UnitNumber       Unit = "number"
+)
+
+// Class groups items.
+type Class string
+
+// The classes.
+const (
+	ClassMachine Class = "machine"
+	ClassThermal Class = "thermal"
+	ClassHost    Class = "host"
+	ClassAgent   Class = "agent"
+	ClassLink    Class = "link"
+)
+
+// Item is one line of the catalogue.
+type Item struct {
+	ID         ID
+	Name       string
+	Unit       Unit
+	Class      Class
+	Resolution int64         // in Unit; what leaves is a multiple of it
+	Lo, Hi     int64         // range in Unit; a measurement beyond is reported as the end
+	Period     time.Duration // shortest period under profile vendor
+	Profiles   Profile       // the profiles it may be granted under
+	IdleOnly   bool          // withheld while a job is loaded
+	Urgent     bool          // may come before its period has passed
+	Purpose    string
+}
+
+// Items returns the catalogue in the order of its numbers.
+func Items() []Item { return append([]Item(nil), list...) }
+
+// Lookup returns the item with the number id.
+func Lookup(id ID) (Item, bool) {
+	if i := index(id); i >= 0 {
+		return list[i], true
+	}
+	return Item{}, false
+}
+
+// ByName returns the item with the given name.
+func ByName(name string) (Item, bool) {
+	for _, it := range list {
+		if it.Name == name {
+			return it, true
+		}
+	}
+	return Item{}, false
+}
+
+// Granted returns the numbers of all items that may be granted under p.
+func Granted(p Profile) []ID {
+	var ids []ID
+	for _, it := range list {
+		if it.Profiles&p != 0 {
+			ids = append(ids, it.ID)
+		}
+	}
+	return ids
+}
+
+// PeriodFor is the shortest period of the item under profile p.
+func (it Item) PeriodFor(p Profile) time.Duration {
+	if p == Vendor {
+		return it.Period
+	}
+	return p.MinPeriod()
+}
+
+// line is the canonical text of the item: what a grant is about.
+func (it Item) line() string {
+	return fmt.Sprintf("%d\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%t\t%t\t%s\n", it.ID, it.Name, it.Unit, it.Class,
+		it.Resolution, it.Lo, it.Hi, int64(it.Period/time.Second), it.Profiles, it.IdleOnly, it.Urgent, it.Purpose)
+}
+
+// Digest is the SHA-256 of the canonical lines of the items ids, in the order of
+// their numbers. A grant names it: it stays the same when an item is added to the
+// catalogue, and no longer holds when one of the granted items is changed.
+// Numbers that are not in the catalogue are an error.
+func Digest(ids []ID) ([32]byte, error) {
+	want := map[ID]bool{}
+	for _, id := range ids {
+		if index(id) < 0 {
+			return [32]byte{}, fmt.Errorf("item %d is not in the catalogue", id)
+		}
+		want[id] = true
+	}
+	h := sha256.New()
+	h.Write([]byte("platen catalogue items\n"))
+	for _, it := range list {
+		if want[it.ID] {
+			h.Write([]byte(it.line()))
+		}
+	}
+	return [32]byte(h.Sum(nil)), nil
+}
+
+// Table is the catalogue as people read it: one line an item, columns aligned.
+func Table() string {
+	rows := [][]string{{"id", "name", "unit", "step", "every", "profiles", "when", "purpose"}}
+	for _, it := range list {
+		when := "always"
+		if it.IdleOnly {
+			when = "idle"
+		} else if it.Urgent {
+			when = "always, at once"
+		}
+		rows = append(rows, []string{fmt.Sprint(it.ID), it.Name, string(it.Unit), fmt.Sprint(it.Resolution),
+			it.Period.String(), it.Profiles.names(), when, it.Purpose})
+	}
+	width := make([]int, len(rows[0]))
+	for _, r := range rows {
+		for i, c := range r {
+			width[i] = max(width[i], len([]rune(c)))
+		}
+	}
+	var b strings.Builder
+	for _, r := range rows {
+		for i, c := range r {
+			b.WriteString(c)
+			if i < len(r)-1 {
+				b.WriteString(strings.Repeat(" ", width[i]-len([]rune(c))+2))
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// names lists the profiles of a set.
+func (p Profile) names() string {
+	var s []string
+	for _, q := range []Profile{Vendor, Owner, Service} {
+		if p&q != 0 {
+			s = append(s, q.String())
+		}
+	}
+	return strings.Join(s, ",")
+}
+
+// index finds an item by binary search; -1 if there is none.
+func index(id ID) int {
+	lo, hi := 0, len(list)
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if list[mid].ID < id {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo < len(list) && list[lo].ID == id {
+		return lo
+	}
+	return -1
+}
