@@ -1,0 +1,194 @@
+package slot
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// Mode says how a file is opened.
+type Mode uint8
+
+// The modes.
+const (
+	Read   Mode = iota // must exist
+	Edit               // must exist; written in place
+	Create             // made, or cut to nothing
+)
+
+// FS is every effect that the rooms of updater have on a disk, so that a test can
+// record them and cut the power after each. Names are slash-separated, relative,
+// and never leave the folder the FS stands for. A missing file is fs.ErrNotExist.
+type FS interface {
+	// Open opens a file; its folder must exist.
+	Open(name string, mode Mode) (File, error)
+	// Rename puts from in the place of to. Durable after SyncDir of the folder.
+	Rename(from, to string) error
+	// SyncDir makes creations and renames in the folder durable.
+	SyncDir(dir string) error
+	// Lock keeps other processes out of Log.Update until unlock is called.
+	Lock() (unlock func(), err error)
+}
+
+// File is an open file of an FS.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	// Sync makes what was written durable; what is read afterwards comes from the
+	// medium and not from memory, as far as the system can be told so.
+	Sync() error
+	// Size is the length in bytes.
+	Size() (int64, error)
+}
+
+// Dir is the FS of a folder.
+type Dir struct{ root *os.Root }
+
+// OpenDir returns the FS of the folder at path, which it creates together with the
+// subfolders named. Only the owner may write in them.
+func OpenDir(path string, subfolders ...string) (*Dir, error) {
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return nil, fmt.Errorf("make folder for updates: %w", err)
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, fmt.Errorf("open folder for updates: %w", err)
+	}
+	d := &Dir{root}
+	for _, sub := range subfolders {
+		if err := root.Mkdir(sub, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			root.Close()
+			return nil, fmt.Errorf("make folder for updates: %w", err)
+		}
+	}
+	if err := d.SyncDir("."); err != nil {
+		root.Close()
+		return nil, fmt.Errorf("make folder for updates: %w", err)
+	}
+	return d, nil
+}
+
+// Path is the folder it was opened with.
+func (d *Dir) Path() string { return d.root.Name() }
+
+// Close lets go of the folder.
+func (d *Dir) Close() error { return d.root.Close() }
+
+// Open opens a file of the folder; made files are executable by all, since slots
+// hold programs.
+func (d *Dir) Open(name string, mode Mode) (File, error) {
+	flag := os.O_RDONLY
+	switch mode {
+	case Edit:
+		flag = os.O_RDWR
+	case Create:
+		flag = os.O_RDWR | os.O_CREATE | os.O_TRUNC
+	}
+	f, err := d.root.OpenFile(name, flag, 0o755)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+// Rename puts from in the place of to.
+func (d *Dir) Rename(from, to string) error { return d.root.Rename(from, to) }
+
+// SyncDir makes the entries of a folder durable.
+func (d *Dir) SyncDir(dir string) error {
+	f, err := d.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// Lock takes the advisory lock of the folder and waits for it if it has to.
+func (d *Dir) Lock() (func(), error) {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { f.Close() }, nil
+}
+
+type osFile struct{ *os.File }
+
+func (f osFile) Size() (int64, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return st.Size(), nil
+}
+
+func (f osFile) Sync() error {
+	if err := f.File.Sync(); err != nil {
+		return err
+	}
+	// A hint; file systems without a page cache refuse it.
+	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	return nil
+}
+
+// Replace puts a file of contents p in the place of name, in one step as far as a
+// power cut can see: written under name+".new", made durable, renamed, and the
+// rename made durable.
+func Replace(fsys FS, name string, p []byte) error {
+	tmp := name + ".new"
+	f, err := fsys.Open(tmp, Create)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(p, 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return Commit(fsys, tmp, name)
+}
+
+// Commit renames from, whose contents are durable, to to and makes that durable.
+func Commit(fsys FS, from, to string) error {
+	if err := fsys.Rename(from, to); err != nil {
+		return err
+	}
+	return fsys.SyncDir(path.Dir(to))
+}
+
+// ReadAll reads a whole file of at most limit bytes.
+func ReadAll(fsys FS, name string, limit int64) ([]byte, error) {
+	f, err := fsys.Open(name, Read)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > limit {
+		return nil, fmt.Errorf("%s is larger than %d bytes", name, limit)
+	}
+	p := make([]byte, size)
+	if n, err := f.ReadAt(p, 0); err != nil && (err != io.EOF || int64(n) != size) {
+		return nil, err
+	}
+	return p, nil
+}
