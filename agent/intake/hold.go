@@ -1,0 +1,83 @@
+package intake
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"filippo.io/age"
+	"golang.org/x/sys/unix"
+)
+
+// Held is a sealed file in memory: ciphertext only, and nobody can change it any
+// more, so that what was checked is what is printed.
+type Held struct {
+	file   *os.File
+	Size   int64
+	Digest [32]byte // SHA-256 of the ciphertext
+	Header []byte   // the age header
+}
+
+// ErrTooBig reports a file over the limit.
+var ErrTooBig = errors.New("the file is larger than the printer holds: raise max_job_mib in the configuration")
+
+// Hold copies r into a memory file of at most limit bytes, seals it against
+// change and reads its header. The memory is the kernel's, not this process's
+// heap (memfd_create(2), F_SEAL_WRITE).
+func Hold(r io.Reader, limit int64) (*Held, error) {
+	fd, err := unix.MemfdCreate("sealed-job", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("holding the sealed file in memory: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "sealed-job")
+	h := &Held{file: f}
+	if err := h.fill(r, limit); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *Held) fill(r io.Reader, limit int64) error {
+	sum := sha256.New()
+	n, err := io.Copy(io.MultiWriter(h.file, sum), io.LimitReader(r, limit+1))
+	if err != nil {
+		return fmt.Errorf("holding the sealed file in memory: %w", err)
+	}
+	if n > limit {
+		return ErrTooBig
+	}
+	const seals = unix.F_SEAL_WRITE | unix.F_SEAL_GROW | unix.F_SEAL_SHRINK | unix.F_SEAL_SEAL
+	if _, err := unix.FcntlInt(h.file.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+		return fmt.Errorf("sealing the memory file: %w", err)
+	}
+	h.Size = n
+	sum.Sum(h.Digest[:0])
+	h.Header, err = age.ExtractHeader(io.NewSectionReader(h.file, 0, min(n, 64<<10)))
+	if err != nil {
+		return errors.New("not a sealed file: seal the model with age to the recipient that platen status prints")
+	}
+	return nil
+}
+
+// File is the memory file, to be passed on. Its offset is the start.
+func (h *Held) File() (*os.File, error) {
+	if _, err := h.file.Seek(0, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("rewinding the sealed file: %w", err)
+	}
+	return h.file, nil
+}
+
+// Close lets the memory go.
+func (h *Held) Close() error { return h.file.Close() }
+
+// IsSealed reports whether r begins like an age file.
+func IsSealed(r io.ReaderAt) bool {
+	const magic = "age-encryption.org/v1\n"
+	b := make([]byte, len(magic))
+	_, err := r.ReadAt(b, 0)
+	return err == nil && bytes.Equal(b, []byte(magic))
+}

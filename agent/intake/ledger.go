@@ -1,0 +1,95 @@
+package intake
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// Ledger counts the copies that tickets were used for. It survives restarts: a
+// count is on disk before Take returns, so that a power cut costs at most one
+// copy and never gives one more. It holds job ids and counts, no design data.
+//
+// Requirements: a count once taken stays taken through a crash at any point. Non-
+// requirements: a disk that is rolled back as a whole is not noticed here. Layout:
+// one JSON file, replaced by rename. Failures: a ledger that does not parse stops
+// all tickets, with an error, until it is looked at.
+type Ledger struct {
+	mu    sync.Mutex
+	path  string
+	Taken map[string]entry `json:"taken"`
+}
+
+type entry struct {
+	Copies   int       `json:"copies"`
+	NotAfter time.Time `json:"not_after"`
+}
+
+// OpenLedger reads the ledger at path, or starts one.
+func OpenLedger(path string) (*Ledger, error) {
+	l := &Ledger{path: path, Taken: map[string]entry{}}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return l, nil
+	}
+	if err == nil {
+		err = strictJSON(b, l)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the ticket ledger %s: %w; no ticket is taken until it is repaired or the tickets have ended and it is removed", path, err)
+	}
+	return l, nil
+}
+
+// Take counts one copy of the ticket. The TicketError "copies" says that all were
+// taken.
+func (l *Ledger) Take(t Ticket, now time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	id := hex.EncodeToString(t.Job)
+	e := l.Taken[id]
+	if e.Copies >= t.Copies {
+		return refuse("copies", "all %d copies were printed: ask the operator for another", t.Copies)
+	}
+	for id, old := range l.Taken {
+		if now.Sub(old.NotAfter) > 30*24*time.Hour { // far past its end: cannot be used again
+			delete(l.Taken, id)
+		}
+	}
+	l.Taken[id] = entry{e.Copies + 1, t.NotAfter}
+	if err := l.write(); err != nil {
+		l.Taken[id] = e
+		return fmt.Errorf("counting the copy: %w", err)
+	}
+	return nil
+}
+
+// write replaces the file: temporary, fsync, rename, fsync of the folder.
+func (l *Ledger) write() error {
+	b, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(l.path), ".ledger-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(b)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), l.path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(l.path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

@@ -1,0 +1,303 @@
+package intake
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxPacket is the size of the largest request or reply on the local socket.
+const maxPacket = 64 << 10
+
+// Op is what a local client asks for.
+type Op string
+
+// The operations.
+const (
+	OpStatus  Op = "status"  // one Reply with Status
+	OpPrint   Op = "print"   // the file's descriptor beside it; Replies until the job ends
+	OpPause   Op = "pause"   //
+	OpResume  Op = "resume"  //
+	OpCancel  Op = "cancel"  //
+	OpHalt    Op = "halt"    // stop at once
+	OpGrant   Op = "grant"   // Envelope is an owner-signed grant
+	OpRevoke  Op = "revoke"  // Envelope is an owner-signed revocation
+	OpConsent Op = "consent" // one Reply with Grants
+	OpUpdate  Op = "update"  // check for a release now
+)
+
+// Request is one request. Its fields other than Op count as Op says.
+type Request struct {
+	Op       Op     `json:"op"`
+	Envelope []byte `json:"envelope,omitempty"` // ticket, grant or revocation
+	Detach   bool   `json:"detach,omitempty"`   // OpPrint: do not wait for the end
+}
+
+// Reply is one answer. The last one of a request has Final set.
+type Reply struct {
+	Final  bool    `json:"final"`
+	Error  string  `json:"error,omitempty"`
+	Code   string  `json:"code,omitempty"` // of the error, for programs
+	Event  string  `json:"event,omitempty"`
+	Text   string  `json:"text,omitempty"`
+	Status *Status `json:"status,omitempty"`
+}
+
+// Status is the printer on one screen: machine data only.
+type Status struct {
+	Printer    string       `json:"printer"`
+	Board      string       `json:"board"`
+	Release    uint64       `json:"release"`
+	Version    string       `json:"version"`
+	Recipient  string       `json:"recipient"` // age1tag…: seal models to this
+	Enrolled   bool         `json:"enrolled"`
+	Phase      string       `json:"phase"`
+	Fault      string       `json:"fault"`
+	Progress   int          `json:"progress_percent"` // in steps of 25
+	Heaters    []HeaterView `json:"heaters"`
+	Confined   string       `json:"confined"`
+	VaultBytes uint64       `json:"vault_bytes"`
+	Boot       uint64       `json:"boot"`
+	Uptime     string       `json:"uptime"`
+	Recipients []GrantView  `json:"recipients"`
+	Slot       string       `json:"slot,omitempty"`
+	Update     string       `json:"update,omitempty"`
+}
+
+// HeaterView is one heater in °C.
+type HeaterView struct {
+	Name   string `json:"name"`
+	Actual int32  `json:"actual_c"`
+	Target int32  `json:"target_c"`
+}
+
+// GrantView is one recipient of machine data.
+type GrantView struct {
+	Name    string    `json:"name"`
+	Profile string    `json:"profile"`
+	Expires time.Time `json:"expires"`
+	Sent    uint64    `json:"batches_sent"`
+}
+
+// Handler answers a request. It may reply several times; Serve adds Final. file is
+// nil unless the client passed a descriptor; it is closed when Handler returns.
+type Handler func(ctx context.Context, req Request, file *os.File, reply func(Reply) error) error
+
+// Coded is an error with a code for programs.
+type Coded interface{ ErrorCode() string }
+
+// ErrorCode is the ticket's code behind "ticket-".
+func (e *TicketError) ErrorCode() string { return "ticket-" + e.Code }
+
+// Server is the local socket of an agent.
+type Server struct {
+	l     *net.UnixListener
+	log   *slog.Logger
+	allow func(uid uint32) bool
+}
+
+// Listen makes the socket at path, mode 0660. A socket that nobody serves any more
+// is replaced; one that is served is an error.
+func Listen(path string, log *slog.Logger) (*Server, error) {
+	if c, err := net.Dial("unixpacket", path); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("%s is served already: is another agent running?", path)
+	}
+	if fi, err := os.Lstat(path); err == nil && fi.Mode()&os.ModeSocket != 0 {
+		os.Remove(path)
+	}
+	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
+	if err != nil {
+		return nil, fmt.Errorf("making the local socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("making the local socket: %w", err)
+	}
+	self := uint32(os.Getuid())
+	return &Server{l: l, log: log, allow: func(uid uint32) bool { return uid == 0 || uid == self }}, nil
+}
+
+// maxClients bounds how many local clients are served at once; more are refused.
+const maxClients = 16
+
+// Serve answers clients until ctx ends; it waits for the answers under way.
+// Clients must run as root or as the agent's own user (SO_PEERCRED).
+func (s *Server) Serve(ctx context.Context, h Handler) error {
+	stop := context.AfterFunc(ctx, func() { s.l.Close() })
+	defer stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, maxClients)
+	for {
+		c, err := s.l.AcceptUnix()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("serving the local socket: %w", err)
+		}
+		select {
+		case slots <- struct{}{}:
+		default:
+			c.Close()
+			continue
+		}
+		wg.Go(func() {
+			defer func() { c.Close(); <-slots }()
+			s.one(ctx, c, h)
+		})
+	}
+}
+
+func (s *Server) one(ctx context.Context, c *net.UnixConn, h Handler) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	reply := func(r Reply) error {
+		b, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		c.SetWriteDeadline(time.Now().Add(5 * time.Second))
+		_, err = c.Write(b)
+		return err
+	}
+	if uid, err := peer(c); err != nil || !s.allow(uid) {
+		s.log.Warn("local client refused")
+		reply(Reply{Final: true, Error: "not allowed: run as the agent's user or as root", Code: "denied"})
+		return
+	}
+	req, file, err := readRequest(c)
+	if file != nil {
+		defer file.Close()
+	}
+	if err != nil {
+		reply(Reply{Final: true, Error: err.Error(), Code: "request"})
+		return
+	}
+	gone := make(chan struct{})
+	go func() { // the client says nothing more; when it goes, its request ends
+		defer close(gone)
+		c.SetReadDeadline(time.Time{})
+		c.Read(make([]byte, 1))
+		cancel()
+	}()
+	err = h(ctx, req, file, reply)
+	last := Reply{Final: true}
+	if err != nil {
+		last.Error, last.Code = err.Error(), "failed"
+		if coded, ok := errors.AsType[interface {
+			error
+			Coded
+		}](err); ok {
+			last.Code = coded.ErrorCode()
+		}
+	}
+	reply(last)
+	c.CloseRead()
+	<-gone
+}
+
+func readRequest(c *net.UnixConn) (Request, *os.File, error) {
+	var req Request
+	buf, oob := make([]byte, maxPacket+1), make([]byte, unix.CmsgSpace(4))
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	n, oobn, _, _, err := c.ReadMsgUnix(buf, oob)
+	if err != nil {
+		return req, nil, fmt.Errorf("reading the request: %w", err)
+	}
+	var file *os.File
+	if msgs, err := unix.ParseSocketControlMessage(oob[:oobn]); err == nil {
+		for _, m := range msgs {
+			if fds, err := unix.ParseUnixRights(&m); err == nil && len(fds) > 0 {
+				unix.CloseOnExec(fds[0])
+				file = os.NewFile(uintptr(fds[0]), "job")
+			}
+		}
+	}
+	if n > maxPacket || strictJSON(buf[:n], &req) != nil {
+		return req, file, errors.New("not a request of this version: agent and command are of different releases")
+	}
+	return req, file, nil
+}
+
+func peer(c *net.UnixConn) (uint32, error) {
+	rc, err := c.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var cred *unix.Ucred
+	var cerr error
+	if err := rc.Control(func(fd uintptr) {
+		cred, cerr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return 0, err
+	}
+	if cerr != nil {
+		return 0, cerr
+	}
+	return cred.Uid, nil
+}
+
+// ErrNotRunning reports that no agent serves the socket.
+var ErrNotRunning = errors.New("the agent is not running: start platen run")
+
+// Ask sends one request over the socket at path, with file beside it if it is not
+// nil, and calls each for every reply before the final one. It returns the final
+// reply; its error, if any, is also returned as an error.
+func Ask(ctx context.Context, path string, req Request, file *os.File, each func(Reply)) (Reply, error) {
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, "unixpacket", path)
+	if err != nil {
+		return Reply{}, fmt.Errorf("%w (%s)", ErrNotRunning, path)
+	}
+	c := nc.(*net.UnixConn)
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	b, err := json.Marshal(req)
+	if err != nil {
+		return Reply{}, fmt.Errorf("writing the request: %w", err)
+	}
+	var oob []byte
+	if file != nil {
+		oob = unix.UnixRights(int(file.Fd()))
+	}
+	if _, _, err := c.WriteMsgUnix(b, oob, nil); err != nil {
+		return Reply{}, fmt.Errorf("sending the request: %w", err)
+	}
+	buf := make([]byte, maxPacket)
+	for {
+		n, err := c.Read(buf)
+		if ctx.Err() != nil {
+			return Reply{}, ctx.Err()
+		}
+		if errors.Is(err, io.EOF) || n == 0 {
+			return Reply{}, errors.New("the agent went away before it had answered")
+		}
+		if err != nil {
+			return Reply{}, fmt.Errorf("reading the answer: %w", err)
+		}
+		var r Reply
+		if err := json.Unmarshal(buf[:n], &r); err != nil {
+			return Reply{}, fmt.Errorf("reading the answer: %w", err)
+		}
+		if r.Final {
+			if r.Error != "" {
+				return r, errors.New(r.Error)
+			}
+			return r, nil
+		}
+		if each != nil {
+			each(r)
+		}
+	}
+}
