@@ -217,15 +217,7 @@ func (u *Updater) Stage(ctx context.Context) (Target, error) {
 		return t, err
 	}
 	idle := idleSlot(b.Slot, rec)
-	if s := rec.Slot(idle); s.Digest != t.SHA256 {
-		if err := u.write(ctx, t, idle); err != nil {
-			return t, err
-		}
-	}
-	if u.cfg.Hold() { // the download may have taken long
-		return t, ErrHeld
-	}
-	if err := u.try(t, idle); err != nil {
+	if err := u.fill(ctx, t, idle, *rec.Slot(idle)); err != nil {
 		return t, err
 	}
 	u.cfg.Logger.Info("update staged", "release", t.Release, "slot", idle.String())
@@ -239,6 +231,23 @@ func idleSlot(cur slot.Name, rec slot.Record) slot.Name {
 		return cur.Other()
 	}
 	return rec.Active.Other()
+}
+
+// fill puts t on trial in slot idle. If a stage that was interrupted left t there
+// already, and it still reads back, nothing is fetched again.
+func (u *Updater) fill(ctx context.Context, t Target, idle slot.Name, has slot.Slot) error {
+	if has.Digest == t.SHA256 && !has.Confirmed {
+		if err := u.try(t, idle); !errors.Is(err, ErrSlot) {
+			return err
+		}
+	}
+	if err := u.write(ctx, t, idle); err != nil {
+		return err
+	}
+	if u.cfg.Hold() { // the download may have taken long
+		return ErrHeld
+	}
+	return u.try(t, idle)
 }
 
 func (u *Updater) write(ctx context.Context, t Target, idle slot.Name) error {

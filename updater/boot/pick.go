@@ -1,7 +1,6 @@
 package boot
 
 import (
-	"errors"
 	"log/slog"
 
 	"platen/updater/slot"
@@ -12,44 +11,60 @@ type Choice struct {
 	Slot  slot.Name
 	Trial bool
 	Entry slot.Slot // of the record; zero for the factory binary
+
+	file slot.File // the open file that was hashed; nil for the factory binary
+}
+
+// Close lets go of the chosen file.
+func (c Choice) Close() error {
+	if c.file == nil {
+		return nil
+	}
+	return c.file.Close()
 }
 
 // Pick decides what starts next, reads it back, and enters in the record what has
 // to be there before it starts: a try fewer for a release on trial, or the end of a
-// trial whose tries ran out or whose contents are damaged.
-func Pick(fsys slot.FS, logger *slog.Logger) (Choice, error) {
+// trial whose tries ran out or whose contents are damaged. It always finds
+// something: what it cannot read or write is logged and passed over, down to the
+// factory binary. skip names slots that could not be started before.
+func Pick(fsys slot.FS, logger *slog.Logger, skip ...slot.Name) Choice {
 	log := slot.NewLog(fsys)
 	rec, err := log.Load()
-	if errors.Is(err, slot.ErrRecord) {
-		logger.Error("slot record damaged, factory binary runs")
-		return Choice{}, nil
-	}
 	if err != nil {
-		return Choice{}, err
+		logger.Error("slot record cannot be read, factory binary runs", "reason", err.Error())
+		return Choice{}
 	}
 	if rec.Trying != slot.None {
-		c, ok, err := pickTrial(fsys, log, rec, logger)
-		if ok || err != nil {
-			return c, err
+		if c, ok := pickTrial(fsys, log, rec, logger); ok {
+			return c
 		}
 	}
+next:
 	for _, n := range [...]slot.Name{rec.Active, rec.Active.Other()} {
 		if n == slot.None || n == rec.Trying || !rec.Slot(n).Confirmed {
 			continue
 		}
-		if err := verify(fsys, n, *rec.Slot(n)); err != nil {
+		for _, s := range skip {
+			if s == n {
+				continue next
+			}
+		}
+		f, err := verify(fsys, n, *rec.Slot(n))
+		if err != nil {
 			logger.Error("slot refused", "slot", n.String(), "reason", err.Error())
 			continue
 		}
-		return Choice{Slot: n, Entry: *rec.Slot(n)}, nil
+		return Choice{Slot: n, Entry: *rec.Slot(n), file: f}
 	}
-	return Choice{}, nil
+	return Choice{}
 }
 
-// pickTrial spends a try of the slot on trial, or ends the trial.
-func pickTrial(fsys slot.FS, log *slot.Log, rec slot.Record, logger *slog.Logger) (Choice, bool, error) {
+// pickTrial spends a try of the slot on trial, or ends the trial. A try that cannot
+// be entered in the record is not spent: then what is confirmed starts.
+func pickTrial(fsys slot.FS, log *slot.Log, rec slot.Record, logger *slog.Logger) (Choice, bool) {
 	n := rec.Trying
-	bad := verify(fsys, n, *rec.Slot(n))
+	f, bad := verify(fsys, n, *rec.Slot(n))
 	if bad != nil {
 		logger.Error("slot on trial refused", "slot", n.String(), "reason", bad.Error())
 	}
@@ -61,12 +76,16 @@ func pickTrial(fsys slot.FS, log *slot.Log, rec slot.Record, logger *slog.Logger
 		r.Tries--
 		return nil
 	})
+	if err == nil && now.Trying == n {
+		return Choice{Slot: n, Trial: true, Entry: *now.Slot(n), file: f}, true
+	}
+	if f != nil {
+		f.Close() // only read
+	}
 	if err != nil {
-		return Choice{}, false, err
-	}
-	if now.Trying != n {
+		logger.Error("slot record cannot be written, trial waits", "reason", err.Error())
+	} else {
 		logger.Warn("fell back from trial", "slot", n.String(), "release", rec.Slot(n).Release)
-		return Choice{}, false, nil
 	}
-	return Choice{Slot: n, Trial: true, Entry: *now.Slot(n)}, true, nil
+	return Choice{}, false
 }

@@ -46,10 +46,9 @@ import (
 	"platen/updater/slot"
 )
 
-// Environment variables the launcher sets for its child.
-const (
-	EnvSlot = "PLATEN_SLOT" // "a", "b" or "none" for the factory binary
-)
+// EnvSlot is the environment variable by which the launcher tells its child which
+// slot it runs from: "a", "b" or "none" for the factory binary.
+const EnvSlot = "PLATEN_SLOT"
 
 // DefaultTries is how often a release on trial is started before the launcher
 // falls back.
@@ -97,9 +96,11 @@ func (s *Slots) Try(n slot.Name) error {
 	if err != nil {
 		return err
 	}
-	if err := verify(s.fs, n, *rec.Slot(n)); err != nil {
+	f, err := verify(s.fs, n, *rec.Slot(n))
+	if err != nil {
 		return err
 	}
+	f.Close() // only read
 	_, err = s.log.Update(func(r *slot.Record) error {
 		if r.Active == n || r.Slot(n).Digest != rec.Slot(n).Digest {
 			return fmt.Errorf("slot %s changed meanwhile: %w", n, updater.ErrSlot)
@@ -131,11 +132,11 @@ func (s *Slots) Open(n slot.Name) (io.WriteCloser, error) {
 		return nil, err
 	}
 	_, err := s.log.Update(func(r *slot.Record) error {
-		if r.Active == n && s.running != slot.None {
-			return fmt.Errorf("slot %s is the confirmed one: %w", n, updater.ErrSlot)
+		if r.Active == n && s.running != slot.None && r.Trying == s.running {
+			return fmt.Errorf("slot %s is what a failed trial falls back to: %w", n, updater.ErrSlot)
 		}
-		if r.Active == n {
-			r.Active = slot.None
+		if r.Active == n { // refused when it should have started, so it does not run
+			r.Active = s.running
 		}
 		if r.Trying == n {
 			r.Trying, r.Tries = slot.None, 0
@@ -226,20 +227,20 @@ func (w *writer) Close() error {
 	return w.err
 }
 
-// verify reads slot n back and compares it with its entry in the record.
-func verify(fsys slot.FS, n slot.Name, want slot.Slot) error {
+// verify reads slot n back, compares it with its entry in the record and returns it
+// open, so that what was hashed can be executed.
+func verify(fsys slot.FS, n slot.Name, want slot.Slot) (slot.File, error) {
 	if want.Empty() {
-		return fmt.Errorf("slot %s is empty: %w", n, updater.ErrSlot)
+		return nil, fmt.Errorf("slot %s is empty: %w", n, updater.ErrSlot)
 	}
 	f, err := fsys.Open(file(n), slot.Read)
 	if err != nil {
-		return fmt.Errorf("open slot %s: %w", n, err)
+		return nil, fmt.Errorf("open slot %s: %w", n, errors.Join(updater.ErrSlot, err))
 	}
-	err = check(f, want)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("slot %s: %w", n, err)
+	if err := check(f, want); err != nil {
+		return nil, fmt.Errorf("slot %s: %w", n, errors.Join(err, f.Close()))
 	}
-	return nil
+	return f, nil
 }
 
 // check hashes f and compares size and digest with the entry want.
