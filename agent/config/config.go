@@ -1,0 +1,225 @@
+// Package config reads the agent's one configuration file, /etc/platen/platen.toml.
+//
+// It is TOML, and strict: an unknown key is an error with its line, values carry
+// their units ("64MiB", "60s"), and relative paths are taken from the folder of the
+// file. What a printer may send, and to whom, is not here: that is a grant its
+// owner signs. Start at [Load].
+package config
+
+import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Path is where the agent looks for its configuration unless told otherwise.
+const Path = "/etc/platen/platen.toml"
+
+// Size is a number of bytes, written "64MiB".
+type Size int64
+
+// UnmarshalText reads a whole number with a unit of B, KiB, MiB or GiB.
+func (s *Size) UnmarshalText(t []byte) error {
+	for _, u := range []struct {
+		suffix string
+		factor int64
+	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"B", 1}} {
+		if digits, ok := strings.CutSuffix(string(t), u.suffix); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 32)
+			if err != nil || n < 0 {
+				return fmt.Errorf("%q is not a size: write a whole number and a unit, such as \"64MiB\"", t)
+			}
+			*s = Size(n * u.factor)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q has no unit: write B, KiB, MiB or GiB, such as \"64MiB\"", t)
+}
+
+// Duration is a time span, written "60s" or "1h30m".
+type Duration time.Duration
+
+// UnmarshalText reads a positive span as time.ParseDuration does.
+func (d *Duration) UnmarshalText(t []byte) error {
+	v, err := time.ParseDuration(string(t))
+	if err != nil || v <= 0 {
+		return fmt.Errorf("%q is not a time span: write a number and a unit, such as \"60s\"", t)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Config is the file. Fields left out have the defaults of [Load].
+type Config struct {
+	Board        string              `toml:"board"`         // id of a board; see platen boards
+	Device       string              `toml:"device"`        // serial device, instead of the board's
+	State        string              `toml:"state"`         // folder for what must survive a restart
+	Socket       string              `toml:"socket"`        // the local socket
+	Owner        string              `toml:"owner_key"`     // PEM public key of the owner, who signs grants
+	Operators    []string            `toml:"operator_keys"` // PEM public keys of operators, who sign tickets
+	Vault        Size                `toml:"vault"`         // locked memory of a session
+	MaxJob       Size                `toml:"max_job"`       // largest sealed file held
+	TPM          string              `toml:"tpm"`           // "/dev/tpmrm0", or "swtpm:SOCKET" on a rig
+	Fleet        *Fleet              `toml:"fleet"`
+	Update       *Update             `toml:"update"`
+	Dir          string              `toml:"-"` // the folder of the file
+	OwnerKey     ed25519.PublicKey   `toml:"-"`
+	OperatorKeys []ed25519.PublicKey `toml:"-"`
+}
+
+// Fleet is the operator's side this printer belongs to.
+type Fleet struct {
+	Enrol string   `toml:"enrol"` // https URL of the enrolment service
+	MQTT  string   `toml:"mqtt"`  // host:port of the broker
+	CA    string   `toml:"ca"`    // PEM certificate that both must chain to
+	Grid  Duration `toml:"grid"`  // batch period for a recipient of profile owner; others have 60 s
+}
+
+// Update says where releases come from.
+type Update struct {
+	URL    string   `toml:"url"`   // base URL of the TUF repository
+	Root   string   `toml:"root"`  // the factory's root.json
+	Slots  string   `toml:"slots"` // folder of the two slots
+	Period Duration `toml:"period"`
+}
+
+// Load reads and checks the file at path, with the public keys it names.
+func Load(path string) (*Config, error) {
+	c := &Config{
+		State:  "/var/lib/platen",
+		Socket: "/run/platen/agent.sock",
+		Vault:  64 << 20,
+		MaxJob: 256 << 20,
+		TPM:    "/dev/tpmrm0",
+	}
+	md, err := toml.DecodeFile(path, c)
+	if perr, ok := errors.AsType[toml.ParseError](err); ok {
+		return nil, fmt.Errorf("%s: %s", path, perr.ErrorWithPosition())
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no configuration at %s: see README, \"On a board\"", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if extra := md.Undecoded(); len(extra) > 0 {
+		return nil, fmt.Errorf("%s: unknown key %q: remove it or correct its name", path, extra[0])
+	}
+	if c.Dir, err = filepath.Abs(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	c.absolute()
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := c.keys(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+func (c *Config) absolute() {
+	paths := []*string{&c.State, &c.Socket, &c.Owner}
+	for i := range c.Operators {
+		paths = append(paths, &c.Operators[i])
+	}
+	if c.Fleet != nil {
+		paths = append(paths, &c.Fleet.CA)
+		if c.Fleet.Grid == 0 {
+			c.Fleet.Grid = Duration(time.Minute)
+		}
+	}
+	if c.Update != nil {
+		paths = append(paths, &c.Update.Root, &c.Update.Slots)
+		if c.Update.Period == 0 {
+			c.Update.Period = Duration(time.Hour)
+		}
+	}
+	for _, p := range paths {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(c.Dir, *p)
+		}
+	}
+	if kind, path, ok := strings.Cut(c.TPM, ":"); ok && !filepath.IsAbs(path) {
+		c.TPM = kind + ":" + filepath.Join(c.Dir, path)
+	}
+}
+
+func (c *Config) check() error {
+	need := func(key, value string) error {
+		if value == "" {
+			return fmt.Errorf("%s is missing", key)
+		}
+		return nil
+	}
+	errs := []error{need("board", c.Board)}
+	if c.Vault < 1<<20 {
+		errs = append(errs, errors.New("vault is below 1MiB, too small for any model"))
+	}
+	if f := c.Fleet; f != nil {
+		errs = append(errs, need("fleet.enrol", f.Enrol), need("fleet.mqtt", f.MQTT), need("fleet.ca", f.CA))
+		if f.Enrol != "" && !strings.HasPrefix(f.Enrol, "https://") {
+			errs = append(errs, errors.New("fleet.enrol is not an https URL"))
+		}
+		if time.Duration(f.Grid) < time.Second {
+			errs = append(errs, errors.New("fleet.grid is below 1s"))
+		}
+	}
+	if u := c.Update; u != nil {
+		errs = append(errs, need("update.url", u.URL), need("update.root", u.Root), need("update.slots", u.Slots))
+	}
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Config) keys() error {
+	if c.Owner != "" {
+		k, err := publicKey(c.Owner)
+		if err != nil {
+			return fmt.Errorf("owner_key: %w", err)
+		}
+		c.OwnerKey = k
+	}
+	for _, path := range c.Operators {
+		k, err := publicKey(path)
+		if err != nil {
+			return fmt.Errorf("operator_keys: %w", err)
+		}
+		c.OperatorKeys = append(c.OperatorKeys, k)
+	}
+	return nil
+}
+
+// publicKey reads an Ed25519 public key in PEM (RFC 8410, RFC 7468).
+func publicKey(path string) (ed25519.PublicKey, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil || block.Type != "PUBLIC KEY" {
+		return nil, fmt.Errorf("%s is not a PEM PUBLIC KEY", path)
+	}
+	k, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	ed, ok := k.(ed25519.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("%s is not an Ed25519 key", path)
+	}
+	return ed, nil
+}

@@ -1,0 +1,80 @@
+package config
+
+import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	pub, _, _ := ed25519.GenerateKey(nil)
+	der, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(filepath.Join(dir, "owner.pub"), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o644)
+	path := filepath.Join(dir, "platen.toml")
+	os.WriteFile(path, []byte(text), 0o644)
+	return path
+}
+
+func TestLoad(t *testing.T) {
+	path := write(t, `
+board = "sim"
+owner_key = "owner.pub"
+operator_keys = ["owner.pub"]
+vault = "16MiB"
+tpm = "swtpm:tpm.sock"
+[fleet]
+enrol = "https://fleet.example:8443"
+mqtt = "fleet.example:8883"
+ca = "ca.pem"
+[update]
+url = "https://fleet.example:8443/tuf/"
+root = "root.json"
+slots = "slots"
+period = "10m"
+`)
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(path)
+	for _, got := range []struct{ got, want any }{
+		{c.Vault, Size(16 << 20)}, {c.MaxJob, Size(256 << 20)}, {c.TPM, "swtpm:" + filepath.Join(dir, "tpm.sock")},
+		{c.Fleet.CA, filepath.Join(dir, "ca.pem")}, {c.Fleet.Grid, Duration(time.Minute)},
+		{c.Update.Period, Duration(10 * time.Minute)}, {len(c.OwnerKey), ed25519.PublicKeySize}, {len(c.OperatorKeys), 1},
+	} {
+		if got.got != got.want {
+			t.Errorf("got %v, want %v", got.got, got.want)
+		}
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"board = \"sim\"\nvolt = 3":                   `unknown key "volt"`,
+		"board = \"sim\"\n[fleet]\nx = 1":             `unknown key "fleet.x"`,
+		"board = 5":                                   "line 1",
+		"board = \"sim\"\nvault = \"64\"":             "has no unit",
+		"board = \"sim\"\nvault = \"64MB\"":           "not a size",
+		"":                                            "board is missing",
+		"board = \"sim\"\nowner_key = \"nowhere\"":    "owner_key",
+		"board = \"sim\"\n[fleet]\nenrol = \"http:\"": "fleet.mqtt is missing",
+		"board = \"sim\"\n[update]\nurl = \"x\"\nperiod = \"1\"": "not a time span",
+	} {
+		if _, err := Load(write(t, text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", text, err, want)
+		}
+	}
+	if _, err := Load(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "README") {
+		t.Errorf("no file: %v", err)
+	}
+}
