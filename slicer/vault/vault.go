@@ -213,7 +213,12 @@ func (v *Vault) Release(m Mark) {
 		wipe(v.mem[m.lo:v.lo])
 		v.lo, v.last = m.lo, nil
 	}
-	if m.hi > v.hi {
+	v.ReleaseScratch(m)
+}
+
+// ReleaseScratch is Release for the high end alone.
+func (v *Vault) ReleaseScratch(m Mark) {
+	if v.mem != nil && m.hi > v.hi {
 		wipe(v.mem[v.hi:m.hi])
 		v.hi = m.hi
 	}

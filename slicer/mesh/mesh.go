@@ -1,0 +1,146 @@
+// Package mesh reads a model into the vault and places it on the bed.
+//
+// [Load] takes binary and ASCII STL straight from a reader: triangles are decoded
+// one by one from a small buffer that is itself in the vault, corners are welded
+// exactly, and no copy of the file exists anywhere. [Mesh.Place] then drops the
+// model onto the bed and centres it, after which every coordinate is within
+// ±unit.MaxCoordinate and all arithmetic on it is exact.
+//
+// What can be repaired is repaired and counted in [Repairs]; the rest is refused
+// with [ErrFormat], [ErrGeometry], [ErrOutOfReach] or vault.ErrBudget. No error says
+// anything about the model beyond that.
+package mesh
+
+import (
+	"errors"
+	"log/slog"
+	"math"
+
+	"platen/hal/unit"
+)
+
+var (
+	// ErrFormat reports bytes that are not an STL file.
+	ErrFormat = errors.New("not an STL file: export the model again as binary STL")
+	// ErrGeometry reports a mesh that encloses nothing that could be printed.
+	ErrGeometry = errors.New("the mesh cannot be printed: it is empty, flat or has coordinates that are no numbers")
+	// ErrOutOfReach reports a model that is larger than the build volume.
+	ErrOutOfReach = errors.New("the model does not fit the build volume: scale it down")
+)
+
+// Vertex is a corner of the mesh in 1/65536 mm.
+type Vertex struct{ X, Y, Z unit.Length }
+
+// Box is a box along the axes, both corners included.
+type Box struct{ Min, Max Vertex }
+
+// Triangle holds the indices of its corners, counter-clockwise seen from outside.
+type Triangle [3]int32
+
+// Repairs counts what was put right while loading and placing.
+type Repairs struct {
+	Degenerate int  // triangles with two corners at one place, dropped
+	Duplicate  int  // copies of another triangle, dropped
+	Reversed   bool // the surface was inside out and was turned around
+}
+
+// Mesh is an indexed triangle mesh in a vault. It is design data. After Place it
+// is read only and may be shared.
+type Mesh struct {
+	verts   []Vertex
+	tris    []Triangle
+	bounds  Box
+	volume  unit.Volume
+	repairs Repairs
+}
+
+// Vertices returns the corners. They share the vault's memory.
+func (m *Mesh) Vertices() []Vertex { return m.verts }
+
+// Triangles returns the triangles. They share the vault's memory.
+func (m *Mesh) Triangles() []Triangle { return m.tris }
+
+// Bounds is the smallest box around all triangles.
+func (m *Mesh) Bounds() Box { return m.bounds }
+
+// Volume is what the surface encloses; parts where bodies overlap count twice.
+// It is known after Place.
+func (m *Mesh) Volume() unit.Volume { return m.volume }
+
+// Repairs tells what was repaired.
+func (m *Mesh) Repairs() Repairs { return m.repairs }
+
+// String says nothing of the model.
+func (m *Mesh) String() string { return "mesh" }
+
+// GoString says nothing of the model.
+func (m *Mesh) GoString() string { return "mesh" }
+
+// LogValue says nothing of the model.
+func (m *Mesh) LogValue() slog.Value { return slog.StringValue("mesh") }
+
+// Place moves the model so that it stands on the floor of volume, in the middle
+// of it, and turns its surface around if it is inside out. volume must lie within
+// ±unit.MaxCoordinate. It is ErrOutOfReach if the model is larger than volume and
+// ErrGeometry if it has no height or width.
+func (m *Mesh) Place(volume Box) error {
+	b := m.bounds
+	if len(m.tris) == 0 || b.Min.X >= b.Max.X || b.Min.Y >= b.Max.Y || b.Min.Z >= b.Max.Z {
+		return ErrGeometry
+	}
+	dx, ok1 := centre(b.Min.X, b.Max.X, volume.Min.X, volume.Max.X)
+	dy, ok2 := centre(b.Min.Y, b.Max.Y, volume.Min.Y, volume.Max.Y)
+	dz := int64(volume.Min.Z) - int64(b.Min.Z)
+	if !ok1 || !ok2 || int64(b.Max.Z)+dz > int64(volume.Max.Z) {
+		return ErrOutOfReach
+	}
+	for i, p := range m.verts {
+		m.verts[i] = Vertex{shift(p.X, dx), shift(p.Y, dy), shift(p.Z, dz)}
+	}
+	m.bounds = Box{
+		Vertex{shift(b.Min.X, dx), shift(b.Min.Y, dy), shift(b.Min.Z, dz)},
+		Vertex{shift(b.Max.X, dx), shift(b.Max.Y, dy), shift(b.Max.Z, dz)},
+	}
+	six := m.sixVolumes()
+	if six < 0 {
+		for i, t := range m.tris {
+			m.tris[i] = Triangle{t[0], t[2], t[1]}
+		}
+		m.repairs.Reversed = true
+		six = -six
+	}
+	const umPerUnit = 1000.0 / float64(unit.Millimetre)
+	m.volume = unit.Volume(math.Round(six / 6 * umPerUnit * umPerUnit * umPerUnit))
+	return nil
+}
+
+// centre returns how far to move lo..hi to the middle of from..to, and whether it
+// fits there.
+func centre(lo, hi, from, to unit.Length) (int64, bool) {
+	free := int64(to) - int64(from) - (int64(hi) - int64(lo))
+	return int64(from) + free/2 - int64(lo), free >= 0
+}
+
+// shift moves a coordinate. Corners of dropped triangles may lie outside the
+// bounds and are held at the ends of the range; nothing refers to them.
+func shift(c unit.Length, d int64) unit.Length {
+	const most = int64(unit.MaxCoordinate)
+	return unit.Length(max(-most, min(most, int64(c)+d)))
+}
+
+// sixVolumes is six times the signed volume in units³. The cross products are
+// exact; products and sums are rounded one by one, the same on every machine.
+func (m *Mesh) sixVolumes() float64 {
+	o, sum := m.bounds.Min, 0.0
+	for _, t := range m.tris {
+		a, b, c := sub(m.verts[t[0]], o), sub(m.verts[t[1]], o), sub(m.verts[t[2]], o)
+		sum += float64(float64(a[0]) * float64(b[1]*c[2]-b[2]*c[1]))
+		sum += float64(float64(a[1]) * float64(b[2]*c[0]-b[0]*c[2]))
+		sum += float64(float64(a[2]) * float64(b[0]*c[1]-b[1]*c[0]))
+	}
+	return sum
+}
+
+func sub(a, b Vertex) [3]int64 {
+	return [3]int64{int64(a.X) - int64(b.X), int64(a.Y) - int64(b.Y), int64(a.Z) - int64(b.Z)}
+}

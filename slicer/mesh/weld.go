@@ -1,0 +1,135 @@
+package mesh
+
+import (
+	"errors"
+	"math/bits"
+	"math/rand/v2"
+
+	"platen/slicer/vault"
+)
+
+// welder gives equal corners equal indices. Its table is open addressing over
+// indices into verts, at the high end of the vault; it is rebuilt from verts when
+// it fills. The hash is seeded, so that no file can be made to collide.
+type welder struct {
+	v     *vault.Vault
+	mark  vault.Mark
+	verts []Vertex
+	n     int
+	table []int32 // index+1, 0 is free; a power of two long
+	shift int     // 64 - log2(len(table))
+	seed  [3]uint64
+}
+
+func newWelder(v *vault.Vault) (*welder, error) {
+	w := &welder{v: v, mark: v.Mark()}
+	w.seed = [3]uint64{rand.Uint64() | 1, rand.Uint64() | 1, rand.Uint64() | 1}
+	var err error
+	if w.verts, err = vault.Alloc[Vertex](v, 256); err != nil {
+		return nil, err
+	}
+	return w, w.resize(1024)
+}
+
+// resize replaces the table by one with n slots.
+func (w *welder) resize(n int) error {
+	w.v.ReleaseScratch(w.mark)
+	var err error
+	if w.table, err = vault.Scratch[int32](w.v, n); err != nil {
+		return err
+	}
+	w.shift = 64 - bits.TrailingZeros(uint(n))
+	for i := range w.n {
+		w.table[w.slot(w.verts[i])] = int32(i) + 1
+	}
+	return nil
+}
+
+// slot returns where p is in the table, or the free slot where it belongs.
+func (w *welder) slot(p Vertex) int {
+	h := uint64(uint32(p.X))*w.seed[0] + uint64(uint32(p.Y))*w.seed[1] + uint64(uint32(p.Z))*w.seed[2]
+	for at := int(h >> w.shift); ; at = (at + 1) & (len(w.table) - 1) {
+		if i := w.table[at]; i == 0 || w.verts[i-1] == p {
+			return at
+		}
+	}
+}
+
+// index returns the index of corner p.
+func (w *welder) index(p Vertex) (int32, error) {
+	at := w.slot(p)
+	if i := w.table[at]; i != 0 {
+		return i - 1, nil
+	}
+	if w.n == len(w.verts) {
+		if err := w.grow(); err != nil {
+			return 0, err
+		}
+	}
+	w.verts[w.n] = p
+	w.n++
+	w.table[at] = int32(w.n)
+	if w.n > len(w.table)/8*5 {
+		return int32(w.n - 1), w.resize(2 * len(w.table))
+	}
+	return int32(w.n - 1), nil
+}
+
+// grow makes room for half as many corners again, or for a few if that is all
+// that is left.
+func (w *welder) grow() error {
+	s, err := vault.Grow(w.v, w.verts, w.n+w.n/2)
+	if errors.Is(err, vault.ErrBudget) {
+		s, err = vault.Grow(w.v, w.verts, w.n+256)
+	}
+	w.verts = s
+	return err
+}
+
+// finish gives back the table and the room that was not needed.
+func (w *welder) finish() ([]Vertex, error) {
+	w.v.ReleaseScratch(w.mark)
+	return vault.Grow(w.v, w.verts, max(w.n, 1))
+}
+
+// dropDuplicates removes triangles that are in tris before with the same corners
+// and the same side out, keeps the order of the others, and returns how many are
+// left.
+func dropDuplicates(v *vault.Vault, tris []Triangle) (int, error) {
+	size := 1 << bits.Len(uint(len(tris)+len(tris)/2))
+	mark := v.Mark()
+	defer v.ReleaseScratch(mark)
+	table, err := vault.Scratch[int32](v, size)
+	if err != nil {
+		return 0, err
+	}
+	s0, s1, s2 := rand.Uint64()|1, rand.Uint64()|1, rand.Uint64()|1
+	shift := 64 - bits.TrailingZeros(uint(size))
+	kept := 0
+next:
+	for _, t := range tris {
+		t = lowestFirst(t)
+		h := uint64(t[0])*s0 + uint64(t[1])*s1 + uint64(t[2])*s2
+		at := int(h >> shift)
+		for ; table[at] != 0; at = (at + 1) & (size - 1) {
+			if tris[table[at]-1] == t {
+				continue next
+			}
+		}
+		tris[kept] = t
+		kept++
+		table[at] = int32(kept)
+	}
+	return kept, nil
+}
+
+// lowestFirst rotates a triangle so that its lowest index comes first.
+func lowestFirst(t Triangle) Triangle {
+	switch {
+	case t[1] < t[0] && t[1] < t[2]:
+		return Triangle{t[1], t[2], t[0]}
+	case t[2] < t[0] && t[2] < t[1]:
+		return Triangle{t[2], t[0], t[1]}
+	}
+	return t
+}
