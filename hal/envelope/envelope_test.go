@@ -1,0 +1,302 @@
+package envelope
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"platen/hal"
+	"platen/hal/motion"
+	"platen/hal/unit"
+
+	"pgregory.net/rapid"
+)
+
+const mm = unit.Millimetre
+
+func testLimits() Limits {
+	return Limits{
+		Min: [3]unit.Length{-2 * mm, 0, 0}, Max: [3]unit.Length{220 * mm, 210 * mm, 250 * mm},
+		HomedAt: [3]unit.Length{-2 * mm, 0, 0},
+		MaxFeed: [3]unit.Speed{300_000, 200_000, 10_000}, MaxFeedE: 60_000, MaxE: 150 * mm, MaxAccel: 3000,
+		HotEnd: Range{30_000, 260_000}, Bed: Range{25_000, 100_000}, MinExtrude: 170_000,
+		Tools: 2, Fans: 1, MaxDwell: time.Hour, MaxHotDwell: time.Minute,
+	}
+}
+
+func program(ops ...motion.Op) motion.Program {
+	return func(yield func(motion.Op, error) bool) {
+		for _, op := range ops {
+			if !yield(op, nil) {
+				return
+			}
+		}
+	}
+}
+
+// run returns the operations that pass and the error that ended them.
+func run(l Limits, prog motion.Program) (passed []motion.Op, err error) {
+	for op, e := range Check(l, prog) {
+		if e != nil {
+			return passed, e
+		}
+		passed = append(passed, op)
+	}
+	return passed, nil
+}
+
+func home() motion.Op { return motion.Op{Kind: motion.Home} }
+func hot() motion.Op {
+	return motion.Op{Kind: motion.WaitHeater, Heater: motion.HotEnd, Temp: 200_000}
+}
+func to(x, y, z unit.Length, e unit.Length, feed unit.Speed) motion.Op {
+	op := motion.Op{Kind: motion.Move, Axes: motion.X | motion.Y | motion.Z, To: [3]unit.Length{x, y, z}, E: e, Feed: feed}
+	if e != 0 {
+		op.Axes |= motion.E
+	}
+	return op
+}
+
+func TestGoodProgramPassesWhole(t *testing.T) {
+	ops := []motion.Op{
+		{Kind: motion.SetHeater, Heater: motion.Bed, Temp: 60_000}, home(), hot(),
+		{Kind: motion.BeginLayer, To: [3]unit.Length{0, 0, mm / 5}},
+		to(-2*mm, 0, mm/5, 0, 10_000), to(220*mm, 0, mm/5, 5*mm, 300_000),
+		{Kind: motion.Move, Axes: motion.E, E: -150 * mm, Feed: 60_000},
+		{Kind: motion.SetFan, Fan: 255}, {Kind: motion.SetAccel, Accel: 3000},
+		{Kind: motion.Dwell, Wait: time.Minute},
+		{Kind: motion.SetHeater, Heater: motion.HotEnd}, {Kind: motion.SetHeater, Heater: motion.Bed},
+		{Kind: motion.MotorsOff},
+	}
+	passed, err := run(testLimits(), program(ops...))
+	if err != nil || len(passed) != len(ops) {
+		t.Fatalf("%d of %d operations passed: %v", len(passed), len(ops), err)
+	}
+}
+
+// TestEachRule seeds one violation of every kind behind a good beginning.
+func TestEachRule(t *testing.T) {
+	cases := []struct {
+		name string
+		rule Rule
+		ops  []motion.Op
+	}{
+		{"unknown kind", RuleKind, []motion.Op{{Kind: 99}}},
+		{"zero op", RuleKind, []motion.Op{{}}},
+		{"unknown axis", RuleKind, []motion.Op{home(), {Kind: motion.Move, Axes: 1 << 6, Feed: 1000}}},
+		{"no axis", RuleKind, []motion.Op{home(), {Kind: motion.Move, Feed: 1000}}},
+		{"filament without its axis", RuleKind, []motion.Op{home(), hot(), {Kind: motion.Move, Axes: motion.X, E: mm, Feed: 1000}}},
+		{"homing of E", RuleKind, []motion.Op{{Kind: motion.Home, Axes: motion.E}}},
+		{"unknown heater", RuleKind, []motion.Op{{Kind: motion.SetHeater, Heater: 5, Temp: 50_000}}},
+		{"heater of a missing tool", RuleKind, []motion.Op{{Kind: motion.SetHeater, Heater: motion.HotEnd + 2, Temp: 200_000}}},
+		{"absent chamber", RuleKind, []motion.Op{{Kind: motion.SetHeater, Heater: motion.Chamber, Temp: 50_000}}},
+		{"missing tool", RuleKind, []motion.Op{home(), {Kind: motion.Move, Axes: motion.X, Tool: 2, Feed: 1000}}},
+		{"missing fan", RuleKind, []motion.Op{{Kind: motion.SetFan, Index: 1}}},
+		{"left of the volume", RuleVolume, []motion.Op{home(), to(-2*mm-1, 0, 0, 0, 1000)}},
+		{"behind the volume", RuleVolume, []motion.Op{home(), to(0, 210*mm+1, 0, 0, 1000)}},
+		{"under the bed", RuleVolume, []motion.Op{home(), to(0, 0, -1, 0, 1000)}},
+		{"layer above the volume", RuleVolume, []motion.Op{{Kind: motion.BeginLayer, To: [3]unit.Length{0, 0, 251 * mm}}}},
+		{"no feed", RuleFeed, []motion.Op{home(), to(mm, 0, 0, 0, 0)}},
+		{"Z too fast", RuleFeed, []motion.Op{home(), to(-2*mm, 0, mm, 0, 10_001)}},
+		{"Z too fast on a slope", RuleFeed, []motion.Op{home(), to(mm, 0, 3*mm, 0, 15_000)}},
+		{"filament too fast", RuleFeed, []motion.Op{home(), hot(), {Kind: motion.Move, Axes: motion.E, E: mm, Feed: 60_001}}},
+		{"filament too fast on a path", RuleFeed, []motion.Op{home(), hot(), to(8*mm, 0, 0, 20*mm, 50_000)}},
+		{"no acceleration", RuleAccel, []motion.Op{{Kind: motion.SetAccel}}},
+		{"too much acceleration", RuleAccel, []motion.Op{{Kind: motion.SetAccel, Accel: 3001}}},
+		{"bed too hot", RuleHeat, []motion.Op{{Kind: motion.SetHeater, Heater: motion.Bed, Temp: 100_001}}},
+		{"wait for ice", RuleHeat, []motion.Op{{Kind: motion.WaitHeater, Heater: motion.Bed, Temp: 5_000}}},
+		{"negative heat", RuleHeat, []motion.Op{{Kind: motion.SetHeater, Heater: motion.HotEnd, Temp: -1}}},
+		{"cold filament", RuleCold, []motion.Op{home(), to(mm, 0, 0, mm, 1000)}},
+		{"set but not waited for", RuleCold, []motion.Op{home(), {Kind: motion.SetHeater, Heater: motion.HotEnd, Temp: 200_000}, to(mm, 0, 0, mm, 1000)}},
+		{"waited, but below extrusion", RuleCold, []motion.Op{home(), {Kind: motion.WaitHeater, Heater: motion.HotEnd, Temp: 169_999}, to(mm, 0, 0, mm, 1000)}},
+		{"cooled down again", RuleCold, []motion.Op{home(), hot(), {Kind: motion.SetHeater, Heater: motion.HotEnd}, to(mm, 0, 0, -mm, 1000)}},
+		{"other tool is hot", RuleCold, []motion.Op{home(), hot(), {Kind: motion.Move, Tool: 1, Axes: motion.E, E: mm, Feed: 1000}}},
+		{"move before homing", RuleHoming, []motion.Op{to(0, 0, 0, 0, 1000)}},
+		{"Z before its homing", RuleHoming, []motion.Op{{Kind: motion.Home, Axes: motion.X | motion.Y}, to(0, 0, 0, 0, 1000)}},
+		{"filament before homing", RuleHoming, []motion.Op{hot(), {Kind: motion.Move, Axes: motion.E, E: mm, Feed: 1000}}},
+		{"motors off forgets", RuleHoming, []motion.Op{home(), {Kind: motion.MotorsOff}, to(0, 0, 0, 0, 1000)}},
+		{"long hot pause", RuleDwell, []motion.Op{hot(), {Kind: motion.Dwell, Wait: time.Minute + 1}}},
+		{"long hot pause in parts", RuleDwell, []motion.Op{hot(), {Kind: motion.Dwell, Wait: time.Minute}, {Kind: motion.Dwell, Wait: 1}}},
+		{"negative pause", RuleDwell, []motion.Op{{Kind: motion.Dwell, Wait: -1}}},
+		{"long cold pause", RuleDwell, []motion.Op{{Kind: motion.Dwell, Wait: time.Hour + 1}}},
+		{"a coil at once", RuleFilament, []motion.Op{home(), hot(), {Kind: motion.Move, Axes: motion.E, E: -150*mm - 1, Feed: 1000}}},
+	}
+	seen := map[Rule]bool{}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			passed, err := run(testLimits(), program(append(c.ops, motion.Op{Kind: motion.SetFan})...))
+			v, ok := errors.AsType[*Violation](err)
+			if !ok || v.Rule != c.rule || !errors.Is(err, hal.ErrEnvelope) {
+				t.Fatalf("got %v, want rule %v", err, c.rule)
+			}
+			if len(passed) != len(c.ops)-1 {
+				t.Fatalf("%d operations passed, want the %d before the violation", len(passed), len(c.ops)-1)
+			}
+			if !strings.Contains(err.Error(), c.rule.String()) || !strings.Contains(err.Error(), v.Kind.String()) {
+				t.Errorf("%q names neither limit nor operation", err)
+			}
+		})
+		seen[c.rule] = true
+	}
+	for r := RuleKind; r <= RuleFilament; r++ {
+		if !seen[r] {
+			t.Errorf("no case for rule %v", r)
+		}
+	}
+}
+
+// TestErrorHidesDesign plants odd numbers and looks for them in the message.
+func TestErrorHidesDesign(t *testing.T) {
+	_, err := run(testLimits(), program(home(), to(123_456*unit.Length(1), 777*mm, 4321, 0, 98_765)))
+	for _, s := range []string{"777", "123456", "98765", "98.765", "4321"} {
+		if strings.Contains(err.Error(), s) {
+			t.Errorf("%q tells %s", err, s)
+		}
+	}
+	if v, _ := errors.AsType[*Violation](err); v == nil || v.Rule != RuleVolume {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestErrorsOfTheProgramPassThrough(t *testing.T) {
+	own := errors.New("out of paper")
+	_, err := run(testLimits(), func(yield func(motion.Op, error) bool) { yield(motion.Op{}, own) })
+	if !errors.Is(err, own) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestRangingTwiceStartsAnew(t *testing.T) {
+	p := Check(testLimits(), program(to(0, 0, 0, 0, 1000)))
+	for range 2 {
+		for _, err := range p {
+			if v, _ := errors.AsType[*Violation](err); v == nil || v.Rule != RuleHoming {
+				t.Fatalf("got %v", err)
+			}
+		}
+	}
+}
+
+// judge is a second opinion, written from the machine's side: it replays what
+// passed and says whether the machine ever left its envelope.
+func judge(l Limits, ops []motion.Op) string {
+	pos, known := l.HomedAt, [3]bool{}
+	temp := map[motion.Heater]unit.Celsius{}
+	reached := map[motion.Heater]unit.Celsius{}
+	for _, op := range ops {
+		switch op.Kind {
+		case motion.Home:
+			for i, a := range []motion.Axes{motion.X, motion.Y, motion.Z} {
+				if op.Axes == 0 || op.Has(a) {
+					pos[i], known[i] = l.HomedAt[i], true
+				}
+			}
+		case motion.MotorsOff:
+			known = [3]bool{}
+		case motion.SetHeater, motion.WaitHeater:
+			if op.Temp > 260_000 || op.Heater == motion.Bed && op.Temp > 100_000 {
+				return "too hot"
+			}
+			temp[op.Heater] = op.Temp
+			if op.Kind == motion.WaitHeater {
+				reached[op.Heater] = op.Temp
+			} else {
+				reached[op.Heater] = min(reached[op.Heater], op.Temp)
+			}
+		case motion.Move:
+			next, length := pos, 0.0
+			for i, a := range []motion.Axes{motion.X, motion.Y, motion.Z} {
+				if op.Has(a) {
+					if !known[i] {
+						return "moved blindly"
+					}
+					next[i] = op.To[i]
+				}
+				if known[i] && (next[i] > l.Max[i] || next[i] < l.Min[i]) && next[i] != l.HomedAt[i] {
+					return "outside"
+				}
+				length = math.Hypot(length, (next[i] - pos[i]).MM())
+			}
+			if length > 0 {
+				seconds := length / op.Feed.MMPerSecond()
+				for i := range next {
+					if math.Abs((next[i]-pos[i]).MM())/seconds > l.MaxFeed[i].MMPerSecond()*1.0001 {
+						return "too fast"
+					}
+				}
+			}
+			if op.E != 0 && (temp[motion.HotEnd+motion.Heater(op.Tool)] < l.MinExtrude || reached[motion.HotEnd+motion.Heater(op.Tool)] < l.MinExtrude) {
+				return "cold"
+			}
+			pos = next
+		}
+	}
+	return ""
+}
+
+func anyOp(t *rapid.T) motion.Op {
+	length := rapid.Custom(func(t *rapid.T) unit.Length {
+		return unit.Length(rapid.Int32Range(-10, 260).Draw(t, "mm")) * mm
+	})
+	return motion.Op{
+		Kind:   motion.Kind(rapid.Uint8Range(0, 10).Draw(t, "kind")),
+		Axes:   motion.Axes(rapid.Uint8Range(0, 17).Draw(t, "axes")),
+		Tool:   rapid.Uint8Range(0, 2).Draw(t, "tool"),
+		Heater: rapid.SampledFrom([]motion.Heater{0, 1, 3, 8, 9, 10}).Draw(t, "heater"),
+		Index:  rapid.Uint8Range(0, 2).Draw(t, "fan"),
+		To:     [3]unit.Length{length.Draw(t, "x"), length.Draw(t, "y"), length.Draw(t, "z")},
+		E:      rapid.SampledFrom([]unit.Length{0, 0, mm, -mm, 200 * mm}).Draw(t, "e"),
+		Feed:   unit.Speed(rapid.SampledFrom([]int32{0, 1000, 9000, 60_000, 400_000}).Draw(t, "feed")),
+		Accel:  unit.Accel(rapid.Int32Range(-1, 4000).Draw(t, "accel")),
+		Temp:   unit.Celsius(rapid.SampledFrom([]int32{0, 60_000, 168_000, 200_000, 300_000}).Draw(t, "temp")),
+		Wait:   time.Duration(rapid.Int64Range(-1, 90).Draw(t, "wait")) * time.Second,
+	}
+}
+
+// TestNothingAcceptedLeavesTheEnvelope lets random programs through operation by
+// operation, skipping what is refused, so that long runs are accepted. The control
+// puts one refused operation back and demands that the judge sees some of them.
+func TestNothingAcceptedLeavesTheEnvelope(t *testing.T) {
+	l := testLimits()
+	accepted, caught := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		ok := []motion.Op{home(), hot()}
+		for range 20 {
+			op := anyOp(t)
+			if passed, err := run(l, program(append(ok, op)...)); err == nil {
+				ok = passed
+			} else if judge(l, append(ok[:len(ok):len(ok)], op)) != "" {
+				caught++
+			}
+		}
+		accepted += len(ok) - 2
+		if why := judge(l, ok); why != "" {
+			t.Fatalf("an accepted program is %s", why)
+		}
+	})
+	if accepted == 0 || caught == 0 {
+		t.Fatalf("%d accepted, %d seeded violations caught: the test proves nothing", accepted, caught)
+	}
+}
+
+func TestNoAllocationPerOp(t *testing.T) {
+	g := guard{Limits: testLimits()}
+	g.check(home())
+	g.check(hot())
+	op := to(mm, mm, mm, mm/10, 5000)
+	if n := testing.AllocsPerRun(100, func() { g.check(op) }); n != 0 {
+		t.Errorf("%v allocations an operation", n)
+	}
+}
+
+func BenchmarkCheck(b *testing.B) {
+	g := guard{Limits: testLimits()}
+	g.check(home())
+	g.check(hot())
+	op := to(mm, mm, mm, mm/10, 5000)
+	for b.Loop() {
+		g.check(op)
+	}
+}
