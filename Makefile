@@ -1,0 +1,57 @@
+# Platen: see README.md. Everything that is made lands in build/.
+
+SHELL   := /bin/sh
+VERSION ?= 0.1.0
+RELEASE ?= 0
+MODEL   ?=
+GOFLAGS_DEVICE = -trimpath -ldflags "-s -w -X platen/agent/cli.version=$(VERSION) -X platen/agent/cli.release=$(RELEASE)"
+COMMANDS = agent/cmd/platen agent/cmd/platen-fleet updater/cmd/platen-ota hal/cmd/platen-sim slicer/cmd/platen-slice
+ARM_PACKAGES = ./hal/... ./slicer/... ./boards/... ./updater/... ./agent/...
+
+.PHONY: all build demo test test-arm cross bench soak lint vuln man tools clean
+
+all: build
+
+build: ## all commands for this machine, in build/bin
+	@mkdir -p build/bin
+	CGO_ENABLED=0 go build $(GOFLAGS_DEVICE) -o build/bin/ $(addprefix ./,$(COMMANDS))
+
+demo: build ## one job and one update from end to end; MODEL=part.stl prints yours
+	@cross/tools.sh swtpm
+	@CGO_ENABLED=0 go build -trimpath -o build/bin/ filippo.io/age/cmd/age ./cross/rig/demo
+	@build/bin/demo $(if $(MODEL),-model "$(MODEL)")
+
+test: ## all tests; the outside peers they need are fetched into build/tools
+	@cross/tools.sh swtpm mosquitto qemu-arm || [ -z "$$CI" ]
+	@cross/test.sh
+
+test-arm: ## unit tests as a 32-bit ARM machine runs them
+	@cross/tools.sh qemu-arm
+	@cross/test-arm.sh $(ARM_PACKAGES)
+
+cross: ## the device binary for every target, with its size
+	@cross/build.sh "$(VERSION)" "$(RELEASE)"
+
+bench: ## benchmarks as tables
+	go test -run '^$$' -bench . -benchmem ./hal/... ./slicer/... ./agent/... ./updater/...
+
+soak: ## long property tests and fuzzing
+	cross/soak.sh
+
+lint: ## gofmt, vet, staticcheck
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+vuln: ## known vulnerabilities in what is linked (needs the vulnerability database)
+	go run golang.org/x/vuln/cmd/govulncheck@latest ./...
+
+man: build ## manual pages in build/man
+	@mkdir -p build/man
+	@for c in $(notdir $(COMMANDS)); do build/bin/$$c man > build/man/$$c.1; done
+
+tools:
+	@cross/tools.sh swtpm mosquitto qemu-arm
+
+clean:
+	rm -rf build

@@ -1,0 +1,12 @@
+#!/bin/sh
+# Long property tests and fuzzing: every fuzz target for FUZZTIME (default 2m), every
+# property test with many more cases.
+set -eu
+cd "$(dirname "$0")/.."
+for dir in $(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do
+	for target in $(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go | sed 's/func //'); do
+		echo "== $dir $target"
+		go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-2m}" "$dir"
+	done
+done
+go test -count=1 -timeout 2h ./hal/envelope/... ./slicer/geom/... -rapid.checks=100000

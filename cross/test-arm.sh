@@ -1,0 +1,16 @@
+#!/bin/sh
+# Runs unit tests built for 32-bit ARM under user-mode emulation, a package at a
+# time in its own folder, as go test does.
+#
+#   cross/test-arm.sh PACKAGE...
+set -eu
+cd "$(dirname "$0")/.."
+qemu=
+for c in qemu-arm qemu-arm-static; do
+	for dir in $(echo "$PATH" | tr : ' ') "$PWD/build/tools/usr/bin"; do
+		[ -n "$qemu" ] || { [ -x "$dir/$c" ] && qemu=$dir/$c; } || true
+	done
+done
+[ -n "$qemu" ] || { echo "test-arm: needs qemu-arm: install qemu-user" >&2; exit 1; }
+export GOOS=linux GOARCH=arm GOARM=7 CGO_ENABLED=0
+exec go test -short -timeout 15m -exec "$qemu" "$@"

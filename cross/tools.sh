@@ -1,0 +1,68 @@
+#!/bin/sh
+# Brings the outside programs that the demo and the tests talk to into build/tools,
+# without root: what the machine has is left alone, what it lacks is downloaded as
+# Debian packages and unpacked there.
+#
+#   cross/tools.sh PROGRAM...     programs: swtpm mosquitto qemu-arm
+#
+# On other systems it says what to install and ends with 1.
+set -eu
+cd "$(dirname "$0")/.."
+tools=build/tools
+apt=build/apt
+
+package() { # program -> packages
+	case $1 in
+	swtpm) echo swtpm swtpm-tools ;;
+	mosquitto) echo mosquitto ;;
+	qemu-arm) echo qemu-user-static ;;
+	*) echo "tools: $1 is not a program this script knows" >&2; exit 2 ;;
+	esac
+}
+
+have() {
+	for name in "$1" "$1-static"; do
+		for dir in $(echo "$PATH" | tr : ' ') /usr/sbin "$tools/usr/bin" "$tools/usr/sbin"; do
+			[ -x "$dir/$name" ] && return 0
+		done
+	done
+	return 1
+}
+
+missing=
+for program in "$@"; do
+	if ! have "$program" || { [ "$program" = swtpm ] && ! have swtpm_setup; }; then
+		missing="$missing $(package "$program")"
+	fi
+done
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
+	echo "tools: please install with your package manager:$missing" >&2
+	exit 1
+fi
+
+mkdir -p "$tools" "$apt/lists/partial" "$apt/cache/archives/partial"
+private="-o Dir::State::Lists=$PWD/$apt/lists -o Dir::Cache=$PWD/$apt/cache -o Debug::NoLocking=1 -o APT::Sandbox::User= -o Acquire::Retries=3"
+uris() { # everything the packages need that this machine lacks
+	apt-get $1 install --print-uris --yes --no-install-recommends $missing 2>/dev/null | sed -n "s/^'[^']*' \([^ _]*\)_.*/\1/p"
+}
+
+opts=
+list=$(uris "") || list=
+if [ -z "$list" ]; then # no package lists here: fetch them into build
+	echo "tools: reading package lists" >&2
+	opts=$private
+	apt-get $opts update -qq >&2
+	list=$(uris "$opts")
+fi
+if [ -z "$list" ]; then
+	echo "tools: apt does not know:$missing; please install them" >&2
+	exit 1
+fi
+echo "tools: unpacking" $list "into $tools" >&2
+(cd "$apt/cache/archives" && apt-get $opts download $list >&2)
+for deb in "$apt"/cache/archives/*.deb; do
+	dpkg -x "$deb" "$tools"
+	rm "$deb"
+done
