@@ -1,0 +1,216 @@
+package geom
+
+import (
+	"math"
+	"slices"
+
+	"platen/hal/unit"
+)
+
+// moveRing appends the moved ring, which may cross itself, to raw. It reports
+// whether all of it is within ±unit.MaxCoordinate.
+func (k *Kernel) moveRing(ring []Point, delta float64, join Join) bool {
+	start := len(k.raw.Pts)
+	in := k.sides[len(k.sides)-1]
+	for i, p := range ring {
+		out := k.sides[i]
+		if in.length == 0 || out.length == 0 { // a repeated point
+			if out.length != 0 {
+				in = out
+			}
+			continue
+		}
+		turn := in.normal.cross(out.normal) * delta
+		switch {
+		case turn > 0 || turn == 0 && in.normal.dot(out.normal) < 0:
+			k.joinOuter(p, in.normal, out.normal, delta, join)
+		case trimmed(in, out, math.Abs(delta)):
+			k.put(p, mitre(in.normal, out.normal, delta))
+		default:
+			k.put(p, in.normal.times(delta))
+			k.put(p, vector{})
+			k.put(p, out.normal.times(delta))
+		}
+		in = out
+	}
+	for _, p := range k.raw.Pts[start:] {
+		if max(p.X, -p.X, p.Y, -p.Y) > unit.MaxCoordinate {
+			return false
+		}
+	}
+	k.raw.Ends = append(k.raw.Ends, int32(len(k.raw.Pts)))
+	return true
+}
+
+// put appends the point at a displacement from p. The displacement is rounded, not
+// the sum, so that both ends of an edge move alike and the quadrilateral between
+// an edge and its moved self is a true parallelogram.
+func (k *Kernel) put(p Point, d vector) {
+	k.raw.Pts = append(k.raw.Pts, Point{p.X + nearest(d.x), p.Y + nearest(d.y)})
+}
+
+// nearest rounds to the nearest unit and saturates far outside the plane, but
+// where adding a coordinate cannot overflow.
+func nearest(v float64) unit.Length {
+	const limit = float64(8 * unit.MaxCoordinate)
+	return unit.Length(math.Floor(max(-limit, min(limit, v)) + 0.5))
+}
+
+// mitre is the displacement of a corner to where the moved sides meet.
+func mitre(n1, n2 vector, delta float64) vector {
+	return n1.plus(n2).times(delta / (1 + n1.dot(n2)))
+}
+
+// trimmed reports whether an inner corner can be mitred at once. The two moved
+// sides and the perpendiculars at the corner enclose a kite that the quadrilaterals
+// of both sides cover; mitring takes it off one of them. Seen along a side, the
+// kite reaches d·tan(θ/2) or d·sin(θ) from the corner, whichever is more. As long as
+// that is within the half of the side that is nearer to this corner, the kites of a
+// side's two ends are apart, and nothing is taken off twice.
+func trimmed(in, out side, d float64) bool {
+	sin, cos := math.Abs(in.normal.cross(out.normal)), in.normal.dot(out.normal)
+	if 1+cos < 1e-3 {
+		return false
+	}
+	reach := 2 * d * max(sin, sin/(1+cos))
+	return reach <= in.length-4 && reach <= out.length-4
+}
+
+// joinOuter closes the gap at an outer corner. A corner so flat that the mitre is
+// within the tolerance of the arc gets one point, whatever the join: so a smooth
+// contour keeps its number of points.
+func (k *Kernel) joinOuter(p Point, n1, n2 vector, delta float64, join Join) {
+	d := math.Abs(delta)
+	half := math.Sqrt(max(0, (1+n1.dot(n2))/2)) // cos(θ/2)
+	if d*(1-half) <= float64(roundTolerance)*half || join == JoinMiter && half*miterLimit >= 1 {
+		k.put(p, mitre(n1, n2, delta))
+		return
+	}
+	k.put(p, n1.times(delta))
+	if join == JoinRound {
+		k.arc(p, n1, n2, delta, 12)
+	}
+	k.put(p, n2.times(delta))
+}
+
+// arc appends the points between the displacements n1 and n2, by halving the angle
+// until the chord is near enough to the arc.
+func (k *Kernel) arc(p Point, n1, n2 vector, delta float64, depth int) {
+	half := math.Sqrt(max(0, (1+n1.dot(n2))/2))
+	if depth == 0 || math.Abs(delta)*(1-half) <= float64(roundTolerance) {
+		return
+	}
+	m := n1.plus(n2)
+	if l := m.length(); l > 1e-6 {
+		m = m.times(1 / l)
+	} else if delta > 0 { // half a turn: to the left when growing, else to the right
+		m = vector{-n1.y, n1.x}
+	} else {
+		m = vector{n1.y, -n1.x}
+	}
+	k.arc(p, n1, m, delta, depth-1)
+	k.put(p, m.times(delta))
+	k.arc(p, m, n2, delta, depth-1)
+}
+
+// dropSlivers removes rings thinner than about four units (60 nm), which rounding
+// leaves behind where sides of the original move onto each other.
+func (r *Region) dropSlivers() {
+	pts, ends := r.Pts[:0], r.Ends[:0]
+	start := int32(0)
+	for _, end := range r.Ends {
+		ring := r.Pts[start:end]
+		start = end
+		lo, hi := bounds(ring)
+		if abs(Area2(ring)) <= 8*(int64(hi.X-lo.X)+int64(hi.Y-lo.Y)) {
+			continue
+		}
+		pts = append(pts, ring...)
+		ends = append(ends, int32(len(pts)))
+	}
+	r.Pts, r.Ends = pts, ends
+}
+
+// Simplify sets dst to src with points left out: every one that is left out was
+// within tol of the line between those that stay (Douglas and Peucker). The result
+// goes through [Kernel.Union], so that lines which come to cross each other do not
+// stay so. Rings of less than about tol vanish. dst may be src.
+func (k *Kernel) Simplify(dst, src *Region, tol unit.Length) error {
+	k.raw.Reset()
+	for i := range src.Ends {
+		k.thin(src.Ring(i), max(tol, 0))
+	}
+	return k.Union(dst, &k.raw)
+}
+
+// thin appends the simplified ring to raw. It starts at the lowest point and at
+// the one farthest from it, which always stay.
+func (k *Kernel) thin(ring []Point, tol unit.Length) {
+	n := int32(len(ring))
+	if n < 3 {
+		return
+	}
+	lowest := int32(0)
+	for i := range ring {
+		if before(ring[i], ring[lowest]) {
+			lowest = int32(i)
+		}
+	}
+	k.keep = slices.Grow(k.keep[:0], int(n))[:n]
+	clear(k.keep)
+	at := func(i int32) Point { return ring[(lowest+i)%n] }
+	far, best := int32(0), int64(-1)
+	for i := range n {
+		if d := distance2(at(0), at(i)); d > best {
+			far, best = i, d
+		}
+	}
+	k.keep[0], k.keep[far] = true, true
+	k.stack = append(k.stack[:0], 0, far, far, n)
+	for len(k.stack) > 0 {
+		from, to := k.stack[len(k.stack)-2], k.stack[len(k.stack)-1]
+		k.stack = k.stack[:len(k.stack)-2]
+		worst, dist := none, float64(tol)*float64(tol)
+		for i := from + 1; i < to; i++ {
+			if d := fromLine2(at(i), at(from), at(to)); d > dist {
+				worst, dist = int(i), d
+			}
+		}
+		if worst != none {
+			k.keep[worst] = true
+			k.stack = append(k.stack, from, int32(worst), int32(worst), to)
+		}
+	}
+	start := len(k.raw.Pts)
+	for i := range n {
+		if k.keep[i] {
+			k.raw.Pts = append(k.raw.Pts, at(i))
+		}
+	}
+	if len(k.raw.Pts)-start < 3 {
+		k.raw.Pts = k.raw.Pts[:start]
+		return
+	}
+	k.raw.Ends = append(k.raw.Ends, int32(len(k.raw.Pts)))
+}
+
+func distance2(a, b Point) int64 {
+	dx, dy := int64(a.X)-int64(b.X), int64(a.Y)-int64(b.Y)
+	return dx*dx + dy*dy
+}
+
+// fromLine2 is the squared distance of p from the line segment ab.
+func fromLine2(p, a, b Point) float64 {
+	l := vector{float64(b.X) - float64(a.X), float64(b.Y) - float64(a.Y)}
+	d := vector{float64(p.X) - float64(a.X), float64(p.Y) - float64(a.Y)}
+	along, length := d.dot(l), l.dot(l)
+	if along <= 0 {
+		return d.dot(d)
+	}
+	if along >= length {
+		e := vector{d.x - l.x, d.y - l.y}
+		return e.dot(e)
+	}
+	c := d.cross(l)
+	return c * c / length
+}

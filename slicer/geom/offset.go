@@ -1,0 +1,120 @@
+package geom
+
+import (
+	"math"
+
+	"platen/hal/unit"
+)
+
+// Join says how [Kernel.Offset] closes the gap that opens where a contour turns
+// away from the side towards which it is moved.
+type Join uint8
+
+const (
+	// JoinRound closes the gap with an arc of chords that stay within 3 µm of it.
+	JoinRound Join = iota
+	// JoinMiter extends the two sides until they meet, but no farther than three
+	// times the offset; sharper corners are cut straight.
+	JoinMiter
+)
+
+// roundTolerance is how far the chords of a round join may be from the true arc.
+const roundTolerance = 3 * unit.Millimetre / 1000
+
+// miterLimit is how far a mitred corner may be from the original one, in offsets.
+const miterLimit = 3
+
+// Offset sets dst to src grown by delta (delta > 0) or shrunk by -delta. src is a
+// region as [Kernel.Union] leaves it: simple rings that wind once. Thin parts that
+// close or break vanish, holes move the other way. dst may be src. A result that
+// would reach beyond ±[unit.MaxCoordinate] is [ErrOutside].
+//
+// The contour of the result is composed so that its winding number is that of src
+// plus (growing) one for each quadrilateral between an edge and its moved self and
+// one for each wedge between two of them, all of them counter-clockwise: so it is
+// at least 1 exactly in their union, which is the grown region. Shrinking is the
+// same for the complement. Inner corners whose quadrilaterals only overlap each
+// other near the corner are mitred at once, which takes one of the two off there
+// (see trimmed).
+func (k *Kernel) Offset(dst, src *Region, delta unit.Length, join Join) error {
+	if delta == 0 {
+		return k.Union(dst, src)
+	}
+	if delta > 2*unit.MaxCoordinate || delta < -2*unit.MaxCoordinate {
+		dst.Reset()
+		return ErrOutside
+	}
+	k.raw.Reset()
+	for i := range src.Ends {
+		ring := src.Ring(i)
+		if len(ring) < 3 || closes(ring, delta) {
+			continue
+		}
+		k.measure(ring)
+		if !k.moveRing(ring, float64(delta), join) {
+			dst.Reset()
+			return ErrOutside
+		}
+	}
+	if err := k.Union(dst, &k.raw); err != nil {
+		return err
+	}
+	dst.dropSlivers()
+	return nil
+}
+
+// closes reports whether a hole is so narrow that growing fills it, or a body so
+// narrow that shrinking leaves nothing: every point inside is within |delta| of the
+// ring then. Where the ring is left out, nothing else of the result changes.
+func closes(ring []Point, delta unit.Length) bool {
+	if (Area2(ring) > 0) == (delta > 0) {
+		return false
+	}
+	lo, hi := bounds(ring)
+	d := 2 * abs(int64(delta))
+	return int64(hi.X)-int64(lo.X) <= d || int64(hi.Y)-int64(lo.Y) <= d
+}
+
+func bounds(ring []Point) (lo, hi Point) {
+	lo, hi = ring[0], ring[0]
+	for _, p := range ring[1:] {
+		lo.X, hi.X = min(lo.X, p.X), max(hi.X, p.X)
+		lo.Y, hi.Y = min(lo.Y, p.Y), max(hi.Y, p.Y)
+	}
+	return lo, hi
+}
+
+// vector is a direction or displacement in units of [unit.Length].
+type vector struct{ x, y float64 }
+
+// Products are converted before they are added so that no processor may fuse the
+// two operations: results are the same to the bit everywhere.
+func (a vector) dot(b vector) float64   { return float64(a.x*b.x) + float64(a.y*b.y) }
+func (a vector) cross(b vector) float64 { return float64(a.x*b.y) - float64(a.y*b.x) }
+func (a vector) times(f float64) vector { return vector{a.x * f, a.y * f} }
+func (a vector) plus(b vector) vector   { return vector{a.x + b.x, a.y + b.y} }
+func (a vector) length() float64        { return math.Sqrt(a.dot(a)) }
+
+// side is an edge of the ring being moved: from ring[i] to ring[i+1].
+type side struct {
+	normal vector  // to the right of the edge, length 1
+	length float64 // in units of unit.Length
+}
+
+// measure fills sides for a ring without repeated points.
+func (k *Kernel) measure(ring []Point) {
+	k.sides = k.sides[:0]
+	for i, p := range ring {
+		q := ring[0]
+		if i+1 < len(ring) {
+			q = ring[i+1]
+		}
+		d := vector{float64(q.X - p.X), float64(q.Y - p.Y)}
+		l := d.length()
+		if l == 0 {
+			k.sides = append(k.sides, side{})
+			continue
+		}
+		k.sides = append(k.sides, side{vector{d.y / l, -d.x / l}, l})
+	}
+}
