@@ -8,8 +8,6 @@ package config
 
 import (
 	"crypto/ed25519"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -19,6 +17,8 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+
+	"platen/agent/consent"
 )
 
 // Path is where the agent looks for its configuration unless told otherwise.
@@ -78,10 +78,9 @@ type Config struct {
 
 // Fleet is the operator's side this printer belongs to.
 type Fleet struct {
-	Enrol string   `toml:"enrol"` // https URL of the enrolment service
-	MQTT  string   `toml:"mqtt"`  // host:port of the broker
-	CA    string   `toml:"ca"`    // PEM certificate that both must chain to
-	Grid  Duration `toml:"grid"`  // batch period for a recipient of profile owner; others have 60 s
+	Enrol string `toml:"enrol"` // https URL of the enrolment service
+	MQTT  string `toml:"mqtt"`  // host:port of the broker
+	CA    string `toml:"ca"`    // PEM certificate that both must chain to
 }
 
 // Update says where releases come from.
@@ -134,9 +133,6 @@ func (c *Config) absolute() {
 	}
 	if c.Fleet != nil {
 		paths = append(paths, &c.Fleet.CA)
-		if c.Fleet.Grid == 0 {
-			c.Fleet.Grid = Duration(time.Minute)
-		}
 	}
 	if c.Update != nil {
 		paths = append(paths, &c.Update.Root, &c.Update.Slots)
@@ -170,9 +166,6 @@ func (c *Config) check() error {
 		if f.Enrol != "" && !strings.HasPrefix(f.Enrol, "https://") {
 			errs = append(errs, errors.New("fleet.enrol is not an https URL"))
 		}
-		if time.Duration(f.Grid) < time.Second {
-			errs = append(errs, errors.New("fleet.grid is below 1s"))
-		}
 	}
 	if u := c.Update; u != nil {
 		errs = append(errs, need("update.url", u.URL), need("update.root", u.Root), need("update.slots", u.Slots))
@@ -187,39 +180,18 @@ func (c *Config) check() error {
 
 func (c *Config) keys() error {
 	if c.Owner != "" {
-		k, err := publicKey(c.Owner)
+		k, err := consent.LoadPub(c.Owner)
 		if err != nil {
 			return fmt.Errorf("owner_key: %w", err)
 		}
 		c.OwnerKey = k
 	}
 	for _, path := range c.Operators {
-		k, err := publicKey(path)
+		k, err := consent.LoadPub(path)
 		if err != nil {
 			return fmt.Errorf("operator_keys: %w", err)
 		}
 		c.OperatorKeys = append(c.OperatorKeys, k)
 	}
 	return nil
-}
-
-// publicKey reads an Ed25519 public key in PEM (RFC 8410, RFC 7468).
-func publicKey(path string) (ed25519.PublicKey, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(b)
-	if block == nil || block.Type != "PUBLIC KEY" {
-		return nil, fmt.Errorf("%s is not a PEM PUBLIC KEY", path)
-	}
-	k, err := x509.ParsePKIXPublicKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	ed, ok := k.(ed25519.PublicKey)
-	if !ok {
-		return nil, fmt.Errorf("%s is not an Ed25519 key", path)
-	}
-	return ed, nil
 }

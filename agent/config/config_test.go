@@ -49,7 +49,7 @@ period = "10m"
 	dir := filepath.Dir(path)
 	for _, got := range []struct{ got, want any }{
 		{c.Vault, Size(16 << 20)}, {c.MaxJob, Size(256 << 20)}, {c.TPM, "swtpm:" + filepath.Join(dir, "tpm.sock")},
-		{c.Fleet.CA, filepath.Join(dir, "ca.pem")}, {c.Fleet.Grid, Duration(time.Minute)},
+		{c.Fleet.CA, filepath.Join(dir, "ca.pem")},
 		{c.Update.Period, Duration(10 * time.Minute)}, {len(c.OwnerKey), ed25519.PublicKeySize}, {len(c.OperatorKeys), 1},
 	} {
 		if got.got != got.want {

@@ -1,0 +1,119 @@
+package session
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"platen/hal/motion"
+	"platen/hal/unit"
+)
+
+// progress turns layer marks into quarters of the print: nothing finer leaves
+// this process.
+type progress struct {
+	layers  int32
+	quarter atomic.Uint32
+}
+
+// watch passes prog on and keeps count.
+func (p *progress) watch(prog motion.Program) motion.Program {
+	return func(yield func(motion.Op, error) bool) {
+		for op, err := range prog {
+			if op.Kind == motion.BeginLayer && p.layers > 0 {
+				p.quarter.Store(uint32(min(3, 4*op.Layer/p.layers)))
+			}
+			if !yield(op, err) {
+				return
+			}
+		}
+		p.quarter.Store(4)
+	}
+}
+
+// percent is 0, 25, 50, 75 or 100.
+func (p *progress) percent() uint8 { return uint8(25 * p.quarter.Load()) }
+
+// Where the nozzle waits while a print is paused, and how it gets there.
+const (
+	pauseLift    = 5 * unit.Millimetre
+	pauseRetract = 2 * unit.Millimetre
+	pauseFeed    = 20 * unit.MillimetrePerSecond
+)
+
+// pause holds a program back between two operations. A held machine retracts,
+// lifts its nozzle and keeps its temperatures.
+type pause struct {
+	mu     sync.Mutex
+	resume chan struct{} // closed to go on; nil while not paused
+	top    unit.Length   // the machine's highest Z
+}
+
+// set pauses or resumes; it reports whether that changed anything.
+func (p *pause) set(on bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if on == (p.resume != nil) {
+		return false
+	}
+	if on {
+		p.resume = make(chan struct{})
+	} else {
+		close(p.resume)
+		p.resume = nil
+	}
+	return true
+}
+
+func (p *pause) gate() chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.resume
+}
+
+// hold passes prog on and waits where it is paused, until resumed or done.
+func (p *pause) hold(prog motion.Program, done <-chan struct{}) motion.Program {
+	return func(yield func(motion.Op, error) bool) {
+		var at unit.Length
+		var known, primed bool
+		for op, err := range prog {
+			if gate := p.gate(); gate != nil && err == nil {
+				if !p.wait(gate, done, at, known && primed, yield) {
+					return
+				}
+			}
+			if op.Kind == motion.Move && op.Has(motion.Z) {
+				at, known = op.To[motion.IZ], true
+			}
+			primed = primed || op.Kind == motion.Move && op.Has(motion.X|motion.E)
+			if !yield(op, err) {
+				return
+			}
+		}
+	}
+}
+
+// wait parks the nozzle if it is printing, waits, and brings it back.
+func (p *pause) wait(gate, done <-chan struct{}, z unit.Length, printing bool, yield func(motion.Op, error) bool) bool {
+	move := func(to, e unit.Length) bool {
+		lift := motion.Op{Kind: motion.Move, Axes: motion.Z, Feed: pauseFeed}
+		lift.To[motion.IZ] = to
+		feed := motion.Op{Kind: motion.Move, Axes: motion.E, Role: motion.Retraction, E: e, Feed: pauseFeed}
+		if e < 0 {
+			return yield(feed, nil) && yield(lift, nil)
+		}
+		return yield(lift, nil) && yield(feed, nil)
+	}
+	if printing && !move(min(z+pauseLift, max(z, p.top)), -pauseRetract) {
+		return false
+	}
+	select {
+	case <-gate:
+	case <-done:
+		return false
+	}
+	return !printing || move(z, pauseRetract)
+}
+
+// statusPeriod is how often a session reports to its agent.
+const statusPeriod = time.Second

@@ -1,0 +1,241 @@
+// Package session is one printer's life in its own process: it owns the port, the
+// machine, the locked memory and, while a job runs, the model.
+//
+// [Run] opens the controller and the vault, gives up everything it does not need
+// (package confine), reports that it is ready, waits for one job, prints it and
+// ends; with the process end the port and every byte of the model. The agent
+// starts the next session then. All that goes up is in package seam: codes,
+// temperatures, quarters of progress. If the agent dies, the print goes on.
+//
+// A job's bytes arrive as a descriptor. They are decrypted, checked and indexed
+// into the vault; slices are made layer by layer while the machine prints.
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"platen/agent/confine"
+	"platen/agent/seam"
+	"platen/agent/seam/link"
+	"platen/boards"
+	"platen/hal"
+	"platen/slicer/vault"
+)
+
+// Config is what a session is started with.
+type Config struct {
+	Seam   *os.File // the inherited end of the pair
+	Board  *boards.Board
+	Device string // serial device, instead of the board's
+	Vault  int64  // bytes of locked memory
+	Logger *slog.Logger
+}
+
+// dialects numbers the dialects for seam.Ready.
+var dialects = map[string]uint8{"marlin": 1}
+
+// Run is a session from start to end. It returns an error if it could not get
+// ready; how a job ended is in its receipt.
+func Run(ctx context.Context, cfg Config) error {
+	conn, err := link.FromFile(cfg.Seam)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	s := &session{cfg: cfg, conn: conn, log: cfg.Logger, phase: seam.PhaseConnecting}
+	s.report()
+	if s.vault, err = vault.New(cfg.Vault); err != nil {
+		return fmt.Errorf("making the vault: %w", err)
+	}
+	defer func() { s.vault.Close() }()
+	if s.machine, err = open(ctx, cfg); err != nil {
+		return err
+	}
+	defer func() { s.machine.Close() }()
+	held, err := confine.Session()
+	held |= confine.MemoryLocked
+	if err != nil {
+		return fmt.Errorf("confining the session: %w", err)
+	}
+	s.setPhase(seam.PhaseIdle)
+	ready := &seam.Ready{Dialect: dialects[cfg.Board.Controller.Dialect], Tools: uint8(s.machine.Info().Tools), Confined: uint16(held), VaultBytes: uint64(cfg.Vault)}
+	if err := conn.Send(ready, nil); err != nil {
+		return err
+	}
+	s.log.Info("session ready", "confined", held.String())
+	return s.serve(ctx)
+}
+
+type session struct {
+	cfg     Config
+	conn    *link.Conn
+	log     *slog.Logger
+	machine hal.Machine
+	vault   *vault.Vault
+
+	mu    sync.Mutex
+	phase seam.Phase
+
+	pause    pause
+	progress progress
+}
+
+// input is one message from the agent.
+type input struct {
+	msg  seam.Message
+	file *os.File
+}
+
+// serve waits for commands and for the job it starts, and ends with the job. When
+// the agent is gone it waits for the job alone.
+func (s *session) serve(ctx context.Context) error {
+	inputs := make(chan input)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer s.conn.Close()
+	defer close(done)
+	wg.Go(func() { s.listen(inputs, done) })
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	jobs := make(chan error, 1)
+	running := false
+	tick := time.NewTicker(statusPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case in, ok := <-inputs:
+			if !ok {
+				inputs = nil
+				if !running {
+					return nil
+				}
+				s.log.Warn("agent is gone; the print goes on")
+				continue
+			}
+			if st, ok := in.msg.(*seam.Start); ok && !running {
+				running = true
+				wg.Go(func() { jobs <- s.job(ctx, *st, in.file) })
+			} else if s.command(in, cancel, running) {
+				return nil
+			}
+		case <-tick.C:
+			s.report()
+		case err := <-jobs:
+			s.report()
+			return err
+		case <-ctx.Done():
+			if running {
+				return <-jobs
+			}
+			return nil
+		}
+	}
+}
+
+// listen passes on what the agent says until it is gone.
+func (s *session) listen(inputs chan<- input, done <-chan struct{}) {
+	defer close(inputs)
+	for {
+		m, f, err := s.conn.Receive()
+		if errors.Is(err, seam.ErrMessage) {
+			s.log.Warn("agent sent what is no message")
+			continue
+		}
+		if err != nil {
+			if err != io.EOF {
+				s.log.Warn("seam failed")
+			}
+			return
+		}
+		select {
+		case inputs <- input{m, f}:
+		case <-done:
+			if f != nil {
+				f.Close()
+			}
+			return
+		}
+	}
+}
+
+// command obeys anything but the start of a job; it reports whether the session
+// ends by it.
+func (s *session) command(in input, cancel func(), running bool) bool {
+	if in.file != nil {
+		in.file.Close()
+	}
+	c, ok := in.msg.(*seam.Command)
+	if !ok {
+		return false
+	}
+	switch c.Kind {
+	case seam.KindPause:
+		if running && s.pause.set(true) {
+			s.setPhase(seam.PhasePaused)
+		}
+	case seam.KindResume:
+		if running && s.pause.set(false) {
+			s.setPhase(seam.PhasePrinting)
+		}
+	case seam.KindCancel:
+		if running {
+			cancel()
+		}
+	case seam.KindHalt:
+		if err := s.machine.Halt("owner"); err != nil {
+			s.log.Error("halt failed")
+		}
+		s.report()
+		return !running
+	case seam.KindQuit:
+		return !running
+	}
+	return false
+}
+
+func (s *session) setPhase(p seam.Phase) {
+	s.mu.Lock()
+	s.phase = p
+	s.mu.Unlock()
+	s.report()
+}
+
+// report sends the state of the machine to the agent. An agent that is gone or
+// slow costs a report, nothing else.
+func (s *session) report() {
+	s.mu.Lock()
+	st := seam.Status{Phase: s.phase, Progress: s.progress.percent()}
+	s.mu.Unlock()
+	if s.machine != nil {
+		m := s.machine.State()
+		st.Fault = uint8(m.Fault)
+		if m.Phase == hal.PhaseHalted || m.Phase == hal.PhaseLost {
+			st.Phase = seam.PhaseFault
+		}
+		st.NHeaters = uint8(m.NHeaters)
+		for i, h := range m.Heaters[:m.NHeaters] {
+			st.Heaters[i] = seam.Heater{ID: uint8(h.ID), Actual: int32(h.Actual), Target: int32(h.Target)}
+		}
+		if s.idle() { // counts of lines sent again follow the print: they stay here while one runs
+			st.Resends, st.LinkErrs = uint32(m.Resends), uint32(m.LinkError)
+		}
+	}
+	if err := s.conn.Send(&st, nil); err != nil {
+		s.log.Debug("status not sent")
+	}
+}
+
+func (s *session) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.phase == seam.PhaseIdle
+}

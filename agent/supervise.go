@@ -1,0 +1,221 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"platen/agent/seam"
+	"platen/agent/seam/link"
+)
+
+// Errors of a supervisor that its callers tell apart.
+var (
+	errNotReady = errors.New("the printer is not ready: see platen status")
+	errBusy     = errors.New("the printer is busy with another job: wait, or platen cancel")
+	errSession  = errors.New("the session ended without a receipt; its heaters are off")
+)
+
+// How long a supervisor waits between two sessions: at once after a job, longer
+// each time one fails to get ready.
+const (
+	firstRetry = time.Second
+	lastRetry  = 30 * time.Second
+)
+
+// supervisor keeps one session process alive and is the only one that talks to it.
+type supervisor struct {
+	log  *slog.Logger
+	args []string // of the session process, after its name
+
+	mu     sync.Mutex
+	conn   *link.Conn
+	ready  *seam.Ready
+	status seam.Status
+	job    [16]byte
+	done   chan seam.Receipt // of the running job; nil if there is none
+}
+
+// sessionArgs are the arguments of the hidden session command.
+func sessionArgs(board, device string, vault int64) []string {
+	return []string{"session", "--board", board, "--device", device, "--vault", strconv.FormatInt(vault, 10)}
+}
+
+// run starts sessions until ctx ends. A session that prints then goes on by
+// itself; an idle one is told to quit.
+func (s *supervisor) run(ctx context.Context) {
+	wait := firstRetry
+	for ctx.Err() == nil {
+		wasReady, err := s.one(ctx)
+		if wasReady {
+			wait = 0
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("session ended", "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		wait = min(max(2*wait, firstRetry), lastRetry)
+	}
+}
+
+// one is one session from start to end.
+func (s *supervisor) one(ctx context.Context) (wasReady bool, err error) {
+	conn, end, err := link.Pair()
+	if err != nil {
+		return false, err
+	}
+	cmd := exec.Command("/proc/self/exe", s.args...)
+	cmd.Args[0] = "platen"
+	cmd.ExtraFiles = []*os.File{end}
+	cmd.Stderr = os.Stderr
+	cmd.Env = append(os.Environ(), "GOTRACEBACK=none")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // signals to the agent are not for the session
+	err = cmd.Start()
+	end.Close()
+	if err != nil {
+		conn.Close()
+		return false, fmt.Errorf("starting a session: %w", err)
+	}
+	s.mu.Lock()
+	s.conn, s.status = conn, seam.Status{Phase: seam.PhaseConnecting}
+	s.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() { s.leave(conn) })
+	defer stop()
+	wasReady = s.listen(conn)
+	err = s.reap(ctx, cmd)
+	s.ended()
+	conn.Close()
+	return wasReady, err
+}
+
+// leave tells an idle session to quit when the agent goes; one that prints is left
+// alone and loses its agent.
+func (s *supervisor) leave(conn *link.Conn) {
+	s.mu.Lock()
+	busy := s.done != nil
+	s.mu.Unlock()
+	if !busy {
+		conn.Send(&seam.Command{Kind: seam.KindQuit}, nil)
+		time.Sleep(100 * time.Millisecond)
+	}
+	conn.Close()
+}
+
+// reap waits for the process, unless the agent goes and the process prints on.
+func (s *supervisor) reap(ctx context.Context, cmd *exec.Cmd) error {
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	select {
+	case err := <-exited:
+		if err != nil {
+			return fmt.Errorf("session process: %w", err)
+		}
+		return nil
+	case <-ctx.Done():
+		select {
+		case err := <-exited:
+			return err
+		case <-time.After(2 * time.Second):
+			return nil // the process prints; init adopts it
+		}
+	}
+}
+
+// listen takes in what the session says until it is gone; it reports whether the
+// session ever got ready.
+func (s *supervisor) listen(conn *link.Conn) (wasReady bool) {
+	for {
+		m, f, err := conn.Receive()
+		if f != nil {
+			f.Close() // nothing is taken from a session
+		}
+		if errors.Is(err, seam.ErrMessage) {
+			s.log.Warn("session sent what is no message")
+			continue
+		}
+		if err != nil {
+			return wasReady
+		}
+		s.mu.Lock()
+		switch m := m.(type) {
+		case *seam.Ready:
+			s.ready, wasReady = m, true
+		case *seam.Status:
+			s.status = *m
+		case *seam.Receipt:
+			if s.done != nil && m.Job == s.job {
+				select {
+				case s.done <- *m:
+				default: // more receipts than a job has: dropped
+				}
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// ended forgets the session and closes the receipts of its job.
+func (s *supervisor) ended() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn, s.ready = nil, nil
+	s.status = seam.Status{Phase: seam.PhaseConnecting, Fault: s.status.Fault}
+	if s.done != nil {
+		close(s.done)
+		s.done = nil
+	}
+}
+
+// start hands a job to the session and returns the channel of its receipts, which
+// is closed when the session has ended.
+func (s *supervisor) start(st seam.Start, file *os.File) (<-chan seam.Receipt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn == nil || s.ready == nil || s.status.Phase == seam.PhaseFault {
+		return nil, errNotReady
+	}
+	if s.done != nil {
+		return nil, errBusy
+	}
+	if st.Job == [16]byte{} {
+		rand.Read(st.Job[:])
+	}
+	if err := s.conn.Send(&st, file); err != nil {
+		return nil, err
+	}
+	s.job, s.done = st.Job, make(chan seam.Receipt, 8)
+	return s.done, nil
+}
+
+// command sends a command to the session.
+func (s *supervisor) command(k seam.Kind) error {
+	s.mu.Lock()
+	conn := s.conn
+	s.mu.Unlock()
+	if conn == nil {
+		return errNotReady
+	}
+	return conn.Send(&seam.Command{Kind: k}, nil)
+}
+
+// snapshot is the last status, what the session gave up, and whether a job runs.
+func (s *supervisor) snapshot() (seam.Status, seam.Ready, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var r seam.Ready
+	if s.ready != nil {
+		r = *s.ready
+	}
+	return s.status, r, s.done != nil
+}
