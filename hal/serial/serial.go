@@ -1,0 +1,222 @@
+// Package serial opens the serial port of a motion controller: raw, eight data
+// bits, no parity, one stop bit, no flow control, at any rate the hardware can
+// make, and for one process only.
+//
+// Start at [Open]. It takes three steps on the same tty, because no single one
+// does everything:
+//
+//  1. We open the device ourselves, without waiting for a carrier and without
+//     blocking, so that the Go poller serves it: reads can have deadlines and Close
+//     ends a read that is under way. This is the only descriptor that carries
+//     data. It is locked with flock before anything about the line is changed.
+//  2. tarm/serial opens the device once more and sets up the line at a rate that it
+//     has a constant for, and its descriptor is closed again. The line keeps the
+//     settings as long as ours is open.
+//  3. TCSETS2 with BOTHER on our descriptor sets the rate in bits per second, which
+//     is how 250000 baud, the usual rate of Marlin, comes about. The rate is read
+//     back: a device that took another one is refused.
+//
+// Only Linux has these calls; the package builds nowhere else.
+package serial
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"platen/hal"
+
+	tarm "github.com/tarm/serial"
+	"golang.org/x/sys/unix"
+)
+
+// ErrBusy reports that another process has the port.
+var ErrBusy = errors.New("serial port is in use: end the program that holds it")
+
+// Config says which port and how fast.
+type Config struct {
+	Device string // path of the tty, for example /dev/ttyACM0
+	Baud   int    // bits per second, 300 to 4,000,000
+}
+
+// Port is an open serial port. Read and Write may be called by one goroutine each
+// at the same time, Close by any.
+type Port struct {
+	f         *os.File
+	exclusive bool
+}
+
+// minBaud and maxBaud bound what controllers use; tarm/serial knows up to 4 MBaud.
+const (
+	minBaud = 300
+	maxBaud = 4_000_000
+)
+
+// Open opens the port of c. Opening raises DTR, which resets many controllers:
+// what they say after that is the first to be read. A port that another process
+// holds is [ErrBusy]; a device that is not there is fs.ErrNotExist.
+func Open(c Config) (*Port, error) {
+	if c.Baud < minBaud || c.Baud > maxBaud {
+		return nil, fmt.Errorf("open serial port: %d baud is outside %d to %d: correct the board file", c.Baud, minBaud, maxBaud)
+	}
+	f, err := os.OpenFile(c.Device, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.EBUSY) {
+		return nil, fmt.Errorf("open serial port %s: %w", c.Device, ErrBusy)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open serial port: %w", err)
+	}
+	p := &Port{f: f}
+	if err := p.setUp(c); err != nil {
+		p.Close()
+		return nil, fmt.Errorf("open serial port %s: %w", c.Device, err)
+	}
+	return p, nil
+}
+
+func (p *Port) setUp(c Config) error {
+	err := p.control(func(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return ErrBusy
+	}
+	if err != nil {
+		return fmt.Errorf("lock: %w", err)
+	}
+	if err := basics(c.Device); err != nil {
+		return err
+	}
+	if err := p.control(func(fd int) error { return setRate(fd, uint32(c.Baud)) }); err != nil {
+		return err
+	}
+	return p.control(func(fd int) error {
+		pty, err := isPTY(fd)
+		if err != nil || pty {
+			// The other end of a pty may hold this side open, and TIOCEXCL would
+			// then outlive us. The lock alone keeps others out.
+			return err
+		}
+		p.exclusive = true
+		return unix.IoctlSetInt(fd, unix.TIOCEXCL, 0)
+	})
+}
+
+// basics has tarm/serial set up the line: raw, 8N1, receiver on.
+func basics(device string) error {
+	t, err := tarm.OpenPort(&tarm.Config{Name: device, Baud: 115200})
+	if err != nil {
+		return fmt.Errorf("set up the line: %w", err)
+	}
+	return t.Close()
+}
+
+// setRate sets both rates to baud and reads them back (termios2, see
+// ioctl_tty(2) and asm-generic/termbits.h of Linux).
+func setRate(fd int, baud uint32) error {
+	t, err := unix.IoctlGetTermios(fd, unix.TCGETS2)
+	if err != nil {
+		return fmt.Errorf("read line settings: %w", err)
+	}
+	t.Cflag &^= unix.CBAUD | unix.CBAUD<<unix.IBSHIFT | unix.HUPCL
+	t.Cflag |= unix.BOTHER
+	t.Ispeed, t.Ospeed = baud, baud
+	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS2, t); err != nil {
+		return fmt.Errorf("set %d baud: %w", baud, err)
+	}
+	got, err := unix.IoctlGetTermios(fd, unix.TCGETS2)
+	if err != nil {
+		return fmt.Errorf("read line settings: %w", err)
+	}
+	// A UART tolerates about 2 % in all; drivers report the rate their divisor makes.
+	if off := int64(got.Ospeed) - int64(baud); off*50 > int64(baud) || off*50 < -int64(baud) {
+		return fmt.Errorf("the port runs at %d baud instead of %d: use another adapter or another rate", got.Ospeed, baud)
+	}
+	return nil
+}
+
+// isPTY reports whether fd is the slave of a Unix98 pseudoterminal: majors 136 to
+// 143 (admin-guide/devices.txt of Linux).
+func isPTY(fd int) (bool, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return false, err
+	}
+	major := unix.Major(uint64(st.Rdev))
+	return major >= 136 && major <= 143, nil
+}
+
+// control runs f on the descriptor without taking it from the poller.
+func (p *Port) control(f func(fd int) error) error {
+	raw, err := p.f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var inner error
+	if err := raw.Control(func(fd uintptr) { inner = f(int(fd)) }); err != nil {
+		return err
+	}
+	return inner
+}
+
+// Read reads at least one byte. It ends with os.ErrDeadlineExceeded after the
+// deadline, os.ErrClosed after Close, and hal.ErrDisconnected when the device is
+// gone.
+func (p *Port) Read(b []byte) (int, error) {
+	n, err := p.f.Read(b)
+	return n, translate(err)
+}
+
+// Write writes all of b, with the same errors as Read.
+func (p *Port) Write(b []byte) (int, error) {
+	n, err := p.f.Write(b)
+	return n, translate(err)
+}
+
+// translate maps what a tty says when its device is unplugged: end of file after a
+// hang-up, or an error of the driver.
+func translate(err error) error {
+	for _, gone := range [...]error{io.EOF, syscall.EIO, syscall.ENXIO, syscall.ENODEV, syscall.EPIPE} {
+		if errors.Is(err, gone) {
+			return fmt.Errorf("%w: %v", hal.ErrDisconnected, gone)
+		}
+	}
+	return err
+}
+
+// SetReadDeadline ends reads at t; the zero time means never.
+func (p *Port) SetReadDeadline(t time.Time) error { return p.f.SetReadDeadline(t) }
+
+// SetWriteDeadline ends writes at t; the zero time means never.
+func (p *Port) SetWriteDeadline(t time.Time) error { return p.f.SetWriteDeadline(t) }
+
+// Reset drops DTR for a quarter of a second. On boards with an AVR or a USB bridge
+// that resets the controller; on others nothing happens. A port without a DTR line,
+// such as a pty, returns an error.
+func (p *Port) Reset() error {
+	set := func(req uint) error {
+		err := p.control(func(fd int) error { return unix.IoctlSetPointerInt(fd, req, unix.TIOCM_DTR) })
+		if err != nil {
+			return fmt.Errorf("reset the controller by DTR: %w", err)
+		}
+		return nil
+	}
+	if err := set(unix.TIOCMBIC); err != nil {
+		return err
+	}
+	time.Sleep(250 * time.Millisecond)
+	return set(unix.TIOCMBIS)
+}
+
+// Close ends reads and writes that are under way and lets go of the port. The
+// second Close returns os.ErrClosed.
+func (p *Port) Close() error {
+	if p.exclusive {
+		// Another descriptor may keep the tty alive, and the flag with it. Failing is
+		// no reason not to close.
+		_ = p.control(func(fd int) error { return unix.IoctlSetInt(fd, unix.TIOCNXCL, 0) })
+	}
+	return p.f.Close()
+}
