@@ -1,0 +1,277 @@
+// Package cut slices a placed mesh into the outlines of its layers.
+//
+// A plane sweeps upward through the middles of the layers that a [Stack] lays out.
+// Triangles are sorted once by the first plane they meet; from then on only those
+// that the plane crosses are looked at. A corner exactly on the plane counts as
+// above it, so that every triangle is crossed in exactly two edges or not at all.
+// The crossing of an edge is computed from its lower corner to its upper one: both
+// triangles at the edge get the same point, bit for bit, and on a closed mesh all
+// outlines close by themselves. The solid is on the left of every outline.
+//
+// Outlines of damaged meshes that do not close are joined over gaps of up to 2 mm,
+// nearest ends of the same direction first; what is left open is dropped and
+// counted in [Repairs]. All of it lives in the vault, but for the outlines
+// themselves and the list of open ends.
+package cut
+
+import (
+	"math/bits"
+	"math/rand/v2"
+
+	"platen/hal/unit"
+	"platen/slicer/geom"
+	"platen/slicer/mesh"
+	"platen/slicer/vault"
+)
+
+// Stack says how high layers are: the first, and all others. Both are at least two
+// units.
+type Stack struct{ First, Height unit.Length }
+
+// Top is how far the top of layer i is above the floor.
+func (s Stack) Top(i int) unit.Length { return s.First + unit.Length(i)*s.Height }
+
+// Thickness is the height of layer i.
+func (s Stack) Thickness(i int) unit.Length {
+	if i == 0 {
+		return s.First
+	}
+	return s.Height
+}
+
+// Middle is where layer i is cut, above the floor.
+func (s Stack) Middle(i int) unit.Length {
+	if i == 0 {
+		return s.First / 2
+	}
+	return s.First + unit.Length(i-1)*s.Height + s.Height/2
+}
+
+// Count is the number of layers of a body of the given height: those whose middle
+// lies below its top.
+func (s Stack) Count(height unit.Length) int {
+	if height <= 0 {
+		return 0
+	}
+	return s.above(height - 1)
+}
+
+// above is the lowest layer whose middle lies above z; z is not negative.
+func (s Stack) above(z unit.Length) int {
+	if z < s.First/2 {
+		return 0
+	}
+	d := z - s.First - s.Height/2
+	if d < 0 {
+		return 1
+	}
+	return int(d/s.Height) + 2
+}
+
+// Repairs counts what was done about outlines that did not close.
+type Repairs struct {
+	Closed  int // gaps that were bridged
+	Dropped int // open lines that were left out
+}
+
+// segment is where the plane crosses one triangle: from the edge that the surface
+// goes down along to the one it goes up along. An edge is given by its corners
+// below and above the plane.
+type segment struct{ from, to cutEdge }
+
+type cutEdge struct{ below, above int32 }
+
+// Cutter cuts one mesh, layer by layer from below.
+type Cutter struct {
+	verts  []mesh.Vertex
+	tris   []mesh.Triangle
+	stack  Stack
+	floor  unit.Length
+	layers int
+	order  []int32 // triangles, sorted by the first layer that cuts them
+	starts []int32 // where the triangles of layer i begin in order
+
+	layer   int
+	active  []int32 // triangles under the plane: active[:n]
+	n       int
+	segs    []segment
+	next    []int32 // the segment that follows, or -1
+	waiting []int32 // by the segment that stands for an edge: the list of those beginning there, +1
+	twin    []int32 // the next one in that list, +1
+	flags   []uint8
+	table   []int32 // edge → the segment that stands for it, +1
+	seed    [2]uint64
+	heads   []openEnd
+	tails   []openEnd
+	repairs Repairs
+}
+
+// New prepares to cut a mesh that has been placed. It takes from v 4 bytes a
+// triangle, 4 bytes a layer, and some 50 bytes for every triangle that the fullest
+// layer cuts. It is vault.ErrBudget if they do not fit.
+func New(v *vault.Vault, m *mesh.Mesh, s Stack) (*Cutter, error) {
+	b := m.Bounds()
+	c := &Cutter{
+		verts: m.Vertices(), tris: m.Triangles(), stack: s, floor: b.Min.Z,
+		layers: s.Count(b.Max.Z - b.Min.Z), seed: [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1},
+	}
+	most, err := c.sort(v)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.reserve(v, most)
+}
+
+// sort fills order and starts and returns the largest number of triangles in one
+// layer.
+func (c *Cutter) sort(v *vault.Vault) (most int, err error) {
+	if c.starts, err = vault.Alloc[int32](v, c.layers+1); err != nil {
+		return 0, err
+	}
+	mark := v.Mark()
+	defer v.ReleaseScratch(mark)
+	ends, err := vault.Scratch[int32](v, c.layers+1)
+	if err != nil {
+		return 0, err
+	}
+	total := 0
+	for i := range c.tris {
+		if first, end := c.span(i); first < end {
+			c.starts[first]++
+			ends[end]++
+			total++
+		}
+	}
+	if c.order, err = vault.Alloc[int32](v, total); err != nil {
+		return 0, err
+	}
+	open, sum := 0, int32(0)
+	for i, n := range c.starts {
+		open += int(n - ends[i])
+		most = max(most, open)
+		c.starts[i] = sum
+		sum += n
+	}
+	fill := ends
+	copy(fill, c.starts)
+	for i := range c.tris {
+		if first, end := c.span(i); first < end {
+			c.order[fill[first]] = int32(i)
+			fill[first]++
+		}
+	}
+	return most, nil
+}
+
+// span returns the layers first to end-1 that cut triangle i.
+func (c *Cutter) span(i int) (first, end int) {
+	t := c.tris[i]
+	a, b, d := c.verts[t[0]].Z, c.verts[t[1]].Z, c.verts[t[2]].Z
+	first = c.stack.above(min(a, b, d) - c.floor)
+	end = c.stack.above(max(a, b, d) - c.floor)
+	return first, min(end, c.layers)
+}
+
+// reserve takes the memory for layers of at most n triangles.
+func (c *Cutter) reserve(v *vault.Vault, n int) (err error) {
+	for _, s := range []*[]int32{&c.active, &c.next, &c.waiting, &c.twin} {
+		if *s, err = vault.Alloc[int32](v, n); err != nil {
+			return err
+		}
+	}
+	if c.segs, err = vault.Alloc[segment](v, n); err != nil {
+		return err
+	}
+	if c.flags, err = vault.Alloc[uint8](v, n); err != nil {
+		return err
+	}
+	c.table, err = vault.Alloc[int32](v, tableSize(n))
+	return err
+}
+
+// tableSize is the number of slots for n edges.
+func tableSize(n int) int { return 1 << bits.Len(uint(n+n/2)) }
+
+// Layers is the number of layers.
+func (c *Cutter) Layers() int { return c.layers }
+
+// Repairs counts what was repaired since the last Rewind.
+func (c *Cutter) Repairs() Repairs { return c.repairs }
+
+// Rewind goes back to the lowest layer.
+func (c *Cutter) Rewind() { c.layer, c.n, c.repairs = 0, 0, Repairs{} }
+
+// Wipe overwrites what the cutter holds outside of the vault.
+func (c *Cutter) Wipe() {
+	clear(c.heads[:cap(c.heads)])
+	clear(c.tails[:cap(c.tails)])
+}
+
+// Next replaces dst by the outlines of the next layer and reports whether there was
+// one. Outlines may cross and overlap as the surfaces of the mesh do: unite them
+// under the positive fill rule.
+func (c *Cutter) Next(dst *geom.Region) bool {
+	dst.Reset()
+	if c.layer >= c.layers {
+		return false
+	}
+	plane := c.floor + c.stack.Middle(c.layer)
+	c.advance(plane)
+	for i, t := range c.active[:c.n] {
+		c.segs[i] = c.cross(c.tris[t], plane)
+	}
+	if c.link() {
+		c.join(plane)
+	}
+	c.trace(dst, plane)
+	c.layer++
+	return true
+}
+
+// advance brings the active list to the plane.
+func (c *Cutter) advance(plane unit.Length) {
+	kept := 0
+	for _, t := range c.active[:c.n] {
+		v := c.tris[t]
+		if max(c.verts[v[0]].Z, c.verts[v[1]].Z, c.verts[v[2]].Z) >= plane {
+			c.active[kept] = t
+			kept++
+		}
+	}
+	c.n = kept + copy(c.active[kept:], c.order[c.starts[c.layer]:c.starts[c.layer+1]])
+}
+
+// cross finds the two edges of a triangle that the plane crosses.
+func (c *Cutter) cross(t mesh.Triangle, plane unit.Length) segment {
+	var s segment
+	for i, a := range t {
+		b := t[(i+1)%3]
+		switch up, down := c.verts[b].Z >= plane, c.verts[a].Z >= plane; {
+		case down && !up:
+			s.from = cutEdge{b, a}
+		case up && !down:
+			s.to = cutEdge{a, b}
+		}
+	}
+	return s
+}
+
+// at is where the plane crosses an edge, rounded to the nearest unit.
+func (c *Cutter) at(e cutEdge, plane unit.Length) geom.Point {
+	a, b := c.verts[e.below], c.verts[e.above]
+	rise, part := int64(b.Z-a.Z), int64(plane-a.Z)
+	return geom.Point{
+		X: a.X + divide(int64(b.X-a.X)*part, rise),
+		Y: a.Y + divide(int64(b.Y-a.Y)*part, rise),
+	}
+}
+
+// divide is n/d rounded to the nearest, halves up.
+func divide(n, d int64) unit.Length {
+	n += d / 2
+	q := n / d
+	if n%d < 0 {
+		q--
+	}
+	return unit.Length(q)
+}
