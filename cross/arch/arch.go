@@ -64,7 +64,7 @@ var Rules = []Rule{
 	{Package: "agent/consent", May: []string{"agent/catalog", "agent/evidence"}, Never: noReach},
 	{Package: "agent/intake", May: []string{"agent/seam"}},
 	{Package: "agent/attest", May: []string{"agent/evidence"}},
-	{Package: "agent/telemetry/...", May: []string{"agent/telemetry", "agent/catalog", "agent/consent", "agent/evidence", "hal"}},
+	{Package: "agent/telemetry/...", May: []string{"agent/telemetry", "agent/catalog", "agent/consent", "agent/evidence", "agent/seam", "hal"}},
 	{Package: "agent/uplink", May: []string{"agent/evidence", "agent/catalog", "agent/consent", "agent/telemetry"}},
 	{Package: "agent/session", May: []string{"hal/...", "slicer/...", "boards", "agent/seam", "agent/seam/link", "agent/confine"}, Never: noReach},
 	{Package: "agent/fleet/...", May: []string{"agent/fleet/...", "agent/evidence", "agent/catalog"}},
