@@ -37,10 +37,7 @@ const pollEvery = 200 * time.Millisecond
 
 // start executes the open file that was hashed, so that nobody can put another one
 // in its place in between.
-func (l *launcher) start(ctx context.Context, c Choice) (*child, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
+func (l *launcher) start(c Choice) (*child, error) {
 	f, ok := c.file.(interface {
 		Fd() uintptr
 		Name() string

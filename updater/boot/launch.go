@@ -118,8 +118,11 @@ func (l *launcher) once(ctx context.Context) (done bool, err error) {
 		}
 	}
 	defer c.Close()
+	if ctx.Err() != nil {
+		return l.after(ctx, c, ending{code: -1})
+	}
 	l.measure(c)
-	run, err := l.start(ctx, c)
+	run, err := l.start(c)
 	if err != nil {
 		return l.notStarted(c, err)
 	}

@@ -176,7 +176,7 @@ type writer struct {
 }
 
 func newWriter(fsys slot.FS, log *slot.Log, n slot.Name) (*writer, error) {
-	f, err := fsys.Open(file(n)+".new", slot.Create)
+	f, err := fsys.Open(file(n)+".new", slot.Program)
 	if err != nil {
 		return nil, fmt.Errorf("make slot %s: %w", n, err)
 	}

@@ -15,9 +15,10 @@ type Mode uint8
 
 // The modes.
 const (
-	Read   Mode = iota // must exist
-	Edit               // must exist; written in place
-	Create             // made, or cut to nothing
+	Read    Mode = iota // must exist
+	Edit                // must exist; written in place
+	Create              // made, or cut to nothing
+	Program             // like Create, and executable
 )
 
 // FS is every effect that the rooms of updater have on a disk, so that a test can
@@ -79,17 +80,19 @@ func (d *Dir) Path() string { return d.root.Name() }
 // Close lets go of the folder.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// Open opens a file of the folder; made files are executable by all, since slots
-// hold programs.
+// Open opens a file of the folder. Only the owner may write what it makes.
 func (d *Dir) Open(name string, mode Mode) (File, error) {
-	flag := os.O_RDONLY
+	flag, perm := os.O_RDONLY, os.FileMode(0o644)
 	switch mode {
 	case Edit:
 		flag = os.O_RDWR
+	case Program:
+		perm = 0o755
+		fallthrough
 	case Create:
 		flag = os.O_RDWR | os.O_CREATE | os.O_TRUNC
 	}
-	f, err := d.root.OpenFile(name, flag, 0o755)
+	f, err := d.root.OpenFile(name, flag, perm)
 	if err != nil {
 		return nil, err
 	}
