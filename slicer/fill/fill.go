@@ -1,0 +1,135 @@
+// Package fill covers regions with parallel lines: solid skins, where the lines lie
+// side by side, and sparse infill, where they leave gaps.
+//
+// Lines are cut straight from the sorted crossings of a region's edges with the
+// scan lines, without polygon booleans, and joined to long polylines along the
+// region's boundary. Scan lines have absolute positions in machine coordinates: the
+// same angle, spacing and phase on the next layer continue the same planes.
+//
+// A [Hatcher] keeps the scratch memory, a [Lines] the result; both are filled anew
+// for each region without allocating once they have warmed up.
+package fill
+
+import (
+	"errors"
+	"math"
+
+	"platen/hal/unit"
+	"platen/slicer/geom"
+)
+
+// ErrParams reports a spacing below [MinSpacing] or above a metre, or a negative
+// length.
+var ErrParams = errors.New("hatch parameters: the spacing must be between 0.02 mm and 1000 mm, lengths not negative")
+
+// MinSpacing is the closest that lines may lie, 20 µm: below any nozzle, and it
+// bounds the number of lines.
+const MinSpacing = unit.Millimetre / 50
+
+const maxSpacing = 1000 * unit.Millimetre
+
+// Angle is a direction in 1/1000 degree, counter-clockwise from the X axis.
+type Angle int32
+
+// Degree is one degree as an [Angle].
+const Degree Angle = 1000
+
+// Percent is the share of a region that infill covers, 0 to 100.
+type Percent uint8
+
+// Pattern is the arrangement of infill lines.
+type Pattern uint8
+
+const (
+	// PatternLines is one set of parallel lines.
+	PatternLines Pattern = iota
+	// PatternGrid is two sets at right angles, each with twice the spacing.
+	PatternGrid
+)
+
+// Params says how a region is hatched.
+type Params struct {
+	// Angle of the lines. Multiples of 45° are exact; at others, ends are rounded to
+	// the nearest unit.
+	Angle Angle
+	// Spacing between the centres of neighbouring lines: the line width for solid
+	// fill, [Spacing] for sparse.
+	Spacing unit.Length
+	// Phase moves all lines along their normal, counter-clockwise from Angle.
+	Phase unit.Length
+	// MinSpan is the length below which a span is left out.
+	MinSpan unit.Length
+	// MaxJoin is the longest piece of the boundary along which the ends of two
+	// neighbouring spans are joined; 0 joins none.
+	MaxJoin unit.Length
+	// Pattern is the arrangement of the lines.
+	Pattern Pattern
+}
+
+// Spacing returns the distance between lines of the given width that cover the
+// given share of a region; at 0 % it is 0, for which there is nothing to hatch.
+func Spacing(width unit.Length, density Percent) unit.Length {
+	if density == 0 {
+		return 0
+	}
+	return unit.Length(min((int64(width)*100+int64(density)/2)/int64(density), int64(maxSpacing)))
+}
+
+// Lines is a list of open polylines. Line i is Pts[Ends[i-1]:Ends[i]] (from 0 for
+// the first), at least two points. It holds no pointers, like [geom.Region].
+type Lines struct {
+	Pts  []geom.Point
+	Ends []int32
+}
+
+// Reset empties the list and keeps its memory.
+func (l *Lines) Reset() { l.Pts, l.Ends = l.Pts[:0], l.Ends[:0] }
+
+// Wipe empties the list and overwrites its memory.
+func (l *Lines) Wipe() {
+	clear(l.Pts[:cap(l.Pts)])
+	clear(l.Ends[:cap(l.Ends)])
+	l.Reset()
+}
+
+// Len is the number of polylines.
+func (l *Lines) Len() int { return len(l.Ends) }
+
+// Line returns polyline i; it shares the memory of l.
+func (l *Lines) Line(i int) []geom.Point {
+	start := int32(0)
+	if i > 0 {
+		start = l.Ends[i-1]
+	}
+	return l.Pts[start:l.Ends[i]:l.Ends[i]]
+}
+
+// Length returns the length of all polylines together in 1/65536 mm; unlike a
+// [unit.Length] it has room for any number of them.
+func (l *Lines) Length() int64 {
+	var sum int64
+	for i := range l.Ends {
+		line := l.Line(i)
+		for j := 1; j < len(line); j++ {
+			dx, dy := float64(line[j].X-line[j-1].X), float64(line[j].Y-line[j-1].Y)
+			sum += int64(math.Sqrt(float64(dx*dx)+float64(dy*dy)) + 0.5)
+		}
+	}
+	return sum
+}
+
+// put appends a point to the polyline being built, unless it repeats the last one.
+func (l *Lines) put(start int, p geom.Point) {
+	if len(l.Pts) == start || l.Pts[len(l.Pts)-1] != p {
+		l.Pts = append(l.Pts, p)
+	}
+}
+
+// finish ends the polyline that began at start.
+func (l *Lines) finish(start int) {
+	if len(l.Pts)-start < 2 {
+		l.Pts = l.Pts[:start]
+		return
+	}
+	l.Ends = append(l.Ends, int32(len(l.Pts)))
+}

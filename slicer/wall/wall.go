@@ -1,0 +1,112 @@
+// Package wall lays the perimeters of a layer: closed lines that follow its
+// contours, one inside the other, and the region that they leave for infill.
+//
+// A [Builder] keeps the scratch memory, a [Walls] the result; both are filled anew
+// for each layer without allocating once they have warmed up. Wall 0 is the
+// outermost: its centre line runs half a line width inside the contour, that of
+// wall 1 a whole width farther in, and so on. Where the region is too narrow for a
+// wall, that wall has no ring there.
+package wall
+
+import (
+	"errors"
+	"fmt"
+
+	"platen/hal/unit"
+	"platen/slicer/geom"
+)
+
+// maxCount is more walls than a nozzle lays in a region of 1 m with the finest
+// nozzle in use.
+const maxCount = 1000
+
+// ErrParams reports parameters that describe no wall: a line width that is not
+// positive, or a negative or absurd count.
+var ErrParams = errors.New("wall parameters: the line width must be positive and the count between 0 and 1000")
+
+// Params says how walls are laid.
+type Params struct {
+	// Width of a line, from one side to the other; lines lie side by side.
+	Width unit.Length
+	// Count of walls; 0 leaves everything to infill.
+	Count int
+	// Overlap is how far infill reaches into the innermost wall.
+	Overlap unit.Length
+	// Join says how corners are rounded.
+	Join geom.Join
+}
+
+// Walls holds the walls of one layer. The zero value is empty and ready.
+type Walls struct {
+	lines []geom.Region // centre lines by wall; at most those up to n are in use
+	n     int
+	inner geom.Region
+}
+
+// Len is the number of walls that have at least one ring.
+func (w *Walls) Len() int { return w.n }
+
+// Wall returns the centre lines of wall i, 0 being the outermost: outer rings
+// counter-clockwise, rings around holes clockwise. They share the memory of w.
+func (w *Walls) Wall(i int) *geom.Region { return &w.lines[:w.n][i] }
+
+// Inner returns the region that is left for infill, overlap included. It shares
+// the memory of w.
+func (w *Walls) Inner() *geom.Region { return &w.inner }
+
+// Reset empties w and keeps its memory.
+func (w *Walls) Reset() {
+	w.n = 0
+	w.inner.Reset()
+}
+
+// Wipe empties w and overwrites its memory.
+func (w *Walls) Wipe() {
+	for i := range w.lines {
+		w.lines[i].Wipe()
+	}
+	w.inner.Wipe()
+	w.n = 0
+}
+
+// Builder lays walls. The zero value is ready; it must not be used by two
+// goroutines at once.
+type Builder struct {
+	kernel geom.Kernel
+}
+
+// Wipe overwrites the builder's scratch memory.
+func (b *Builder) Wipe() { b.kernel.Wipe() }
+
+// Walls sets dst to the walls of r, a region as [geom.Kernel.Union] leaves it.
+func (b *Builder) Walls(dst *Walls, r *geom.Region, p Params) error {
+	dst.Reset()
+	if p.Width <= 0 || p.Count < 0 || p.Count > maxCount {
+		return ErrParams
+	}
+	from, step := r, p.Width/2
+	for i := range p.Count {
+		if i == len(dst.lines) {
+			dst.lines = append(dst.lines, geom.Region{})
+		}
+		line := &dst.lines[i]
+		if err := b.kernel.Offset(line, from, -step, p.Join); err != nil {
+			dst.Reset()
+			return fmt.Errorf("lay wall %d: %w", i+1, err)
+		}
+		if line.Empty() {
+			return nil
+		}
+		dst.n++
+		from, step = line, p.Width
+	}
+	rest := p.Overlap
+	if p.Count > 0 {
+		rest -= p.Width - p.Width/2
+	}
+	if err := b.kernel.Offset(&dst.inner, from, rest, p.Join); err != nil {
+		dst.Reset()
+		return fmt.Errorf("leave room for infill: %w", err)
+	}
+	return nil
+}
