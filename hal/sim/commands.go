@@ -1,0 +1,255 @@
+package sim
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// execute runs the command at the head of the queue and acknowledges it.
+func (m *mcu) execute() {
+	text := m.queue.cmds[m.queue.head]
+	c := parseCommand(text)
+	m.notice.busy = true
+	m.stats.Lines++
+	m.spend(m.cost(&c))
+	done := m.dispatch(&c)
+	m.notice.busy = false
+	if !m.up() {
+		return
+	}
+	if !done { // the answer of some commands holds its own ok
+		m.ok(text)
+	}
+	m.queue.pop()
+}
+
+func (m *mcu) cost(c *command) time.Duration {
+	if c.letter == 'G' && c.num <= 1 {
+		return m.cfg.LineTime
+	}
+	return m.cfg.LineTime / 6
+}
+
+// dispatch runs a command and reports whether it has said ok itself.
+func (m *mcu) dispatch(c *command) bool {
+	known, answered := false, false
+	switch c.letter {
+	case 'G':
+		known = m.commandG(c)
+	case 'M':
+		if c.num == 105 {
+			m.reply("ok" + m.temperatures() + "\n")
+			return true
+		}
+		known, answered = m.commandM(c), false
+	case 'T':
+		known = true
+		if c.num != 0 {
+			m.print("echo:T" + strconv.Itoa(c.num) + " Invalid extruder\n")
+		}
+	}
+	if !known {
+		m.stats.Unknown++
+		m.print("echo:Unknown command: \"" + c.raw + "\"\n")
+	}
+	return answered
+}
+
+func (m *mcu) commandG(c *command) bool {
+	switch c.num {
+	case 0, 1:
+		m.linear(c)
+	case 4:
+		m.dwell(c)
+	case 21:
+	case 28:
+		m.home(c)
+	case 90, 91:
+		m.pose.relative, m.pose.relE = c.num == 91, c.num == 91
+	case 92:
+		m.setPosition(c)
+	default:
+		return false
+	}
+	return true
+}
+
+func (m *mcu) commandM(c *command) bool {
+	switch c.num {
+	case 17, 111, 117:
+	case 18, 84, 400:
+		m.synchronize()
+	case 31:
+		m.print("echo:Print time: " + strconv.Itoa(int(m.stats.PrintTime.Seconds())) + "s\n")
+	case 82, 83:
+		m.pose.relE = c.num == 83
+	case 106:
+		m.setFan(c)
+	case 107:
+		m.therm.fan = 0
+	case 108:
+		m.therm.waiting = false
+	case 110:
+		if v, ok := c.value('N'); ok {
+			m.lastN = int64(v)
+		}
+	case 112:
+		m.kill("M112 Shutdown")
+	case 113:
+		m.setKeepalive(c)
+	case 114:
+		m.reportPosition()
+	case 115:
+		m.identify()
+	case 118:
+		m.echo(c)
+	case 119:
+		m.endstops()
+	case 155:
+		if v, ok := c.value('S'); ok {
+			m.notice.tempEvery = time.Duration(max(0, min(v, 60))) * time.Second
+			m.notice.tempAt = m.now + m.notice.tempEvery
+		}
+	case 410: // done when it was read
+	case 503:
+		m.reportSettings()
+	default:
+		return m.commandHeat(c) || m.commandLimit(c)
+	}
+	return true
+}
+
+// commandHeat runs the commands that set temperatures.
+func (m *mcu) commandHeat(c *command) bool {
+	t := &m.therm
+	switch c.num {
+	case 104, 109:
+		if v, ok := c.value('T'); ok && v != 0 {
+			m.print("echo:M" + strconv.Itoa(c.num) + " Invalid extruder " + strconv.Itoa(int(v)) + "\n")
+			return true
+		}
+		m.heat(c, &t.hotend, c.num == 109)
+	case 140, 190:
+		m.heat(c, &t.bed, c.num == 190)
+	case 302:
+		if v, ok := c.value('S'); ok {
+			t.minExt = v
+			t.cold = v == 0
+		}
+		if v, ok := c.value('P'); ok {
+			t.cold = v != 0
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+func (m *mcu) heat(c *command, h *heater, wait bool) {
+	v, set := c.value('S')
+	cooling := false
+	if !set && wait {
+		v, set = c.value('R')
+		cooling = set
+	}
+	if set {
+		h.set(v, m.now)
+	}
+	if wait && set {
+		m.await(h, cooling)
+	}
+}
+
+// commandLimit runs the commands that set what the planner and the end stops allow.
+func (m *mcu) commandLimit(c *command) bool {
+	lim := &m.plan.lim
+	each := func(dst *[axes]float64) {
+		for i, w := range []byte("XYZE") {
+			if v, ok := c.value(w); ok && v > 0 {
+				dst[i] = v
+			}
+		}
+	}
+	one := func(w byte, dst *float64) {
+		if v, ok := c.value(w); ok && v > 0 {
+			*dst = v
+		}
+	}
+	switch c.num {
+	case 201:
+		each(&lim.maxAccel)
+	case 203:
+		each(&lim.maxFeed)
+	case 204:
+		one('S', &lim.accel)
+		one('S', &lim.travel)
+		one('P', &lim.accel)
+		one('R', &lim.retract)
+		one('T', &lim.travel)
+	case 211:
+		m.softEndstops(c)
+	case 220:
+		if v, ok := c.value('S'); ok {
+			m.pose.percent = max(10, min(v, 999))
+		} else {
+			m.print("FR:" + strconv.Itoa(int(m.pose.percent)) + "%\n")
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+func (m *mcu) softEndstops(c *command) {
+	if v, ok := c.value('S'); ok {
+		m.pose.soft = v != 0
+	}
+	state := "Off"
+	if m.pose.soft {
+		state = "On"
+	}
+	s := []byte("echo:Soft endstops: " + state + "  Min:  X0.00 Y0.00 Z0.00   Max: ")
+	for i, name := range []string{" X", " Y", " Z"} {
+		s = fixed(append(s, name...), m.cfg.Volume[i].MM())
+	}
+	m.print(string(append(s, '\n')))
+}
+
+func (m *mcu) setKeepalive(c *command) {
+	if v, ok := c.value('S'); ok {
+		m.notice.busyEvery = time.Duration(max(0, min(v, 60))) * time.Second
+		m.notice.busyAt = m.now + m.notice.busyEvery
+		return
+	}
+	m.print("echo:M113 S" + strconv.Itoa(int(m.notice.busyEvery/time.Second)) + "\n")
+}
+
+func (m *mcu) dwell(c *command) {
+	ms, _ := c.value('P')
+	if s, ok := c.value('S'); ok {
+		ms = s * 1000
+	}
+	m.synchronize()
+	if m.cfg.HostActions {
+		m.print("//action:notification Sleep...\n")
+	}
+	m.pause(time.Duration(max(0, min(ms, 1e9)) * float64(time.Millisecond)))
+}
+
+// echo is M118: A1 makes the text an action, E1 puts echo: before it.
+func (m *mcu) echo(c *command) {
+	text, before := c.args, ""
+	for {
+		switch {
+		case strings.HasPrefix(text, "A1"):
+			before = "//"
+		case strings.HasPrefix(text, "E1"):
+			before = "echo:"
+		default:
+			m.print(before + text + "\r\n")
+			return
+		}
+		text = strings.TrimLeft(text[2:], " ")
+	}
+}

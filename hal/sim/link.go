@@ -1,0 +1,250 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+)
+
+const (
+	// grace is how long, in real time, the fastest clock waits for a host that could
+	// still fill the planner before it lets the planner run on.
+	grace = 20 * time.Millisecond
+	// slack is how far, in real time, simulated time may run ahead before the
+	// firmware sleeps: shorter sleeps cost more than they are worth.
+	slack = 500 * time.Microsecond
+	// lag is how far simulated time may fall behind before it gives up catching up.
+	lag = time.Second
+)
+
+// message is what the reader of a link passes on: bytes, or that the host opened
+// the port.
+type message struct {
+	data   []byte
+	opened bool
+}
+
+// link is a real line: one goroutine reads it, the firmware's goroutine does the
+// rest.
+type link struct {
+	rw   io.ReadWriter
+	ctl  <-chan control
+	done <-chan struct{}
+	in   chan message // bound: four reads of host output, then the host has to wait
+	free chan []byte  // buffers that come back
+	wg   sync.WaitGroup
+	stop func() bool
+
+	speed    int
+	reset    bool // a host that opens the port restarts the controller
+	ended    bool
+	timer    *time.Timer
+	granted  bool // the host has had its grace
+	anchored bool
+	realAt   time.Time // simAt was then
+	simAt    time.Duration
+}
+
+type deadliner interface{ SetDeadline(time.Time) error }
+
+func dial(ctx context.Context, rw io.ReadWriter, p *Printer) (*link, error) {
+	_, canDeadline := rw.(deadliner)
+	_, canClose := rw.(io.Closer)
+	if !canDeadline && !canClose {
+		return nil, errors.New("simulated printer: the line has neither SetDeadline nor Close, so reading it could not be ended")
+	}
+	l := &link{
+		rw: rw, ctl: p.ctl, done: ctx.Done(), speed: p.cfg.Speed, reset: p.cfg.ResetOnOpen,
+		in: make(chan message, 4), free: make(chan []byte, 6), timer: time.NewTimer(time.Hour),
+	}
+	l.timer.Stop()
+	for range cap(l.free) {
+		l.free <- make([]byte, 4096)
+	}
+	l.stop = context.AfterFunc(ctx, l.interrupt)
+	l.wg.Go(func() { l.read(ctx) })
+	return l, nil
+}
+
+// interrupt makes reads and writes of the line return.
+func (l *link) interrupt() {
+	if d, ok := l.rw.(deadliner); ok && d.SetDeadline(time.Unix(1, 0)) == nil {
+		return
+	}
+	l.unplug()
+}
+
+func (l *link) unplug() {
+	if c, ok := l.rw.(io.Closer); ok {
+		c.Close() // the line is gone either way
+	}
+}
+
+// wait waits for the reader; the context of dial has to have ended.
+func (l *link) wait() {
+	if l.stop() { // not interrupted yet
+		l.interrupt()
+	}
+	l.wg.Wait()
+	if d, ok := l.rw.(deadliner); ok {
+		d.SetDeadline(time.Time{}) // fails on a closed line, which has no use for it
+	}
+}
+
+func (l *link) read(ctx context.Context) {
+	defer close(l.in)
+	for {
+		var buf []byte
+		select {
+		case buf = <-l.free:
+		case <-ctx.Done():
+			return
+		}
+		n, err := l.rw.Read(buf[:cap(buf)])
+		if n > 0 && !l.send(ctx, message{data: buf[:n]}) {
+			return
+		}
+		if n == 0 {
+			l.free <- buf // has room: the buffer came from there
+		}
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil || !awaitHost(ctx, l.rw, err) || !l.send(ctx, message{opened: true}) {
+			return
+		}
+	}
+}
+
+func (l *link) send(ctx context.Context, msg message) bool {
+	select {
+	case l.in <- msg:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (l *link) write(m *mcu, b []byte) {
+	if l.ended {
+		return
+	}
+	if _, err := l.rw.Write(b); err != nil && !hostGone(err) {
+		l.end(m)
+	}
+}
+
+func (l *link) end(m *mcu) {
+	l.ended = true
+	m.halt(poweredOff)
+}
+
+// take acts on a message.
+func (l *link) take(m *mcu, msg message, ok bool) {
+	switch {
+	case !ok:
+		l.end(m)
+	case msg.opened:
+		if l.reset {
+			m.halt(resetting)
+		}
+	default:
+		m.receive(msg.data)
+		l.free <- msg.data // has room: the buffer came from there
+	}
+	l.granted = false
+}
+
+// poll acts on what has come in, without waiting.
+func (l *link) poll(m *mcu) bool {
+	select {
+	case msg, ok := <-l.in:
+		l.take(m, msg, ok)
+		return true
+	case c := <-l.ctl:
+		l.obey(m, c)
+		return true
+	case <-l.done:
+		l.end(m)
+		return true
+	default:
+		return false
+	}
+}
+
+// await waits at most d for something to come in; set then sets the clock.
+func (l *link) await(m *mcu, d time.Duration, set func()) bool {
+	l.timer.Reset(d)
+	defer l.timer.Stop()
+	select {
+	case msg, ok := <-l.in:
+		set()
+		l.take(m, msg, ok)
+	case c := <-l.ctl:
+		set()
+		l.obey(m, c)
+	case <-l.done:
+		l.end(m)
+	case <-l.timer.C:
+		return false
+	}
+	return true
+}
+
+func (l *link) obey(m *mcu, c control) {
+	if c == ctlUnplug {
+		l.end(m)
+		l.unplug()
+		return
+	}
+	m.halt(resetting)
+}
+
+// pace implements port.
+func (l *link) pace(m *mcu, t time.Duration) bool {
+	if l.ended {
+		return true
+	}
+	if l.poll(m) {
+		return false
+	}
+	speed := l.speed
+	if speed == Fastest {
+		speed = 1
+		switch {
+		case !m.hungry || len(m.wire.buf) > 0 || l.granted:
+			l.anchored = false
+			return true
+		case m.plan.active():
+			m.flush()
+			l.anchored = false
+			l.granted = !l.await(m, grace, func() {})
+			return l.granted
+		}
+	}
+	return l.hold(m, t, speed)
+}
+
+// hold keeps simulated time at speed times real time.
+func (l *link) hold(m *mcu, t time.Duration, speed int) bool {
+	now := time.Now()
+	if !l.anchored || now.Sub(l.realAt)-l.real(m.now, speed) > lag {
+		l.anchored, l.realAt, l.simAt = true, now, m.now
+	}
+	d := l.real(t, speed) - now.Sub(l.realAt)
+	if d <= slack {
+		return true
+	}
+	m.flush()
+	return !l.await(m, d, func() {
+		passed := time.Since(l.realAt)
+		m.now = min(t, max(m.now, l.simAt+passed*time.Duration(speed)))
+	})
+}
+
+// real is the real time from the anchor to simulated time t.
+func (l *link) real(t time.Duration, speed int) time.Duration {
+	return (t - l.simAt) / time.Duration(speed)
+}

@@ -1,0 +1,338 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"platen/hal/unit"
+)
+
+// never is a time that does not come.
+const never = time.Duration(1<<63 - 1)
+
+// stop is why the firmware does not go on.
+type stop uint8
+
+const (
+	running    stop = iota
+	killed          // kill(): dead until the next reset
+	resetting       // restarts
+	poweredOff      // the line ended, or Serve was told to end
+)
+
+// port is the other side of the controller's serial line and the clock its time is
+// held against. Its methods are called by the firmware only.
+type port interface {
+	// pace holds simulated time back until it may become t. It returns false if
+	// something came in first; then t has to be worked out anew.
+	pace(m *mcu, t time.Duration) bool
+	// write hands bytes to the host.
+	write(m *mcu, b []byte)
+	// unplug ends the line.
+	unplug()
+}
+
+// timed is something that is to happen once, at a simulated time.
+type timed struct {
+	at time.Duration
+	do func(*mcu)
+}
+
+// mcu is the controller: its clock, its interrupts and the firmware's main loop.
+// Everything in it belongs to one goroutine.
+type mcu struct {
+	cfg     *Config
+	rng     *rand.Rand
+	now     time.Duration // simulated, from power-on
+	port    port
+	publish func(Stats)
+	stop    stop
+	hungry  bool // the main loop has nothing to do but wait for the host
+
+	byteTime time.Duration
+	wire     wire
+	rx       ring
+	parser   emergency
+	line     lineBuffer
+	lastN    int64
+	queue    queue
+	out      []byte
+
+	plan   planner
+	pose   pose
+	therm  thermal
+	notice notices
+	events []timed // ordered by time
+	stats  Stats
+	first  time.Duration // start of the first move, or never
+	layers map[unit.Length]struct{}
+}
+
+func newMCU(cfg *Config) *mcu {
+	m := &mcu{
+		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x706c6174656e)),
+		byteTime: 10 * time.Second / time.Duration(cfg.Baud),
+		first:    never, layers: map[unit.Length]struct{}{},
+	}
+	m.therm = newThermal(cfg.Ambient.Degrees())
+	for i := range m.pose.offset {
+		m.pose.offset[i] = cfg.Start[i].MM()
+	}
+	f := cfg.Faults
+	m.schedule(f.ResetAt, func(m *mcu) { m.halt(resetting); m.stats.Injected++ })
+	m.schedule(f.ThermistorOpenAt, func(m *mcu) { m.therm.hotend.broken = sensorOpen; m.stats.Injected++ })
+	m.schedule(f.HeaterDeadAt, func(m *mcu) { m.therm.hotend.dead = true; m.stats.Injected++ })
+	m.schedule(f.UnplugAt, func(m *mcu) { m.halt(poweredOff); m.port.unplug(); m.stats.Injected++ })
+	m.restart()
+	return m
+}
+
+// schedule makes do happen at a simulated time above zero.
+func (m *mcu) schedule(at time.Duration, do func(*mcu)) {
+	if at <= 0 {
+		return
+	}
+	i := len(m.events)
+	for i > 0 && m.events[i-1].at > at {
+		i--
+	}
+	m.events = append(m.events, timed{})
+	copy(m.events[i+1:], m.events[i:])
+	m.events[i] = timed{at, do}
+}
+
+// restart puts everything into the state a reset leaves: what is in memory is gone,
+// where the head stands and how warm things are stays.
+func (m *mcu) restart() {
+	m.abandon()
+	m.wire.clear()
+	m.rx.clear()
+	m.parser = emergency{}
+	m.line.clear()
+	m.queue = queue{}
+	m.lastN = 0
+	m.plan.lim = defaultLimits()
+	m.pose.restart()
+	m.plan.setPosition([3]float64{}, 0)
+	m.therm.restart(m.now)
+	m.notice = notices{busyEvery: 2 * time.Second}
+	m.stop = running
+}
+
+// run powers the controller from pt until the line ends.
+func (m *mcu) run(pt port) {
+	m.port = pt
+	m.stop = running
+	m.restart()
+	for m.stop != poweredOff {
+		m.boot()
+		m.loop()
+		if m.stop == killed {
+			m.lieDead()
+		}
+		if m.stop == resetting {
+			m.stats.Resets++
+			m.restart()
+		}
+	}
+	m.abandon()
+	m.flush()
+}
+
+// loop is the firmware's main loop.
+func (m *mcu) loop() {
+	for m.stop == running {
+		m.idleChecks()
+		switch {
+		case m.stop != running:
+		case m.queue.n > 0:
+			m.execute()
+		default:
+			m.flush()
+			m.hungry = true
+			m.sleep(m.notice.next(m))
+			m.hungry = false
+		}
+	}
+}
+
+// lieDead waits for a reset, deaf and mute.
+func (m *mcu) lieDead() {
+	m.flush()
+	for m.stop == killed {
+		m.hungry = true
+		m.sleep(m.now + time.Second)
+		m.hungry = false
+	}
+}
+
+// up reports whether the firmware still runs: what waits has to ask.
+func (m *mcu) up() bool { return m.stop == running }
+
+// halt leaves the main loop, for the gravest reason there is.
+func (m *mcu) halt(why stop) { m.stop = max(m.stop, why) }
+
+// idle is one turn of what the firmware does while a command waits; then it sleeps
+// until something happens, at the latest until t.
+func (m *mcu) idle(t time.Duration) {
+	m.idleChecks()
+	if m.stop != running {
+		return
+	}
+	m.flush()
+	m.sleep(min(t, m.notice.next(m)))
+}
+
+func (m *mcu) idleChecks() {
+	m.readSerial()
+	if m.stop == running {
+		m.manageHeaters()
+	}
+	if m.stop == running {
+		m.notice.tick(m)
+	}
+}
+
+// sleep lets time pass until an interrupt, at the latest until t.
+func (m *mcu) sleep(t time.Duration) {
+	t = max(m.now, min(t, m.nextInterrupt()))
+	if !m.port.pace(m, t) {
+		return
+	}
+	m.now = t
+	m.interrupts()
+}
+
+// spend lets the processor be busy for d; interrupts run on.
+func (m *mcu) spend(d time.Duration) {
+	end := m.now + d
+	for m.now < end && m.stop != poweredOff {
+		t := max(m.now, min(end, m.nextInterrupt()))
+		if !m.port.pace(m, t) {
+			continue
+		}
+		m.now = t
+		m.interrupts()
+	}
+}
+
+func (m *mcu) nextInterrupt() time.Duration {
+	t := min(m.wire.next(m.byteTime), m.plan.next(), m.therm.next)
+	if len(m.events) > 0 {
+		t = min(t, m.events[0].at)
+	}
+	return t
+}
+
+// interrupts runs what is due by now.
+func (m *mcu) interrupts() {
+	m.receiveWire()
+	for m.plan.next() <= m.now {
+		if !m.plan.running {
+			m.plan.start(m.plan.first)
+			continue
+		}
+		m.drove(m.plan.finish(), false)
+	}
+	for m.therm.next <= m.now {
+		m.therm.tick()
+	}
+	for len(m.events) > 0 && m.events[0].at <= m.now {
+		do := m.events[0].do
+		m.events = m.events[1:]
+		do(m)
+	}
+}
+
+// kill is what the firmware does when it gives up: heaters off, a last word, and
+// interrupts off 0.6 s later, which is when motion stops.
+func (m *mcu) kill(reason string) {
+	m.halt(killed)
+	m.therm.off()
+	m.print("echo:" + reason + "\n")
+	m.print("Error:Printer halted. kill() called!\n")
+	if m.cfg.HostActions {
+		m.print("//action:poweroff\n")
+	}
+	m.stats.Kills++
+	m.flush()
+	m.spend(600 * time.Millisecond)
+	m.abandon()
+}
+
+// abandon stops the motors where they are.
+func (m *mcu) abandon() {
+	if b, ran := m.plan.cut(m.now); ran {
+		m.drove(b, true)
+	}
+}
+
+// drove enters a block that ended into the journal.
+func (m *mcu) drove(b block, cut bool) {
+	s := &m.stats
+	if cut {
+		s.Cuts++
+	} else {
+		s.Moves++
+	}
+	s.Filament += int64(float64(b.steps[axE]) * 1000 / m.plan.lim.stepsPerMM[axE])
+	m.first = min(m.first, b.start)
+	s.PrintTime = b.end - m.first
+	mv := Move{E: length(b.toE - b.fromE), Start: b.start, End: b.end, Line: b.line, Cut: cut}
+	mv.Feed = unit.Speed(b.nominal * float64(unit.MillimetrePerSecond))
+	for i := range b.to {
+		mv.From[i], mv.To[i] = length(b.from[i]), length(b.to[i])
+	}
+	s.Z = mv.To[axZ]
+	if b.extrudesAll {
+		m.layers[s.Z] = struct{}{}
+		s.Layers = len(m.layers)
+	}
+	if m.cfg.OnMove != nil {
+		m.cfg.OnMove(mv)
+	}
+}
+
+func length(mm float64) unit.Length {
+	l, err := unit.FromMM(mm)
+	if err != nil { // farther than any axis reaches: as far as the type does
+		return unit.Length(1<<31 - 1)
+	}
+	return l
+}
+
+func (m *mcu) snapshot() Stats {
+	s := m.stats
+	s.SimTime = m.now
+	s.Hotend, s.HotendSet = celsius(m.therm.hotend.temp), celsius(m.therm.hotend.target)
+	s.Bed, s.BedSet = celsius(m.therm.bed.temp), celsius(m.therm.bed.target)
+	s.Fan = m.therm.fan
+	s.Moving = m.plan.active() || m.notice.busy
+	s.Killed = m.stop == killed
+	return s
+}
+
+func celsius(deg float64) unit.Celsius {
+	c, err := unit.FromDegrees(deg)
+	if err != nil {
+		return 0
+	}
+	return c
+}
+
+// print sends text to the host; the processor waits for every byte of it.
+func (m *mcu) print(s string) {
+	m.out = append(m.out, s...)
+	m.spend(time.Duration(len(s)) * m.byteTime)
+}
+
+// flush hands what was printed to the host, after what it tells has been published.
+func (m *mcu) flush() {
+	if m.publish != nil {
+		m.publish(m.snapshot())
+	}
+	if len(m.out) > 0 {
+		m.port.write(m, m.out)
+		m.out = m.out[:0]
+	}
+}

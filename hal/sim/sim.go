@@ -1,0 +1,227 @@
+// Package sim is a simulated printer: a controller that runs Marlin 2, seen from
+// the far end of its serial line. It answers the way recordings of the real
+// firmware do, byte for byte, and behind the answers stand a line that takes time
+// for each byte, a receive buffer and a command queue that overrun, a planner
+// that looks ahead and accelerates, heaters with thermal mass, and the ways all of
+// these fail.
+//
+// Start with [New] and [Printer.Serve]:
+//
+//	p, err := sim.New(sim.Config{Speed: 20})
+//	master, path, err := sim.OpenPTY()
+//	go p.Serve(ctx, master) // a driver now opens path as its serial port
+//
+// The firmware is one goroutine that runs the main loop of Marlin as plain
+// sequential code in simulated time. Whenever it spends time ([Config.Speed] says
+// how much real time that is), interrupts run on the way: bytes reach the receive
+// buffer, blocks of motion end, heaters move. Given the same bytes at the same
+// simulated times and the same seed it does the same.
+//
+// The journal judges a driver: [Config.OnMove] sees every move that was driven, in
+// order, and [Printer.Stats] what came of all of it. Both are design data of
+// whatever is printed: they are for tests and rigs.
+package sim
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"platen/hal/unit"
+)
+
+// Fastest, as Config.Speed, lets simulated time jump to the next event while a
+// command or a move is under way. A printer with nothing to do runs at the pace of
+// real time.
+const Fastest = -1
+
+// Config describes a simulated printer. Its zero value is the default build of
+// Marlin 2.0.9.5 on an 8-bit board with a 200 mm cube to print in.
+type Config struct {
+	Seed  uint64 // of the faults
+	Speed int    // simulated seconds in a real one; 0 is 1, Fastest is as fast as it goes
+	Baud  int    // simulated bit rate of the line; 0 is 250000
+
+	// Volume is how far the axes reach from zero; a zero axis is 200 mm.
+	Volume [3]unit.Length
+	// Start is where the head stands at power-on, before it is homed.
+	Start [3]unit.Length
+	// Ambient is the temperature of everything that is not heated; 0 is 21.87 °C,
+	// what a thermistor on a 10-bit converter reads at 22 °C.
+	Ambient unit.Celsius
+	// LineTime is how long the processor works on one move; 0 is 2 ms, an 8-bit
+	// controller. Other commands take a sixth of it.
+	LineTime time.Duration
+
+	// Build options of the firmware.
+	EmergencyParser bool          // M108, M112 and M410 act while still in the receive buffer
+	AdvancedOK      bool          // ok carries line number and free room
+	HostActions     bool          // //action: lines
+	Wait            time.Duration // say wait after so long without a line; 0 never does
+
+	// ResetOnOpen restarts the controller whenever the host opens the pty, as the
+	// DTR line of most boards does.
+	ResetOnOpen bool
+
+	Faults Faults
+	OnMove func(Move) // called on the goroutine of Serve for each move driven
+	Log    *slog.Logger
+}
+
+// Move is one straight move that was driven, in machine coordinates.
+type Move struct {
+	From, To   [3]unit.Length
+	E          unit.Length // filament fed; negative was retracted
+	Feed       unit.Speed  // nominal, after the limits of the axes
+	Start, End time.Duration
+	Line       int64 // its line number, -1 if it had none
+	Cut        bool  // stopped on the way; To is where
+}
+
+// Stats is what a printer has done since it was made. Counters never restart.
+type Stats struct {
+	Lines     uint64 // commands executed, whatever they were
+	Moves     uint64 // moves driven to their end
+	Cuts      uint64 // moves stopped on the way
+	Layers    int    // distinct heights of moves that extruded along the bed
+	Homes     uint64 // axes homed
+	Resends   uint64 // lines asked for again
+	Unknown   uint64 // commands the firmware did not know
+	Cold      uint64 // moves whose filament was held back because the hot end was cold
+	Clamped   uint64 // moves cut short by the software end stops
+	Unhomed   uint64 // moves of an axis that had not been homed
+	Starved   uint64 // times the planner ran dry with more moves to come
+	Overruns  uint64 // bytes lost because the receive buffer was full
+	Kills     uint64 // times the firmware stopped itself for good
+	Resets    uint64 // restarts, the first one not counted
+	Injected  uint64 // lines and replies that a fault changed
+	Filament  int64  // µm of filament fed, retractions taken off
+	SimTime   time.Duration
+	PrintTime time.Duration // from the start of the first move to the end of the last
+	Hotend    unit.Celsius
+	HotendSet unit.Celsius
+	Bed       unit.Celsius
+	BedSet    unit.Celsius
+	Fan       unit.Duty
+	Z         unit.Length // height of the last move, in machine coordinates
+	Moving    bool
+	Killed    bool
+}
+
+// Printer is a simulated printer. Its methods may be called from any goroutine.
+type Printer struct {
+	cfg     Config
+	serving sync.Mutex
+	ctl     chan control // bound: requests beyond it mean the same as the ones waiting
+
+	mcu *mcu // belongs to Serve
+
+	mu    sync.Mutex
+	stats Stats
+}
+
+type control uint8
+
+const (
+	ctlReset control = iota + 1
+	ctlUnplug
+)
+
+// New makes a printer that stands idle and cold. It is powered while Serve runs.
+func New(cfg Config) (*Printer, error) {
+	if cfg.Speed < Fastest {
+		return nil, errors.New("simulated printer: speed is below zero: use a factor or Fastest")
+	}
+	if cfg.Baud < 0 || cfg.LineTime < 0 || cfg.Wait < 0 {
+		return nil, errors.New("simulated printer: baud, line time and wait cannot be negative")
+	}
+	if err := cfg.Faults.check(); err != nil {
+		return nil, err
+	}
+	cfg.defaults()
+	p := &Printer{cfg: cfg, ctl: make(chan control, 4)}
+	p.mcu = newMCU(&p.cfg)
+	p.mcu.publish = p.publish
+	p.mcu.publish(p.mcu.snapshot())
+	return p, nil
+}
+
+func (c *Config) defaults() {
+	if c.Speed == 0 {
+		c.Speed = 1
+	}
+	if c.Baud == 0 {
+		c.Baud = 250000
+	}
+	for i := range c.Volume {
+		if c.Volume[i] == 0 {
+			c.Volume[i] = 200 * unit.Millimetre
+		}
+	}
+	if c.Start == ([3]unit.Length{}) {
+		c.Start = [3]unit.Length{60 * unit.Millimetre, 40 * unit.Millimetre, 10 * unit.Millimetre}
+	}
+	if c.Ambient == 0 {
+		c.Ambient = 21870
+	}
+	if c.LineTime == 0 {
+		c.LineTime = 2 * time.Millisecond
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Serve powers the printer up and lets it talk on rw, the far end of the host's
+// serial port, until ctx ends (then it returns ctx.Err()), the printer is
+// unplugged or rw ends (then it returns nil). rw must have a SetDeadline or a
+// Close method, so that reading can be ended; a pty of [OpenPTY] outlives the hosts
+// that open and close it. Heat and position stay from one Serve to the next.
+func (p *Printer) Serve(ctx context.Context, rw io.ReadWriter) error {
+	if !p.serving.TryLock() {
+		return errors.New("simulated printer: it is served already; a printer has one port")
+	}
+	defer p.serving.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	l, err := dial(ctx, rw, p)
+	if err != nil {
+		cancel()
+		return err
+	}
+	p.mcu.run(l)
+	end := ctx.Err()
+	cancel()
+	l.wait()
+	p.mcu.publish(p.mcu.snapshot())
+	return end
+}
+
+// Reset restarts the controller, as its reset button or a pulse on DTR does.
+func (p *Printer) Reset() { p.control(ctlReset) }
+
+// Unplug pulls the cable: rw of Serve is closed, if it can be, and Serve returns.
+func (p *Printer) Unplug() { p.control(ctlUnplug) }
+
+func (p *Printer) control(c control) {
+	select {
+	case p.ctl <- c:
+	default: // as many requests wait as there can be reasons for
+	}
+}
+
+// Stats returns what the printer has done so far. What the host has been told is
+// in it.
+func (p *Printer) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats
+}
+
+func (p *Printer) publish(s Stats) {
+	p.mu.Lock()
+	p.stats = s
+	p.mu.Unlock()
+}
