@@ -1,0 +1,182 @@
+package publish
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// Versions is what a publication announces.
+type Versions struct {
+	Root      int64     `json:"root"`
+	Targets   int64     `json:"targets"`
+	Snapshot  int64     `json:"snapshot"`
+	Timestamp int64     `json:"timestamp"`
+	Expires   time.Time `json:"expires"` // when printers stop believing it
+}
+
+// Publish announces what was added: a snapshot of the newest targets, and last of
+// all the timestamp, by the online keys. It has to be repeated, with or without news,
+// before the timestamp expires. It returns ErrDamaged, and announces nothing, if a
+// released file is not what was signed.
+func (r *Repo) Publish(now time.Time) (Versions, error) {
+	targets, err := r.targets()
+	if err != nil {
+		return Versions{}, err
+	}
+	if targets.Signed.IsExpired(now) || r.root.Signed.IsExpired(now) {
+		return Versions{}, errors.New("root or targets metadata has expired: renew it with the offline keys")
+	}
+	if err := r.checkFiles(targets); err != nil {
+		return Versions{}, err
+	}
+	snapshot, meta, err := r.snapshot(targets, now)
+	if err != nil {
+		return Versions{}, err
+	}
+	ts, err := r.timestamp(meta, now)
+	if err != nil {
+		return Versions{}, err
+	}
+	first := ts.Signed.Expires
+	for _, at := range [...]time.Time{snapshot.Signed.Expires, targets.Signed.Expires, r.root.Signed.Expires} {
+		if at.Before(first) {
+			first = at
+		}
+	}
+	return Versions{r.root.Signed.Version, targets.Signed.Version, snapshot.Signed.Version, ts.Signed.Version, first}, nil
+}
+
+// snapshot writes the next snapshot and returns it with what the timestamp says of it.
+func (r *Repo) snapshot(targets *metadata.Metadata[metadata.TargetsType], now time.Time) (*metadata.Metadata[metadata.SnapshotType], *metadata.MetaFiles, error) {
+	keys, err := r.signers(metadata.SNAPSHOT, []string{r.online})
+	if err != nil {
+		return nil, nil, err
+	}
+	last, err := r.newest(metadata.SNAPSHOT)
+	if err != nil {
+		return nil, nil, err
+	}
+	meta, err := r.describe(fmt.Sprintf("%d.targets.json", targets.Signed.Version), targets.Signed.Version)
+	if err != nil {
+		return nil, nil, err
+	}
+	md := metadata.Snapshot(expiry(now, r.set.Policy.SnapshotValid))
+	md.Signed.Version = last + 1
+	md.Signed.Meta["targets.json"] = meta
+	name := fmt.Sprintf("%d.snapshot.json", md.Signed.Version)
+	if err := write(r, name, md, keys); err != nil {
+		return nil, nil, err
+	}
+	own, err := r.describe(name, md.Signed.Version)
+	return md, own, err
+}
+
+// timestamp replaces timestamp.json by the next one.
+func (r *Repo) timestamp(snapshot *metadata.MetaFiles, now time.Time) (*metadata.Metadata[metadata.TimestampType], error) {
+	keys, err := r.signers(metadata.TIMESTAMP, []string{r.online})
+	if err != nil {
+		return nil, err
+	}
+	md := metadata.Timestamp(expiry(now, r.set.Policy.TimestampValid))
+	data, err := os.ReadFile(filepath.Join(r.dir, "timestamp.json"))
+	switch {
+	case err == nil:
+		old, err := metadata.Timestamp().FromBytes(data)
+		if err != nil {
+			return nil, fmt.Errorf("timestamp.json: %w: %w: restore it from a backup, so that versions go on rising", ErrDamaged, err)
+		}
+		md.Signed.Version = old.Signed.Version + 1
+	case !errors.Is(err, os.ErrNotExist):
+		return nil, fmt.Errorf("read timestamp: %w", err)
+	}
+	md.Signed.Meta["snapshot.json"] = snapshot
+	return md, write(r, "timestamp.json", md, keys)
+}
+
+// describe is version, length and digest of a metadata file.
+func (r *Repo) describe(name string, version int64) (*metadata.MetaFiles, error) {
+	data, err := os.ReadFile(filepath.Join(r.dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	sum := sha256.Sum256(data)
+	meta := metadata.MetaFile(version)
+	meta.Length = int64(len(data))
+	meta.Hashes = metadata.Hashes{"sha256": sum[:]}
+	return meta, nil
+}
+
+// Role is the state of one role.
+type Role struct {
+	Role      string    `json:"role"`
+	Version   int64     `json:"version"`
+	Expires   time.Time `json:"expires"`
+	Keys      int       `json:"keys"`
+	Threshold int       `json:"threshold"`
+	Expired   bool      `json:"expired"`
+}
+
+// Status is the state of a repository.
+type Status struct {
+	Roles     []Role    `json:"roles"`
+	Releases  []Release `json:"releases"`
+	Published bool      `json:"published"` // the newest targets are announced
+}
+
+// Status describes the repository at the moment now.
+func (r *Repo) Status(now time.Time) (Status, error) {
+	targets, err := r.targets()
+	if err != nil {
+		return Status{}, err
+	}
+	var st Status
+	if st.Releases, err = releases(targets); err != nil {
+		return Status{}, err
+	}
+	ts, err := load(r, "timestamp.json", metadata.Timestamp())
+	if err != nil {
+		return Status{}, err
+	}
+	version := int64(0)
+	if m := ts.Signed.Meta["snapshot.json"]; m != nil {
+		version = m.Version
+	}
+	sn, err := load(r, fmt.Sprintf("%d.snapshot.json", version), metadata.Snapshot())
+	if err != nil {
+		return Status{}, err
+	}
+	m := sn.Signed.Meta["targets.json"]
+	st.Published = m != nil && m.Version == targets.Signed.Version
+	for _, x := range [...]struct {
+		role    string
+		version int64
+		expires time.Time
+	}{
+		{metadata.ROOT, r.root.Signed.Version, r.root.Signed.Expires},
+		{metadata.TARGETS, targets.Signed.Version, targets.Signed.Expires},
+		{metadata.SNAPSHOT, sn.Signed.Version, sn.Signed.Expires},
+		{metadata.TIMESTAMP, ts.Signed.Version, ts.Signed.Expires},
+	} {
+		role := r.root.Signed.Roles[x.role]
+		st.Roles = append(st.Roles, Role{x.role, x.version, x.expires, len(role.KeyIDs), role.Threshold, now.After(x.expires)})
+	}
+	return st, nil
+}
+
+func load[T metadata.Roles](r *Repo, name string, md *metadata.Metadata[T]) (*metadata.Metadata[T], error) {
+	data, err := os.ReadFile(filepath.Join(r.dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("read %s (publish writes it): %w", name, err)
+	}
+	md, err = md.FromBytes(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", name, ErrDamaged, err)
+	}
+	return md, nil
+}

@@ -1,0 +1,199 @@
+package publish
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"platen/updater/slot"
+)
+
+// Item is a file to be released.
+type Item struct {
+	Release uint64 // above every release of the same board and kind
+	Board   string // board id: a-z, 0-9 and hyphens
+	Kind    string // what it replaces; "" is "agent"
+	File    string // path of the file
+}
+
+// Release is a released file.
+type Release struct {
+	Release uint64 `json:"release"`
+	Board   string `json:"board"`
+	Kind    string `json:"kind"`
+	Path    string `json:"path"`   // name in the metadata
+	Size    int64  `json:"size"`   // bytes
+	SHA256  string `json:"sha256"` // hex; also what a printer measures when it starts it
+}
+
+// custom is the part of a Release that goes into a target's custom field.
+type custom struct {
+	Release uint64 `json:"release"`
+	Board   string `json:"board"`
+	Kind    string `json:"kind"`
+	SHA256  string `json:"sha256"`
+}
+
+var word = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+
+// Add copies a file into the repository and signs it as a release with the targets
+// keys in keyDirs (none: those Init made). Printers see it after the next Publish.
+// It returns ErrRelease or ErrKeys.
+func (r *Repo) Add(item Item, keyDirs []string, now time.Time) (Release, error) {
+	if item.Kind == "" {
+		item.Kind = "agent"
+	}
+	if !word.MatchString(item.Board) || !word.MatchString(item.Kind) || len(item.Board)+len(item.Kind) > 128 {
+		return Release{}, fmt.Errorf("%w: board and name are made of a-z, 0-9 and single hyphens", ErrRelease)
+	}
+	md, err := r.targets()
+	if err != nil {
+		return Release{}, err
+	}
+	top, err := highest(md, item.Board, item.Kind)
+	if err != nil {
+		return Release{}, err
+	}
+	if item.Release == 0 || item.Release <= top {
+		return Release{}, fmt.Errorf("%w: %d is not above %d, the newest release of %s for %s", ErrRelease, item.Release, top, item.Kind, item.Board)
+	}
+	keys, err := r.signers(metadata.TARGETS, r.offline(keyDirs))
+	if err != nil {
+		return Release{}, err
+	}
+	rel, err := r.store(item)
+	if err != nil {
+		return Release{}, err
+	}
+	if err := enter(md, rel); err != nil {
+		return Release{}, err
+	}
+	return rel, r.writeTargets(md, keys, now)
+}
+
+// highest is the highest release of a board and kind, 0 if there is none.
+func highest(md *metadata.Metadata[metadata.TargetsType], board, kind string) (uint64, error) {
+	rels, err := releases(md)
+	if err != nil {
+		return 0, err
+	}
+	var top uint64
+	for _, rel := range rels {
+		if rel.Board == board && rel.Kind == kind {
+			top = max(top, rel.Release)
+		}
+	}
+	return top, nil
+}
+
+// releases lists what the metadata releases, by board, kind and number.
+func releases(md *metadata.Metadata[metadata.TargetsType]) ([]Release, error) {
+	var list []Release
+	for path, file := range md.Signed.Targets {
+		var c custom
+		if file.Custom == nil {
+			continue
+		}
+		if err := json.Unmarshal(*file.Custom, &c); err != nil {
+			return nil, fmt.Errorf("custom field of %s: %w: %w", path, ErrDamaged, err)
+		}
+		list = append(list, Release{c.Release, c.Board, c.Kind, path, file.Length, c.SHA256})
+	}
+	slices.SortFunc(list, func(a, b Release) int {
+		return cmp.Or(cmp.Compare(a.Board, b.Board), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Release, b.Release))
+	})
+	return list, nil
+}
+
+// store copies the file to its place under the hash it has while it is copied.
+func (r *Repo) store(item Item) (Release, error) {
+	src, err := os.Open(item.File)
+	if err != nil {
+		return Release{}, fmt.Errorf("open release: %w", err)
+	}
+	defer src.Close()
+	if st, err := src.Stat(); err != nil || !st.Mode().IsRegular() || st.Size() == 0 {
+		return Release{}, errors.Join(fmt.Errorf("%w: %s is not a regular file with contents", ErrRelease, item.File), err)
+	}
+	folder := fmt.Sprintf("%s/%s/%d", item.Board, item.Kind, item.Release)
+	full := filepath.Join(r.dir, "targets", filepath.FromSlash(folder))
+	if err := os.MkdirAll(full, 0o755); err != nil {
+		return Release{}, fmt.Errorf("make folder of release: %w", err)
+	}
+	tmp := "targets/" + folder + "/platen.new"
+	dst, err := r.out.Open(tmp, slot.Create)
+	if err != nil {
+		return Release{}, fmt.Errorf("copy release: %w", err)
+	}
+	sum := sha256.New()
+	n, err := io.Copy(io.MultiWriter(io.NewOffsetWriter(dst, 0), sum), src)
+	if err == nil {
+		err = dst.Sync()
+	}
+	if err = errors.Join(err, dst.Close()); err != nil {
+		return Release{}, fmt.Errorf("copy release: %w", err)
+	}
+	digest := hex.EncodeToString(sum.Sum(nil))
+	if err := slot.Commit(r.out, tmp, "targets/"+folder+"/"+digest+".platen"); err != nil {
+		return Release{}, fmt.Errorf("copy release: %w", err)
+	}
+	return Release{item.Release, item.Board, item.Kind, folder + "/platen", n, digest}, nil
+}
+
+// enter adds a release to the targets metadata.
+func enter(md *metadata.Metadata[metadata.TargetsType], rel Release) error {
+	text, err := json.Marshal(custom{rel.Release, rel.Board, rel.Kind, rel.SHA256})
+	if err != nil {
+		return err
+	}
+	digest, err := hex.DecodeString(rel.SHA256)
+	if err != nil {
+		return err
+	}
+	file := metadata.TargetFile()
+	file.Length, file.Path, file.Custom = rel.Size, rel.Path, (*json.RawMessage)(&text)
+	file.Hashes["sha256"] = digest
+	md.Signed.Targets[rel.Path] = file
+	return nil
+}
+
+// writeTargets signs the next version of the targets metadata.
+func (r *Repo) writeTargets(md *metadata.Metadata[metadata.TargetsType], keys []key, now time.Time) error {
+	md.Signed.Version++
+	md.Signed.Expires = expiry(now, r.set.Policy.TargetsValid)
+	issue(&md.Signed.UnrecognizedFields, now)
+	return write(r, fmt.Sprintf("%d.targets.json", md.Signed.Version), md, keys)
+}
+
+// checkFiles makes sure that every released file is there and is what was signed, so
+// that nothing is announced that printers would refuse.
+func (r *Repo) checkFiles(md *metadata.Metadata[metadata.TargetsType]) error {
+	for path, file := range md.Signed.Targets {
+		want := hex.EncodeToString(file.Hashes["sha256"])
+		dir, base := filepath.Split(filepath.FromSlash(path))
+		f, err := os.Open(filepath.Join(r.dir, "targets", dir, want+"."+base))
+		if err != nil {
+			return fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
+		}
+		sum := sha256.New()
+		n, err := io.Copy(sum, f)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return fmt.Errorf("read %s: %w", path, err)
+		}
+		if n != file.Length || hex.EncodeToString(sum.Sum(nil)) != want {
+			return fmt.Errorf("%s is not what was signed: %w: add it again under a new release number", path, ErrDamaged)
+		}
+	}
+	return nil
+}

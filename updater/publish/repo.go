@@ -1,0 +1,338 @@
+// Package publish makes and maintains the repository that printers update from: a
+// folder of static files that any web server can serve, in the format of The Update
+// Framework (specification 1.0.31, consistent snapshots).
+//
+// Start at [Init] and [Open]. A [Repo] has three places:
+//
+//   - the public folder, which is served;
+//   - the offline keys (root and targets), which only [Repo.Add], [Repo.Rotate] and
+//     [Repo.Renew] need, and which belong on media that are locked away;
+//   - the online folder beside the public one, with the snapshot and timestamp keys
+//     and the settings, which [Repo.Publish] needs every few days.
+//
+// # Requirements
+//
+//   - A thief of the online keys cannot add a release: releases are signed by a
+//     threshold of targets keys.
+//   - Whoever fetches while a release is published sees the old or the new state:
+//     files carry their version or their hash in their name, and timestamp.json, which
+//     does not, is replaced last and in one step.
+//   - No N.root.json is ever deleted: printers walk over every one of them.
+//   - Release numbers of a board only rise.
+package publish
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+	"github.com/theupdateframework/go-tuf/v2/metadata/trustedmetadata"
+
+	"platen/updater/slot"
+)
+
+// Policy is how many keys there are, how many of them have to sign, and how long
+// metadata is valid.
+type Policy struct {
+	RootKeys         int           `json:"root_keys"`
+	RootThreshold    int           `json:"root_threshold"`
+	TargetsKeys      int           `json:"targets_keys"`
+	TargetsThreshold int           `json:"targets_threshold"`
+	RootValid        time.Duration `json:"root_valid"`
+	TargetsValid     time.Duration `json:"targets_valid"`
+	SnapshotValid    time.Duration `json:"snapshot_valid"`
+	TimestampValid   time.Duration `json:"timestamp_valid"`
+}
+
+const day = 24 * time.Hour
+
+// DefaultPolicy is two of three keys for root and for targets; offline metadata is
+// valid for a year, the snapshot for 30 days, the timestamp for 7.
+func DefaultPolicy() Policy {
+	return Policy{
+		RootKeys: 3, RootThreshold: 2, TargetsKeys: 3, TargetsThreshold: 2,
+		RootValid: 365 * day, TargetsValid: 365 * day, SnapshotValid: 30 * day, TimestampValid: 7 * day,
+	}
+}
+
+func (p Policy) check() error {
+	switch {
+	case p.RootThreshold < 1 || p.RootThreshold > p.RootKeys:
+		return fmt.Errorf("%d of %d root keys cannot sign: the threshold is from 1 to the number of keys", p.RootThreshold, p.RootKeys)
+	case p.TargetsThreshold < 1 || p.TargetsThreshold > p.TargetsKeys:
+		return fmt.Errorf("%d of %d targets keys cannot sign: the threshold is from 1 to the number of keys", p.TargetsThreshold, p.TargetsKeys)
+	case p.RootKeys > 16 || p.TargetsKeys > 16:
+		return errors.New("more than 16 keys for a role are not supported")
+	case min(p.RootValid, p.TargetsValid, p.SnapshotValid, p.TimestampValid) < time.Second:
+		return errors.New("metadata has to be valid for at least a second")
+	}
+	return nil
+}
+
+// Errors a caller branches on.
+var (
+	// ErrExists reports that there is a repository already.
+	ErrExists = errors.New("there is a repository already")
+	// ErrNoRepo reports that there is none.
+	ErrNoRepo = errors.New("there is no repository: make one with init")
+	// ErrKeys reports that too few of the keys a role needs were found.
+	ErrKeys = errors.New("too few keys")
+	// ErrRelease reports a release that may not be added.
+	ErrRelease = errors.New("release cannot be added")
+	// ErrDamaged reports a repository whose files are not what was signed.
+	ErrDamaged = errors.New("repository is damaged")
+)
+
+// settings is the file repo.json in the online folder.
+type settings struct {
+	Offline []string `json:"offline"` // folders of the offline keys
+	Policy  Policy   `json:"policy"`
+}
+
+// Repo is a repository. Its methods are called by one goroutine, in one process at a
+// time.
+type Repo struct {
+	dir, online string
+	set         settings
+	out         *slot.Dir
+	root        *metadata.Metadata[metadata.RootType] // the newest, verified
+	past        []*metadata.Metadata[metadata.RootType]
+}
+
+// OnlineDir is where the online keys of the repository in dir are, unless one says
+// otherwise: beside it, so that they are never served.
+func OnlineDir(dir string) string { return filepath.Clean(dir) + ".online" }
+
+// Init makes a repository in dir with fresh keys: offline ones in offline, online
+// ones in online ("" is OnlineDir). The folders have to be three different ones. It
+// returns ErrExists if there is a repository.
+func Init(dir, offline, online string, p Policy, now time.Time) (*Repo, error) {
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	if online == "" {
+		online = OnlineDir(dir)
+	}
+	dir, offline, online, err := apart(dir, offline, online)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, "1.root.json")); err == nil {
+		return nil, fmt.Errorf("%s: %w", dir, ErrExists)
+	}
+	out, err := slot.OpenDir(dir, "targets")
+	if err != nil {
+		return nil, err
+	}
+	r := &Repo{dir: dir, online: online, out: out, set: settings{Offline: []string{offline}, Policy: p}}
+	if err := r.create(offline, now); err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	return r, nil
+}
+
+// apart makes the three folders absolute and refuses any that lies within another.
+func apart(dir, offline, online string) (a, b, c string, err error) {
+	var abs [3]string
+	for i, p := range [...]string{dir, offline, online} {
+		if p == "" {
+			return "", "", "", errors.New("a repository needs a folder, and another one for its offline keys")
+		}
+		if abs[i], err = filepath.Abs(p); err != nil {
+			return "", "", "", err
+		}
+	}
+	for i, p := range abs {
+		for j, q := range abs {
+			rel, err := filepath.Rel(p, q)
+			if err == nil && i != j && filepath.IsLocal(rel) {
+				return "", "", "", fmt.Errorf("%s lies in %s: public files, offline keys and online keys need folders of their own", q, p)
+			}
+		}
+	}
+	return abs[0], abs[1], abs[2], nil
+}
+
+// create makes keys, root and empty targets, and publishes them.
+func (r *Repo) create(offline string, now time.Time) error {
+	p := r.set.Policy
+	root := metadata.Root(expiry(now, p.RootValid))
+	keys := map[string][]key{}
+	for _, role := range [...]struct {
+		name, dir    string
+		n, threshold int
+	}{
+		{metadata.ROOT, offline, p.RootKeys, p.RootThreshold},
+		{metadata.TARGETS, offline, p.TargetsKeys, p.TargetsThreshold},
+		{metadata.SNAPSHOT, r.online, 1, 1},
+		{metadata.TIMESTAMP, r.online, 1, 1},
+	} {
+		for range role.n {
+			k, err := newKey(role.dir, role.name)
+			if err != nil {
+				return err
+			}
+			if err := root.Signed.AddKey(k.tuf, role.name); err != nil {
+				return fmt.Errorf("add key to root: %w", err)
+			}
+			keys[role.name] = append(keys[role.name], k)
+		}
+		root.Signed.Roles[role.name].Threshold = role.threshold
+	}
+	if err := r.saveSettings(); err != nil {
+		return err
+	}
+	targets := metadata.Targets(expiry(now, p.TargetsValid))
+	issue(&targets.Signed.UnrecognizedFields, now)
+	if err := write(r, "1.targets.json", targets, keys[metadata.TARGETS]); err != nil {
+		return err
+	}
+	// The root makes it a repository, so it comes last.
+	issue(&root.Signed.UnrecognizedFields, now)
+	if err := write(r, "1.root.json", root, keys[metadata.ROOT]); err != nil {
+		return err
+	}
+	r.root = root
+	_, err := r.Publish(now)
+	return err
+}
+
+// Open opens the repository in dir, whose online folder is online ("" is OnlineDir),
+// and verifies its roots.
+func Open(dir, online string) (*Repo, error) {
+	if online == "" {
+		online = OnlineDir(dir)
+	}
+	first, err := os.ReadFile(filepath.Join(dir, "1.root.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoRepo)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read first root: %w", err)
+	}
+	r := &Repo{dir: dir, online: online}
+	if r.root, r.past, err = walkRoots(dir, first); err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(filepath.Join(online, "repo.json"))
+	if err != nil {
+		return nil, fmt.Errorf("read settings (name the online folder if it is not beside the repository): %w", err)
+	}
+	if err := json.Unmarshal(text, &r.set); err != nil {
+		return nil, fmt.Errorf("read settings in %s: %w", online, err)
+	}
+	r.out, err = slot.OpenDir(dir, "targets")
+	return r, err
+}
+
+// Close lets go of the repository's folder.
+func (r *Repo) Close() error { return r.out.Close() }
+
+// walkRoots verifies every root up to the newest, as a printer does, and returns
+// that one and those before it.
+func walkRoots(dir string, first []byte) (newest *metadata.Metadata[metadata.RootType], past []*metadata.Metadata[metadata.RootType], err error) {
+	set, err := trustedmetadata.New(first)
+	if err != nil {
+		return nil, nil, fmt.Errorf("1.root.json: %w: %w", ErrDamaged, err)
+	}
+	for {
+		name := fmt.Sprintf("%d.root.json", set.Root.Signed.Version+1)
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if errors.Is(err, os.ErrNotExist) {
+			return set.Root, past, nil
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		past = append(past, set.Root)
+		if _, err := set.UpdateRoot(data); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w: %w", name, ErrDamaged, err)
+		}
+	}
+}
+
+// Root returns the bytes of the first root: what a printer is made with.
+func (r *Repo) Root() ([]byte, error) { return os.ReadFile(filepath.Join(r.dir, "1.root.json")) }
+
+func (r *Repo) saveSettings() error {
+	text, err := json.MarshalIndent(r.set, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(r.online, "repo.json"), append(text, '\n'), 0o600)
+}
+
+var versioned = regexp.MustCompile(`^([1-9][0-9]{0,17})\.([a-z]+)\.json$`)
+
+// newest is the highest version of a role's metadata in the folder, 0 if none.
+func (r *Repo) newest(role string) (int64, error) {
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		return 0, fmt.Errorf("list repository: %w", err)
+	}
+	var best int64
+	for _, e := range entries {
+		m := versioned.FindStringSubmatch(e.Name())
+		if m == nil || m[2] != role {
+			continue
+		}
+		v, err := strconv.ParseInt(m[1], 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		best = max(best, v)
+	}
+	return best, nil
+}
+
+// targets reads the newest targets metadata and verifies it against the root.
+func (r *Repo) targets() (*metadata.Metadata[metadata.TargetsType], error) {
+	return r.targetsUnder(r.root)
+}
+
+// targetsUnder is targets for any of the roots: after an interrupted rotation the
+// newest targets are still signed as an earlier root wants it.
+func (r *Repo) targetsUnder(roots ...*metadata.Metadata[metadata.RootType]) (*metadata.Metadata[metadata.TargetsType], error) {
+	v, err := r.newest(metadata.TARGETS)
+	if err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("%d.targets.json", v)
+	md, err := load(r, name, metadata.Targets())
+	if err != nil {
+		return nil, err
+	}
+	var signed bool
+	for _, root := range roots {
+		signed = signed || root.VerifyDelegate(metadata.TARGETS, md) == nil
+	}
+	if !signed {
+		return nil, fmt.Errorf("%s is not signed by enough targets keys of the root: %w: renew signs it again after an interrupted rotation", name, ErrDamaged)
+	}
+	if md.Signed.Version != v {
+		return nil, fmt.Errorf("%s holds version %d: %w", name, md.Signed.Version, ErrDamaged)
+	}
+	return md, nil
+}
+
+// expiry is the end of a validity, in whole seconds as the format has it.
+func expiry(now time.Time, d time.Duration) time.Time {
+	return now.UTC().Add(d).Truncate(time.Second)
+}
+
+// issuedField tells printers without a clock a moment that has passed; package trust
+// reads it.
+const issuedField = "x-platen-issued"
+
+func issue(fields *map[string]any, now time.Time) {
+	if *fields == nil {
+		*fields = map[string]any{}
+	}
+	(*fields)[issuedField] = now.UTC().Format(time.RFC3339)
+}
