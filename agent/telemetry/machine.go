@@ -1,0 +1,117 @@
+package telemetry
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"platen/agent/catalog"
+	"platen/agent/seam"
+)
+
+// maxAge is how old a session's last status may be and still be reported.
+const maxAge = 15 * time.Second
+
+// Machine is the [Source] of what the session says of its machine. The zero
+// Machine has nothing to say.
+type Machine struct {
+	mu     sync.Mutex
+	st     seam.Status
+	at     time.Time
+	urgent chan struct{}
+}
+
+// NewMachine makes a Machine.
+func NewMachine() *Machine { return &Machine{urgent: make(chan struct{}, 1)} }
+
+// Set takes the session's last status. A new fault is urgent.
+func (m *Machine) Set(st seam.Status) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if st.Fault != 0 && st.Fault != m.st.Fault {
+		select {
+		case m.urgent <- struct{}{}:
+		default: // one is on its way already
+		}
+	}
+	m.st, m.at = st, time.Now()
+}
+
+// Urgent signals that a fault should leave before its slot comes.
+func (m *Machine) Urgent() <-chan struct{} { return m.urgent }
+
+// Loaded reports whether a job is, or may be, loaded.
+func (m *Machine) Loaded() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.at.IsZero() || time.Since(m.at) > maxAge {
+		return true // not known
+	}
+	switch m.st.Phase {
+	case seam.PhaseConnecting, seam.PhaseIdle, seam.PhaseDone:
+		return false
+	}
+	return true
+}
+
+// AppendSamples appends the machine data of the last status, nothing if it is old.
+func (m *Machine) AppendSamples(_ context.Context, dst []catalog.Sample) ([]catalog.Sample, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.at.IsZero() || time.Since(m.at) > maxAge {
+		return dst, nil
+	}
+	dst = add(dst, catalog.State, int64(m.st.Phase))
+	dst = add(dst, catalog.Fault, int64(m.st.Fault))
+	if m.st.Phase == seam.PhasePrinting || m.st.Phase == seam.PhasePaused || m.st.Phase == seam.PhaseDone {
+		dst = add(dst, catalog.Progress, int64(m.st.Progress))
+	}
+	for _, h := range m.st.Heaters[:m.st.NHeaters] {
+		if id, ok := heaterItem(h.ID); ok {
+			dst = add(dst, id, int64(h.Actual))
+		}
+	}
+	dst = add(dst, catalog.LinkResends, int64(m.st.Resends))
+	return add(dst, catalog.LinkErrors, int64(m.st.LinkErrs)), nil
+}
+
+// heaterItem is the item of a heater by its number in the motion package: 0 the
+// bed, 1 the chamber, 8 and up the hot ends.
+func heaterItem(id uint8) (catalog.ID, bool) {
+	switch {
+	case id == 0:
+		return catalog.BedTemp, true
+	case id == 1:
+		return catalog.ChamberTemp, true
+	case id >= 8 && id < 8+catalog.MaxHotEnds:
+		return catalog.HotEnd0 + catalog.ID(id-8), true
+	}
+	return 0, false
+}
+
+// add appends a sample if the catalogue takes it.
+func add(dst []catalog.Sample, id catalog.ID, v int64) []catalog.Sample {
+	if s, ok := catalog.Of(id, v); ok {
+		dst = append(dst, s)
+	}
+	return dst
+}
+
+// Agent is the [Source] of what the agent knows of itself.
+type Agent struct {
+	Release uint64
+	Boot    uint64 // the TPM's count
+	Started time.Time
+	Dropped func() uint64 // may be nil
+}
+
+// AppendSamples appends the agent's own data.
+func (a Agent) AppendSamples(_ context.Context, dst []catalog.Sample) ([]catalog.Sample, error) {
+	dst = add(dst, catalog.AgentRelease, int64(a.Release))
+	dst = add(dst, catalog.AgentBoot, int64(a.Boot))
+	dst = add(dst, catalog.AgentUptime, int64(time.Since(a.Started)/time.Second))
+	if a.Dropped != nil {
+		dst = add(dst, catalog.SpoolDropped, int64(a.Dropped()))
+	}
+	return dst, nil
+}
