@@ -25,7 +25,7 @@ func (m *mcu) execute() {
 }
 
 func (m *mcu) cost(c *command) time.Duration {
-	if c.letter == 'G' && c.num <= 1 {
+	if c.letter == 'G' && c.num <= 3 {
 		return m.cfg.LineTime
 	}
 	return m.cfg.LineTime / 6
@@ -60,6 +60,8 @@ func (m *mcu) commandG(c *command) bool {
 	switch c.num {
 	case 0, 1:
 		m.linear(c)
+	case 2, 3:
+		m.arc(c)
 	case 4:
 		m.dwell(c)
 	case 21:

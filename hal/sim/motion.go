@@ -40,8 +40,15 @@ func (p *pose) restart() {
 
 // linear is G0 and G1.
 func (m *mcu) linear(c *command) {
+	to, e, feed := m.destination(c)
+	m.clamp(&to)
+	m.drive(to, e, feed, lineNumber(m.queue.cmds[m.queue.head]))
+}
+
+// destination reads where a move goes, and at what feed in mm/s.
+func (m *mcu) destination(c *command) (to [3]float64, e, feed float64) {
 	p := &m.pose
-	to, e := p.at, p.e
+	to, e = p.at, p.e
 	for i, w := range []byte("XYZ") {
 		if v, ok := c.value(w); ok {
 			to[i] = v + p.shift[i]
@@ -59,8 +66,7 @@ func (m *mcu) linear(c *command) {
 	if f, ok := c.value('F'); ok && f > 0 {
 		p.feed = f / 60
 	}
-	m.clamp(&to)
-	m.drive(to, e, p.feed*p.percent/100, lineNumber(m.queue.cmds[m.queue.head]))
+	return to, e, p.feed * p.percent / 100
 }
 
 // clamp keeps a target within the software end stops of the axes that were homed.

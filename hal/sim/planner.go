@@ -13,6 +13,7 @@ const (
 	plannerBlocks  = 16 // BLOCK_BUFFER_SIZE; one is always left free
 	minSteps       = 6  // MIN_STEPS_PER_SEGMENT: shorter moves are added to the next
 	minPlanSpeed   = 0.05
+	minStepRate    = 120 // steps/s of the fastest axis, MINIMAL_STEP_RATE
 	junctionDev    = 0.01
 	firstBlockWait = 100 * time.Millisecond // BLOCK_DELAY_FOR_1ST_MOVE
 	minSegmentTime = 0.02                   // s, DEFAULT_MINSEGMENTTIME
@@ -253,7 +254,13 @@ func (p *planner) start(now time.Duration) {
 	if p.n > 1 {
 		p.exit2 = p.at(1).entry2
 	}
-	b.shape = trapezoid(b.length, math.Sqrt(b.entry2), b.nominal, math.Sqrt(p.exit2), b.accel)
+	var most int64
+	for _, n := range b.steps {
+		most = max(most, abs(n))
+	}
+	slowest := minStepRate * b.length / float64(most)
+	entry, exit := max(slowest, math.Sqrt(b.entry2)), max(slowest, math.Sqrt(p.exit2))
+	b.shape = trapezoid(b.length, entry, b.nominal, exit, b.accel)
 	p.exit2 = b.shape.exit * b.shape.exit
 	b.start, b.end = now, now+max(1, b.shape.duration())
 	p.running = true

@@ -13,6 +13,7 @@ const (
 // boot prints the banner, about 10 ms after the reset.
 func (m *mcu) boot() {
 	const bootTime = 10_000_000
+	m.queue.last = m.now
 	m.spend(bootTime)
 	free := "5461"
 	if m.cfg.EmergencyParser {
@@ -32,7 +33,6 @@ func (m *mcu) boot() {
 	if m.cfg.HostActions {
 		m.print("//action:prompt_end\n")
 	}
-	m.queue.last = m.now
 }
 
 // identify is M115.
@@ -51,7 +51,7 @@ func (m *mcu) identify() {
 		{"PROMPT_SUPPORT", m.cfg.HostActions}, {"SDCARD", false}, {"REPEAT", false}, {"SD_WRITE", false},
 		{"AUTOREPORT_SD_STATUS", false}, {"LONG_FILENAME", false}, {"LFN_WRITE", false},
 		{"CUSTOM_FIRMWARE_UPLOAD", false}, {"EXTENDED_M20", false}, {"THERMAL_PROTECTION", true},
-		{"MOTION_MODES", false}, {"ARCS", false}, {"BABYSTEPPING", false}, {"CHAMBER_TEMPERATURE", false},
+		{"MOTION_MODES", false}, {"ARCS", true}, {"BABYSTEPPING", false}, {"CHAMBER_TEMPERATURE", false},
 		{"COOLER_TEMPERATURE", false}, {"MEATPACK", false}, {"CONFIG_EXPORT", false},
 	} {
 		state := ":0\n"
