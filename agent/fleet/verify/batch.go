@@ -1,0 +1,115 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"platen/agent/evidence"
+)
+
+// Batch judges the batch in wire that came under the name from: the topic it was
+// published to, or the common name of the client's certificate. The error of
+// what is not believed is a *Refusal; the verifier's state is then unchanged.
+func (v *Verifier) Batch(from evidence.PrinterID, wire []byte) (Verdict, error) {
+	b, err := evidence.Decode(wire)
+	if err != nil {
+		return Verdict{}, refuse(BadEncoding, err)
+	}
+	h, err := evidence.ParseHeader(b.Header)
+	if err != nil {
+		return Verdict{}, refuse(BadEncoding, err)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if h.Printer != from {
+		return Verdict{}, refuse(PrinterSwapped, fmt.Errorf("it speaks for %v", h.Printer))
+	}
+	p, ok := v.printers[from]
+	if !ok {
+		return Verdict{}, refuse(UnknownPrinter, nil)
+	}
+	if h.Recipient != v.cfg.Recipient {
+		return Verdict{}, refuse(WrongRecipient, nil)
+	}
+	return v.judge(p, b, h)
+}
+
+func (v *Verifier) judge(p *printer, b evidence.Batch, h evidence.Header) (Verdict, error) {
+	digest, err := h.Digest()
+	if err != nil {
+		return Verdict{}, refuse(BadEncoding, err)
+	}
+	att, err := quoted(p.ak, p.signer, b.Quote, digest)
+	if err != nil {
+		return Verdict{}, err
+	}
+	if uint64(len(b.Msgs)) != h.Count || evidence.Root(b.Msgs) != h.Root {
+		return Verdict{}, refuse(WrongRoot, nil)
+	}
+	number, agent, err := v.measured(p, b)
+	if err != nil {
+		return Verdict{}, err
+	}
+	next := p.Chain.clone()
+	place, err := next.admit(h, digest, att.ClockInfo)
+	if err != nil {
+		return Verdict{}, err
+	}
+	age, err := v.age(&next, h, place.late)
+	if err != nil {
+		return Verdict{}, err
+	}
+	next.trust(b.Log)
+	p.Chain = next
+	return Verdict{
+		Printer: h.Printer, Header: h, Release: number, Agent: agent, Msgs: b.Msgs,
+		Missing: place.missing, Late: place.late, NewChain: place.newChain,
+		Fresh: len(h.Nonce) > 0 && age <= v.cfg.Fresh, Age: age, Clock: att.ClockInfo.Clock,
+	}, nil
+}
+
+// measured checks what runs on the printer: firmware and kernel as enrolled, agents
+// all released.
+func (v *Verifier) measured(p *printer, b evidence.Batch) (uint64, [32]byte, error) {
+	number, agent, err := release(v.cfg.Releases, b.Log, b.Quote.PCRs)
+	if err != nil {
+		return 0, agent, err
+	}
+	if !p.Chain.trusts(b.Log.Base) {
+		return 0, agent, refuse(LogBaseUnknown, nil)
+	}
+	for i := range len(b.Quote.PCRs) - 1 {
+		if b.Quote.PCRs[i] != p.Record.Boot[i] {
+			return 0, agent, refuse(BootChanged, fmt.Errorf("PCR %d", evidence.Selection()[i]))
+		}
+	}
+	return number, agent, nil
+}
+
+// age checks a batch's nonce and returns how long ago it was issued. A batch that
+// came late carries the nonce of its time; any other at least the last one's. A
+// chain that begins before the printer has heard from us has none yet.
+func (v *Verifier) age(c *chain, h evidence.Header, late bool) (time.Duration, error) {
+	if len(h.Nonce) == 0 {
+		if c.Nonced && !late {
+			return 0, refuse(NonceStale, errors.New("the chain had a nonce before"))
+		}
+		return 0, nil
+	}
+	at, ok := v.issued(h.Printer, h.Nonce)
+	if !ok {
+		return 0, refuse(NonceUnknown, nil)
+	}
+	age := max(0, v.cfg.Now().Sub(time.UnixMilli(at)))
+	if age > v.cfg.MaxAge {
+		return 0, refuse(NonceStale, fmt.Errorf("issued %v ago", age.Round(time.Second)))
+	}
+	if !late {
+		if at < c.NonceAt {
+			return 0, refuse(NonceStale, errors.New("older than the last one used"))
+		}
+		c.NonceAt, c.Nonced = at, true
+	}
+	return age, nil
+}

@@ -1,0 +1,142 @@
+package verify
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/big"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"platen/agent/evidence"
+)
+
+// parse reads one TPM structure from bytes that a stranger sent, and nothing but
+// that structure in its one encoding.
+func parse[T tpm2.Marshallable, P interface {
+	*T
+	tpm2.Unmarshallable
+}](b []byte) (p *T, err error) {
+	// The library checks what it reads by reflection; a mistake in there must cost
+	// this message, not the process.
+	defer func() {
+		if r := recover(); r != nil {
+			p, err = nil, errors.New("malformed TPM structure")
+		}
+	}()
+	p, err = tpm2.Unmarshal[T, P](b)
+	if err != nil {
+		return nil, errors.New("malformed TPM structure")
+	}
+	if !bytes.Equal(tpm2.Marshal(*p), b) {
+		return nil, errors.New("TPM structure encoded in another way")
+	}
+	return p, nil
+}
+
+func parsePublic(b []byte) (*tpm2.TPMTPublic, error) {
+	p, err := parse[tpm2.TPMTPublic](b)
+	if err != nil {
+		return nil, fmt.Errorf("public area: %w", err)
+	}
+	return p, nil
+}
+
+// checkSig checks an ECDSA signature with SHA-256 over attest.
+func checkSig(key *ecdsa.PublicKey, attest, sig []byte) error {
+	s, err := parse[tpm2.TPMTSignature](sig)
+	if err != nil || s.SigAlg != tpm2.TPMAlgECDSA {
+		return refuse(BadSignature, errors.New("not an ECDSA signature of a TPM"))
+	}
+	ec, err := s.Signature.ECDSA()
+	if err != nil || ec.Hash != tpm2.TPMAlgSHA256 {
+		return refuse(BadSignature, errors.New("not over SHA-256"))
+	}
+	digest := sha256.Sum256(attest)
+	r, ss := new(big.Int).SetBytes(ec.SignatureR.Buffer), new(big.Int).SetBytes(ec.SignatureS.Buffer)
+	if !ecdsa.Verify(key, digest[:], r, ss) {
+		return refuse(BadSignature, nil)
+	}
+	return nil
+}
+
+// magic begins every structure that a TPM generated itself, and nothing that it
+// would sign for somebody else with a restricted key: TPM_GENERATED_VALUE.
+var magic = []byte{0xff, 'T', 'C', 'G'}
+
+// statement checks that the attestation key signed attest and that the TPM made it,
+// and returns it.
+func statement(ak *ecdsa.PublicKey, signer, attest, sig []byte) (*tpm2.TPMSAttest, error) {
+	if err := checkSig(ak, attest, sig); err != nil {
+		return nil, err
+	}
+	if !bytes.HasPrefix(attest, magic) {
+		return nil, refuse(BadMagic, nil)
+	}
+	att, err := parse[tpm2.TPMSAttest](attest)
+	if err != nil {
+		return nil, refuse(BadAttest, err)
+	}
+	if !bytes.Equal(att.QualifiedSigner.Buffer, signer) {
+		return nil, refuse(WrongSigner, nil)
+	}
+	return att, nil
+}
+
+// quoted checks that a quote is the printer's, over qualifying and over the values
+// of exactly the PCRs of evidence.Selection in the SHA-256 bank.
+func quoted(ak *ecdsa.PublicKey, signer []byte, q evidence.Quote, qualifying [32]byte) (*tpm2.TPMSAttest, error) {
+	att, err := statement(ak, signer, q.Attest, q.Sig)
+	if err != nil {
+		return nil, err
+	}
+	if att.Type != tpm2.TPMSTAttestQuote {
+		return nil, refuse(NotAQuote, nil)
+	}
+	info, err := att.Attested.Quote()
+	if err != nil {
+		return nil, refuse(NotAQuote, err)
+	}
+	if !rightPCRs(info.PCRSelect) {
+		return nil, refuse(WrongBank, nil)
+	}
+	values := q.PCRs.Digest()
+	if !bytes.Equal(info.PCRDigest.Buffer, values[:]) {
+		return nil, refuse(WrongPCRs, nil)
+	}
+	if !bytes.Equal(att.ExtraData.Buffer, qualifying[:]) {
+		return nil, refuse(WrongQualifying, nil)
+	}
+	return att, nil
+}
+
+func rightPCRs(sel tpm2.TPMLPCRSelection) bool {
+	pcrs := evidence.Selection()
+	return len(sel.PCRSelections) == 1 && sel.PCRSelections[0].Hash == tpm2.TPMAlgSHA256 &&
+		bytes.Equal(sel.PCRSelections[0].PCRSelect, tpm2.PCClientCompatible.PCRs(pcrs[:]...))
+}
+
+// release checks that a log replays to the agent's PCR and that every agent in it
+// was released; it returns the last, which runs.
+func release(known Releases, log evidence.Log, pcrs evidence.PCRs) (uint64, [32]byte, error) {
+	if len(log.Digests) == 0 {
+		if log.Value() != pcrs.Agent() {
+			return 0, [32]byte{}, refuse(LogMismatch, nil)
+		}
+		return 0, [32]byte{}, refuse(NothingMeasured, nil)
+	}
+	if log.Value() != pcrs.Agent() {
+		return 0, [32]byte{}, refuse(LogMismatch, nil)
+	}
+	var number uint64
+	for _, d := range log.Digests {
+		n, ok := known.Release(d)
+		if !ok {
+			return 0, [32]byte{}, refuse(UnknownRelease, fmt.Errorf("agent %x", d[:8]))
+		}
+		number = n
+	}
+	return number, log.Digests[len(log.Digests)-1], nil
+}
