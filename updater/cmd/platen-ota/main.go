@@ -124,6 +124,9 @@ func (o *options) addCmd() *cobra.Command {
 see it after the next publish. Release numbers of a board only rise.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if item.Release == 0 || item.Board == "" || item.File == "" {
+				return cli.Usage("add needs --release, --board and --file; see platen-ota add --help")
+			}
 			return o.open(args[0], func(r *publish.Repo) error {
 				rel, err := r.Add(item, o.keys, time.Now())
 				if err != nil {
@@ -142,11 +145,6 @@ see it after the next publish. Release numbers of a board only rise.`,
 	f.StringVar(&item.Board, "board", "", "board the file is for")
 	f.StringVar(&item.File, "file", "", "file to release")
 	f.StringVar(&item.Kind, "name", "agent", "what the file replaces")
-	for _, name := range [...]string{"release", "board", "file"} {
-		if err := c.MarkFlagRequired(name); err != nil {
-			panic(err) // the flag is defined three lines above
-		}
-	}
 	return c
 }
 
@@ -237,6 +235,9 @@ makes a fresh one for it. Enough root keys have to be there. After online keys w
 stolen, rotate both snapshot and timestamp.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if role == "" {
+				return cli.Usage("name the role with --role: root, targets, snapshot or timestamp")
+			}
 			return o.open(args[0], func(r *publish.Repo) error {
 				done, err := r.Rotate(role, key, o.keys, time.Now())
 				if err != nil {
@@ -252,9 +253,6 @@ stolen, rotate both snapshot and timestamp.`,
 	o.keysFlag(c)
 	c.Flags().StringVar(&role, "role", "", "root, targets, snapshot or timestamp")
 	c.Flags().StringVar(&key, "key", "", "beginning of the id of the key to replace (default: the oldest)")
-	if err := c.MarkFlagRequired("role"); err != nil {
-		panic(err) // the flag is defined above
-	}
 	return c
 }
 
