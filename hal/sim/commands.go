@@ -22,6 +22,7 @@ func (m *mcu) execute() {
 		m.ok(text)
 	}
 	m.queue.pop()
+	m.queue.last = m.now
 }
 
 func (m *mcu) cost(c *command) time.Duration {
