@@ -86,10 +86,14 @@ func (k *Kernel) joinOuter(p Point, n1, n2 vector, delta float64, join Join) {
 		k.put(p, mitre(n1, n2, delta))
 		return
 	}
-	k.put(p, n1.times(delta))
-	if join == JoinRound {
-		k.arc(p, n1, n2, delta, 12)
+	if join == JoinMiter {
+		m := between(n1, n2, delta)
+		k.put(p, mitre(n1, m, delta))
+		k.put(p, mitre(m, n2, delta))
+		return
 	}
+	k.put(p, n1.times(delta))
+	k.arc(p, n1, n2, delta, 12)
 	k.put(p, n2.times(delta))
 }
 
@@ -100,17 +104,23 @@ func (k *Kernel) arc(p Point, n1, n2 vector, delta float64, depth int) {
 	if depth == 0 || math.Abs(delta)*(1-half) <= float64(roundTolerance) {
 		return
 	}
-	m := n1.plus(n2)
-	if l := m.length(); l > 1e-6 {
-		m = m.times(1 / l)
-	} else if delta > 0 { // half a turn: to the left when growing, else to the right
-		m = vector{-n1.y, n1.x}
-	} else {
-		m = vector{n1.y, -n1.x}
-	}
+	m := between(n1, n2, delta)
 	k.arc(p, n1, m, delta, depth-1)
 	k.put(p, m.times(delta))
 	k.arc(p, m, n2, delta, depth-1)
+}
+
+// between is the direction halfway from n1 to n2 around an outer corner: to the
+// left when growing, to the right when shrinking.
+func between(n1, n2 vector, delta float64) vector {
+	m := n1.plus(n2)
+	if l := m.length(); l > 1e-6 {
+		return m.times(1 / l)
+	}
+	if delta > 0 {
+		return vector{-n1.y, n1.x}
+	}
+	return vector{n1.y, -n1.x}
 }
 
 // dropSlivers removes rings thinner than about four units (60 nm), which rounding

@@ -13,14 +13,16 @@ var ErrOutside = errors.New("geometry reaches beyond 512 mm from the origin: mov
 // would exhaust the printer's memory.
 var ErrComplex = errors.New("contours cross too often: repair or simplify the model")
 
-// Bounds on one operation. A hit is an edge bent to pass through a grid point, a
-// trial one comparison of two edges that lie near each other; real sections need
-// a few of either per vertex.
+// Bounds on one operation. A hit is an edge bent to pass through a grid point;
+// real sections need less than one per vertex.
 const (
-	maxEdges  = 1 << 24
-	maxHits   = 1 << 21
-	maxTrials = 1 << 30
+	maxEdges = 1 << 24
+	maxHits  = 1 << 21
 )
+
+// maxWork bounds how often an operation on n edges looks at one of them while it
+// searches for crossings; real sections need about 50 per edge.
+func maxWork(n int) int64 { return 1<<24 + int64(n)<<12 }
 
 // Kernel combines regions. It holds the scratch memory of its operations, so that
 // one that has warmed up allocates nothing; the zero value is ready. A Kernel must
@@ -47,7 +49,7 @@ type Kernel struct {
 	items  []item
 	hits   []hit
 	pixels []Point
-	trials int64
+	work   int64
 	second bool // comparing edges with crossings, not with each other
 	frags  []frag
 	events []event
@@ -148,15 +150,25 @@ func (r *Region) Wipe() {
 }
 
 func (k *Kernel) combine(dst, a, b *Region, o op) error {
+	if err := k.arrange(a, b, o); err != nil {
+		dst.Reset()
+		return err
+	}
+	k.trace(dst)
+	return nil
+}
+
+// arrange computes the boundary of the result; trace writes it down.
+func (k *Kernel) arrange(a, b *Region, o op) error {
 	k.op = o
 	k.edges, k.tops = k.edges[:0], k.tops[:0]
-	err := k.load(a, 1, 0)
-	if err == nil && b != nil {
-		err = k.load(b, 0, 1)
-	}
-	dst.Reset()
-	if err != nil {
+	if err := k.load(a, 1, 0); err != nil {
 		return err
+	}
+	if b != nil {
+		if err := k.load(b, 0, 1); err != nil {
+			return err
+		}
 	}
 	if err := k.findHits(); err != nil {
 		return err
@@ -164,7 +176,6 @@ func (k *Kernel) combine(dst, a, b *Region, o op) error {
 	k.split()
 	k.sortEvents()
 	k.sweep()
-	k.trace(dst)
 	return nil
 }
 

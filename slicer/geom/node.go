@@ -34,7 +34,7 @@ const maxDepth = 48
 // near edges, and crossings. Then the squares of the crossings are compared with
 // all edges, for a third edge may pass through one without crossing there.
 func (k *Kernel) findHits() error {
-	k.hits, k.pixels, k.trials, k.second = k.hits[:0], k.pixels[:0], 0, false
+	k.hits, k.pixels, k.work, k.second = k.hits[:0], k.pixels[:0], 0, false
 	k.fill()
 	if !k.divide(0, len(k.items), 0) {
 		return ErrComplex
@@ -92,6 +92,9 @@ func (k *Kernel) divide(lo, hi, depth int) bool {
 	n := hi - lo
 	if n <= leafSize || depth >= maxDepth {
 		return k.compareAll(lo, hi)
+	}
+	if k.work += int64(n); k.work > maxWork(len(k.edges)) {
+		return false
 	}
 	box, mx, my, pixels := k.survey(lo, hi)
 	if k.second && (pixels == 0 || pixels == n) {
@@ -237,7 +240,7 @@ func (k *Kernel) clipX(it *item, y unit.Length, below bool) {
 // compareAll compares items[lo:hi] each with each.
 func (k *Kernel) compareAll(lo, hi int) bool {
 	n := int64(hi - lo)
-	if k.trials += n * n / 2; k.trials > maxTrials {
+	if k.work += n * n / 2; k.work > maxWork(len(k.edges)) {
 		return false
 	}
 	items := k.items[lo:hi]

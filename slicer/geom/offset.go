@@ -13,8 +13,9 @@ type Join uint8
 const (
 	// JoinRound closes the gap with an arc of chords that stay within 3 µm of it.
 	JoinRound Join = iota
-	// JoinMiter extends the two sides until they meet, but no farther than three
-	// times the offset; sharper corners are cut straight.
+	// JoinMiter extends the two sides until they meet, or, where that would be
+	// farther than three times the offset from the corner, until they meet the line
+	// across at the distance of the offset.
 	JoinMiter
 )
 
@@ -27,7 +28,8 @@ const miterLimit = 3
 // Offset sets dst to src grown by delta (delta > 0) or shrunk by -delta. src is a
 // region as [Kernel.Union] leaves it: simple rings that wind once. Thin parts that
 // close or break vanish, holes move the other way. dst may be src. A result that
-// would reach beyond ±[unit.MaxCoordinate] is [ErrOutside].
+// would reach beyond ±[unit.MaxCoordinate] is [ErrOutside]; after an error dst is
+// empty.
 //
 // The contour of the result is composed so that its winding number is that of src
 // plus (growing) one for each quadrilateral between an edge and its moved self and
@@ -40,11 +42,30 @@ func (k *Kernel) Offset(dst, src *Region, delta unit.Length, join Join) error {
 	if delta == 0 {
 		return k.Union(dst, src)
 	}
-	if delta > 2*unit.MaxCoordinate || delta < -2*unit.MaxCoordinate {
-		dst.Reset()
-		return ErrOutside
+	err := k.move(src, delta, join)
+	if err == ErrComplex && (delta > 1 || delta < -1) {
+		// Sides that are short against delta cross all others near them. Two steps of
+		// half the size amount to the same and cross much less.
+		if err = k.Offset(dst, src, delta/2, join); err != nil {
+			return err
+		}
+		return k.Offset(dst, dst, delta-delta/2, join)
 	}
+	if err != nil {
+		dst.Reset()
+		return err
+	}
+	k.trace(dst)
+	dst.dropSlivers()
+	return nil
+}
+
+// move computes the boundary of the moved region.
+func (k *Kernel) move(src *Region, delta unit.Length, join Join) error {
 	k.raw.Reset()
+	if delta < 0 && !outlasts(src, delta) {
+		return k.arrange(&k.raw, nil, opUnion)
+	}
 	for i := range src.Ends {
 		ring := src.Ring(i)
 		if len(ring) < 3 || closes(ring, delta) {
@@ -52,15 +73,10 @@ func (k *Kernel) Offset(dst, src *Region, delta unit.Length, join Join) error {
 		}
 		k.measure(ring)
 		if !k.moveRing(ring, float64(delta), join) {
-			dst.Reset()
 			return ErrOutside
 		}
 	}
-	if err := k.Union(dst, &k.raw); err != nil {
-		return err
-	}
-	dst.dropSlivers()
-	return nil
+	return k.arrange(&k.raw, nil, opUnion)
 }
 
 // closes reports whether a hole is so narrow that growing fills it, or a body so
@@ -75,6 +91,17 @@ func closes(ring []Point, delta unit.Length) bool {
 	return int64(hi.X)-int64(lo.X) <= d || int64(hi.Y)-int64(lo.Y) <= d
 }
 
+// outlasts reports whether any body of src is wide enough to be left after
+// shrinking. If none is, there is no use in growing its holes.
+func outlasts(src *Region, delta unit.Length) bool {
+	for i := range src.Ends {
+		if ring := src.Ring(i); Area2(ring) > 0 && !closes(ring, delta) {
+			return true
+		}
+	}
+	return false
+}
+
 func bounds(ring []Point) (lo, hi Point) {
 	lo, hi = ring[0], ring[0]
 	for _, p := range ring[1:] {
@@ -87,9 +114,12 @@ func bounds(ring []Point) (lo, hi Point) {
 // vector is a direction or displacement in units of [unit.Length].
 type vector struct{ x, y float64 }
 
+// dot is the scalar product, of unit vectors the cosine of the angle between them.
+//
 // Products are converted before they are added so that no processor may fuse the
 // two operations: results are the same to the bit everywhere.
-func (a vector) dot(b vector) float64   { return float64(a.x*b.x) + float64(a.y*b.y) }
+func (a vector) dot(b vector) float64 { return float64(a.x*b.x) + float64(a.y*b.y) }
+
 func (a vector) cross(b vector) float64 { return float64(a.x*b.y) - float64(a.y*b.x) }
 func (a vector) times(f float64) vector { return vector{a.x * f, a.y * f} }
 func (a vector) plus(b vector) vector   { return vector{a.x + b.x, a.y + b.y} }

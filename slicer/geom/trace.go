@@ -9,10 +9,11 @@ type corner struct {
 	stop int32
 }
 
-// trace follows the boundary fragments and appends the rings to dst. A path that
+// trace follows the boundary fragments and sets dst to the rings. A path that
 // comes back to a point it has visited has closed a ring there, which is cut off:
 // so every ring is simple.
 func (k *Kernel) trace(dst *Region) {
+	dst.Reset()
 	k.mark = slices.Grow(k.mark[:0], int(k.stops))[:k.stops]
 	clear(k.mark)
 	for i := range k.frags {
