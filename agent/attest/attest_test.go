@@ -1,0 +1,435 @@
+package attest_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hpke"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"platen/agent/attest"
+	"platen/agent/evidence"
+	"platen/cross/rig"
+	"platen/cross/rig/rigtest"
+)
+
+// open opens the TPM of a test; the caller closes it or the test's end does.
+func open(t *testing.T, s *rig.Swtpm, dir string) *attest.TPM {
+	t.Helper()
+	tpm, err := attest.New(t.Context(), attest.Config{Path: s.Path(), StateDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tpm.Close() })
+	return tpm
+}
+
+func closeTPM(t *testing.T, tpm *attest.TPM) {
+	t.Helper()
+	if err := tpm.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// parsed is a quote's structure, after its digest was checked against its values.
+func parsed(t *testing.T, q evidence.Quote) *tpm2.TPMSAttest {
+	t.Helper()
+	att, err := tpm2.Unmarshal[tpm2.TPMSAttest](q.Attest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := att.Attested.Quote()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := q.PCRs.Digest(); !bytes.Equal(info.PCRDigest.Buffer, want[:]) {
+		t.Fatal("the values are not those that were quoted")
+	}
+	return att
+}
+
+func TestKeysLastAndDiffer(t *testing.T) {
+	s := rigtest.Swtpm(t)
+	a := open(t, s, "")
+	id, job := a.ID(), a.JobKey().PublicKey()
+	client, ok := a.TLSKey().Public().(*ecdsa.PublicKey)
+	if !ok {
+		t.Fatal("the TLS key is no ECDSA key")
+	}
+	closeTPM(t, a)
+	if err := s.Reset(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b := open(t, s, "")
+	if b.ID() != id || !b.JobKey().PublicKey().Equal(job) || !client.Equal(b.TLSKey().Public()) {
+		t.Error("a reset changed a key")
+	}
+	if asECDH, err := client.ECDH(); err != nil || asECDH.Equal(job) {
+		t.Errorf("TLS key and job key are one: %v", err)
+	}
+	other := open(t, rigtest.Swtpm(t), "")
+	if other.ID() == id || other.JobKey().PublicKey().Equal(job) {
+		t.Error("another TPM has the same keys")
+	}
+}
+
+func TestBootCount(t *testing.T) {
+	s := rigtest.Swtpm(t)
+	var last uint64
+	for boot := range 3 {
+		for agent := range 2 {
+			tpm := open(t, s, "")
+			n := tpm.BootCount()
+			closeTPM(t, tpm)
+			if agent == 0 && boot > 0 && n != last+1 {
+				t.Errorf("boot counter %d after a reset, %d before", n, last)
+			}
+			if agent > 0 && n != last {
+				t.Errorf("boot counter %d for an agent that restarted, %d before", n, last)
+			}
+			last = n
+		}
+		if err := s.Reset(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestQuote(t *testing.T) {
+	tpm := open(t, rigtest.Swtpm(t), t.TempDir())
+	digest := sha256.Sum256([]byte("agent"))
+	if err := tpm.ExtendAgent(t.Context(), digest); err != nil {
+		t.Fatal(err)
+	}
+	qualifying := sha256.Sum256([]byte("header"))
+	q, err := tpm.Quote(t.Context(), qualifying)
+	if err != nil {
+		t.Fatal(err)
+	}
+	att := parsed(t, q)
+	if !bytes.Equal(att.ExtraData.Buffer, qualifying[:]) {
+		t.Error("the quote is over something else")
+	}
+	log, err := tpm.Log(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if log.Value() != q.PCRs.Agent() || len(log.Digests) != 1 || log.Digests[0] != digest {
+		t.Error("the log does not replay to PCR 14")
+	}
+	clock, err := tpm.Clock(t.Context())
+	if err != nil || clock < att.ClockInfo.Clock {
+		t.Errorf("clock %d after a quote at %d, %v", clock, att.ClockInfo.Clock, err)
+	}
+	t.Logf("attest %d bytes, signature %d bytes", len(q.Attest), len(q.Sig))
+	if len(q.Attest) != 145 || len(q.Sig) != 72 {
+		t.Errorf("a quote of %d and %d bytes; evidence.Room counts on 145 and 72", len(q.Attest), len(q.Sig))
+	}
+}
+
+// TestLogOutlivesAgents restarts the agent, updates it and resets the machine.
+func TestLogOutlivesAgents(t *testing.T) {
+	s, dir := rigtest.Swtpm(t), t.TempDir()
+	one, two := sha256.Sum256([]byte("release 1")), sha256.Sum256([]byte("release 2"))
+	run := func(agent [32]byte, want ...[32]byte) {
+		t.Helper()
+		tpm := open(t, s, dir)
+		defer tpm.Close()
+		if err := tpm.ExtendAgent(t.Context(), agent); err != nil {
+			t.Fatal(err)
+		}
+		log, err := tpm.Log(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := tpm.Quote(t.Context(), [32]byte{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if log.Value() != q.PCRs.Agent() {
+			t.Error("the log does not replay to PCR 14")
+		}
+		if len(log.Digests) != len(want) {
+			t.Fatalf("%d digests in the log, want %d", len(log.Digests), len(want))
+		}
+		for i := range want {
+			if log.Digests[i] != want[i] {
+				t.Errorf("digest %d differs", i)
+			}
+		}
+	}
+	run(one, one)
+	run(one, one) // a restart measures nothing new
+	run(two, one, two)
+	run(one, one, two, one)
+	if err := s.Reset(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run(two, two)
+	// Power lost between writing the log and extending: one entry too many.
+	path := filepath.Join(dir, "pcr14.log")
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteString("0000000000000000000000000000000000000000000000000000000000000001\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	run(two, two)
+	// A log that says something else is not believed to be the PCR's.
+	if err := os.WriteFile(path, []byte("not a digest\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := attest.New(t.Context(), attest.Config{Path: s.Path(), StateDir: dir}); err == nil {
+		t.Error("a damaged log was taken")
+	}
+}
+
+func TestJobKeyOpensHPKE(t *testing.T) {
+	tpm := open(t, rigtest.Swtpm(t), "")
+	public, err := hpke.NewDHKEMPublicKey(tpm.JobKey().PublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []byte("sixteen byte key")
+	sealed, err := hpke.Seal(public, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte("info"), want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := hpke.NewDHKEMPrivateKey(tpm.JobKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := hpke.Open(private, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte("info"), sealed)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("opened to %q, %v", got, err)
+	}
+	sealed[len(sealed)-1] ^= 1
+	if _, err := hpke.Open(private, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte("info"), sealed); err == nil {
+		t.Error("control: a flipped bit went unnoticed")
+	}
+}
+
+// TestECDHAgrees compares the TPM with crypto/ecdh.
+func TestECDHAgrees(t *testing.T) {
+	tpm := open(t, rigtest.Swtpm(t), "")
+	for range 20 {
+		peer, err := ecdh.P256().GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := peer.ECDH(tpm.JobKey().PublicKey())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := tpm.JobKey().ECDH(peer.PublicKey())
+		if err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("agreed on %d bytes, %v", len(got), err)
+		}
+	}
+	other, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tpm.JobKey().ECDH(other.PublicKey()); err == nil {
+		t.Error("agreed with a key on another curve")
+	}
+}
+
+func TestSignerServesTLS(t *testing.T) {
+	tpm := open(t, rigtest.Swtpm(t), "")
+	digest := sha256.Sum256([]byte("x"))
+	if _, err := tpm.TLSKey().Sign(rand.Reader, digest[:], crypto.SHA384); err == nil {
+		t.Error("signed a digest of another hash")
+	}
+	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := certify(t, "ca", caKey.Public(), nil, caKey)
+	roots := x509.NewCertPool()
+	roots.AddCert(ca)
+	server := tls.Certificate{Certificate: [][]byte{certify(t, "server", caKey.Public(), ca, caKey).Raw}, PrivateKey: caKey}
+	client := tls.Certificate{
+		Certificate:                  [][]byte{certify(t, tpm.ID().String(), tpm.TLSKey().Public(), ca, caKey).Raw},
+		PrivateKey:                   tpm.TLSKey(),
+		SupportedSignatureAlgorithms: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256},
+	}
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	var group sync.WaitGroup
+	var serverErr error
+	srv := tls.Server(a, &tls.Config{Certificates: []tls.Certificate{server}, MinVersion: tls.VersionTLS13,
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots})
+	group.Go(func() { serverErr = srv.Handshake() })
+	cli := tls.Client(b, &tls.Config{Certificates: []tls.Certificate{client}, RootCAs: roots, ServerName: "server", MinVersion: tls.VersionTLS13})
+	clientErr := cli.Handshake()
+	group.Go(func() { _, _ = b.Read(make([]byte, 4096)) }) // session tickets
+	if clientErr != nil {
+		t.Fatal(clientErr)
+	}
+	a.SetDeadline(time.Now().Add(5 * time.Second))
+	b.SetDeadline(time.Now().Add(5 * time.Second))
+	group.Wait()
+	if serverErr != nil {
+		t.Fatal(serverErr)
+	}
+	if cn := srv.ConnectionState().PeerCertificates[0].Subject.CommonName; cn != tpm.ID().String() {
+		t.Errorf("the server saw %q", cn)
+	}
+}
+
+func certify(t *testing.T, name string, key crypto.PublicKey, parent *x509.Certificate, signer crypto.Signer) *x509.Certificate {
+	t.Helper()
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), BasicConstraintsValid: true, IsCA: parent == nil}
+	if parent == nil {
+		parent = tmpl
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, key, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+func TestManyCallers(t *testing.T) {
+	tpm := open(t, rigtest.Swtpm(t), t.TempDir())
+	var group sync.WaitGroup
+	errs := make(chan error, 400)
+	for i := range 40 {
+		group.Go(func() {
+			digest := sha256.Sum256([]byte{byte(i)})
+			_, err := tpm.Quote(t.Context(), digest)
+			errs <- err
+			_, err = tpm.TLSKey().Sign(rand.Reader, digest[:], crypto.SHA256)
+			errs <- err
+			errs <- tpm.ExtendAgent(t.Context(), digest)
+		})
+	}
+	group.Wait()
+	close(errs)
+	for err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	log, err := tpm.Log(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := tpm.Quote(t.Context(), [32]byte{})
+	if err != nil || len(log.Digests) != 40 || log.Value() != q.PCRs.Agent() {
+		t.Errorf("%d digests, replays: %v, %v", len(log.Digests), log.Value() == q.PCRs.Agent(), err)
+	}
+}
+
+func TestContextAndClose(t *testing.T) {
+	s := rigtest.Swtpm(t)
+	tpm := open(t, s, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := tpm.Quote(ctx, [32]byte{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("quote after its context ended: %v", err)
+	}
+	if _, err := tpm.Quote(t.Context(), [32]byte{}); err != nil {
+		t.Errorf("control: %v", err)
+	}
+	closeTPM(t, tpm)
+	closeTPM(t, tpm)
+	if _, err := tpm.Quote(t.Context(), [32]byte{}); !errors.Is(err, attest.ErrClosed) {
+		t.Errorf("quote after Close: %v", err)
+	}
+	if _, err := tpm.TLSKey().Sign(rand.Reader, make([]byte, 32), crypto.SHA256); !errors.Is(err, attest.ErrClosed) {
+		t.Errorf("sign after Close: %v", err)
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	for _, path := range []string{"/nonexistent/tpmrm0", "swtpm:/nonexistent", "swtpm:/" + string(bytes.Repeat([]byte{'a'}, 200))} {
+		if _, err := attest.New(t.Context(), attest.Config{Path: path}); err == nil {
+			t.Errorf("opened %.40s", path)
+		}
+	}
+}
+
+func TestTPMGone(t *testing.T) {
+	s := rigtest.Swtpm(t)
+	tpm := open(t, s, "")
+	if err := s.Reset(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tpm.Quote(t.Context(), [32]byte{}); err == nil {
+		t.Error("a TPM whose connection ended still quotes")
+	}
+}
+
+func BenchmarkQuote(b *testing.B) {
+	s := rigtest.Swtpm(b)
+	tpm, err := attest.New(b.Context(), attest.Config{Path: s.Path()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer tpm.Close()
+	for b.Loop() {
+		if _, err := tpm.Quote(b.Context(), [32]byte{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkSign(b *testing.B) {
+	s := rigtest.Swtpm(b)
+	tpm, err := attest.New(b.Context(), attest.Config{Path: s.Path()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer tpm.Close()
+	digest := make([]byte, 32)
+	for b.Loop() {
+		if _, err := tpm.TLSKey().Sign(nil, digest, crypto.SHA256); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkECDH(b *testing.B) {
+	s := rigtest.Swtpm(b)
+	tpm, err := attest.New(b.Context(), attest.Config{Path: s.Path()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer tpm.Close()
+	peer, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := tpm.JobKey().ECDH(peer.PublicKey()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
