@@ -33,8 +33,9 @@ const (
 
 // supervisor keeps one session process alive and is the only one that talks to it.
 type supervisor struct {
-	log  *slog.Logger
-	args []string // of the session process, after its name
+	log      *slog.Logger
+	args     []string          // of the session process, after its name
+	onStatus func(seam.Status) // told of every status
 
 	mu     sync.Mutex
 	conn   *link.Conn
@@ -153,6 +154,7 @@ func (s *supervisor) listen(conn *link.Conn) (wasReady bool) {
 			s.ready, wasReady = m, true
 		case *seam.Status:
 			s.status = *m
+			s.onStatus(*m)
 		case *seam.Receipt:
 			if s.done != nil && m.Job == s.job {
 				select {

@@ -63,6 +63,18 @@ func (h *Held) fill(r io.Reader, limit int64) error {
 	return nil
 }
 
+// PlainSize is how many bytes the file is once it is opened: age splits its payload
+// into chunks of 64 KiB with a tag of 16 bytes each, behind a nonce of 16 bytes.
+func (h *Held) PlainSize() int64 {
+	const nonce, tag, chunk = 16, 16, 64 << 10
+	payload := h.Size - int64(len(h.Header)) - nonce
+	if payload < tag {
+		return 0
+	}
+	chunks := (payload + chunk + tag - 1) / (chunk + tag)
+	return payload - chunks*tag
+}
+
 // File is the memory file, to be passed on. Its offset is the start.
 func (h *Held) File() (*os.File, error) {
 	if _, err := h.file.Seek(0, io.SeekStart); err != nil {

@@ -84,6 +84,20 @@ func TestSealedFileOpens(t *testing.T) {
 	}
 }
 
+func TestPlainSize(t *testing.T) {
+	own, _ := jobKey(t)
+	for _, n := range []int{0, 1, 65535, 65536, 65537, 200_000} {
+		h, err := Hold(bytes.NewReader(seal(t, make([]byte, n), own)), 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := h.PlainSize(); got != int64(n) {
+			t.Errorf("%d bytes: PlainSize %d", n, got)
+		}
+		h.Close()
+	}
+}
+
 func TestSealedFileRefused(t *testing.T) {
 	own, id := jobKey(t)
 	other, _ := jobKey(t)

@@ -30,16 +30,18 @@ const (
 	OpCancel  Op = "cancel"  //
 	OpHalt    Op = "halt"    // stop at once
 	OpGrant   Op = "grant"   // Envelope is an owner-signed grant
-	OpRevoke  Op = "revoke"  // Envelope is an owner-signed revocation
-	OpConsent Op = "consent" // one Reply with Grants
+	OpRevoke  Op = "revoke"  // Recipient gets nothing more
+	OpEnrol   Op = "enrol"   // join the fleet of the configuration with Claim
 	OpUpdate  Op = "update"  // check for a release now
 )
 
 // Request is one request. Its fields other than Op count as Op says.
 type Request struct {
 	Op       Op     `json:"op"`
-	Envelope []byte `json:"envelope,omitempty"` // ticket, grant or revocation
-	Detach   bool   `json:"detach,omitempty"`   // OpPrint: do not wait for the end
+	Envelope  []byte `json:"envelope,omitempty"`  // ticket or grant; OpPrint without one: the file is in clear
+	Recipient string `json:"recipient,omitempty"` // id of a recipient of machine data
+	Claim     string `json:"claim,omitempty"`     // code that lets a printer into a fleet
+	Detach    bool   `json:"detach,omitempty"`    // OpPrint: do not wait for the end
 }
 
 // Reply is one answer. The last one of a request has Final set.
@@ -82,10 +84,10 @@ type HeaterView struct {
 
 // GrantView is one recipient of machine data.
 type GrantView struct {
+	ID      string    `json:"id"`
 	Name    string    `json:"name"`
 	Profile string    `json:"profile"`
 	Expires time.Time `json:"expires"`
-	Sent    uint64    `json:"batches_sent"`
 }
 
 // Handler answers a request. It may reply several times; Serve adds Final. file is

@@ -1,0 +1,201 @@
+// Package agent is one printer's agent: it wires the rooms below it into a running
+// box, and brings it down again in order.
+//
+// Start at [Run]. It opens the TPM and the local socket, keeps a session process
+// alive (package session, in a process of its own), takes in jobs, sends machine
+// data to whom the owner granted it, and replaces itself by newer signed releases.
+// It sees no design data: sealed jobs pass through as ciphertext, files in clear
+// as descriptors it does not read. It listens on nothing but its unix socket, and
+// gives up the ability to before it takes its first request.
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"platen/agent/attest"
+	"platen/agent/cli"
+	"platen/agent/config"
+	"platen/agent/confine"
+	"platen/agent/consent"
+	"platen/agent/intake"
+	"platen/agent/seam"
+	"platen/agent/telemetry"
+	"platen/agent/telemetry/host"
+	"platen/boards"
+)
+
+// ErrRestart is what Run returns when a newer release is staged: the caller exits
+// with boot.ExitRestart, and the launcher starts the other slot.
+var ErrRestart = errors.New("a newer release is staged: restart")
+
+// Agent is a running agent.
+type Agent struct {
+	cfg     *config.Config
+	log     *slog.Logger
+	board   *boards.Board
+	started time.Time
+
+	tpm       *attest.TPM
+	identity  *intake.Identity
+	recipient string
+	ledger    *intake.Ledger
+	consent   *consent.Store // nil if the printer knows no owner
+	sup       *supervisor
+	machine   *telemetry.Machine
+	client    *http.Client
+	fleet     fleetLink
+	updates   *updates // nil if updates are not configured
+}
+
+// Run is an agent from start to end: until ctx ends, or with ErrRestart when a
+// newer release waits in the other slot.
+func Run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	a := &Agent{cfg: cfg, log: log, started: time.Now(), machine: telemetry.NewMachine()}
+	if err := Folders(cfg); err != nil {
+		return err
+	}
+	server, err := intake.Listen(cfg.Socket, log)
+	if err != nil {
+		return err
+	}
+	if err := a.open(ctx); err != nil {
+		return err
+	}
+	defer a.tpm.Close()
+	held, err := confine.Agent()
+	if err != nil {
+		return fmt.Errorf("confining the agent: %w", err)
+	}
+	log.Info("agent running", "printer", a.tpm.ID().String(), "release", cli.Release(), "board", a.board.ID, "confined", held.String())
+	return a.serve(ctx, server)
+}
+
+// serve runs everything that goes on in an agent and ends it together.
+func (a *Agent) serve(ctx context.Context, server *intake.Server) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	task := func(name string, run func(context.Context) error) {
+		wg.Go(func() {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				a.log.Error("a part of the agent failed", "part", name, "error", err.Error())
+				cancel(err)
+			}
+		})
+	}
+	task("local socket", func(ctx context.Context) error { return server.Serve(ctx, a.handle) })
+	task("session", func(ctx context.Context) error { a.sup.run(ctx); return nil })
+	if a.consent != nil {
+		collector, err := a.collector()
+		if err != nil {
+			return err
+		}
+		task("telemetry", collector.Run)
+	}
+	if a.fleet.configured() {
+		task("renewal", a.renew)
+	}
+	if a.updates != nil {
+		a.updates.restart = func() { cancel(ErrRestart) }
+		task("updates", a.updateLoop)
+	}
+	<-ctx.Done()
+	wg.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// Folders makes the folders that a configuration names.
+func Folders(cfg *config.Config) error {
+	for _, dir := range []string{cfg.State, RunDir(cfg)} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("making folders: %w", err)
+		}
+	}
+	return nil
+}
+
+// RunDir is where what outlives the agent but not the boot is kept: the folder of
+// the local socket.
+func RunDir(cfg *config.Config) string { return filepath.Dir(cfg.Socket) }
+
+// open brings up what the agent works with, in the order in which it depends on
+// each other.
+func (a *Agent) open(ctx context.Context) (err error) {
+	if a.board, err = boards.Load(a.cfg.Board); err != nil {
+		return err
+	}
+	if a.ledger, err = intake.OpenLedger(filepath.Join(a.cfg.State, "tickets.json")); err != nil {
+		return err
+	}
+	if a.tpm, err = attest.New(ctx, attest.Config{Path: a.cfg.TPM, StateDir: RunDir(a.cfg), Logger: a.log}); err != nil {
+		return err
+	}
+	key := a.tpm.JobKey()
+	if a.identity, err = intake.NewIdentity(key); err != nil {
+		return err
+	}
+	if a.recipient, err = intake.Recipient(key.PublicKey()); err != nil {
+		return err
+	}
+	if a.cfg.OwnerKey != nil {
+		if a.consent, err = consent.OpenStore(filepath.Join(a.cfg.State, "consent"), a.tpm.ID(), a.cfg.OwnerKey); err != nil {
+			return fmt.Errorf("opening the grants: %w", err)
+		}
+	}
+	if err := a.openFleet(); err != nil {
+		return err
+	}
+	device := a.cfg.Device
+	if device == "" {
+		device = a.board.Controller.Device
+	}
+	a.sup = &supervisor{
+		log: a.log, args: sessionArgs(a.board.ID, device, int64(a.cfg.Vault)),
+		onStatus: func(st seam.Status) { a.machine.Set(st) },
+	}
+	return a.openUpdates()
+}
+
+// collector is telemetry, with its sources.
+func (a *Agent) collector() (*telemetry.Collector, error) {
+	return telemetry.New(telemetry.Config{
+		Grants: a.consent,
+		Quoter: a.tpm,
+		Sources: []telemetry.Source{
+			a.machine,
+			host.New(a.cfg.State),
+			telemetry.Agent{Release: cli.Release(), Boot: a.tpm.BootCount(), Started: a.started},
+		},
+		Dial:     a.fleet.dial,
+		Loaded:   a.machine.Loaded,
+		Urgent:   a.machine.Urgent(),
+		StateDir: RunDir(a.cfg),
+		Logger:   a.log,
+	})
+}
+
+// pinned is an HTTP client that trusts the fleet's certificate alone.
+func pinned(ca *x509.CertPool) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			TLSClientConfig:       &tls.Config{RootCAs: ca, MinVersion: tls.VersionTLS13},
+			TLSHandshakeTimeout:   10 * time.Second,
+			ResponseHeaderTimeout: 30 * time.Second,
+			IdleConnTimeout:       time.Minute,
+			MaxIdleConns:          2,
+		},
+	}
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"platen/agent/cli"
+	"platen/agent/intake"
+)
+
+// printEvent is one line of platen print -o jsonl.
+type printEvent struct {
+	Event string `json:"event"`
+	Text  string `json:"text,omitempty"`
+}
+
+func printCmd() *cobra.Command {
+	var ticket string
+	var detach bool
+	c := &cobra.Command{
+		Use:   "print FILE",
+		Short: "Print a model",
+		Long: `Print a model. A sealed file (model.stl.age) needs the ticket that its operator signed for it; a model in
+clear (model.stl) is passed to the session as an open descriptor, and nothing of it is kept.
+
+To seal a model, use stock age with the recipient that "platen status" prints:
+
+  age -r age1tag1… model.stl > model.stl.age`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			f, err := os.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			req := intake.Request{Op: intake.OpPrint, Detach: detach}
+			sealed := intake.IsSealed(f)
+			if sealed && ticket == "" {
+				return cli.Usage("the file is sealed: give the ticket that came with it, --ticket FILE")
+			}
+			if !sealed && ticket != "" {
+				return cli.Usage("the file is not sealed: a ticket is for sealed files")
+			}
+			if ticket != "" {
+				if req.Envelope, err = readTicket(ticket); err != nil {
+					return err
+				}
+			}
+			return follow(c, req, f)
+		},
+	}
+	c.Flags().StringVar(&ticket, "ticket", "", "ticket of a sealed file")
+	c.Flags().BoolVar(&detach, "detach", false, "return once the model is loaded")
+	return c
+}
+
+func readTicket(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, intake.MaxTicket+1))
+	if err == nil && len(b) > intake.MaxTicket {
+		err = errors.New("not a ticket: it is too large")
+	}
+	return b, err
+}
+
+// follow shows a job to its end.
+func follow(c *cobra.Command, req intake.Request, f *os.File) error {
+	bar := cli.NewProgress(c.ErrOrStderr(), "print")
+	jsonl := cli.OutputOf(c) == cli.JSONL
+	last, err := ask(c.Context(), req, f, func(r intake.Reply) {
+		if jsonl {
+			cli.Print(c, printEvent{r.Event, r.Text}, nil)
+			return
+		}
+		if r.Event == "progress" {
+			var phase string
+			var pct int64
+			fmt.Sscanf(strings.TrimSuffix(r.Text, "%"), "%s %d", &phase, &pct)
+			bar.Set(pct, 100, phase)
+		} else {
+			fmt.Fprintln(c.ErrOrStderr(), r.Event)
+		}
+	})
+	bar.Done()
+	if err != nil {
+		return refused(c, last, err)
+	}
+	return cli.Print(c, printEvent{Event: "done"}, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, "done")
+		return err
+	})
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"platen/agent"
+	"platen/agent/attest"
+	"platen/agent/cli"
+	"platen/agent/session"
+	"platen/boards"
+	"platen/updater/boot"
+	"platen/updater/slot"
+)
+
+func runCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Run the agent",
+		Long: `Run the agent until it is told to stop. Exit code 75 asks the launcher to start the release that is
+staged in the other slot.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := load()
+			if err != nil {
+				return err
+			}
+			err = agent.Run(c.Context(), cfg, logger())
+			if errors.Is(err, agent.ErrRestart) {
+				return &cli.ExitError{Code: boot.ExitRestart, Err: err}
+			}
+			return err
+		},
+	}
+}
+
+func bootCmd() *cobra.Command {
+	var factory string
+	c := &cobra.Command{
+		Use:   "boot",
+		Short: "Start the agent from its slot, and keep it running",
+		Long: `Pick the slot that is to start, check it, measure it into PCR 14 of the TPM, and run the agent in it.
+A release on trial that does not confirm itself falls back to the other slot.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := load()
+			if err != nil {
+				return err
+			}
+			if cfg.Update == nil {
+				return errors.New("there are no slots: set [update] in the configuration, or use platen run")
+			}
+			if err := agent.Folders(cfg); err != nil {
+				return err
+			}
+			log := logger()
+			return boot.Run(c.Context(), boot.LaunchConfig{
+				Dir: cfg.Update.Slots, Factory: factory, Args: []string{"run", "--config", configPath},
+				Stdout: os.Stdout, Stderr: os.Stderr, Logger: log,
+				Measure: func(digest [32]byte, _ slot.Name) error {
+					return measure(c.Context(), cfg.TPM, agent.RunDir(cfg), digest)
+				},
+			})
+		},
+	}
+	c.Flags().StringVar(&factory, "factory", "", "binary to run if neither slot can")
+	return c
+}
+
+// measure extends PCR 14 with the digest of the agent that is about to run. The
+// launcher holds the TPM for that moment only.
+func measure(ctx context.Context, path, runDir string, digest [32]byte) error {
+	t, err := attest.New(ctx, attest.Config{Path: path, StateDir: runDir, Logger: logger()})
+	if err != nil {
+		return err
+	}
+	return errors.Join(t.ExtendAgent(ctx, digest), t.Close())
+}
+
+func installCmd() *cobra.Command {
+	var release uint64
+	c := &cobra.Command{
+		Use:   "install BINARY",
+		Short: "Put a release into the first slot, as the factory does",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			cfg, err := load()
+			if err != nil {
+				return err
+			}
+			if cfg.Update == nil {
+				return errors.New("there are no slots: set [update] in the configuration")
+			}
+			return boot.Install(cfg.Update.Slots, args[0], release)
+		},
+	}
+	c.Flags().Uint64Var(&release, "release", 0, "number of the release")
+	return c
+}
+
+func sessionCmd() *cobra.Command {
+	var board, device string
+	var vault int64
+	c := &cobra.Command{
+		Use:    "session",
+		Short:  "Be a session process; the agent starts these",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			b, err := boards.Load(board)
+			if err != nil {
+				return err
+			}
+			seam := os.NewFile(3, "seam")
+			if seam == nil {
+				return fmt.Errorf("a session is started by platen run, which gives it descriptor 3")
+			}
+			return session.Run(c.Context(), session.Config{Seam: seam, Board: b, Device: device, Vault: vault, Logger: logger()})
+		},
+	}
+	c.Flags().StringVar(&board, "board", "", "board id")
+	c.Flags().StringVar(&device, "device", "", "serial device")
+	c.Flags().Int64Var(&vault, "vault", 64<<20, "bytes of locked memory")
+	return c
+}

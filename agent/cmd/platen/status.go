@@ -1,0 +1,170 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"platen/agent/catalog"
+	"platen/agent/cli"
+	"platen/agent/config"
+	"platen/agent/confine"
+	"platen/agent/intake"
+	"platen/boards"
+)
+
+func statusCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show the printer on one screen", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var st *intake.Status
+			if _, err := ask(c.Context(), intake.Request{Op: intake.OpStatus}, nil, func(r intake.Reply) { st = r.Status }); err != nil {
+				return err
+			}
+			if st == nil {
+				return errors.New("the agent gave no status")
+			}
+			return cli.Print(c, st, func(w io.Writer) error { return writeStatus(w, st) })
+		},
+	}
+}
+
+func writeStatus(w io.Writer, st *intake.Status) error {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	row := func(k, format string, a ...any) { fmt.Fprintf(t, "%s\t"+format+"\n", append([]any{k}, a...)...) }
+	row("printer", "%s", st.Printer)
+	row("board", "%s", st.Board)
+	row("release", "%d (%s), slot %s %s", st.Release, st.Version, st.Slot, st.Update)
+	row("seal to", "%s", st.Recipient)
+	row("state", "%s %d%%, fault %s", st.Phase, st.Progress, st.Fault)
+	for _, h := range st.Heaters {
+		row(h.Name, "%d °C of %d °C", h.Actual, h.Target)
+	}
+	row("confined", "%s, %d MiB locked", st.Confined, st.VaultBytes>>20)
+	row("enrolled", "%t", st.Enrolled)
+	if len(st.Recipients) == 0 {
+		row("sends to", "nobody")
+	}
+	for _, g := range st.Recipients {
+		row("sends to", "%q (%s), profile %s, until %s", g.Name, g.ID, g.Profile, g.Expires.Format("2006-01-02 15:04"))
+	}
+	row("boot", "%d, up %s", st.Boot, st.Uptime)
+	return t.Flush()
+}
+
+func updateCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "update", Short: "Look for a newer release now, and stage it", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var got intake.Reply
+			r, err := ask(c.Context(), intake.Request{Op: intake.OpUpdate}, nil, func(r intake.Reply) { got = r })
+			if err != nil {
+				return refused(c, r, err)
+			}
+			return cli.Print(c, printEvent{got.Event, got.Text}, func(w io.Writer) error {
+				_, err := fmt.Fprintln(w, got.Event, got.Text)
+				return err
+			})
+		},
+	}
+}
+
+func catalogueCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "catalogue", Short: "Print everything that may ever leave the printer", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return cli.Print(c, catalog.Items(), func(w io.Writer) error {
+				_, err := io.WriteString(w, catalog.Table())
+				return err
+			})
+		},
+	}
+}
+
+func boardsCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "boards", Short: "List the boards this release knows", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return cli.Print(c, boards.List(), func(w io.Writer) error {
+				for _, id := range boards.List() {
+					b, err := boards.Load(id)
+					if err != nil {
+						return err
+					}
+					fmt.Fprintf(w, "%-24s %s\n", id, b.Name)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+// finding is one line of platen doctor.
+type finding struct {
+	Name   string `json:"name"`
+	Level  string `json:"level"`
+	What   string `json:"what"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+func doctorCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "doctor", Short: "Check what this system can hold, with the remedy for what it cannot", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			vault := int64(64 << 20)
+			cfg, cerr := config.Load(configPath)
+			if cerr == nil {
+				vault = int64(cfg.Vault)
+			}
+			found := confine.System(os.DirFS("/proc"), vault)
+			found = append(found, doctorConfig(cfg, cerr)...)
+			var out []finding
+			worst := confine.OK
+			for _, f := range found {
+				worst = max(worst, f.Level)
+				out = append(out, finding{f.Name, f.Level.String(), f.What, f.Remedy})
+			}
+			if err := cli.Print(c, out, func(w io.Writer) error { return writeFindings(w, out) }); err != nil {
+				return err
+			}
+			switch worst {
+			case confine.Fail:
+				return errors.New("this system cannot take jobs yet: see above")
+			case confine.Warn:
+				return &cli.ExitError{Code: cli.ExitDegraded, Err: errors.New("this system works, but see above")}
+			}
+			return nil
+		},
+	}
+}
+
+func doctorConfig(cfg *config.Config, err error) []confine.Finding {
+	f := confine.Finding{Name: "configuration"}
+	if err != nil {
+		f.Level, f.What, f.Remedy = confine.Fail, err.Error(), "write "+configPath
+		return []confine.Finding{f}
+	}
+	f.What = "is in order"
+	out := []confine.Finding{f}
+	if cfg.OwnerKey == nil {
+		out = append(out, confine.Finding{Name: "owner", Level: confine.Warn, What: "no owner is known: no machine data can be granted to anyone", Remedy: "platen consent keygen, then owner_key in the configuration"})
+	}
+	if len(cfg.OperatorKeys) == 0 {
+		out = append(out, confine.Finding{Name: "operators", Level: confine.Warn, What: "no operator is trusted: sealed jobs are refused", Remedy: "operator_keys in the configuration"})
+	}
+	return out
+}
+
+func writeFindings(w io.Writer, found []finding) error {
+	for i, f := range found {
+		fmt.Fprintf(w, "%2d. %-4s %-14s %s\n", i+1, f.Level, f.Name, f.What)
+		if f.Remedy != "" {
+			fmt.Fprintf(w, "             %s\n", f.Remedy)
+		}
+	}
+	return nil
+}

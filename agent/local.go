@@ -1,0 +1,136 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"platen/agent/cli"
+	"platen/agent/confine"
+	"platen/agent/evidence"
+	"platen/agent/intake"
+	"platen/agent/seam"
+	"platen/hal"
+	"platen/hal/unit"
+	"platen/updater"
+)
+
+// handle answers one request of the local socket.
+func (a *Agent) handle(ctx context.Context, req intake.Request, file *os.File, reply func(intake.Reply) error) error {
+	switch req.Op {
+	case intake.OpStatus:
+		st, err := a.statusView(ctx)
+		if err != nil {
+			return err
+		}
+		return reply(intake.Reply{Status: st})
+	case intake.OpPrint:
+		return a.print(ctx, req, file, reply)
+	case intake.OpPause:
+		return a.sup.command(seam.KindPause)
+	case intake.OpResume:
+		return a.sup.command(seam.KindResume)
+	case intake.OpCancel:
+		return a.sup.command(seam.KindCancel)
+	case intake.OpHalt:
+		return a.sup.command(seam.KindHalt)
+	case intake.OpGrant:
+		return a.grant(req.Envelope, reply)
+	case intake.OpRevoke:
+		return a.revoke(req.Recipient)
+	case intake.OpUpdate:
+		return a.updateNow(ctx, reply)
+	}
+	return fmt.Errorf("no such request: %q", req.Op)
+}
+
+func (a *Agent) grant(envelope []byte, reply func(intake.Reply) error) error {
+	if a.consent == nil {
+		return errNoOwner
+	}
+	g, err := a.consent.Put(envelope, time.Now())
+	if err != nil {
+		return fmt.Errorf("grant refused: %w", err)
+	}
+	a.log.Info("grant in force", "serial", g.Serial)
+	return reply(intake.Reply{Event: "granted", Text: g.Text()})
+}
+
+func (a *Agent) revoke(recipient string) error {
+	if a.consent == nil {
+		return errNoOwner
+	}
+	id, err := evidence.ParseRecipientID(recipient)
+	if err != nil {
+		return fmt.Errorf("revoking: %w", err)
+	}
+	if err := a.consent.Revoke(id, time.Now()); err != nil {
+		return fmt.Errorf("revoking: %w", err)
+	}
+	a.log.Info("grant revoked")
+	return nil
+}
+
+var errNoOwner = errors.New("the printer knows no owner: set owner_key in the configuration")
+
+// statusView is the printer on one screen.
+func (a *Agent) statusView(context.Context) (*intake.Status, error) {
+	st, ready, _ := a.sup.snapshot()
+	v := &intake.Status{
+		Printer: a.tpm.ID().String(), Board: a.board.ID,
+		Release: cli.Release(), Version: cli.Version(), Recipient: a.recipient,
+		Enrolled: a.enrolled(), Phase: st.Phase.String(), Fault: hal.Fault(st.Fault).String(), Progress: int(st.Progress),
+		Confined: confine.Measure(ready.Confined).String(), VaultBytes: ready.VaultBytes,
+		Boot: a.tpm.BootCount(), Uptime: time.Since(a.started).Round(time.Second).String(),
+		Slot: a.slotName(), Update: a.updateState(),
+	}
+	for _, h := range st.Heaters[:st.NHeaters] {
+		v.Heaters = append(v.Heaters, intake.HeaterView{Name: heaterName(h.ID), Actual: unit.Celsius(h.Actual).Rounded(), Target: unit.Celsius(h.Target).Rounded()})
+	}
+	if a.consent != nil {
+		for _, g := range a.consent.Grants(time.Now()) {
+			v.Recipients = append(v.Recipients, intake.GrantView{ID: g.Recipient.String(), Name: g.Name, Profile: g.Profile.String(), Expires: g.Expiry})
+		}
+	}
+	return v, nil
+}
+
+func heaterName(id uint8) string {
+	switch {
+	case id == 0:
+		return "bed"
+	case id == 1:
+		return "chamber"
+	default:
+		return fmt.Sprintf("hotend%d", id-8)
+	}
+}
+
+// updateNow checks for a release and stages it.
+func (a *Agent) updateNow(ctx context.Context, reply func(intake.Reply) error) error {
+	if a.updates == nil {
+		return errors.New("updates are not configured: set [update] in the configuration")
+	}
+	t, err := a.stage(ctx)
+	if errors.Is(err, updater.ErrUpToDate) {
+		return reply(intake.Reply{Event: "up-to-date"})
+	}
+	if err != nil {
+		return &updateError{err}
+	}
+	return reply(intake.Reply{Event: "staged", Text: fmt.Sprint(t.Release)})
+}
+
+// updateError gives an updater's error its code.
+type updateError struct{ err error }
+
+// Error is the text inside.
+func (e *updateError) Error() string { return e.err.Error() }
+
+// Unwrap returns the error inside.
+func (e *updateError) Unwrap() error { return e.err }
+
+// ErrorCode is the updater's code behind "update-".
+func (e *updateError) ErrorCode() string { return "update-" + updater.Code(e.err) }

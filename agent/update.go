@@ -1,0 +1,173 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"platen/agent/cli"
+	"platen/updater"
+	"platen/updater/boot"
+	"platen/updater/trust"
+)
+
+// healthTime is how long a release on trial may take to prove itself healthy; the
+// launcher's patience is longer.
+const healthTime = 2 * time.Minute
+
+// updates is the updater and what the agent remembers of it.
+type updates struct {
+	mu      sync.Mutex // the updater is used by one goroutine at a time
+	up      *updater.Updater
+	restart func()
+
+	stateMu sync.Mutex
+	state   string
+}
+
+// openUpdates makes the updater of the configuration. Without a launcher the
+// slots can be filled but nothing starts them, so that is refused.
+func (a *Agent) openUpdates() error {
+	u := a.cfg.Update
+	if u == nil {
+		return nil
+	}
+	root, err := os.ReadFile(u.Root)
+	if err != nil {
+		return fmt.Errorf("reading the factory root of updates: %w", err)
+	}
+	source, err := trust.New(trust.Config{
+		Dir: filepath.Join(a.cfg.State, "tuf"), FactoryRoot: root, URL: u.URL, Client: a.client,
+		Floor: updater.Floor{Release: cli.Release()}, Logger: a.log,
+	})
+	if err != nil {
+		return fmt.Errorf("opening the update metadata: %w", err)
+	}
+	slots, err := boot.Open(u.Slots, boot.Running())
+	if err != nil {
+		return fmt.Errorf("opening the slots: %w", err)
+	}
+	up, err := updater.New(updater.Config{
+		Board: a.board.ID, Kind: "agent", Release: cli.Release(), Source: source, Bootloader: slots, Log: slots.Log(),
+		Hold: a.hot, Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.updates = &updates{up: up}
+	return nil
+}
+
+// hot reports whether a job is loaded or a heater is on: nothing is replaced then.
+func (a *Agent) hot() bool {
+	st, _, busy := a.sup.snapshot()
+	for _, h := range st.Heaters[:st.NHeaters] {
+		busy = busy || h.Target > 0
+	}
+	return busy
+}
+
+// updateLoop confirms a release on trial once it is healthy and then looks for
+// newer ones.
+func (a *Agent) updateLoop(ctx context.Context) error {
+	if err := a.confirm(ctx); err != nil {
+		return err
+	}
+	period := time.Duration(a.cfg.Update.Period)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(period):
+		}
+		if _, err := a.stage(ctx); err != nil && !errors.Is(err, updater.ErrUpToDate) && ctx.Err() == nil {
+			a.log.Warn("update refused", "code", updater.Code(err), "error", err.Error())
+		}
+	}
+}
+
+// confirm ends the trial of the running release once it is healthy: its TPM quotes
+// and its session reaches the printer. A release that does not get there in time
+// is given back to the launcher, which falls back.
+func (a *Agent) confirm(ctx context.Context) error {
+	booted, err := a.updates.up.Booted()
+	if err != nil {
+		return fmt.Errorf("asking which release runs: %w", err)
+	}
+	if booted.Trial {
+		if err := a.healthy(ctx); err != nil {
+			return fmt.Errorf("release %d is not healthy: %w", booted.Release, err)
+		}
+	}
+	a.updates.mu.Lock()
+	defer a.updates.mu.Unlock()
+	if err := a.updates.up.Confirm(); err != nil {
+		return fmt.Errorf("confirming the release: %w", err)
+	}
+	a.setUpdateState("")
+	if booted.Trial {
+		a.log.Info("release confirmed", "release", booted.Release, "slot", booted.Slot.String())
+	}
+	return nil
+}
+
+// healthy waits until the release has shown that it works.
+func (a *Agent) healthy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, healthTime)
+	defer cancel()
+	if _, err := a.tpm.Quote(ctx, [32]byte{}); err != nil {
+		return fmt.Errorf("its TPM does not quote: %w", err)
+	}
+	for {
+		if _, ready, _ := a.sup.snapshot(); ready.Dialect != 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("its session does not reach the printer")
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// stage looks for a newer release, writes it into the idle slot, and asks for the
+// restart into it.
+func (a *Agent) stage(ctx context.Context) (updater.Target, error) {
+	a.updates.mu.Lock()
+	defer a.updates.mu.Unlock()
+	t, err := a.updates.up.Stage(ctx)
+	if err != nil {
+		a.setUpdateState(updater.Code(err))
+		return t, err
+	}
+	a.setUpdateState(fmt.Sprintf("release %d staged", t.Release))
+	a.log.Info("release staged", "release", t.Release)
+	time.AfterFunc(300*time.Millisecond, a.updates.restart) // after the answer has left
+	return t, nil
+}
+
+func (a *Agent) setUpdateState(s string) {
+	a.updates.stateMu.Lock()
+	defer a.updates.stateMu.Unlock()
+	a.updates.state = s
+}
+
+func (a *Agent) updateState() string {
+	if a.updates == nil {
+		return "not configured"
+	}
+	a.updates.stateMu.Lock()
+	defer a.updates.stateMu.Unlock()
+	return a.updates.state
+}
+
+func (a *Agent) slotName() string {
+	if a.updates == nil {
+		return ""
+	}
+	return boot.Running().String()
+}
