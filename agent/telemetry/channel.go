@@ -167,6 +167,9 @@ func (ch *channel) build(ctx context.Context, nonce []byte) error {
 		return fmt.Errorf("read the log of agents: %w", err)
 	}
 	log = log.Tail(evidence.MaxLog)
+	if len(nonce) == 0 {
+		nonce = lastNonce(ch.chain)
+	}
 	room := evidence.Room(evidence.WireSize, len(nonce), len(log.Digests))
 	ch.mu.Lock()
 	msgs := ch.spool.peek(room, evidence.MsgOverhead, evidence.MaxMsgs)
@@ -189,6 +192,19 @@ func (ch *channel) build(ctx context.Context, nonce []byte) error {
 	ch.frame = frame
 	ch.keep()
 	return nil
+}
+
+// lastNonce is the nonce of a chain's last batch: a recipient that is slow to give a
+// new one still takes the one before.
+func lastNonce(c *evidence.Chain) []byte {
+	if c.Last() == nil {
+		return nil
+	}
+	h, err := evidence.ParseHeader(c.Last())
+	if err != nil {
+		return nil
+	}
+	return h.Nonce
 }
 
 // keep writes the chain's place down. That it cannot is no reason to send nothing.

@@ -1,0 +1,58 @@
+package evidence
+
+import "strings"
+
+// Topics of MQTT. Each printer has three: it publishes frames of batches to the
+// first, gets nonces as the bare payload of the second, and asks for one with an
+// empty message to the third.
+const (
+	topicPrefix = "platen/v1/"
+	topicBatch  = "evidence"
+	topicNonce  = "nonce"
+	topicHello  = "hello"
+)
+
+// BatchTopic is where a printer publishes its batches.
+func BatchTopic(p PrinterID) string { return topicPrefix + p.String() + "/" + topicBatch }
+
+// NonceTopic is where a printer gets its verifier's nonces.
+func NonceTopic(p PrinterID) string { return topicPrefix + p.String() + "/" + topicNonce }
+
+// HelloTopic is where a printer asks for a nonce.
+func HelloTopic(p PrinterID) string { return topicPrefix + p.String() + "/" + topicHello }
+
+// TopicKind tells the topics of a printer apart.
+type TopicKind uint8
+
+// The kinds of topic.
+const (
+	TopicOther TopicKind = iota // none of ours
+	TopicBatch
+	TopicNonce
+	TopicHello
+)
+
+// ParseTopic returns whose topic of which kind t is.
+func ParseTopic(t string) (PrinterID, TopicKind) {
+	rest, ok := strings.CutPrefix(t, topicPrefix)
+	name, kind, found := strings.Cut(rest, "/")
+	id, err := ParsePrinterID(name)
+	if !ok || !found || err != nil {
+		return PrinterID{}, TopicOther
+	}
+	switch kind {
+	case topicBatch:
+		return id, TopicBatch
+	case topicNonce:
+		return id, TopicNonce
+	case topicHello:
+		return id, TopicHello
+	}
+	return PrinterID{}, TopicOther
+}
+
+// Filters for whoever reads the batches and questions of all printers.
+const (
+	AllBatches = topicPrefix + "+/" + topicBatch
+	AllHellos  = topicPrefix + "+/" + topicHello
+)

@@ -1,0 +1,307 @@
+// Package uplink carries frames of evidence from the printer to one recipient's
+// broker: MQTT v5 over TLS 1.3, both ends certified, outbound only.
+//
+// Start at [Dial], which returns at once; [Link.Nonce] waits until the recipient
+// can be reached and [Link.Publish] until its broker has a frame. What comes back
+// from the broker is a nonce of bounded size and nothing else: there is no command,
+// no configuration and no retained message that this package would look at. Every
+// packet passes a guard (guard.go) before the MQTT library sees it, which bounds
+// size, kind and number. [Enrol] is how a printer gets its client certificate.
+//
+// The client key stays in the TPM: the TLS handshake asks it for a signature.
+package uplink
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/eclipse/paho.golang/autopaho"
+	"github.com/eclipse/paho.golang/packets"
+	"github.com/eclipse/paho.golang/paho"
+
+	"platen/agent/evidence"
+)
+
+// Config says where a link goes and who the printer is.
+type Config struct {
+	// Broker is host:port. The certificate of the broker has to be for that host.
+	Broker string
+	// Roots are the only certificates that the broker's may chain to.
+	Roots *x509.CertPool
+	// Certificate is the printer's client certificate with its key, usually in the TPM.
+	Certificate tls.Certificate
+	// Printer is who publishes; its text form is the MQTT client id.
+	Printer evidence.PrinterID
+	// Nonce is the recipient's last nonce if one is known, for example from the
+	// enrolment.
+	Nonce []byte
+	// Logger takes what an operator should know; nil discards it.
+	Logger *slog.Logger
+}
+
+const (
+	keepAlive   = 60 // seconds; a ping on an idle connection
+	dialTime    = 20 * time.Second
+	greetTime   = 15 * time.Second
+	nonceTime   = 3 * time.Second
+	closeTime   = 400 * time.Millisecond
+	backoffMin  = 500 * time.Millisecond
+	backoffMax  = 2 * time.Minute
+	maxNonceLen = evidence.MaxNonce
+)
+
+// Link is a connection to one recipient that comes back by itself. Its methods may
+// be called from any goroutine.
+type Link struct {
+	cfg  Config
+	host string
+	cm   *autopaho.ConnectionManager
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+	ups  chan struct{} // a connection came up; greet it
+
+	mu     sync.Mutex
+	conn   net.Conn      // the present connection
+	ready  bool          // subscribed, and the recipient was asked for a nonce
+	state  chan struct{} // closed at each change of what is below mu
+	nonce  []byte
+	asked  time.Time // when the recipient was last asked for a nonce
+	heard  bool      // a nonce came since
+	lastEr error     // why the last attempt failed
+}
+
+// Dial begins to connect and returns without waiting for it.
+func Dial(cfg Config) (*Link, error) {
+	host, _, err := net.SplitHostPort(cfg.Broker)
+	if err != nil {
+		return nil, fmt.Errorf("broker %q: want host:port", cfg.Broker)
+	}
+	if cfg.Roots == nil || len(cfg.Certificate.Certificate) == 0 || cfg.Certificate.PrivateKey == nil {
+		return nil, errors.New("a link needs the broker's CA and a client certificate with its key: enrol first")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	l := &Link{cfg: cfg, host: host, ups: make(chan struct{}, 1), state: make(chan struct{}), nonce: cfg.Nonce}
+	ctx, stop := context.WithCancel(context.Background())
+	l.stop = stop
+	l.cm, err = autopaho.NewConnection(ctx, l.clientConfig())
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("connect to %s: %w", cfg.Broker, err)
+	}
+	l.wg.Go(func() { l.greetAll(ctx) })
+	return l, nil
+}
+
+func (l *Link) clientConfig() autopaho.ClientConfig {
+	id := l.cfg.Printer.String()
+	return autopaho.ClientConfig{
+		ServerUrls:            []*url.URL{{Scheme: "mqtts", Host: l.cfg.Broker}},
+		KeepAlive:             keepAlive,
+		ConnectTimeout:        dialTime,
+		ReconnectBackoff:      backoff,
+		AttemptConnection:     l.attempt,
+		OnConnectionUp:        func(*autopaho.ConnectionManager, *paho.Connack) { l.up() },
+		OnConnectionDown:      func() bool { l.down(); return true },
+		OnConnectError:        l.failed,
+		SessionExpiryInterval: 0,
+		ConnectPacketBuilder: func(c *paho.Connect, _ *url.URL) (*paho.Connect, error) {
+			c.CleanStart = true // telemetry itself sends again what was not acknowledged
+			size, most, alias := uint32(maxPacket), uint16(8), uint16(0)
+			c.Properties = &paho.ConnectProperties{MaximumPacketSize: &size, ReceiveMaximum: &most, TopicAliasMaximum: &alias}
+			return c, nil
+		},
+		ClientConfig: paho.ClientConfig{
+			ClientID:          id,
+			OnPublishReceived: []func(paho.PublishReceived) (bool, error){l.received},
+		},
+	}
+}
+
+// backoff is how long to wait before the nth attempt: doubling, and anywhere in the
+// upper half, so that printers do not come back all at once.
+func backoff(n int) time.Duration {
+	if n == 0 {
+		return 0
+	}
+	d := min(backoffMin<<min(n, 16), backoffMax)
+	return d/2 + rand.N(d/2)
+}
+
+// attempt dials and shakes hands; an MQTT byte goes out only after the broker has
+// proved itself.
+func (l *Link) attempt(ctx context.Context, _ autopaho.ClientConfig, _ *url.URL) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	d := tls.Dialer{Config: l.tlsConfig()}
+	conn, err := d.DialContext(ctx, "tcp", l.cfg.Broker)
+	if err != nil {
+		return nil, err
+	}
+	g := newGuard(conn)
+	l.change(func() { l.conn = g })
+	return packets.NewThreadSafeConn(g), nil
+}
+
+func (l *Link) tlsConfig() *tls.Config {
+	cert := l.cfg.Certificate
+	cert.SupportedSignatureAlgorithms = []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, RootCAs: l.cfg.Roots, ServerName: l.host, Certificates: []tls.Certificate{cert},
+	}
+}
+
+// change changes the state and wakes whoever waits for it.
+func (l *Link) change(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f()
+	close(l.state)
+	l.state = make(chan struct{})
+}
+
+func (l *Link) up() {
+	select {
+	case l.ups <- struct{}{}:
+	default: // it is about to be greeted anyway
+	}
+}
+
+func (l *Link) down() {
+	l.change(func() { l.ready = false })
+	l.cfg.Logger.Debug("broker is gone", "broker", l.cfg.Broker)
+}
+
+func (l *Link) failed(err error) {
+	l.change(func() { l.lastEr = err })
+	l.cfg.Logger.Debug("broker cannot be reached", "broker", l.cfg.Broker, "error", err)
+}
+
+// greetAll subscribes on each new connection and asks for a nonce.
+func (l *Link) greetAll(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.ups:
+		}
+		if err := l.greet(ctx); err != nil && ctx.Err() == nil {
+			l.failed(fmt.Errorf("subscribe at %s: %w", l.cfg.Broker, err))
+			l.drop()
+		}
+	}
+}
+
+func (l *Link) greet(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, greetTime)
+	defer cancel()
+	_, err := l.cm.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{
+		{Topic: evidence.NonceTopic(l.cfg.Printer), QoS: 0, RetainHandling: 2}}})
+	if err != nil {
+		return err
+	}
+	l.change(func() { l.heard, l.asked = false, time.Now() })
+	if _, err := l.cm.Publish(ctx, &paho.Publish{Topic: evidence.HelloTopic(l.cfg.Printer), QoS: 0}); err != nil {
+		return err
+	}
+	l.change(func() { l.ready, l.lastEr = true, nil })
+	l.cfg.Logger.Debug("broker is there", "broker", l.cfg.Broker)
+	return nil
+}
+
+// received takes a nonce. Everything else is dropped.
+func (l *Link) received(p paho.PublishReceived) (bool, error) {
+	m := p.Packet
+	if m.Retain || m.Topic != evidence.NonceTopic(l.cfg.Printer) || len(m.Payload) == 0 || len(m.Payload) > maxNonceLen {
+		return true, nil
+	}
+	nonce := append([]byte(nil), m.Payload...)
+	l.change(func() { l.nonce, l.heard = nonce, true })
+	return true, nil
+}
+
+// drop ends the present connection; the link then makes a new one.
+func (l *Link) drop() {
+	l.mu.Lock()
+	conn := l.conn
+	l.mu.Unlock()
+	if conn != nil {
+		_ = conn.Close() // it is given up either way
+	}
+}
+
+// Nonce waits until the broker can be reached and returns the recipient's last
+// nonce, nil if it never sent one. A recipient that is slow to send one after the
+// connection came up is given 3 s. When ctx ends first, the error says why the
+// broker could not be reached.
+func (l *Link) Nonce(ctx context.Context) ([]byte, error) {
+	for {
+		l.mu.Lock()
+		ready, heard, asked, nonce, state, last := l.ready, l.heard, l.asked, l.nonce, l.state, l.lastEr
+		l.mu.Unlock()
+		patience := time.Until(asked.Add(nonceTime))
+		if ready && (heard || patience <= 0) {
+			return nonce, nil
+		}
+		var late <-chan time.Time
+		if ready {
+			t := time.NewTimer(patience)
+			defer t.Stop()
+			late = t.C
+		}
+		select {
+		case <-state:
+		case <-late:
+		case <-ctx.Done():
+			if last == nil {
+				last = ctx.Err()
+			}
+			return nil, fmt.Errorf("broker %s: %w", l.cfg.Broker, last)
+		}
+	}
+}
+
+// Publish sends a frame and returns once the broker has acknowledged it. A broker
+// that does not answer within ctx is connected to anew.
+func (l *Link) Publish(ctx context.Context, frame []byte) error {
+	resp, err := l.cm.Publish(ctx, &paho.Publish{Topic: evidence.BatchTopic(l.cfg.Printer), QoS: 1, Payload: frame})
+	if err != nil {
+		if resp != nil {
+			return fmt.Errorf("broker %s refuses the frame with reason 0x%02x", l.cfg.Broker, resp.ReasonCode)
+		}
+		if !errors.Is(err, autopaho.ConnectionDownError) {
+			l.drop()
+		}
+		return fmt.Errorf("broker %s: %w", l.cfg.Broker, err)
+	}
+	return nil
+}
+
+// Close disconnects, within a second.
+func (l *Link) Close() error {
+	l.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	err := l.cm.Disconnect(ctx)
+	l.drop() // whether or not the broker took its leave
+	if err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+		defer cancel()
+		err = l.cm.Disconnect(ctx)
+	}
+	l.wg.Wait()
+	if err != nil {
+		return fmt.Errorf("leave broker %s: %w", l.cfg.Broker, err)
+	}
+	return nil
+}
