@@ -1,0 +1,178 @@
+// Package slicer turns a model into a program for a printer, as a stream: the first
+// layer can be printed while the others do not exist yet.
+//
+// [Open] reads a model into a vault and places it on the bed. [Job.Layers] yields
+// its layers, [Job.Program] the operations that print them; both are made afresh
+// each time, a few layers ahead of their reader, and nothing of them is kept. The
+// rooms: vault (locked memory) ← mesh (reading, welding) ← cut (outlines) ← pipe
+// (walls, skins, infill: geom, wall, fill) ← path (order, extrusion).
+//
+// Everything here is design data. No error, log value or formatted text of any type
+// in these packages holds a coordinate, a count or a name of a model.
+package slicer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"sync/atomic"
+
+	"platen/hal/motion"
+	"platen/hal/unit"
+	"platen/slicer/cut"
+	"platen/slicer/mesh"
+	"platen/slicer/path"
+	"platen/slicer/pipe"
+	"platen/slicer/vault"
+)
+
+// Errors a caller branches on; see package mesh and package vault.
+var (
+	ErrFormat     = mesh.ErrFormat     // not a file of the format it is said to be
+	ErrGeometry   = mesh.ErrGeometry   // a mesh that cannot be printed
+	ErrOutOfReach = mesh.ErrOutOfReach // larger than the build volume
+	ErrTooBig     = vault.ErrBudget    // does not fit the vault
+)
+
+// ErrBusy reports a second loop over a job while one is under way.
+var ErrBusy = errors.New("the job is being sliced already: end the other loop first")
+
+// Format says what the bytes of a model are.
+type Format uint8
+
+// The formats.
+const (
+	STL Format = iota + 1 // binary or ASCII, told apart by their size
+)
+
+// Layer is one layer, ready to print.
+type Layer = pipe.Layer
+
+// Info is what is known of a job before it is printed. It is design data.
+type Info struct {
+	Layers    int
+	Triangles int
+	Bounds    Volume
+	Volume    unit.Volume // enclosed; where bodies overlap it counts twice
+	Repairs   mesh.Repairs
+}
+
+// String says nothing of the model.
+func (Info) String() string { return "job info" }
+
+// GoString says nothing of the model.
+func (Info) GoString() string { return "job info" }
+
+// LogValue says nothing of the model.
+func (Info) LogValue() slog.Value { return slog.StringValue("job info") }
+
+// Job is a model in a vault, ready to be sliced. It is design data. Its memory goes
+// with the vault.
+type Job struct {
+	settings Settings
+	cutter   *cut.Cutter
+	info     Info
+	busy     atomic.Bool
+}
+
+// String says nothing of the job.
+func (j *Job) String() string { return "job" }
+
+// GoString says nothing of the job.
+func (j *Job) GoString() string { return "job" }
+
+// LogValue says nothing of the job.
+func (j *Job) LogValue() slog.Value { return slog.StringValue("job") }
+
+// Open reads a model of size bytes from r into v, to the very end of r, and prepares
+// to slice it. Besides the errors above it returns ErrSettings, those of r and that
+// of ctx. After an error nothing of the model is left in v.
+func Open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format, s Settings) (*Job, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	if f != STL {
+		return nil, ErrFormat
+	}
+	mark := v.Mark()
+	j, err := open(ctx, v, r, size, s)
+	if err != nil {
+		v.Release(mark)
+		return nil, fmt.Errorf("open job: %w", err)
+	}
+	return j, nil
+}
+
+func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, s Settings) (*Job, error) {
+	m, err := mesh.Load(ctx, v, r, size)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Place(s.Build); err != nil {
+		return nil, err
+	}
+	c, err := cut.New(v, m, s.stack())
+	if err != nil {
+		return nil, err
+	}
+	if c.Layers() == 0 {
+		return nil, ErrGeometry
+	}
+	if top := s.stack().Top(c.Layers() - 1); top > s.Build.Max.Z-s.Build.Min.Z {
+		return nil, ErrOutOfReach // the last layer would be higher than the model is
+	}
+	return &Job{settings: s, cutter: c, info: Info{
+		Layers: c.Layers(), Triangles: len(m.Triangles()),
+		Bounds: m.Bounds(), Volume: m.Volume(), Repairs: m.Repairs(),
+	}}, nil
+}
+
+// Info returns what is known of the job.
+func (j *Job) Info() Info { return j.info }
+
+// CutRepairs tells what was repaired in the outlines of the latest loop.
+func (j *Job) CutRepairs() cut.Repairs { return j.cutter.Repairs() }
+
+// Layers yields the layers from the lowest up. A layer is good until the loop body
+// returns. At most one error comes, as the last pair: that of ctx, ErrBusy, or a
+// layer that is beyond repair. One loop over a job at a time, Program included.
+func (j *Job) Layers(ctx context.Context) iter.Seq2[*Layer, error] {
+	return func(yield func(*Layer, error) bool) {
+		if !j.busy.CompareAndSwap(false, true) {
+			yield(nil, ErrBusy)
+			return
+		}
+		defer j.busy.Store(false)
+		for l, err := range pipe.Layers(ctx, j.cutter, j.settings.pipe()) {
+			if !yield(l, err) {
+				return
+			}
+		}
+	}
+}
+
+// Program yields the operations that print the job, from heating up to switching
+// everything off. The first come before any layer is sliced, so that the machine
+// warms up meanwhile. Errors are those of Layers.
+func (j *Job) Program(ctx context.Context) motion.Program {
+	return func(yield func(motion.Op, error) bool) {
+		pl := path.New(j.settings.path(), func(op motion.Op) bool { return yield(op, nil) })
+		defer pl.Wipe()
+		if !pl.Begin() {
+			return
+		}
+		for l, err := range j.Layers(ctx) {
+			if err != nil {
+				yield(motion.Op{}, err)
+				return
+			}
+			if !pl.Layer(l) {
+				return
+			}
+		}
+		pl.End()
+	}
+}

@@ -1,0 +1,80 @@
+package path
+
+import (
+	"platen/hal/motion"
+	"platen/hal/unit"
+	"platen/slicer/geom"
+	"platen/slicer/pipe"
+)
+
+// How far the nozzle goes away from the print at its end, and where the line is
+// drawn that fills the nozzle at its beginning.
+const (
+	lift       = 10 * unit.Millimetre
+	primeInset = 3 * unit.Millimetre
+	primeMost  = 60 * unit.Millimetre
+)
+
+// Begin heats, homes and waits. The bed and the nozzle warm up while the axes home.
+func (pl *Planner) Begin() bool {
+	p := pl.p
+	pl.emit(motion.Op{Kind: motion.SetFan})
+	if p.FirstBed > 0 {
+		pl.emit(motion.Op{Kind: motion.SetHeater, Heater: motion.Bed, Temp: p.FirstBed})
+	}
+	pl.emit(motion.Op{Kind: motion.SetHeater, Heater: motion.HotEnd, Temp: p.FirstHotEnd})
+	pl.emit(motion.Op{Kind: motion.Home, Axes: motion.X | motion.Y | motion.Z})
+	if p.FirstBed > 0 {
+		pl.emit(motion.Op{Kind: motion.WaitHeater, Heater: motion.Bed, Temp: p.FirstBed})
+	}
+	pl.emit(motion.Op{Kind: motion.WaitHeater, Heater: motion.HotEnd, Temp: p.FirstHotEnd})
+	if p.Accel > 0 {
+		pl.emit(motion.Op{Kind: motion.SetAccel, Accel: p.Accel})
+	}
+	pl.at = geom.Point{X: p.Volume.Min.X - 1} // unknown: nowhere in the volume
+	return pl.ok
+}
+
+// prime draws a line along the front edge that fills the nozzle, unless something
+// of the first layer is near.
+func (pl *Planner) prime(l *pipe.Layer) {
+	v := pl.p.Volume
+	a := geom.Point{X: v.Min.X + primeInset, Y: v.Min.Y + primeInset}
+	b := geom.Point{X: min(a.X+primeMost, v.Max.X-primeInset), Y: a.Y}
+	if !pl.p.PrimeLine || b.X <= a.X {
+		return
+	}
+	for _, r := range [...]*geom.Region{&l.Outline, &l.Skirt} {
+		for _, p := range r.Pts {
+			if p.Y < a.Y+2*pl.p.Width && p.X < b.X+2*pl.p.Width {
+				return
+			}
+		}
+	}
+	pl.begin(a, pl.p.Width)
+	pl.extrude(b, motion.Skirt)
+}
+
+// End draws the filament back, moves the nozzle away and switches everything off.
+func (pl *Planner) End() bool {
+	v := pl.p.Volume
+	if !pl.drawn && pl.p.Retract > 0 {
+		pl.feed(-pl.p.Retract)
+		pl.drawn = true
+	}
+	pl.emit(motion.Op{Kind: motion.SetHeater, Heater: motion.HotEnd})
+	if pl.p.FirstBed > 0 || pl.p.Bed > 0 {
+		pl.emit(motion.Op{Kind: motion.SetHeater, Heater: motion.Bed})
+	}
+	pl.emit(motion.Op{
+		Kind: motion.Move, Axes: motion.Z, Role: motion.Travel,
+		To: [3]unit.Length{motion.IZ: min(pl.z+lift, v.Max.Z)}, Feed: pl.p.Speeds.Travel,
+	})
+	pl.emit(motion.Op{
+		Kind: motion.Move, Axes: motion.X | motion.Y, Role: motion.Travel,
+		To: [3]unit.Length{v.Min.X, v.Max.Y}, Feed: pl.p.Speeds.Travel,
+	})
+	pl.emit(motion.Op{Kind: motion.SetFan})
+	pl.emit(motion.Op{Kind: motion.MotorsOff})
+	return pl.ok
+}

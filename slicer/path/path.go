@@ -1,0 +1,271 @@
+// Package path turns finished layers into the operations of a program: in which
+// order lines are printed, where rings begin, when filament is drawn back, how much
+// of it a line takes, and what comes before the first layer and after the last.
+//
+// A [Planner] knows where the nozzle is; it is the only stage of the slicer with a
+// memory from layer to layer. Islands of a layer are printed nearest first, within
+// one the walls, then what fills them. A line of width w and height h takes the
+// filament for a bar of w × h: lines that lie side by side fill the space exactly.
+// The amount is carried on to the last fraction of a unit, so that nothing drifts
+// however many moves there are.
+package path
+
+import (
+	"math"
+	"math/bits"
+
+	"platen/hal/motion"
+	"platen/hal/unit"
+	"platen/slicer/geom"
+	"platen/slicer/mesh"
+	"platen/slicer/pipe"
+)
+
+// Speeds by what is printed.
+type Speeds struct {
+	OuterWall  unit.Speed
+	InnerWall  unit.Speed
+	Skin       unit.Speed
+	Infill     unit.Speed
+	FirstLayer unit.Speed // everything on the first layer
+	Travel     unit.Speed
+	Retract    unit.Speed // of the filament
+}
+
+// Params says how layers are printed.
+type Params struct {
+	Volume        mesh.Box    // in machine coordinates
+	Width         unit.Length // of a line
+	Filament      unit.Length // diameter
+	Speeds        Speeds
+	Accel         unit.Accel   // 0 leaves the machine's own
+	HotEnd, Bed   unit.Celsius // 0 leaves a heater off
+	FirstHotEnd   unit.Celsius // on the first layer
+	FirstBed      unit.Celsius
+	Retract       unit.Length // filament drawn back before long travel
+	RetractTravel unit.Length // travel above which it is
+	Fan           unit.Duty
+	FanLayer      int // index of the first layer with the fan on
+	OuterFirst    bool
+	SeamAligned   bool // rings begin above those of the layer below, else nearest
+	PrimeLine     bool // draw a line at the front edge first, if the model is not there
+}
+
+// Planner makes the operations of one program. The zero value is not ready; use
+// New.
+type Planner struct {
+	p         Params
+	yield     func(motion.Op) bool
+	ok        bool // the consumer wants more
+	at        geom.Point
+	layer     int32
+	height    unit.Length
+	z         unit.Length
+	drawn     bool   // filament is drawn back
+	rest      uint64 // of the last extrusion, in 1/2^48 units
+	perLength uint64 // filament units per unit of the present line × 2^32
+	sorter    sorter
+	seams     []geom.Point // of the layer below
+	newSeams  []geom.Point
+}
+
+// New makes a planner that hands its operations to yield. Once yield returns false
+// nothing follows.
+func New(p Params, yield func(motion.Op) bool) *Planner {
+	return &Planner{p: p, yield: yield, ok: true}
+}
+
+// Wipe overwrites what the planner remembers.
+func (pl *Planner) Wipe() {
+	clear(pl.seams[:cap(pl.seams)])
+	clear(pl.newSeams[:cap(pl.newSeams)])
+	pl.sorter.wipe()
+	*pl = Planner{}
+}
+
+func (pl *Planner) emit(op motion.Op) {
+	if pl.ok {
+		op.Layer = pl.layer
+		pl.ok = pl.yield(op)
+	}
+}
+
+// Layer prints one layer and reports whether more is wanted.
+func (pl *Planner) Layer(l *pipe.Layer) bool {
+	pl.layer = int32(l.Index)
+	pl.height = l.Thickness
+	z := pl.p.Volume.Min.Z + l.Top
+	pl.z = z
+	pl.emit(motion.Op{Kind: motion.BeginLayer, To: [3]unit.Length{motion.IZ: z}})
+	pl.settings(l.Index)
+	pl.emit(motion.Op{
+		Kind: motion.Move, Axes: motion.Z, Role: motion.Travel,
+		To: [3]unit.Length{motion.IZ: z}, Feed: pl.p.Speeds.Travel,
+	})
+	if l.Index == 0 {
+		pl.prime(l)
+	}
+	for i := range l.Skirt.Len() {
+		pl.ring(l.Skirt.Ring(i), motion.Skirt)
+	}
+	pl.newSeams = pl.newSeams[:0]
+	pl.sorter.load(l, pl.p.OuterFirst)
+	for pl.ok && pl.sorter.island(pl.at) {
+		for pl.ok && pl.sorter.next(pl.at) {
+			pl.print(l, pl.sorter.picked)
+		}
+	}
+	pl.seams, pl.newSeams = pl.newSeams, pl.seams
+	return pl.ok
+}
+
+// settings changes temperatures and the fan where a layer asks for it.
+func (pl *Planner) settings(index int) {
+	if index == 1 {
+		if pl.p.HotEnd != pl.p.FirstHotEnd {
+			pl.emit(motion.Op{Kind: motion.SetHeater, Heater: motion.HotEnd, Temp: pl.p.HotEnd})
+		}
+		if pl.p.Bed != pl.p.FirstBed {
+			pl.emit(motion.Op{Kind: motion.SetHeater, Heater: motion.Bed, Temp: pl.p.Bed})
+		}
+	}
+	if index == pl.p.FanLayer && pl.p.Fan > 0 {
+		pl.emit(motion.Op{Kind: motion.SetFan, Fan: pl.p.Fan})
+	}
+}
+
+// print prints one item of a layer.
+func (pl *Planner) print(l *pipe.Layer, it item) {
+	switch it.kind {
+	case kindWall:
+		role := motion.InnerWall
+		if it.wall == 0 {
+			role = motion.OuterWall
+		}
+		pl.ring(l.Walls.Wall(int(it.wall)).Ring(int(it.index)), role)
+	case kindGap:
+		pl.line(l.Gaps.Line(int(it.index)), it.reversed, motion.InnerWall, l.Gaps.Widths[it.index])
+	case kindSkin:
+		pl.line(l.Skin.Line(int(it.index)), it.reversed, motion.Skin, pl.p.Width)
+	case kindInfill:
+		pl.line(l.Infill.Line(int(it.index)), it.reversed, motion.Infill, pl.p.Width)
+	}
+}
+
+// ring prints a closed line.
+func (pl *Planner) ring(ring []geom.Point, role motion.Role) {
+	if len(ring) < 2 {
+		return
+	}
+	start := pl.seam(ring, role)
+	pl.begin(ring[start], pl.p.Width)
+	for i := 1; i <= len(ring) && pl.ok; i++ {
+		pl.extrude(ring[(start+i)%len(ring)], role)
+	}
+}
+
+// line prints an open line, or a closed one whose ends meet.
+func (pl *Planner) line(line []geom.Point, reversed bool, role motion.Role, width unit.Length) {
+	if len(line) < 2 {
+		return
+	}
+	if reversed {
+		pl.begin(line[len(line)-1], width)
+		for i := len(line) - 2; i >= 0 && pl.ok; i-- {
+			pl.extrude(line[i], role)
+		}
+		return
+	}
+	pl.begin(line[0], width)
+	for _, p := range line[1:] {
+		if !pl.ok {
+			return
+		}
+		pl.extrude(p, role)
+	}
+}
+
+// begin goes to where a line of the given width starts.
+func (pl *Planner) begin(p geom.Point, width unit.Length) {
+	pl.setWidth(width)
+	pl.travel(p)
+	if pl.drawn {
+		pl.feed(pl.p.Retract)
+		pl.drawn = false
+	}
+}
+
+// setWidth sets what filament a unit of the following lines takes.
+func (pl *Planner) setWidth(width unit.Length) {
+	d := float64(pl.p.Filament)
+	bar := float64(width) * float64(pl.height)
+	pl.perLength = uint64(math.Round(bar / (math.Pi / 4 * d * d) * (1 << 32)))
+}
+
+// travel moves without printing, and draws the filament back if it is far.
+func (pl *Planner) travel(p geom.Point) {
+	if p == pl.at {
+		return
+	}
+	if !pl.drawn && pl.p.Retract > 0 && distance2(pl.at, p) > int64(pl.p.RetractTravel)*int64(pl.p.RetractTravel) {
+		pl.feed(-pl.p.Retract)
+		pl.drawn = true
+	}
+	pl.emit(motion.Op{
+		Kind: motion.Move, Axes: motion.X | motion.Y, Role: motion.Travel,
+		To: [3]unit.Length{p.X, p.Y}, Feed: pl.p.Speeds.Travel,
+	})
+	pl.at = p
+}
+
+// feed moves the filament alone.
+func (pl *Planner) feed(e unit.Length) {
+	pl.emit(motion.Op{Kind: motion.Move, Axes: motion.E, Role: motion.Retraction, E: e, Feed: pl.p.Speeds.Retract})
+}
+
+// extrude prints a straight line to p.
+func (pl *Planner) extrude(p geom.Point, role motion.Role) {
+	if p == pl.at {
+		return
+	}
+	pl.emit(motion.Op{
+		Kind: motion.Move, Axes: motion.X | motion.Y | motion.E, Role: role,
+		To: [3]unit.Length{p.X, p.Y}, E: pl.filament(distance2(pl.at, p)), Feed: pl.speed(role),
+	})
+	pl.at = p
+}
+
+// filament is what a line takes whose length squared is d2; what is less than a
+// unit is carried to the next line. The square root is correctly rounded on every
+// machine, and d2 is below 2^53.
+func (pl *Planner) filament(d2 int64) unit.Length {
+	length := uint64(math.Sqrt(float64(d2)) * (1 << 16))
+	hi, lo := bits.Mul64(length, pl.perLength)
+	lo, carry := bits.Add64(lo, pl.rest, 0)
+	hi += carry
+	pl.rest = lo & (1<<48 - 1)
+	return unit.Length(hi<<16 | lo>>48)
+}
+
+func (pl *Planner) speed(role motion.Role) unit.Speed {
+	s := pl.p.Speeds
+	if pl.layer == 0 {
+		return s.FirstLayer
+	}
+	switch role {
+	case motion.OuterWall:
+		return s.OuterWall
+	case motion.InnerWall:
+		return s.InnerWall
+	case motion.Skin:
+		return s.Skin
+	case motion.Infill:
+		return s.Infill
+	}
+	return s.FirstLayer
+}
+
+func distance2(a, b geom.Point) int64 {
+	dx, dy := int64(a.X-b.X), int64(a.Y-b.Y)
+	return dx*dx + dy*dy
+}
