@@ -55,6 +55,7 @@ type Kernel struct {
 	events []event
 	spare  []event
 	status []int32
+	order  []int32
 	starts []int32
 	around []int32
 	mark   []int32

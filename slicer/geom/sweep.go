@@ -100,7 +100,7 @@ func (k *Kernel) sortRadix(keyBits uint) {
 // fragments start it notes the winding numbers beside them and with that whether
 // they are on the boundary, and in which direction: inside is on the left.
 func (k *Kernel) sweep() {
-	k.status = k.status[:0]
+	k.status, k.order = k.status[:0], k.order[:0]
 	stop := int32(0)
 	for i := 0; i < len(k.events); stop++ {
 		key := k.events[i].key
@@ -192,6 +192,7 @@ func (k *Kernel) enter(at int, stop int32) {
 		a, b = f.ra, f.rb
 	}
 	in := k.op.inside(a, b)
+	k.order = append(k.order, k.starts...)
 	for _, s := range k.starts {
 		f := &k.frags[s]
 		a, b = a-f.wa, b-f.wb

@@ -11,17 +11,20 @@ type corner struct {
 
 // trace follows the boundary fragments and sets dst to the rings. A path that
 // comes back to a point it has visited has closed a ring there, which is cut off:
-// so every ring is simple.
+// so every ring is simple. Paths start at their lowest point, and the lowest first.
 func (k *Kernel) trace(dst *Region) {
 	dst.Reset()
 	k.mark = slices.Grow(k.mark[:0], int(k.stops))[:k.stops]
 	clear(k.mark)
-	for i := range k.frags {
-		if k.frags[i].dir == 0 {
+	for _, first := range k.order {
+		if k.frags[first].dir == 0 {
 			continue
 		}
 		k.loop = k.loop[:0]
-		cur := int32(i)
+		cur := first
+		if k.frags[cur].dir < 0 { // comes in at the lowest point, where the path is to start
+			cur = k.frags[cur].next
+		}
 		for cur != none && k.frags[cur].dir != 0 {
 			f := &k.frags[cur]
 			c := corner{f.p, f.pv}
