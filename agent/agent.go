@@ -11,8 +11,6 @@ package agent
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -176,26 +174,13 @@ func (a *Agent) collector() (*telemetry.Collector, error) {
 		Quoter: a.tpm,
 		Sources: []telemetry.Source{
 			a.machine,
-			host.New(a.cfg.State),
+			&host.Source{Path: a.cfg.State},
 			telemetry.Agent{Release: cli.Release(), Boot: a.tpm.BootCount(), Started: a.started},
 		},
-		Dial:     a.fleet.dial,
+		Dial:     a.dial,
 		Loaded:   a.machine.Loaded,
 		Urgent:   a.machine.Urgent(),
 		StateDir: RunDir(a.cfg),
 		Logger:   a.log,
 	})
-}
-
-// pinned is an HTTP client that trusts the fleet's certificate alone.
-func pinned(ca *x509.CertPool) *http.Client {
-	return &http.Client{
-		Transport: &http.Transport{
-			TLSClientConfig:       &tls.Config{RootCAs: ca, MinVersion: tls.VersionTLS13},
-			TLSHandshakeTimeout:   10 * time.Second,
-			ResponseHeaderTimeout: 30 * time.Second,
-			IdleConnTimeout:       time.Minute,
-			MaxIdleConns:          2,
-		},
-	}
 }

@@ -40,6 +40,8 @@ func (a *Agent) handle(ctx context.Context, req intake.Request, file *os.File, r
 		return a.grant(req.Envelope, reply)
 	case intake.OpRevoke:
 		return a.revoke(req.Recipient)
+	case intake.OpEnrol:
+		return a.enrol(ctx, req.Claim, reply)
 	case intake.OpUpdate:
 		return a.updateNow(ctx, reply)
 	}

@@ -79,8 +79,7 @@ type Config struct {
 // Fleet is the operator's side this printer belongs to.
 type Fleet struct {
 	Enrol string `toml:"enrol"` // https URL of the enrolment service
-	MQTT  string `toml:"mqtt"`  // host:port of the broker
-	CA    string `toml:"ca"`    // PEM certificate that both must chain to
+	CA    string `toml:"ca"`    // PEM certificate that it must chain to; it names the broker
 }
 
 // Update says where releases come from.
@@ -162,7 +161,7 @@ func (c *Config) check() error {
 		errs = append(errs, errors.New("vault is below 1MiB, too small for any model"))
 	}
 	if f := c.Fleet; f != nil {
-		errs = append(errs, need("fleet.enrol", f.Enrol), need("fleet.mqtt", f.MQTT), need("fleet.ca", f.CA))
+		errs = append(errs, need("fleet.enrol", f.Enrol), need("fleet.ca", f.CA))
 		if f.Enrol != "" && !strings.HasPrefix(f.Enrol, "https://") {
 			errs = append(errs, errors.New("fleet.enrol is not an https URL"))
 		}

@@ -34,7 +34,6 @@ vault = "16MiB"
 tpm = "swtpm:tpm.sock"
 [fleet]
 enrol = "https://fleet.example:8443"
-mqtt = "fleet.example:8883"
 ca = "ca.pem"
 [update]
 url = "https://fleet.example:8443/tuf/"
@@ -67,7 +66,7 @@ func TestLoadRefuses(t *testing.T) {
 		"board = \"sim\"\nvault = \"64MB\"":           "not a size",
 		"":                                            "board is missing",
 		"board = \"sim\"\nowner_key = \"nowhere\"":    "owner_key",
-		"board = \"sim\"\n[fleet]\nenrol = \"http:\"": "fleet.mqtt is missing",
+		"board = \"sim\"\n[fleet]\nenrol = \"http:\"": "fleet.ca is missing",
 		"board = \"sim\"\n[update]\nurl = \"x\"\nperiod = \"1\"": "not a time span",
 	} {
 		if _, err := Load(write(t, text)); err == nil || !strings.Contains(err.Error(), want) {
