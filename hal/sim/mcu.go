@@ -64,8 +64,8 @@ type mcu struct {
 	notice notices
 	events []timed // ordered by time
 	stats  Stats
-	first  time.Duration // start of the first move, or never
-	layers map[unit.Length]struct{}
+	first  time.Duration            // start of the first move, or never
+	layers map[unit.Length]struct{} // heights extruded at since the last homing
 }
 
 func newMCU(cfg *Config) *mcu {
@@ -284,9 +284,9 @@ func (m *mcu) drove(b block, cut bool) {
 		mv.From[i], mv.To[i] = length(b.from[i]), length(b.to[i])
 	}
 	s.Z = mv.To[axZ]
-	if b.extrudesAll {
+	if _, seen := m.layers[s.Z]; b.extrudesAll && !seen {
 		m.layers[s.Z] = struct{}{}
-		s.Layers = len(m.layers)
+		s.Layers++
 	}
 	if m.cfg.OnMove != nil {
 		m.cfg.OnMove(mv)

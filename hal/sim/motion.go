@@ -162,6 +162,7 @@ func (m *mcu) home(c *command) {
 		m.plan.setPosition(p.at, p.e)
 		m.stats.Homes++
 	}
+	clear(m.layers)
 	m.reportPosition()
 }
 

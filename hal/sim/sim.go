@@ -86,7 +86,7 @@ type Stats struct {
 	Lines     uint64 // commands executed, whatever they were
 	Moves     uint64 // moves driven to their end
 	Cuts      uint64 // moves stopped on the way
-	Layers    int    // distinct heights of moves that extruded along the bed
+	Layers    int    // heights at which something was extruded along the bed, each counted once after a homing
 	Homes     uint64 // axes homed
 	Resends   uint64 // lines asked for again
 	Unknown   uint64 // commands the firmware did not know
