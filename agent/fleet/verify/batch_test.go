@@ -1,0 +1,532 @@
+package verify
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-tpm/tpm2"
+
+	"platen/agent/evidence"
+)
+
+// TestRefusals changes one thing of a good batch and expects its own reason. The
+// control of every row is the good batch that is accepted right after.
+func TestRefusals(t *testing.T) {
+	seen := map[Reason]string{}
+	for _, c := range []struct {
+		name   string
+		reason Reason
+		make   func(t *testing.T, v *Verifier, p *soft) []byte
+	}{
+		{"message changed under a good quote", WrongRoot, spoilBatch(func(b *evidence.Batch) { b.Msgs[0] = []byte("ten") })},
+		{"message left out", WrongRoot, spoilBatch(func(b *evidence.Batch) { b.Msgs = b.Msgs[:1] })},
+		{"messages reordered", WrongRoot, spoilBatch(func(b *evidence.Batch) { b.Msgs[0], b.Msgs[1] = b.Msgs[1], b.Msgs[0] })},
+		{"header and messages swapped under a good quote", WrongQualifying, swapHeader},
+		{"bit of the quote flipped", BadSignature, spoilBatch(func(b *evidence.Batch) { b.Quote.Attest[60] ^= 1 })},
+		{"signature of another structure", BadSignature, spoilBatch(func(b *evidence.Batch) { b.Quote.Sig = []byte{0, 0x10} })},
+		{"signed by another key", BadSignature, func(t *testing.T, _ *Verifier, p *soft) []byte {
+			p.foreign = newKey(t)
+			return p.batch("one")
+		}},
+		{"signed data that a TPM did not generate", BadMagic, spoilAttest(func(a *tpm2.TPMSAttest) { a.Magic = 0 })},
+		{"signed garbage behind the magic", BadAttest, garbage},
+		{"another statement of the TPM", NotAQuote, spoilAttest(func(a *tpm2.TPMSAttest) {
+			a.Type = tpm2.TPMSTAttestCertify
+			a.Attested = tpm2.NewTPMUAttest(tpm2.TPMSTAttestCertify, &tpm2.TPMSCertifyInfo{})
+		})},
+		{"key outside the endorsement hierarchy", WrongSigner, spoilAttest(func(a *tpm2.TPMSAttest) { a.QualifiedSigner.Buffer[5] ^= 1 })},
+		{"SHA-1 bank", WrongBank, spoilSelection(func(s *tpm2.TPMSPCRSelection) { s.Hash = tpm2.TPMAlgSHA1 })},
+		{"PCRs left out", WrongBank, spoilSelection(func(s *tpm2.TPMSPCRSelection) { s.PCRSelect = tpm2.PCClientCompatible.PCRs(0, 4) })},
+		{"a lie about a PCR", WrongPCRs, spoilBatch(func(b *evidence.Batch) { b.Quote.PCRs[0][0] ^= 1 })},
+		{"log cut short", LogMismatch, spoilBatch(func(b *evidence.Batch) { b.Log.Digests = b.Log.Digests[:0] })},
+		{"log grown", LogMismatch, spoilBatch(func(b *evidence.Batch) { b.Log.Digests = append(b.Log.Digests, agentDigest(2)) })},
+		{"log with an invented base", LogBaseUnknown, func(t *testing.T, _ *Verifier, p *soft) []byte {
+			p.log = evidence.Log{Base: [32]byte{9}, Digests: [][32]byte{agentDigest(2)}}
+			p.pcrs[4] = p.log.Value()
+			return p.batch("one", "two")
+		}},
+		{"no agent measured", NothingMeasured, func(t *testing.T, _ *Verifier, p *soft) []byte {
+			p.log, p.pcrs[4] = evidence.Log{}, [32]byte{}
+			return p.batch("one", "two")
+		}},
+		{"agent of no release", UnknownRelease, func(t *testing.T, _ *Verifier, p *soft) []byte {
+			p.measure(99)
+			return p.batch("one", "two")
+		}},
+		{"agent of no release before a good one", UnknownRelease, func(t *testing.T, _ *Verifier, p *soft) []byte {
+			p.measure(99)
+			p.measure(2)
+			return p.batch("one", "two")
+		}},
+		{"kernel changed since enrolment", BootChanged, func(t *testing.T, _ *Verifier, p *soft) []byte {
+			p.pcrs[2][0] ^= 1
+			return p.batch("one", "two")
+		}},
+		{"nonce never issued", NonceUnknown, withNonce(func(v *Verifier, p *soft) []byte { return flipTime(v.Nonce(p.id)) })},
+		{"nonce of another printer", NonceUnknown, withNonce(func(v *Verifier, p *soft) []byte { return v.Nonce(evidence.PrinterID{7}) })},
+		{"nonce too old", NonceStale, withNonce(func(v *Verifier, p *soft) []byte {
+			return staleNonce(v, p.id, v.cfg.Now().Add(-DefaultMaxAge-time.Second))
+		})},
+		{"made for another recipient", WrongRecipient, func(t *testing.T, _ *Verifier, p *soft) []byte {
+			p.chain = evidence.NewChain(p.id, evidence.RecipientID{9}, 3, 500)
+			return p.batch("one")
+		}},
+		{"chain begun after the quote", ClockBackwards, func(t *testing.T, _ *Verifier, p *soft) []byte {
+			p.chain = evidence.NewChain(p.id, us, 3, p.clock.Clock+1000)
+			return p.batch("one")
+		}},
+		{"not a batch", BadEncoding, func(*testing.T, *Verifier, *soft) []byte { return []byte("hello") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newSoft(t)
+			v, _ := newVerifier(t, p)
+			good := newSoft(t)
+			*good = *p
+			good.chain = evidence.NewChain(p.id, us, 3, 500)
+			good.log.Digests = append([][32]byte{}, p.log.Digests...)
+			refuses(t, v, p.id, c.make(t, v, p), c.reason)
+			accept(t, v, p.id, good.batch("one", "two"))
+			seen[c.reason] = c.name
+		})
+	}
+	if len(seen) < 18 {
+		t.Errorf("only %d different reasons met", len(seen))
+	}
+}
+
+func spoilBatch(f func(*evidence.Batch)) func(*testing.T, *Verifier, *soft) []byte {
+	return func(_ *testing.T, _ *Verifier, p *soft) []byte {
+		p.mangle = f
+		return p.batch("one", "two")
+	}
+}
+
+func spoilAttest(f func(*tpm2.TPMSAttest)) func(*testing.T, *Verifier, *soft) []byte {
+	return func(_ *testing.T, _ *Verifier, p *soft) []byte {
+		signer := bytes.Clone(p.signer)
+		defer func() { copy(p.signer, signer) }()
+		p.spoil = f
+		return p.batch("one", "two")
+	}
+}
+
+func spoilSelection(f func(*tpm2.TPMSPCRSelection)) func(*testing.T, *Verifier, *soft) []byte {
+	return spoilAttest(func(a *tpm2.TPMSAttest) {
+		info, err := a.Attested.Quote()
+		if err == nil {
+			f(&info.PCRSelect.PCRSelections[0])
+		}
+	})
+}
+
+// swapHeader sends consistent header and messages under the quote of others.
+func swapHeader(t *testing.T, _ *Verifier, p *soft) []byte {
+	other := evidence.NewChain(p.id, us, 3, 500)
+	h, err := other.Next([][]byte{[]byte("lie")}, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := h.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.mangle = func(b *evidence.Batch) { b.Header, b.Msgs = raw, [][]byte{[]byte("lie")} }
+	return p.batch("one", "two")
+}
+
+func garbage(_ *testing.T, _ *Verifier, p *soft) []byte {
+	p.mangle = func(b *evidence.Batch) {
+		b.Quote.Attest = append(bytes.Clone(magic), 1, 2, 3)
+		b.Quote.Sig = p.signRaw(p.key, b.Quote.Attest)
+	}
+	return p.batch("one", "two")
+}
+
+func withNonce(f func(*Verifier, *soft) []byte) func(*testing.T, *Verifier, *soft) []byte {
+	return func(_ *testing.T, v *Verifier, p *soft) []byte {
+		p.nonce = f(v, p)
+		return p.batch("one", "two")
+	}
+}
+
+func TestWhoSpeaks(t *testing.T) {
+	a, b := newSoft(t), newSoft(t)
+	v, _ := newVerifier(t, a, b)
+	wire := a.batch("one")
+	refuses(t, v, b.id, wire, PrinterSwapped)
+	// A printer that puts another's name into its own batch, under either topic.
+	stranger := newSoft(t)
+	stranger.chain = evidence.NewChain(a.id, us, 3, 500)
+	stranger.signer = a.signer
+	lie := stranger.batch("one")
+	refuses(t, v, a.id, lie, BadSignature)
+	refuses(t, v, b.id, lie, PrinterSwapped)
+	refuses(t, v, stranger.id, newSoftBatch(t, stranger), UnknownPrinter)
+	accept(t, v, a.id, wire)
+	v.Forget(a.id)
+	refuses(t, v, a.id, a.batch("two"), UnknownPrinter)
+}
+
+func newSoftBatch(t *testing.T, s *soft) []byte {
+	t.Helper()
+	s.chain = evidence.NewChain(s.id, us, 3, 500)
+	return s.batch("one")
+}
+
+func TestInOrder(t *testing.T) {
+	p := newSoft(t)
+	v, _ := newVerifier(t, p)
+	for i := range 100 {
+		got := accept(t, v, p.id, p.batch("one", "two"))
+		if got.Release != 1 || got.Agent != agentDigest(1) || got.Header.Seq != uint64(i+1) || len(got.Msgs) != 2 ||
+			got.Missing != nil || got.Late || got.NewChain != (i == 0) || got.Fresh {
+			t.Fatalf("batch %d: %+v", i, got)
+		}
+	}
+}
+
+func TestReplayForkAndPrev(t *testing.T) {
+	p := newSoft(t)
+	v, _ := newVerifier(t, p)
+	first := p.batch("one")
+	accept(t, v, p.id, first)
+	refuses(t, v, p.id, first, Replayed)
+	h2, m2 := p.header("two")
+	accept(t, v, p.id, p.wire(h2, m2))
+	refuses(t, v, p.id, first, Replayed)
+	// The same number again with other content, in the printer's own hand.
+	fork := h2
+	fork.Root = evidence.Root([][]byte{[]byte("2wo")})
+	refuses(t, v, p.id, p.wire(fork, [][]byte{[]byte("2wo")}), Forked)
+	// The next number, but behind another batch than the one that was seen.
+	h3, m3 := p.header("three")
+	other := h3
+	other.Prev[0] ^= 1
+	refuses(t, v, p.id, p.wire(other, m3), PrevMismatch)
+	accept(t, v, p.id, p.wire(h3, m3))
+	// Number 1 of a chain follows nothing.
+	q := newSoft(t)
+	v, _ = newVerifier(t, q)
+	h1, m1 := q.header("one")
+	bad := h1
+	bad.Prev[0] = 1
+	refuses(t, v, q.id, q.wire(bad, m1), PrevMismatch)
+	accept(t, v, q.id, q.wire(h1, m1))
+}
+
+func TestMessageNumbers(t *testing.T) {
+	p := newSoft(t)
+	v, _ := newVerifier(t, p)
+	accept(t, v, p.id, p.batch("one", "two"))
+	h, m := p.header("three")
+	bad := h
+	bad.First++ // a message lost without saying so
+	refuses(t, v, p.id, p.wire(bad, m), NumberMismatch)
+	bad = h
+	bad.Dropped++ // a loss that the numbers do not show
+	refuses(t, v, p.id, p.wire(bad, m), NumberMismatch)
+	told := h
+	told.First, told.Dropped = h.First+7, 7
+	got := accept(t, v, p.id, p.wire(told, m))
+	if got.Header.Dropped != 7 {
+		t.Errorf("%d dropped, want 7", got.Header.Dropped)
+	}
+	// Across a gap numbers may only rise.
+	p.chain, _ = evidence.Resume(mustBytes(t, told))
+	p.header("lost")
+	far, fm := p.header("far")
+	bad = far
+	bad.First = 0
+	refuses(t, v, p.id, p.wire(bad, fm), NumberMismatch)
+	bad = far
+	bad.Dropped = far.First + 1
+	refuses(t, v, p.id, p.wire(bad, fm), NumberMismatch)
+	accept(t, v, p.id, p.wire(far, fm))
+}
+
+func mustBytes(t *testing.T, h evidence.Header) []byte {
+	t.Helper()
+	b, err := h.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestGaps drops, delays and reorders.
+func TestGaps(t *testing.T) {
+	p := newSoft(t)
+	v, _ := newVerifier(t, p)
+	var wires [][]byte
+	for range 10 {
+		wires = append(wires, p.batch("x"))
+	}
+	if got := accept(t, v, p.id, wires[2]); !cmp.Equal(got.Missing, []Range{{1, 2}}) || !got.NewChain {
+		t.Errorf("first came batch 3: %+v", got)
+	}
+	if got := accept(t, v, p.id, wires[6]); !cmp.Equal(got.Missing, []Range{{4, 6}}) {
+		t.Errorf("batch 7 after 3: missing %v", got.Missing)
+	}
+	for _, late := range []int{4, 0, 5, 3, 1} {
+		if got := accept(t, v, p.id, wires[late]); !got.Late || got.Missing != nil {
+			t.Errorf("batch %d came late: %+v", late+1, got)
+		}
+		refuses(t, v, p.id, wires[late], Replayed)
+	}
+	for i := range 7 {
+		refuses(t, v, p.id, wires[i], Replayed)
+	}
+	if got := accept(t, v, p.id, wires[7]); got.Missing != nil || got.Late {
+		t.Errorf("batch 8 after all before it: %+v", got)
+	}
+}
+
+// TestLateForks: what fills a gap must be what its neighbours say.
+func TestLateForks(t *testing.T) {
+	p := newSoft(t)
+	v, _ := newVerifier(t, p)
+	accept(t, v, p.id, p.batch("one"))
+	h2, m2 := p.header("two")
+	h3, m3 := p.header("three")
+	w4 := p.batch("four")
+	accept(t, v, p.id, w4)
+	fork := h3
+	fork.Root = evidence.Root([][]byte{[]byte("3")})
+	refuses(t, v, p.id, p.wire(fork, [][]byte{[]byte("3")}), Forked)
+	fork = h2
+	fork.Prev[0] ^= 1
+	refuses(t, v, p.id, p.wire(fork, m2), PrevMismatch)
+	accept(t, v, p.id, p.wire(h2, m2))
+	accept(t, v, p.id, p.wire(h3, m3))
+}
+
+func TestBoots(t *testing.T) {
+	p := newSoft(t)
+	v, _ := newVerifier(t, p)
+	old := p.batch("one")
+	accept(t, v, p.id, old)
+	unseen := p.batch("held back")
+
+	// The TPM was reset, and the printer says it was not.
+	p.clock.ResetCount++
+	refuses(t, v, p.id, p.batch("two"), ResetMismatch)
+	p.clock.ResetCount--
+
+	// The printer says it booted, and the TPM was not reset.
+	p.chain = evidence.NewChain(p.id, us, 4, 500)
+	refuses(t, v, p.id, p.batch("one"), ResetMismatch)
+
+	p.clock = tpm2.TPMSClockInfo{Clock: 100, ResetCount: 6}
+	p.chain = evidence.NewChain(p.id, us, 4, 90)
+	if got := accept(t, v, p.id, p.batch("one")); !got.NewChain || got.Missing != nil {
+		t.Errorf("first batch of a boot: %+v", got)
+	}
+	refuses(t, v, p.id, old, BootBackwards)
+	refuses(t, v, p.id, unseen, BootBackwards)
+}
+
+func TestAgentRestarts(t *testing.T) {
+	p := newSoft(t)
+	v, _ := newVerifier(t, p)
+	accept(t, v, p.id, p.batch("one"))
+	held := p.batch("two")
+	p.measure(2)
+	p.clock.Clock = 2000
+	p.chain = evidence.NewChain(p.id, us, 3, 1900)
+	wire := p.batch("one")
+	if got := accept(t, v, p.id, wire); !got.NewChain || got.Release != 2 {
+		t.Errorf("first batch after an update: %+v", got)
+	}
+	refuses(t, v, p.id, held, ChainBackwards)
+	refuses(t, v, p.id, wire, Replayed)
+	// A chain that claims to have begun while the one before still spoke.
+	p.chain = evidence.NewChain(p.id, us, 3, 1950)
+	refuses(t, v, p.id, p.batch("one"), ClockBackwards)
+	// The TPM's clock falls within a chain.
+	p.clock.Clock = 3000
+	p.chain = evidence.NewChain(p.id, us, 3, 2500)
+	accept(t, v, p.id, p.batch("one"))
+	h, m := p.header("two")
+	p.clock.Clock = 2600
+	refuses(t, v, p.id, p.wire(h, m), ClockBackwards)
+	p.clock.Clock = 3100
+	accept(t, v, p.id, p.wire(h, m))
+}
+
+// TestLongLog: a batch holds four digests; the rest is known from before.
+func TestLongLog(t *testing.T) {
+	p := newSoft(t)
+	v, _ := newVerifier(t, p)
+	for n := byte(2); n < 40; n++ {
+		p.measure(n)
+		if got := accept(t, v, p.id, p.batch("x")); got.Release != uint64(n) {
+			t.Fatalf("release %d, want %d", got.Release, n)
+		}
+	}
+	// More agents than a batch holds, without a word in between: only a new
+	// enrolment, which carries the whole log, can bring this printer back.
+	for n := byte(1); n < 7; n++ {
+		p.measure(n)
+	}
+	refuses(t, v, p.id, p.batch("x"), LogBaseUnknown)
+	if err := v.Enrol(p.record()); err != nil {
+		t.Fatal(err)
+	}
+	accept(t, v, p.id, p.batch("x"))
+}
+
+func TestFreshness(t *testing.T) {
+	p := newSoft(t)
+	v, c := newVerifier(t, p)
+	if got := accept(t, v, p.id, p.batch("before any nonce")); got.Fresh {
+		t.Error("fresh without a nonce")
+	}
+	first := v.Nonce(p.id)
+	p.nonce = first
+	c.now = c.now.Add(2 * time.Minute)
+	if got := accept(t, v, p.id, p.batch("x")); !got.Fresh || got.Age != 2*time.Minute {
+		t.Errorf("%v old: fresh %v", got.Age, got.Fresh)
+	}
+	c.now = c.now.Add(72 * time.Hour)
+	if got := accept(t, v, p.id, p.batch("offline for three days")); got.Fresh || got.Age < 72*time.Hour {
+		t.Errorf("%v old: fresh %v", got.Age, got.Fresh)
+	}
+	p.nonce = v.Nonce(p.id)
+	accept(t, v, p.id, p.batch("x"))
+	h, m := p.header("x")
+	old := h
+	old.Nonce = first
+	refuses(t, v, p.id, p.wire(old, m), NonceStale)
+	old.Nonce = nil
+	refuses(t, v, p.id, p.wire(old, m), NonceStale)
+	accept(t, v, p.id, p.wire(h, m))
+	// A printer that lost power offline has no nonce and is believed all the same.
+	p.nonce, p.clock = nil, tpm2.TPMSClockInfo{Clock: 5, ResetCount: 6}
+	p.chain = evidence.NewChain(p.id, us, 4, 1)
+	if got := accept(t, v, p.id, p.batch("x")); got.Fresh {
+		t.Error("fresh without a nonce")
+	}
+	p.nonce = first
+	refuses(t, v, p.id, p.batch("x"), NonceStale)
+}
+
+// TestRestore: a verifier that lost its memory would take replays; one that was
+// restored does not, and goes on where it was.
+func TestRestore(t *testing.T) {
+	p := newSoft(t)
+	v, c := newVerifier(t, p)
+	p.nonce = v.Nonce(p.id)
+	first := p.batch("one")
+	accept(t, v, p.id, first)
+	missing := p.batch("two")
+	accept(t, v, p.id, p.batch("three"))
+	whole, err := v.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := v.PrinterState(p.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty, _ := newVerifier(t)
+	keyOnly, err := empty.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	restore := func(states ...func(*Verifier) error) *Verifier {
+		t.Helper()
+		w, err := New(Config{Recipient: us, Releases: released(), Now: func() time.Time { return c.now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range states {
+			if err := f(w); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return w
+	}
+	fromWhole := restore(func(w *Verifier) error { return w.Restore(whole) })
+	refuses(t, fromWhole, p.id, first, Replayed)
+	if got := accept(t, fromWhole, p.id, missing); !got.Late || !got.Fresh {
+		t.Errorf("after a restart: %+v", got)
+	}
+	fromPart := restore(func(w *Verifier) error { return w.Restore(keyOnly) }, func(w *Verifier) error { return w.RestorePrinter(part) })
+	refuses(t, fromPart, p.id, first, Replayed)
+	refuses(t, fromPart, p.id, missing, NonceUnknown) // another verifier's key
+	forgetful := restore(func(w *Verifier) error { return w.Restore(whole) }, func(w *Verifier) error {
+		w.Forget(p.id)
+		return w.Enrol(p.record())
+	})
+	accept(t, forgetful, p.id, first) // control: memory is what refuses the replay
+	for _, bad := range []string{"", "{}", `{"version":1}`, `{"version":1,"nonce_key":"AAAA"}`} {
+		if err := v.Restore([]byte(bad)); err == nil {
+			t.Errorf("restored from %q", bad)
+		}
+	}
+	refuses(t, v, p.id, first, Replayed)
+}
+
+func TestEnrolKeepsTheChain(t *testing.T) {
+	p := newSoft(t)
+	v, _ := newVerifier(t, p)
+	first := p.batch("one")
+	accept(t, v, p.id, first)
+	if err := v.Enrol(p.record()); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, v, p.id, first, Replayed)
+	r := p.record()
+	r.Printer[0] ^= 1
+	if err := v.Enrol(r); err == nil {
+		t.Error("a record under another printer's id was taken")
+	}
+}
+
+func TestKeysOfARecord(t *testing.T) {
+	key := newKey(t)
+	area := tpm2.Marshal(eccPublic(&key.PublicKey, tpm2.TPMAObject{SignEncrypt: true}))
+	r := Record{TLS: area, Job: area}
+	tls, err := r.TLSKey()
+	if err != nil || !tls.Equal(&key.PublicKey) {
+		t.Error(err)
+	}
+	if job, err := r.JobKey(); err != nil || len(job.Bytes()) != 65 {
+		t.Error(err)
+	}
+	off := eccPublic(&ecdsa.PublicKey{Curve: key.Curve, X: key.X, Y: key.X}, tpm2.TPMAObject{})
+	if _, err := (Record{TLS: tpm2.Marshal(off)}).TLSKey(); err == nil {
+		t.Error("a point off the curve was taken")
+	}
+}
+
+func BenchmarkBatch(b *testing.B) {
+	t := &testing.T{}
+	p := newSoft(t)
+	v, _ := newVerifier(t, p)
+	wires := make([][]byte, 0, b.N)
+	for range b.N {
+		wires = append(wires, p.batch("one", "two", "three"))
+	}
+	b.ResetTimer()
+	for _, w := range wires {
+		if _, err := v.Batch(p.id, w); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func FuzzBatch(f *testing.F) {
+	t := &testing.T{}
+	p := newSoft(t)
+	f.Add(p.batch("one"))
+	v, _ := newVerifier(t, p)
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		if _, err := v.Batch(p.id, wire); err != nil && ReasonOf(err) == "" {
+			t.Fatalf("refused without a reason: %v", err)
+		}
+	})
+}
