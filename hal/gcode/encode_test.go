@@ -1,0 +1,117 @@
+package gcode
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"platen/hal/motion"
+	"platen/hal/unit"
+
+	"pgregory.net/rapid"
+)
+
+const mm = unit.Millimetre
+
+func TestEncode(t *testing.T) {
+	xyz := motion.X | motion.Y | motion.Z
+	at := func(x, y, z unit.Length) [3]unit.Length { return [3]unit.Length{x, y, z} }
+	var e Encoder
+	for _, c := range []struct {
+		op   motion.Op
+		want string
+	}{
+		{motion.Op{Kind: motion.Home}, "G21\nG90\nM82\nG92 E0\nG28\n"},
+		{motion.Op{Kind: motion.Home, Axes: motion.X | motion.Z}, "G28 X Z\n"},
+		{motion.Op{Kind: motion.Move, Axes: xyz, To: at(mm, -mm/2, mm/5), Feed: 100_000}, "G1 X1 Y-0.5 Z0.2 F6000\n"},
+		{motion.Op{Kind: motion.Move, Axes: xyz | motion.E, To: at(2*mm, -mm/2, mm/5), E: mm / 4, Feed: 100_000}, "G1 X2 E0.25\n"},
+		{motion.Op{Kind: motion.Move, Axes: xyz | motion.E, To: at(2*mm, mm, mm/5), E: mm / 4, Feed: 50_000}, "G1 Y1 E0.5 F3000\n"},
+		{motion.Op{Kind: motion.Move, Axes: motion.E, E: -mm, Feed: 50_000}, "G1 E-0.5\n"},
+		{motion.Op{Kind: motion.Move, Axes: motion.X, Tool: 1, To: at(2*mm, 0, 0), Feed: 50_000}, "T1\nG92 E0\nG1 X2\n"},
+		{motion.Op{Kind: motion.Home, Axes: motion.X}, "G28 X\n"},
+		{motion.Op{Kind: motion.Move, Tool: 1, Axes: motion.X, To: at(2*mm, 0, 0), Feed: 50_000}, "G1 X2\n"},
+		{motion.Op{Kind: motion.SetHeater, Heater: motion.HotEnd, Temp: 215_000}, "M104 S215\n"},
+		{motion.Op{Kind: motion.WaitHeater, Heater: motion.HotEnd + 1, Temp: 200_500}, "M109 T1 S200.5\n"},
+		{motion.Op{Kind: motion.WaitHeater, Heater: motion.Bed, Temp: 60_000}, "M190 S60\n"},
+		{motion.Op{Kind: motion.WaitHeater, Heater: motion.Bed}, "M140 S0\n"},
+		{motion.Op{Kind: motion.SetHeater, Heater: motion.Chamber, Temp: 50_000}, "M141 S50\n"},
+		{motion.Op{Kind: motion.SetFan, Fan: 128}, "M106 S128\n"},
+		{motion.Op{Kind: motion.SetFan, Index: 1}, "M107 P1\n"},
+		{motion.Op{Kind: motion.Dwell, Wait: 1500 * time.Millisecond}, "G4 P1500\n"},
+		{motion.Op{Kind: motion.SetAccel, Accel: 1250}, "M204 P1250\n"},
+		{motion.Op{Kind: motion.BeginLayer, Layer: 7}, ""},
+		{motion.Op{Kind: motion.MotorsOff}, "M84\n"},
+	} {
+		if got := string(e.Append(nil, c.op)); got != c.want {
+			t.Errorf("%v: %q, want %q", c.op, got, c.want)
+		}
+	}
+}
+
+// TestLongestCommand holds the claim of MaxCommand against extreme operations.
+func TestLongestCommand(t *testing.T) {
+	var e Encoder
+	e.AppendStart(nil)
+	e.filament = -int64(maxFilament) + 1
+	c := -unit.MaxCoordinate + 12345
+	op := motion.Op{Kind: motion.Move, Axes: 15, To: [3]unit.Length{c, c, c}, E: math.MinInt32, Feed: math.MaxInt32}
+	for line := range strings.Lines(string(e.Append(nil, op))) {
+		if len(line) > MaxCommand {
+			t.Errorf("%d bytes", len(line))
+		}
+	}
+}
+
+// TestFilamentAddsUp replays the commands of random moves as firmware does and
+// compares the filament fed with the exact sum.
+func TestFilamentAddsUp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var e Encoder
+		exact, fed, pos, resets := int64(0), 0.0, 0.0, 0
+		for range rapid.IntRange(1, 200).Draw(t, "moves") {
+			op := motion.Op{Kind: motion.Move, Axes: motion.E, Feed: 1000,
+				E: unit.Length(rapid.Int32Range(-int32(20*mm), int32(60*mm)).Draw(t, "e"))}
+			exact += int64(op.E)
+			for line := range strings.Lines(string(e.Append(nil, op))) {
+				if line == "G92 E0\n" {
+					pos, resets = 0, resets+1
+				}
+				if _, w, ok := strings.Cut(line, "G1 E"); ok {
+					w, _, _ = strings.Cut(strings.TrimSpace(w), " ")
+					v, err := strconv.ParseFloat(w, 64)
+					if err != nil {
+						t.Fatal(err)
+					}
+					fed, pos = fed+v-pos, v
+				}
+			}
+		}
+		// Half a digit, and the rounding of each setting back to 1/65536 mm.
+		if off := math.Abs(fed - float64(exact)/float64(mm)); off > 0.00006+float64(resets)*0.00002 {
+			t.Fatalf("off by %g mm after %d resets", off, resets)
+		}
+	})
+}
+
+func printingMove(i int) motion.Op {
+	return motion.Op{Kind: motion.Move, Axes: motion.X | motion.Y | motion.E, Feed: 60_000, E: mm / 30,
+		To: [3]unit.Length{unit.Length(i%200)*mm + 12345, unit.Length(i%190)*mm + 54321, 0}}
+}
+
+func TestEncodeDoesNotAllocate(t *testing.T) {
+	var e Encoder
+	buf, i := make([]byte, 0, 256), 0
+	if n := testing.AllocsPerRun(2000, func() { buf = e.Append(buf[:0], printingMove(i)); i++ }); n != 0 {
+		t.Errorf("%v allocations a line", n)
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	var e Encoder
+	buf := make([]byte, 0, 256)
+	for i := 0; b.Loop(); i++ {
+		buf = e.Append(buf[:0], printingMove(i))
+	}
+}
