@@ -56,3 +56,12 @@ const (
 	AllBatches = topicPrefix + "+/" + topicBatch
 	AllHellos  = topicPrefix + "+/" + topicHello
 )
+
+// Paths of an enrolment service below its URL, each for a POST of one frame: of an
+// EnrolRequest, answered by that of an EnrolChallenge, and of an EnrolResponse,
+// answered by that of an EnrolResult. A refusal has another status than 200 and a
+// line of text.
+const (
+	EnrolBeginPath  = "/v1/enrol/begin"
+	EnrolFinishPath = "/v1/enrol/finish"
+)

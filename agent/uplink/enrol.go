@@ -19,12 +19,6 @@ import (
 	"platen/agent/evidence"
 )
 
-// Paths of the enrolment service below its URL.
-const (
-	BeginPath  = "/v1/enrol/begin"
-	FinishPath = "/v1/enrol/finish"
-)
-
 const (
 	enrolTime   = 30 * time.Second
 	maxResponse = 32 << 10
@@ -77,7 +71,7 @@ func Enrol(ctx context.Context, base string, roots *x509.CertPool, claim string,
 	if err != nil {
 		return none, err
 	}
-	challenge, err := post(ctx, c, u.JoinPath(BeginPath).String(), request)
+	challenge, err := post(ctx, c, u.JoinPath(evidence.EnrolBeginPath).String(), request)
 	if err != nil {
 		return none, err
 	}
@@ -85,7 +79,7 @@ func Enrol(ctx context.Context, base string, roots *x509.CertPool, claim string,
 	if err != nil {
 		return none, err
 	}
-	b, err := post(ctx, c, u.JoinPath(FinishPath).String(), answer)
+	b, err := post(ctx, c, u.JoinPath(evidence.EnrolFinishPath).String(), answer)
 	if err != nil {
 		return none, err
 	}

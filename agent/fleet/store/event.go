@@ -1,0 +1,107 @@
+package store
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Kind is what an event is about.
+type Kind string
+
+// The kinds of event.
+const (
+	Ready    Kind = "ready"    // the fleet's side is up
+	Enrolled Kind = "enrolled" // a printer enrolled, or renewed its certificate
+	Batch    Kind = "batch"    // a batch was verified
+	Refused  Kind = "refused"  // something was not believed; see Reason
+	Missing  Kind = "missing"  // batches From to To of a chain did not come
+	Releases Kind = "releases" // the releases known were read anew
+	Stopped  Kind = "stopped"  // the fleet's side goes down
+)
+
+// Schema is the version of events.
+const Schema = 1
+
+// Event is one thing that happened: a line of the log, and of the output of
+// platen-fleet up -o jsonl.
+type Event struct {
+	Event   Kind      `json:"event"`
+	Schema  int       `json:"schema"`
+	At      time.Time `json:"at"`
+	Printer string    `json:"printer,omitempty"`
+
+	Seq      uint64           `json:"seq,omitempty"`
+	Boot     uint64           `json:"boot,omitempty"`
+	Release  uint64           `json:"release,omitempty"`
+	Msgs     int              `json:"msgs,omitempty"`
+	Dropped  uint64           `json:"dropped,omitempty"`   // messages lost to the printer's spool
+	Fresh    bool             `json:"fresh,omitempty"`     // the quote is over a nonce of the last minutes
+	Late     bool             `json:"late,omitempty"`      // had been missing
+	NewChain bool             `json:"new_chain,omitempty"` // first of a boot or of a restarted agent
+	Values   map[string]int64 `json:"values,omitempty"`    // of the last message, by the catalogue's names and units
+	Frame    []byte           `json:"frame,omitempty"`     // the evidence itself, without padding; in the log only
+
+	Reason string `json:"reason,omitempty"`
+	From   uint64 `json:"from,omitempty"`
+	To     uint64 `json:"to,omitempty"`
+
+	MQTT      string `json:"mqtt,omitempty"`  // host:port
+	HTTPS     string `json:"https,omitempty"` // URL
+	CA        string `json:"ca,omitempty"`    // PEM file
+	Recipient string `json:"recipient,omitempty"`
+	Name      string `json:"name,omitempty"`
+	Known     int    `json:"known,omitempty"` // releases
+}
+
+// Events reads the log in dir, oldest first. Lines that a power cut has torn are
+// left out. It yields at most one error, as its last pair.
+func Events(dir string) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		if _, err := Peek(dir); err != nil {
+			yield(Event{}, err)
+			return
+		}
+		files, err := filepath.Glob(filepath.Join(dir, eventsDir, "*.jsonl"))
+		if err != nil {
+			yield(Event{}, fmt.Errorf("list the event log: %w", err))
+			return
+		}
+		slices.Sort(files)
+		for _, f := range files {
+			if !readEvents(f, yield) {
+				return
+			}
+		}
+	}
+}
+
+func readEvents(path string, yield func(Event, error) bool) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		yield(Event{}, fmt.Errorf("read the event log: %w", err))
+		return false
+	}
+	defer f.Close()
+	sc := bufio.NewScanner(f)
+	sc.Buffer(nil, maxLine)
+	for sc.Scan() {
+		var e Event
+		if json.Unmarshal(sc.Bytes(), &e) != nil {
+			continue
+		}
+		if !yield(e, nil) {
+			return false
+		}
+	}
+	if err := sc.Err(); err != nil {
+		yield(Event{}, fmt.Errorf("read the event log: %w", err))
+		return false
+	}
+	return true
+}
