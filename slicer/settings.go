@@ -77,7 +77,7 @@ func Default() Settings {
 		Skirts: 1, SkirtGap: 3 * mm, PrimeLine: true,
 		Speeds: Speeds{
 			OuterWall: 40 * mms, InnerWall: 60 * mms, Skin: 60 * mms, Infill: 80 * mms,
-			FirstLayer: 20 * mms, Travel: 150 * mms, Retract: 35 * mms,
+			FirstLayer: 20 * mms, Travel: 150 * mms, Lift: 8 * mms, Retract: 35 * mms,
 		},
 		Accel:   1000,
 		Retract: unit.Micrometres(1500), RetractTravel: unit.Micrometres(1500),
@@ -137,7 +137,7 @@ func (s Settings) volumeError() error {
 
 func (s Settings) speedError() error {
 	v := s.Speeds
-	for _, speed := range []unit.Speed{v.OuterWall, v.InnerWall, v.Skin, v.Infill, v.FirstLayer, v.Travel, v.Retract} {
+	for _, speed := range []unit.Speed{v.OuterWall, v.InnerWall, v.Skin, v.Infill, v.FirstLayer, v.Travel, v.Lift, v.Retract} {
 		if speed < unit.MillimetrePerSecond || speed > 2000*unit.MillimetrePerSecond {
 			return fmt.Errorf("%w: a speed of %v is not between 1mm/s and 2000mm/s", ErrSettings, speed)
 		}

@@ -68,7 +68,7 @@ func (pl *Planner) End() bool {
 	}
 	pl.emit(motion.Op{
 		Kind: motion.Move, Axes: motion.Z, Role: motion.Travel,
-		To: [3]unit.Length{motion.IZ: min(pl.z+lift, v.Max.Z)}, Feed: pl.p.Speeds.Travel,
+		To: [3]unit.Length{motion.IZ: min(pl.z+lift, v.Max.Z)}, Feed: pl.p.Speeds.Lift,
 	})
 	pl.emit(motion.Op{
 		Kind: motion.Move, Axes: motion.X | motion.Y, Role: motion.Travel,

@@ -29,6 +29,7 @@ type Speeds struct {
 	Infill     unit.Speed
 	FirstLayer unit.Speed // everything on the first layer
 	Travel     unit.Speed
+	Lift       unit.Speed // up and down
 	Retract    unit.Speed // of the filament
 }
 
@@ -100,7 +101,7 @@ func (pl *Planner) Layer(l *pipe.Layer) bool {
 	pl.settings(l.Index)
 	pl.emit(motion.Op{
 		Kind: motion.Move, Axes: motion.Z, Role: motion.Travel,
-		To: [3]unit.Length{motion.IZ: z}, Feed: pl.p.Speeds.Travel,
+		To: [3]unit.Length{motion.IZ: z}, Feed: pl.p.Speeds.Lift,
 	})
 	if l.Index == 0 {
 		pl.prime(l)
