@@ -123,22 +123,25 @@ func between(n1, n2 vector, delta float64) vector {
 	return vector{n1.y, -n1.x}
 }
 
-// dropSlivers removes rings thinner than about four units (60 nm), which rounding
-// leaves behind where sides of the original move onto each other.
-func (r *Region) dropSlivers() {
+// dropSlivers removes what rounding leaves where sides of the original move onto
+// each other: bodies (sign 1, after shrinking) or holes (sign -1, after growing)
+// thinner than about four units, 60 nm. It reports whether there were any.
+func (r *Region) dropSlivers(sign int64) bool {
 	pts, ends := r.Pts[:0], r.Ends[:0]
 	start := int32(0)
 	for _, end := range r.Ends {
 		ring := r.Pts[start:end]
 		start = end
 		lo, hi := bounds(ring)
-		if abs(Area2(ring)) <= 8*(int64(hi.X-lo.X)+int64(hi.Y-lo.Y)) {
+		if a := sign * Area2(ring); a > 0 && a <= 8*(int64(hi.X-lo.X)+int64(hi.Y-lo.Y)) {
 			continue
 		}
 		pts = append(pts, ring...)
 		ends = append(ends, int32(len(pts)))
 	}
+	dropped := len(ends) < len(r.Ends)
 	r.Pts, r.Ends = pts, ends
+	return dropped
 }
 
 // Simplify sets dst to src with points left out: every one that is left out was

@@ -135,9 +135,9 @@ func TestManyEdges(t *testing.T) {
 		{"scribble, 12 units", scribble(300, 12, 1), 12},
 		{"scribble, 200 units", scribble(200, 200, 2), 200},
 		{"scribble, whole plane", scribble(150, int32(far), 3), int32(far)},
-		{"confetti, touching", confetti(1500, 60, 9, 4), 70},
-		{"confetti", confetti(1500, 40_000, 4000, 5), 44_000},
-		{"confetti, large", confetti(500, int32(far)/2, 9_000_000, 6), int32(far)},
+		{"confetti, touching", confetti(900, 50, 9, 4), 60},
+		{"confetti", confetti(700, 30_000, 4000, 5), 34_000},
+		{"confetti, large", confetti(250, int32(far)/2, 9_000_000, 6), int32(far)},
 		{"gears", region(gear(900, 0, 0, 100, 9, 31), gear(900, 30, 30, 90, 9, 17)), 9_000_000},
 	} {
 		t.Run(c.name, func(t *testing.T) {

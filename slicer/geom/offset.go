@@ -39,24 +39,37 @@ const miterLimit = 3
 // other near the corner are mitred at once, which takes one of the two off there
 // (see trimmed).
 func (k *Kernel) Offset(dst, src *Region, delta unit.Length, join Join) error {
+	return k.offset(dst, src, delta, join, maxHalvings)
+}
+
+// maxHalvings is how often an offset that is too complex is split into two steps.
+const maxHalvings = 4
+
+func (k *Kernel) offset(dst, src *Region, delta unit.Length, join Join, halvings int) error {
 	if delta == 0 {
 		return k.Union(dst, src)
 	}
 	err := k.move(src, delta, join)
-	if err == ErrComplex && (delta > 1 || delta < -1) {
+	if err == ErrComplex && halvings > 0 {
 		// Sides that are short against delta cross all others near them. Two steps of
 		// half the size amount to the same and cross much less.
-		if err = k.Offset(dst, src, delta/2, join); err != nil {
+		if err = k.offset(dst, src, delta/2, join, halvings-1); err != nil {
 			return err
 		}
-		return k.Offset(dst, dst, delta-delta/2, join)
+		return k.offset(dst, dst, delta-delta/2, join, halvings-1)
 	}
 	if err != nil {
 		dst.Reset()
 		return err
 	}
 	k.trace(dst)
-	dst.dropSlivers()
+	sign := int64(1)
+	if delta > 0 {
+		sign = -1
+	}
+	if dst.dropSlivers(sign) {
+		return k.Union(dst, dst) // so that nothing is left of what was inside them
+	}
 	return nil
 }
 
