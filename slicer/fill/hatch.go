@@ -66,7 +66,11 @@ func (h *Hatcher) Hatch(dst *Lines, r *geom.Region, p Params) error {
 
 func (h *Hatcher) hatch(dst *Lines, r *geom.Region, p Params) {
 	h.frame = newFrame(p.Angle)
-	h.raster = raster{int64(p.Spacing), int64(p.Phase % p.Spacing), h.frame.scale}
+	phase := int64(p.Phase % p.Spacing)
+	if (p.Angle%(2*halfTurn)+2*halfTurn)%(2*halfTurn) >= halfTurn {
+		phase = -phase // the frame is turned by less than half a turn
+	}
+	h.raster = raster{int64(p.Spacing), phase, h.frame.scale}
 	h.region = r
 	h.load(r)
 	h.cutEdges()
