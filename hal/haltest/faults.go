@@ -1,0 +1,256 @@
+package haltest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"platen/hal"
+	"platen/hal/motion"
+	"platen/hal/sim"
+	"platen/hal/unit"
+)
+
+var errProgram = errors.New("the program cannot go on")
+
+// slowMoves is motion that takes long: n moves of 5 s each.
+func slowMoves(n int) []motion.Op {
+	var ops []motion.Op
+	for i := range n {
+		ops = append(ops, to(unit.Length(20+50*(i%2))*mm, 20*mm, mm/5, mm/10, 10))
+	}
+	return ops
+}
+
+// halted checks a machine that has stopped itself or was stopped.
+func (r *rig) halted(fault hal.Fault) {
+	r.t.Helper()
+	s := r.m.State()
+	if s.Phase != hal.PhaseHalted || s.Fault != fault {
+		r.t.Errorf("state is %v with fault %v, want halted with fault %v", s.Phase, s.Fault, fault)
+	}
+	if err := r.run(to(50*mm, 50*mm, 5*mm, 0, 50)); !errors.Is(err, hal.ErrHalted) {
+		r.t.Errorf("Run on a halted machine: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	if err := r.m.SetHeater(ctx, motion.Bed, 60*unit.Degree); !errors.Is(err, hal.ErrHalted) {
+		r.t.Errorf("SetHeater on a halted machine: %v", err)
+	}
+	if !r.cold() {
+		r.t.Errorf("heaters of a halted machine are on: %+v", r.p.Stats())
+	}
+}
+
+// still checks that nothing is driven any more, over real time in which a machine at
+// this speed would have driven much.
+func (r *rig) still() {
+	r.t.Helper()
+	before := len(r.driven())
+	time.Sleep(300 * time.Millisecond)
+	if n := len(r.driven()) - before; n != 0 || r.p.Stats().Moving {
+		r.t.Errorf("%d more moves ended, moving %v", n, r.p.Stats().Moving)
+	}
+}
+
+// caseHaltMoving halts out of another goroutine while planner and queue are full,
+// with and without a firmware that looks for M112 in its receive buffer.
+func caseHaltMoving(t *testing.T, open Open) {
+	for _, emergency := range []bool{true, false} {
+		name := map[bool]string{true: "emergency parser", false: "plain"}[emergency]
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, open, sim.Config{Speed: 20, EmergencyParser: emergency})
+			r.mustRun(append(warmUp(), heat(motion.Bed, 40, false))...)
+			done := r.start(t.Context(), Program(slowMoves(200)))
+			r.eventually("the program moves", func() bool { return len(r.driven()) >= 2 })
+			if r.cold() {
+				t.Fatal("control: heaters are off before the halt")
+			}
+			before, start := r.p.Stats().SimTime, time.Now()
+			if err := r.m.Halt("a test halts"); err != nil {
+				t.Fatalf("Halt: %v", err)
+			}
+			if d := time.Since(start); d > time.Second {
+				t.Errorf("Halt took %v", d)
+			}
+			if err := r.wait(done, 5*time.Second); !errors.Is(err, hal.ErrHalted) {
+				t.Errorf("Run after a halt: %v", err)
+			}
+			r.eventually("the printer halts", func() bool { s := r.p.Stats(); return s.Killed && !s.Moving })
+			moves := r.driven()
+			if last := moves[len(moves)-1]; !last.Cut || last.End > before+10*time.Second {
+				t.Errorf("the last move ended %v after the halt, cut %v", last.End-before, last.Cut)
+			}
+			r.halted(hal.FaultHost)
+			r.still()
+		})
+	}
+}
+
+// caseHaltHeating halts while the controller waits for a heater and reads nothing
+// else.
+func caseHaltHeating(t *testing.T, open Open) {
+	r := newRig(t, open, sim.Config{Speed: 10})
+	done := r.start(t.Context(), Program([]motion.Op{home(), heat(motion.HotEnd, 240, true), to(10*mm, 10*mm, mm, 0, 50)}))
+	r.eventually("the hot end heats", func() bool { s := r.p.Stats(); return s.HotendSet > 0 && s.Hotend > 40*unit.Degree })
+	if err := r.m.Halt("a test halts"); err != nil {
+		t.Fatalf("Halt: %v", err)
+	}
+	if err := r.wait(done, 5*time.Second); !errors.Is(err, hal.ErrHalted) {
+		t.Errorf("Run after a halt: %v", err)
+	}
+	r.eventually("heaters go off", r.cold)
+	r.halted(hal.FaultHost)
+	if n := len(r.driven()); n != 0 {
+		t.Errorf("%d moves were driven", n)
+	}
+}
+
+// caseProgramError ends a program with an error of its own.
+func caseProgramError(t *testing.T, open Open) {
+	r := newRig(t, open, sim.Config{Speed: sim.Fastest})
+	ops := append(append(warmUp(), heat(motion.Bed, 50, false)), spiral(100)...)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	err := r.m.Run(ctx, func(yield func(motion.Op, error) bool) {
+		for _, op := range ops {
+			if !yield(op, nil) {
+				return
+			}
+		}
+		yield(motion.Op{}, errProgram)
+	})
+	if !errors.Is(err, errProgram) {
+		t.Errorf("Run: %v", err)
+	}
+	r.eventually("heaters go off", r.cold)
+	r.eventually("motion ends", func() bool { return !r.p.Stats().Moving })
+	judge(t, r.driven(), expect(ops), false)
+	r.still()
+}
+
+// caseClose checks that closing is safe, and that a port that is closed stays so.
+func caseClose(t *testing.T, open Open) {
+	r := newRig(t, open, sim.Config{Speed: sim.Fastest})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for _, h := range []motion.Heater{motion.Bed, motion.HotEnd} {
+		if err := r.m.SetHeater(ctx, h, 60*unit.Degree); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.cold() {
+		t.Fatal("control: heaters are off before Close")
+	}
+	if err := r.m.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	r.eventually("heaters go off", r.cold)
+	if err := r.run(home()); err == nil {
+		t.Error("Run works on a closed machine")
+	}
+	if n := r.p.Stats().Homes; n != 0 {
+		t.Errorf("a closed machine homed %d axes", n)
+	}
+	r.m.Close() // again: has nothing to do and must not hang
+}
+
+// caseDamage prints over lines that lose, repeat and change things: every move is
+// driven once, in order, and nothing else is.
+func caseDamage(t *testing.T, open Open) {
+	for name, f := range map[string]sim.Faults{
+		"damaged lines": {Corrupt: sim.Always / 50},
+		"lost oks":      {DropOK: sim.Always / 100},
+		"doubled oks":   {DupOK: sim.Always / 50},
+		"all of them":   {Corrupt: sim.Always / 100, DropOK: sim.Always / 200, DupOK: sim.Always / 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, open, sim.Config{Speed: sim.Fastest, Seed: 7, Faults: f})
+			ops := append(warmUp(), spiral(400)...)
+			r.mustRun(ops...)
+			judge(t, r.driven(), expect(ops), true)
+			s := r.p.Stats()
+			if s.Injected == 0 {
+				t.Error("control: nothing was damaged")
+			}
+			if f.Corrupt > 0 && s.Resends == 0 {
+				t.Error("control: no line was asked for again")
+			}
+			if s.Cold != 0 || s.Clamped != 0 || s.Unhomed != 0 || s.Kills != 0 {
+				t.Errorf("the printer had to hold something back: %+v", s)
+			}
+		})
+	}
+}
+
+// caseReset restarts the controller in the middle of a print: the print has to end,
+// and nothing may be driven by a controller that has forgotten where it is.
+func caseReset(t *testing.T, open Open) {
+	r := newRig(t, open, sim.Config{Speed: 20})
+	r.mustRun(append(warmUp(), heat(motion.Bed, 40, false))...)
+	done := r.start(t.Context(), Program(slowMoves(200)))
+	r.eventually("the program moves", func() bool { return len(r.driven()) >= 2 })
+	r.p.Reset()
+	err := r.wait(done, 20*time.Second)
+	if fe, ok := errors.AsType[*hal.FaultError](err); !ok || fe.Fault != hal.FaultReset || !errors.Is(err, hal.ErrHalted) {
+		t.Errorf("Run after a reset: %v", err)
+	}
+	r.eventually("heaters are off", r.cold)
+	moves := r.driven()
+	if last := moves[len(moves)-1]; !last.Cut {
+		t.Errorf("a move was driven after the reset: %+v", last)
+	}
+	r.halted(hal.FaultReset)
+	r.still()
+}
+
+// fails runs a print until the printer stops itself.
+func (r *rig) fails(want hal.Fault) {
+	r.t.Helper()
+	ops := append(warmUp(), slowMoves(60)...)
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	err := r.m.Run(ctx, Program(ops))
+	if fe, ok := errors.AsType[*hal.FaultError](err); !ok || fe.Fault != want {
+		r.t.Errorf("Run: %v, want fault %v", err, want)
+	}
+	if !r.p.Stats().Killed {
+		r.t.Error("control: the printer has not stopped itself")
+	}
+	r.halted(want)
+	r.still()
+}
+
+func caseSensor(t *testing.T, open Open) {
+	newRig(t, open, sim.Config{Speed: 200, Faults: sim.Faults{ThermistorOpenAt: 200 * time.Second}}).fails(hal.FaultSensor)
+}
+
+func caseHeater(t *testing.T, open Open) {
+	newRig(t, open, sim.Config{Speed: 200, Faults: sim.Faults{HeaterDeadAt: 200 * time.Second}}).fails(hal.FaultThermal)
+}
+
+// caseUnplugged pulls the cable.
+func caseUnplugged(t *testing.T, open Open) {
+	r := newRig(t, open, sim.Config{Speed: 20})
+	r.mustRun(warmUp()...)
+	done := r.start(t.Context(), Program(slowMoves(200)))
+	r.eventually("the program moves", func() bool { return len(r.driven()) >= 2 })
+	r.p.Unplug()
+	if err := r.wait(done, 10*time.Second); !errors.Is(err, hal.ErrDisconnected) {
+		t.Errorf("Run without a cable: %v", err)
+	}
+	if s := r.m.State(); s.Phase != hal.PhaseLost || s.Fault != hal.FaultPort {
+		t.Errorf("state is %v with fault %v", s.Phase, s.Fault)
+	}
+	if err := r.run(home()); !errors.Is(err, hal.ErrDisconnected) {
+		t.Errorf("Run on a lost machine: %v", err)
+	}
+	done2 := make(chan struct{})
+	go func() { defer close(done2); r.m.Close() }()
+	select {
+	case <-done2:
+	case <-time.After(10 * time.Second):
+		t.Error("Close of a lost machine hangs")
+	}
+}

@@ -1,0 +1,160 @@
+// Package haltest is the contract of hal.Machine as a test: every driver passes it
+// against a printer that knows what was really done.
+//
+// A driver's test calls [Run] with a function that opens a machine on a simulated
+// printer. The judge is the printer's journal, not the driver's word: what was
+// driven, in which order, how warm things were, whether anything moved afterwards.
+// A case that says that something never happens also shows, in the same run or in
+// one beside it, that the judge would have seen it.
+package haltest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"platen/hal"
+	"platen/hal/motion"
+	"platen/hal/sim"
+	"platen/hal/unit"
+)
+
+// Open starts a printer with cfg, opens a machine on it and cleans both up when the
+// test ends. The machine has to be ready: idle, nothing sent to it but what its
+// driver asks when it opens.
+type Open func(t *testing.T, cfg sim.Config) (hal.Machine, *sim.Printer)
+
+// Run runs every case of the contract, each on a machine of its own.
+func Run(t *testing.T, open func(t *testing.T, cfg sim.Config) (hal.Machine, *sim.Printer)) {
+	for _, c := range []struct {
+		name string
+		run  func(*testing.T, Open)
+	}{
+		{"info", caseInfo},
+		{"program", caseProgram},
+		{"long program", caseLong},
+		{"builds", caseBuilds},
+		{"temperatures", caseTemperatures},
+		{"dwell and acceleration", caseDwell},
+		{"set heater while running", caseBeside},
+		{"cancel", caseCancel},
+		{"halt while moving", caseHaltMoving},
+		{"halt while heating", caseHaltHeating},
+		{"program error", caseProgramError},
+		{"close", caseClose},
+		{"damaged line", caseDamage},
+		{"reset", caseReset},
+		{"sensor", caseSensor},
+		{"heater", caseHeater},
+		{"unplugged", caseUnplugged},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.run(t, open) })
+	}
+}
+
+// patience bounds every wait of a case, in real time.
+const patience = 60 * time.Second
+
+// rig is a machine, its printer and the journal of what was driven.
+type rig struct {
+	t *testing.T
+	m hal.Machine
+	p *sim.Printer
+
+	mu    sync.Mutex
+	moves []sim.Move
+	temps []unit.Celsius // of the hot end when each move ended
+}
+
+func newRig(t *testing.T, open Open, cfg sim.Config) *rig {
+	t.Helper()
+	r := &rig{t: t}
+	var ready sync.WaitGroup // the printer moves only once r.p is set
+	ready.Add(1)
+	cfg.OnMove = func(m sim.Move) {
+		ready.Wait()
+		temp := r.p.Stats().Hotend
+		r.mu.Lock()
+		r.moves = append(r.moves, m)
+		r.temps = append(r.temps, temp)
+		r.mu.Unlock()
+	}
+	r.m, r.p = open(t, cfg)
+	ready.Done()
+	return r
+}
+
+// run runs ops to their end and returns the error of Run.
+func (r *rig) run(ops ...motion.Op) error {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	err := r.m.Run(ctx, Program(ops))
+	if errors.Is(err, context.DeadlineExceeded) {
+		r.t.Fatalf("the program did not end within %v; printer: %+v", patience, r.p.Stats())
+	}
+	return err
+}
+
+// mustRun runs ops and fails the test if that does not work.
+func (r *rig) mustRun(ops ...motion.Op) {
+	r.t.Helper()
+	if err := r.run(ops...); err != nil {
+		r.t.Fatalf("Run: %v; state %+v", err, r.m.State())
+	}
+}
+
+// start runs ops in the background; the error of Run comes on the channel.
+func (r *rig) start(ctx context.Context, prog motion.Program) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- r.m.Run(ctx, prog) }()
+	return done
+}
+
+// wait waits for a Run that was started.
+func (r *rig) wait(done <-chan error, limit time.Duration) error {
+	r.t.Helper()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		r.t.Fatalf("Run did not return within %v; state %+v, printer %+v", limit, r.m.State(), r.p.Stats())
+		return nil
+	}
+}
+
+// eventually waits until cond holds.
+func (r *rig) eventually(what string, cond func() bool) {
+	r.t.Helper()
+	for end := time.Now().Add(patience / 4); !cond(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			r.t.Fatalf("%s: did not happen; state %+v, printer %+v", what, r.m.State(), r.p.Stats())
+		}
+	}
+}
+
+// driven is the journal so far.
+func (r *rig) driven() []sim.Move {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]sim.Move(nil), r.moves...)
+}
+
+// cold reports whether the printer has been told to heat nothing.
+func (r *rig) cold() bool {
+	s := r.p.Stats()
+	return s.HotendSet == 0 && s.BedSet == 0
+}
+
+// Program makes a program of ops.
+func Program(ops []motion.Op) motion.Program {
+	return func(yield func(motion.Op, error) bool) {
+		for _, op := range ops {
+			if !yield(op, nil) {
+				return
+			}
+		}
+	}
+}
