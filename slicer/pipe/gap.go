@@ -1,6 +1,8 @@
 package pipe
 
 import (
+	"math"
+
 	"platen/hal/unit"
 	"platen/slicer/fill"
 	"platen/slicer/geom"
@@ -25,9 +27,306 @@ func (s *Strokes) Wipe() {
 	s.Widths = s.Widths[:0]
 }
 
-// gapFiller finds what walls leave open between them.
-type gapFiller struct{}
+// end closes the line that begins at point start; a width of 0 drops it.
+func (s *Strokes) end(start int, width unit.Length) {
+	if len(s.Pts) < start+2 || width <= 0 {
+		s.Pts = s.Pts[:start]
+		return
+	}
+	s.Ends = append(s.Ends, int32(len(s.Pts)))
+	s.Widths = append(s.Widths, width)
+}
 
-func (g *gapFiller) wipe() {}
+// thinnest is the narrowest gap that is filled, in line widths⁻¹.
+const thinnest = 4
 
-func (g *gapFiller) fill(*geom.Kernel, *Layer) error { return nil }
+// gapFiller fills what is narrower than a line: between the innermost walls that
+// fit, and where not even one does. Level k is what the walls before k leave; what
+// a wall of full width does not reach of it is a gap.
+//
+// A gap gets one line along its middle, as wide as it is on average, so that the
+// amount is right: of a ring-shaped gap, its outer side moved inward by half that
+// width; of a plain one, the mean of its two sides. Gaps that branch have no such
+// line; they are hatched.
+type gapFiller struct {
+	width   unit.Length
+	level   geom.Region
+	reached geom.Region
+	gap     geom.Region
+	part    geom.Region // one gap: its outer ring, then its holes
+	middle  geom.Region
+	hatcher fill.Hatcher
+	lines   fill.Lines
+}
+
+func (g *gapFiller) wipe() {
+	for _, r := range []*geom.Region{&g.level, &g.reached, &g.gap, &g.part, &g.middle} {
+		r.Wipe()
+	}
+	g.hatcher.Wipe()
+	g.lines.Wipe()
+}
+
+// fill appends to l.Gaps what the walls of l leave open. beyond is the next wall
+// after the last one: the region it would enclose.
+func (g *gapFiller) fill(k *geom.Kernel, l *Layer, beyond *geom.Region) error {
+	g.width = l.Width
+	n := l.Walls.Len()
+	for i := range n + 1 {
+		level, line := &l.Outline, beyond
+		if i > 0 {
+			level = &g.level
+			if err := k.Offset(level, l.Walls.Wall(i-1), -g.width/2, geom.JoinMiter); err != nil {
+				return err
+			}
+		}
+		if i < n {
+			line = l.Walls.Wall(i)
+		}
+		if err := g.find(k, level, line); err != nil {
+			return err
+		}
+		for r := range g.gap.Len() {
+			if ring := g.gap.Ring(r); geom.Area2(ring) > 0 {
+				if err := g.stroke(k, &l.Gaps, ring); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// find sets gap to what a wall along line does not reach of level.
+func (g *gapFiller) find(k *geom.Kernel, level, line *geom.Region) error {
+	g.gap.Reset()
+	if level.Empty() {
+		return nil
+	}
+	if err := k.Offset(&g.reached, line, g.width/2, geom.JoinMiter); err != nil {
+		return err
+	}
+	if level.Area2()-g.reached.Area2() < int64(g.width)*int64(g.width)/thinnest {
+		return nil
+	}
+	if err := k.Difference(&g.gap, level, &g.reached); err != nil {
+		return err
+	}
+	least := g.width / thinnest / 2
+	if err := k.Offset(&g.gap, &g.gap, -least, geom.JoinMiter); err != nil {
+		return err
+	}
+	return k.Offset(&g.gap, &g.gap, least, geom.JoinMiter)
+}
+
+// stroke fills the gap inside one outer ring.
+func (g *gapFiller) stroke(k *geom.Kernel, dst *Strokes, outer []geom.Point) error {
+	g.part.Reset()
+	g.part.Add(outer)
+	for r := range g.gap.Len() {
+		if ring := g.gap.Ring(r); geom.Area2(ring) < 0 && inside(outer, ring[0]) {
+			g.part.Add(ring)
+		}
+	}
+	area := float64(g.part.Area2()) / 2
+	around := 0.0
+	for r := range g.part.Len() {
+		ring := g.part.Ring(r)
+		around += length(ring) + distance(ring[len(ring)-1], ring[0])
+	}
+	if area < float64(g.width)*float64(g.width) {
+		return nil
+	}
+	switch g.part.Len() {
+	case 1:
+		if g.plain(dst, outer, area, around) {
+			return nil
+		}
+	case 2:
+		if ok, err := g.ring(k, dst, area, around); ok || err != nil {
+			return err
+		}
+	}
+	return g.hatch(dst)
+}
+
+// ring lays one closed line along the middle of a gap with one hole.
+func (g *gapFiller) ring(k *geom.Kernel, dst *Strokes, area, around float64) (bool, error) {
+	width := 2 * area / around
+	g.middle.Reset()
+	g.middle.Add(g.part.Ring(0))
+	if err := k.Offset(&g.middle, &g.middle, -unit.Length(width/2), geom.JoinMiter); err != nil {
+		return false, err
+	}
+	if g.middle.Len() != 1 {
+		return false, nil
+	}
+	ring := g.middle.Ring(0)
+	for _, p := range ring {
+		if !g.within(p) {
+			return false, nil
+		}
+	}
+	start := len(dst.Pts)
+	dst.Pts = append(append(dst.Pts, ring...), ring[0])
+	dst.end(start, unit.Length(area/length(dst.Pts[start:])))
+	return true, nil
+}
+
+// plain lays one line along the middle of a gap without holes, and reports false
+// if it branches.
+func (g *gapFiller) plain(dst *Strokes, outer []geom.Point, area, around float64) bool {
+	a := farthest(outer, 0)
+	b := farthest(outer, a)
+	n := len(outer)
+	root := around*around - 16*area // of a strip of that area and perimeter
+	if a == b || root <= 0 {
+		return false
+	}
+	long := (around + math.Sqrt(root)) / 4
+	steps := int(min(max(2*long/float64(g.width), 1), 1000))
+	one := walker{ring: outer, at: a, left: (b - a + n) % n, step: 1}
+	two := walker{ring: outer, at: a, left: (a - b + n) % n, step: n - 1}
+	one.measure()
+	two.measure()
+	start := len(dst.Pts)
+	for i := range steps + 1 {
+		f := float64(i) / float64(steps)
+		p, q := one.to(f), two.to(f)
+		m := geom.Point{X: p.X + (q.X-p.X)/2, Y: p.Y + (q.Y-p.Y)/2}
+		if i > 0 && i < steps && !g.within(m) {
+			dst.end(start, 0)
+			return false
+		}
+		dst.Pts = append(dst.Pts, m)
+	}
+	dst.Pts = dst.Pts[:start+len(straighten(dst.Pts[start:]))]
+	dst.end(start, unit.Length(area/length(dst.Pts[start:])))
+	return true
+}
+
+// hatch covers a gap that branches with short lines.
+func (g *gapFiller) hatch(dst *Strokes) error {
+	g.lines.Reset()
+	err := g.hatcher.Hatch(&g.lines, &g.part, fill.Params{
+		Angle: evenAngle, Spacing: g.width, MinSpan: g.width / thinnest, MaxJoin: 2 * g.width,
+	})
+	for i := range g.lines.Len() {
+		start := len(dst.Pts)
+		dst.Pts = append(dst.Pts, g.lines.Line(i)...)
+		dst.end(start, g.width)
+	}
+	return err
+}
+
+// within reports whether p lies in the gap at hand.
+func (g *gapFiller) within(p geom.Point) bool {
+	in := false
+	for r := range g.part.Len() {
+		if inside(g.part.Ring(r), p) {
+			in = !in
+		}
+	}
+	return in
+}
+
+// walker goes along a ring, in either direction.
+type walker struct {
+	ring []geom.Point
+	at   int
+	left int // corners until its end
+	step int // to the next corner
+	long float64
+	done float64 // of long, at the corner at
+}
+
+func (w *walker) next() int { return (w.at + w.step) % len(w.ring) }
+
+// measure sets the length of the way.
+func (w *walker) measure() {
+	for c := *w; c.left > 0; c.left-- {
+		w.long += distance(c.ring[c.at], c.ring[c.next()])
+		c.at = c.next()
+	}
+}
+
+// to goes to the share f of the way and returns the point there.
+func (w *walker) to(f float64) geom.Point {
+	target := f * w.long
+	for w.left > 0 {
+		p, q := w.ring[w.at], w.ring[w.next()]
+		d := distance(p, q)
+		if w.done+d >= target {
+			if d == 0 {
+				return p
+			}
+			t := (target - w.done) / d
+			return geom.Point{
+				X: p.X + unit.Length(math.Round(t*float64(q.X-p.X))),
+				Y: p.Y + unit.Length(math.Round(t*float64(q.Y-p.Y))),
+			}
+		}
+		w.done += d
+		w.at = w.next()
+		w.left--
+	}
+	return w.ring[w.at]
+}
+
+// farthest is the point of ring farthest from point i.
+func farthest(ring []geom.Point, i int) int {
+	best, at := -1.0, i
+	for k, p := range ring {
+		if d := distance(ring[i], p); d > best {
+			best, at = d, k
+		}
+	}
+	return at
+}
+
+// straighten leaves out points within simplify of the line from the last one kept
+// to the one after.
+func straighten(line []geom.Point) []geom.Point {
+	kept := 1
+	for i := 1; i+1 < len(line); i++ {
+		a, b := line[kept-1], line[i+1]
+		if d := distance(a, b); d > 0 && math.Abs(float64(geom.Cross(a, b, line[i])))/d <= float64(simplify) {
+			continue
+		}
+		line[kept] = line[i]
+		kept++
+	}
+	if len(line) > 1 {
+		line[kept] = line[len(line)-1]
+		kept++
+	}
+	return line[:kept]
+}
+
+// length is that of an open line.
+func length(line []geom.Point) float64 {
+	sum := 0.0
+	for i := 1; i < len(line); i++ {
+		sum += distance(line[i-1], line[i])
+	}
+	return sum
+}
+
+// distance rounds each product by itself, the same on every machine.
+func distance(a, b geom.Point) float64 {
+	dx, dy := float64(a.X-b.X), float64(a.Y-b.Y)
+	return math.Sqrt(float64(dx*dx) + float64(dy*dy))
+}
+
+// inside reports whether p lies inside ring.
+func inside(ring []geom.Point, p geom.Point) bool {
+	in := false
+	a := ring[len(ring)-1]
+	for _, b := range ring {
+		if (a.Y > p.Y) != (b.Y > p.Y) && (geom.Cross(a, b, p) > 0) == (b.Y > a.Y) {
+			in = !in
+		}
+		a = b
+	}
+	return in
+}

@@ -78,9 +78,10 @@ type Layer struct {
 	Infill    fill.Lines  // sparse
 	Skirt     geom.Region // first layer only
 
-	raw  geom.Region
-	done chan struct{} // one token once outline and walls are there
-	err  error
+	raw   geom.Region
+	inner geom.Region   // for infill
+	done  chan struct{} // one token once outline and walls are there
+	err   error
 }
 
 // String says nothing of the layer.
@@ -99,7 +100,7 @@ func (l *Layer) reset() {
 }
 
 func (l *Layer) wipe() {
-	for _, r := range []*geom.Region{&l.raw, &l.Outline, &l.Skirt} {
+	for _, r := range []*geom.Region{&l.raw, &l.Outline, &l.inner, &l.Skirt} {
 		r.Wipe()
 	}
 	l.Walls.Wipe()
@@ -251,18 +252,21 @@ func (r *run) layWall(l *Layer, k *geom.Kernel, b *wall.Builder, g *gapFiller) e
 	if err := k.Simplify(&l.Outline, &l.raw, simplify); err != nil {
 		return err
 	}
-	// Infill lines end a quarter of a width before the wall: their round ends, and
-	// the joints between them, then just fill what is left.
 	err := b.Walls(&l.Walls, &l.Outline, wall.Params{
-		Width: r.p.Width, Count: r.p.Walls, Overlap: -r.p.Width / 4, Join: geom.JoinMiter,
+		Width: r.p.Width, Count: r.p.Walls, Overlap: -r.p.Width / 2, Join: geom.JoinMiter,
 	})
 	if err != nil {
 		return err
 	}
+	beyond := l.Walls.Inner() // the centre line of one wall more
 	if r.p.Walls > 0 {
-		return g.fill(k, l)
+		if err := g.fill(k, l, beyond); err != nil {
+			return err
+		}
 	}
-	return nil
+	// Infill lines end a quarter of a width before the wall: their round ends, and
+	// the joints between them, then just fill what is left.
+	return k.Offset(&l.inner, beyond, r.p.Width/2-r.p.Width/4, geom.JoinMiter)
 }
 
 // finishLayers is the last stage: what needs the layers around.

@@ -110,7 +110,7 @@ func (s *skins) finish(l *Layer) error {
 
 // split sets solid and sparse from the inside of l.
 func (s *skins) split(l *Layer) error {
-	inner := l.Walls.Inner()
+	inner := &l.inner
 	s.solid.Reset()
 	s.sparse.Reset()
 	covered, err := s.covered(l)
