@@ -1,0 +1,126 @@
+// Package boards knows the controller boards that Platen runs on: how to reach the
+// controller, what the machine can do, what to print with, where updates go and
+// where the TPM is.
+//
+// A board is one TOML file in this folder, embedded into the binary. To add one,
+// copy the nearest, change what differs, and say in a comment where each figure comes
+// from; a figure without a source is marked "unsourced". Every value carries its unit
+// ("220mm", "260C", "200mm/s", "250000baud"). [Parse] is strict: an unknown key, a
+// missing one or a value that makes no sense is an error with its line. The tests load
+// every file.
+//
+// Start at [Load].
+package boards
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"platen/hal/envelope"
+	"platen/hal/unit"
+)
+
+//go:embed *.toml
+var files embed.FS
+
+// ErrUnknown reports a board id that this release does not know.
+var ErrUnknown = errors.New("unknown board")
+
+// Board is one controller board with its machine.
+type Board struct {
+	ID      string
+	Name    string
+	Targets []string // what the agent is built for on this board, such as "linux/arm64"
+
+	Controller Controller
+	Limits     envelope.Limits
+	Bed        Bed
+	Nozzle     unit.Length // diameter of its opening
+	Filament   unit.Length // diameter
+	Print      Print
+	Slots      Slots
+	TPM        string // path of the TPM's resource manager; "" is none
+}
+
+// Controller is the motion controller and its port.
+type Controller struct {
+	Dialect string // "marlin"
+	Device  string // path or pattern of the serial device; "" if the configuration must name it
+	Baud    int
+}
+
+// Bed is the printable area in machine coordinates.
+type Bed struct {
+	Width, Depth unit.Length // along X and Y
+	X, Y         unit.Length // its front left corner
+}
+
+// Print is what to print with unless the owner says otherwise.
+type Print struct {
+	FirstLayerHeight, LayerHeight, LineWidth unit.Length
+
+	FirstHotEnd, HotEnd unit.Celsius
+	FirstBed, Bed       unit.Celsius
+	Fan                 unit.Duty
+
+	FirstLayer, OuterWall, InnerWall unit.Speed
+	Skin, Infill, Travel, Lift       unit.Speed
+	RetractSpeed                     unit.Speed
+	Retract                          unit.Length
+	Accel                            unit.Accel
+}
+
+// Slots says how the board keeps two versions of the agent and of the system.
+type Slots struct {
+	Agent string // directory with the two agent slots
+	Root  string // how the root file system is kept twice: "none", "tryboot" or "uboot"
+}
+
+// List returns the ids of all boards, sorted.
+func List() []string {
+	names, err := fs.Glob(files, "*.toml")
+	if err != nil { // the pattern is constant
+		panic(err)
+	}
+	for i, n := range names {
+		names[i] = strings.TrimSuffix(n, ".toml")
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Load returns the board with the given id. An id that is not in List is
+// [ErrUnknown].
+func Load(id string) (*Board, error) {
+	if !slices.Contains(List(), id) {
+		return nil, fmt.Errorf("%w %q: use one of %s", ErrUnknown, id, strings.Join(List(), ", "))
+	}
+	text, err := files.ReadFile(id + ".toml")
+	if err != nil {
+		return nil, fmt.Errorf("read board %s: %w", id, err)
+	}
+	return Parse(id+".toml", text)
+}
+
+// Find returns the one device that the pattern Device matches.
+func (c Controller) Find() (string, error) {
+	if c.Device == "" {
+		return "", errors.New("the board does not name a serial device: name it in the configuration")
+	}
+	found, err := filepath.Glob(c.Device)
+	if err != nil {
+		return "", fmt.Errorf("look for the controller at %s: %w", c.Device, err)
+	}
+	switch len(found) {
+	case 0:
+		return "", fmt.Errorf("no controller at %s: connect it, or name its device in the configuration: %w", c.Device, fs.ErrNotExist)
+	case 1:
+		return found[0], nil
+	}
+	return "", fmt.Errorf("%d devices match %s: name the right one in the configuration", len(found), c.Device)
+}

@@ -1,0 +1,227 @@
+package boards
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"platen/hal/envelope"
+	"platen/hal/motion"
+	"platen/hal/unit"
+)
+
+// TestEveryBoard loads every file and prints the first layer of nothing on it:
+// what a board prints with must pass its own envelope.
+func TestEveryBoard(t *testing.T) {
+	for _, want := range []string{"sim", "rpi4-skr-mini-e3-v3", "rpi-prusa-mk3-einsy", "pi-creality-v427"} {
+		if !slices.Contains(List(), want) {
+			t.Errorf("%s is not in %v", want, List())
+		}
+	}
+	for _, id := range List() {
+		b, err := Load(id)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		corner := [3]unit.Length{b.Bed.X + b.Bed.Width, b.Bed.Y + b.Bed.Depth, b.Print.FirstLayerHeight}
+		ops := []motion.Op{
+			{Kind: motion.WaitHeater, Heater: motion.Bed, Temp: b.Print.FirstBed},
+			{Kind: motion.WaitHeater, Heater: motion.HotEnd, Temp: b.Print.FirstHotEnd},
+			{Kind: motion.Home},
+			{Kind: motion.Move, Axes: motion.Z, To: corner, Feed: b.Print.Lift},
+			{Kind: motion.Move, Axes: motion.X | motion.Y, To: [3]unit.Length{b.Bed.X, b.Bed.Y}, Feed: b.Print.Travel},
+			{Kind: motion.Move, Axes: motion.X | motion.Y | motion.E, To: corner, E: unit.Millimetre, Feed: b.Print.OuterWall},
+			{Kind: motion.Move, Axes: motion.E, E: -b.Print.Retract, Feed: b.Print.RetractSpeed},
+			{Kind: motion.SetFan, Fan: b.Print.Fan},
+			{Kind: motion.SetAccel, Accel: b.Print.Accel},
+		}
+		for _, err := range envelope.Check(b.Limits, func(yield func(motion.Op, error) bool) {
+			for _, op := range ops {
+				if !yield(op, nil) {
+					return
+				}
+			}
+		}) {
+			if err != nil {
+				t.Errorf("%s: %v", id, err)
+			}
+		}
+	}
+}
+
+// TestFiguresSaySource demands a word on the source for every figure of a real
+// board, in the line or in the comment of its table.
+func TestFiguresSaySource(t *testing.T) {
+	for _, id := range List() {
+		text, err := files.ReadFile(id + ".toml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id == "sim" {
+			continue
+		}
+		tableSaysIt := false
+		for line := range strings.Lines(string(text)) {
+			_, _, has := strings.Cut(line, "#")
+			switch {
+			case strings.HasPrefix(line, "["):
+				tableSaysIt = has
+			case strings.ContainsAny(line, "=") && !tableSaysIt && !has && strings.ContainsAny(line, "0123456789") &&
+				!strings.HasPrefix(line, "id") && !strings.HasPrefix(line, "name") && !strings.HasPrefix(line, "targets") &&
+				!strings.HasPrefix(line, "corner") && !strings.HasPrefix(line, "count") && !strings.HasPrefix(line, "fans"):
+				t.Errorf("%s: %q says nothing of its source", id, strings.TrimSpace(line))
+			}
+		}
+	}
+}
+
+func simText(t *testing.T) string {
+	t.Helper()
+	text, err := files.ReadFile("sim.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestValues(t *testing.T) {
+	b, err := Load("sim")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const mm = unit.Millimetre
+	if b.Controller.Baud != 250000 || b.Limits.Max != [3]unit.Length{220 * mm, 220 * mm, 250 * mm} ||
+		b.Limits.MaxFeed[0] != 300_000 || b.Limits.HotEnd.Max != 260*unit.Degree || b.Limits.Bed.Max == 0 || b.Limits.Tools != 1 ||
+		b.Nozzle != unit.Micrometres(400) || b.Print.Fan != unit.FullDuty || b.Print.Accel != 1000 || b.TPM != "/dev/tpmrm0" {
+		t.Errorf("got %+v", b)
+	}
+}
+
+func TestUnknownBoard(t *testing.T) {
+	for _, id := range []string{"", "nope", "../sim", "sim.toml"} {
+		if _, err := Load(id); !errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), "rpi4-skr-mini-e3-v3") {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
+
+// TestBadFiles changes one thing of a good file at a time.
+func TestBadFiles(t *testing.T) {
+	good := simText(t)
+	if _, err := Parse("sim.toml", []byte(good)); err != nil {
+		t.Fatalf("control: %v", err)
+	}
+	line := func(of string) string {
+		before, _, ok := strings.Cut(good, of)
+		if !ok {
+			t.Fatalf("no %q in the file", of)
+		}
+		return "line " + strconv.Itoa(strings.Count(before, "\n")+1)
+	}
+	for _, c := range []struct{ name, old, new, want string }{
+		{"no TOML", `id = "sim"`, `id = `, "line 3"},
+		{"unknown key", `count = 1`, "count = 1\ncolour = \"red\"", `unknown key "tool.colour"`},
+		{"unknown table", "[tpm]", "[fridge]\n[tpm]", `unknown key "fridge"`},
+		{"missing key", `min_extrude = "170C"`, "", `key "heat.min_extrude" is missing`},
+		{"missing table", "[tpm]\ndevice = \"/dev/tpmrm0\"", "", `key "tpm" is missing`},
+		{"no unit", `"0.4mm"`, `"0.4"`, line("nozzle =")},
+		{"a bare number", `baud = "250000baud"`, `baud = 250000`, line("baud =")},
+		{"wrong unit", `x = "300mm/s"`, `x = "300mm"`, line(`x = "300`)},
+		{"not a number", `"1.75mm"`, `"1,75mm"`, line("filament =")},
+		{"not finite", `"1.75mm"`, `"NaNmm"`, line("filament =")},
+		{"too long", `"0.4mm"`, `"1e9mm"`, line("nozzle =")},
+		{"below zero degrees", `"170C"`, `"-1C"`, line("min_extrude =")},
+		{"too hot to be true", `["30C", "260C"]`, `["30C", "600C"]`, line("hot_end =")},
+		{"half a baud", `"250000baud"`, `"250000.5baud"`, line("baud =")},
+		{"stands still", `travel = "150mm/s"`, `travel = "0mm/s"`, line("travel =")},
+		{"no acceleration", `accel = "1000mm/s2"`, `accel = "0mm/s2"`, "line "},
+		{"share over 100", `"100%"`, `"101%"`, line("fan =")},
+		{"no duration", `"5m"`, `"5"`, line("hot =")},
+		{"other id", `id = "sim"`, `id = "other"`, "not the name of the file"},
+		{"no name", `name = "Simulated printer"`, `name = ""`, "name is empty"},
+		{"other dialect", `"marlin"`, `"esperanto"`, "has no driver"},
+		{"other target", `"linux/arm/v6"`, `"linux/mips"`, "targets"},
+		{"two axes", `max = ["220mm", "220mm", "250mm"]`, `max = ["220mm", "220mm"]`, "volume.max needs three"},
+		{"beyond the world", `max = ["220mm", "220mm", "250mm"]`, `max = ["220mm", "220mm", "512mm"]`, "lies beyond"},
+		{"inside out", `max = ["220mm", "220mm", "250mm"]`, `max = ["220mm", "220mm", "0mm"]`, "no size along Z"},
+		{"bed outside", `size = ["220mm", "220mm"]`, `size = ["220mm", "221mm"]`, "bed does not lie inside"},
+		{"range of one", `bed = ["30C", "120C"]`, `bed = ["120C"]`, "heat.bed needs two"},
+		{"range backwards", `bed = ["30C", "120C"]`, `bed = ["120C", "30C"]`, "heat.bed needs two"},
+		{"cold extrusion", `"170C"`, `"20C"`, "min_extrude lies outside"},
+		{"five tools", `count = 1`, `count = 5`, "tool.count"},
+		{"prints too hot", `first_hot_end = "215C"`, `first_hot_end = "261C"`, "lies outside heat"},
+		{"prints too cold", `first_hot_end = "215C"`, `first_hot_end = "169C"`, "lies outside heat"},
+		{"bed too hot", `first_bed = "60C"`, `first_bed = "121C"`, "lies outside heat"},
+		{"prints too fast", `infill = "80mm/s"`, `infill = "301mm/s"`, "faster than speed"},
+		{"lifts too fast", `lift = "5mm/s"`, `lift = "21mm/s"`, "faster than speed"},
+		{"layer over nozzle", `layer_height = "0.2mm"`, `layer_height = "0.5mm"`, "does not suit"},
+		{"thin line", `line_width = "0.45mm"`, `line_width = "0.1mm"`, "does not suit"},
+		{"thick nozzle", `"0.4mm"`, `"4mm"`, "tool.nozzle"},
+		{"long retraction", `retract = "1.5mm"`, `retract = "151mm"`, "print.retract"},
+		{"other slots", `root = "none"`, `root = "three"`, "slots.root"},
+	} {
+		bad := strings.Replace(good, c.old, c.new, 1)
+		if bad == good {
+			t.Errorf("%s: %q is not in the file", c.name, c.old)
+			continue
+		}
+		if _, err := Parse("sim.toml", []byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+func TestUnknownKeyHasItsLine(t *testing.T) {
+	good := simText(t)
+	bad := strings.Replace(good, "[print] ", "[print] #\ncolour = \"red\" #", 1)
+	at := strings.Count(bad[:strings.Index(bad, "colour")], "\n") + 1
+	_, err := Parse("sim.toml", []byte(bad))
+	if err == nil || !strings.Contains(err.Error(), "line "+strconv.Itoa(at)+":") {
+		t.Errorf("got %v, want line %d", err, at)
+	}
+}
+
+func TestFindDevice(t *testing.T) {
+	dir := t.TempDir()
+	c := Controller{Device: filepath.Join(dir, "usb-Marlin_*")}
+	if _, err := c.Find(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("none: %v", err)
+	}
+	for i, name := range []string{"usb-Marlin_1", "usb-Marlin_2"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.Find()
+		if i == 0 && (err != nil || filepath.Base(got) != name) {
+			t.Errorf("one: %q, %v", got, err)
+		}
+		if i == 1 && err == nil {
+			t.Error("two devices, and one was taken")
+		}
+	}
+	if _, err := (Controller{}).Find(); err == nil {
+		t.Error("a board without a device found one")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	text, err := files.ReadFile("sim.toml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add(bytes.Replace(text, []byte("mm"), []byte("m"), 3))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		b, err := Parse("sim.toml", text)
+		if (b == nil) == (err == nil) {
+			t.Fatalf("board %v, error %v", b, err)
+		}
+	})
+}
