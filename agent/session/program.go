@@ -47,6 +47,21 @@ type pause struct {
 	mu     sync.Mutex
 	resume chan struct{} // closed to go on; nil while not paused
 	top    unit.Length   // the machine's highest Z
+
+	// Where the program is; touched by whoever pulls it.
+	at            unit.Length
+	known, primed bool
+}
+
+// lifted is the move that takes the nozzle off the part, if there can be one under
+// it.
+func (p *pause) lifted() (motion.Op, bool) {
+	if !p.known || !p.primed {
+		return motion.Op{}, false
+	}
+	op := motion.Op{Kind: motion.Move, Axes: motion.Z, Feed: pauseFeed}
+	op.To[motion.IZ] = min(p.at+pauseLift, max(p.at, p.top))
+	return op, true
 }
 
 // set pauses or resumes; it reports whether that changed anything.
@@ -74,18 +89,16 @@ func (p *pause) gate() chan struct{} {
 // hold passes prog on and waits where it is paused, until resumed or done.
 func (p *pause) hold(prog motion.Program, done <-chan struct{}) motion.Program {
 	return func(yield func(motion.Op, error) bool) {
-		var at unit.Length
-		var known, primed bool
 		for op, err := range prog {
 			if gate := p.gate(); gate != nil && err == nil {
-				if !p.wait(gate, done, at, known && primed, yield) {
+				if !p.wait(gate, done, yield) {
 					return
 				}
 			}
 			if op.Kind == motion.Move && op.Has(motion.Z) {
-				at, known = op.To[motion.IZ], true
+				p.at, p.known = op.To[motion.IZ], true
 			}
-			primed = primed || op.Kind == motion.Move && op.Has(motion.X|motion.E)
+			p.primed = p.primed || op.Kind == motion.Move && op.Has(motion.X|motion.E)
 			if !yield(op, err) {
 				return
 			}
@@ -94,17 +107,12 @@ func (p *pause) hold(prog motion.Program, done <-chan struct{}) motion.Program {
 }
 
 // wait parks the nozzle if it is printing, waits, and brings it back.
-func (p *pause) wait(gate, done <-chan struct{}, z unit.Length, printing bool, yield func(motion.Op, error) bool) bool {
-	move := func(to, e unit.Length) bool {
-		lift := motion.Op{Kind: motion.Move, Axes: motion.Z, Feed: pauseFeed}
-		lift.To[motion.IZ] = to
-		feed := motion.Op{Kind: motion.Move, Axes: motion.E, Role: motion.Retraction, E: e, Feed: pauseFeed}
-		if e < 0 {
-			return yield(feed, nil) && yield(lift, nil)
-		}
-		return yield(lift, nil) && yield(feed, nil)
+func (p *pause) wait(gate, done <-chan struct{}, yield func(motion.Op, error) bool) bool {
+	lift, printing := p.lifted()
+	filament := func(e unit.Length) bool {
+		return yield(motion.Op{Kind: motion.Move, Axes: motion.E, Role: motion.Retraction, E: e, Feed: pauseFeed}, nil)
 	}
-	if printing && !move(min(z+pauseLift, max(z, p.top)), -pauseRetract) {
+	if printing && !(filament(-pauseRetract) && yield(lift, nil)) {
 		return false
 	}
 	select {
@@ -112,7 +120,8 @@ func (p *pause) wait(gate, done <-chan struct{}, z unit.Length, printing bool, y
 	case <-done:
 		return false
 	}
-	return !printing || move(z, pauseRetract)
+	lift.To[motion.IZ] = p.at
+	return !printing || yield(lift, nil) && filament(pauseRetract)
 }
 
 // statusPeriod is how often a session reports to its agent.

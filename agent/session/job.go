@@ -1,0 +1,156 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"filippo.io/age"
+
+	"platen/agent/seam"
+	"platen/hal"
+	"platen/hal/envelope"
+	"platen/hal/motion"
+	"platen/slicer"
+)
+
+// coolTime bounds how long the machine may take to park and cool after a job that
+// did not end by itself.
+const coolTime = 30 * time.Second
+
+// errSealed reports a sealed file that does not open or was altered.
+var errSealed = errors.New("the sealed file does not open")
+
+// job is one job from its first byte to its last receipt. The session ends with it,
+// whatever comes of it, so that an error is returned for the log only.
+func (s *session) job(ctx context.Context, st seam.Start, file *os.File) error {
+	err := s.print(ctx, st, file)
+	clear(st.FileKey[:])
+	r := seam.Receipt{Job: st.Job, Code: seam.CodeDone}
+	phase := seam.PhaseDone
+	switch {
+	case err == nil:
+	case ctx.Err() != nil && !errors.Is(err, hal.ErrHalted):
+		r.Code, err = seam.CodeCancelled, nil
+	default:
+		r.Code, r.Reason = judge(err)
+		phase = seam.PhaseFault
+	}
+	if err := s.vault.Close(); err != nil {
+		s.log.Error("vault not closed")
+	}
+	s.setPhase(phase)
+	if serr := s.conn.Send(&r, nil); serr != nil {
+		s.log.Warn("receipt not delivered")
+	}
+	if err != nil {
+		return fmt.Errorf("job %s: %s", r.Code, r.Reason)
+	}
+	return nil
+}
+
+// print reads the model, says so, and prints it.
+func (s *session) print(ctx context.Context, st seam.Start, file *os.File) error {
+	if file == nil {
+		return fmt.Errorf("%w: no descriptor came", slicer.ErrFormat)
+	}
+	s.setPhase(seam.PhaseLoading)
+	settings, err := settingsOf(s.cfg.Board)
+	if err != nil {
+		file.Close()
+		return err
+	}
+	job, err := s.read(ctx, st, file, settings)
+	if err != nil {
+		return err
+	}
+	if err := s.conn.Send(&seam.Receipt{Job: st.Job, Code: seam.CodeLoaded}, nil); err != nil {
+		s.log.Warn("receipt not delivered")
+	}
+	s.progress.layers = int32(job.Info().Layers)
+	s.pause.top = s.cfg.Board.Limits.Max[motion.IZ]
+	s.setPhase(seam.PhasePrinting)
+	prog := s.pause.hold(s.progress.watch(job.Program(ctx)), ctx.Done())
+	err = s.machine.Run(ctx, envelope.Check(s.cfg.Board.Limits, prog))
+	if err != nil && !errors.Is(err, hal.ErrHalted) {
+		s.cool()
+	}
+	return err
+}
+
+// read opens the file if it is sealed and indexes it into the vault. Afterwards the
+// descriptor is closed: nothing is read twice.
+func (s *session) read(ctx context.Context, st seam.Start, file *os.File, settings slicer.Settings) (*slicer.Job, error) {
+	defer file.Close()
+	r := io.Reader(file)
+	if st.Sealed {
+		plain, err := age.Decrypt(file, age.NewInjectedFileKeyIdentity(st.FileKey[:]))
+		if err != nil {
+			return nil, errSealed
+		}
+		r = sealedReader{plain}
+	}
+	return slicer.Open(ctx, s.vault, r, int64(st.Size), slicer.STL, settings)
+}
+
+// sealedReader turns every error of decryption into errSealed: a chunk that was
+// altered, and an end that was cut off.
+type sealedReader struct{ r io.Reader }
+
+// Read reads authenticated bytes.
+func (r sealedReader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = errSealed
+	}
+	return n, err
+}
+
+// cool lifts the nozzle off the part, switches all heaters off and lets the motors
+// go, after a job that was cancelled or refused in its middle.
+func (s *session) cool() {
+	ctx, cancel := context.WithTimeout(context.Background(), coolTime)
+	defer cancel()
+	state := s.machine.State()
+	err := s.machine.Run(ctx, func(yield func(motion.Op, error) bool) {
+		if z, ok := s.pause.lifted(); ok && !yield(z, nil) {
+			return
+		}
+		for _, h := range state.Heaters[:state.NHeaters] {
+			if !yield(motion.Op{Kind: motion.SetHeater, Heater: h.ID}, nil) {
+				return
+			}
+		}
+		_ = yield(motion.Op{Kind: motion.SetFan}, nil) && yield(motion.Op{Kind: motion.MotorsOff}, nil)
+	})
+	if err != nil {
+		s.log.Warn("machine did not cool down in order; closing it")
+	}
+}
+
+// judge maps the error of a job to what crosses the seam.
+func judge(err error) (seam.Code, seam.Reason) {
+	for _, c := range []struct {
+		is     error
+		code   seam.Code
+		reason seam.Reason
+	}{
+		{errSealed, seam.CodeRefused, seam.ReasonDecrypt},
+		{slicer.ErrFormat, seam.CodeRefused, seam.ReasonFormat},
+		{slicer.ErrGeometry, seam.CodeRefused, seam.ReasonGeometry},
+		{slicer.ErrOutOfReach, seam.CodeRefused, seam.ReasonOutOfReach},
+		{slicer.ErrTooBig, seam.CodeRefused, seam.ReasonTooBig},
+		{slicer.ErrSettings, seam.CodeRefused, seam.ReasonEnvelope},
+		{hal.ErrEnvelope, seam.CodeRefused, seam.ReasonEnvelope},
+		{hal.ErrHalted, seam.CodeFault, seam.ReasonMachine},
+		{hal.ErrDisconnected, seam.CodeFault, seam.ReasonMachine},
+	} {
+		if errors.Is(err, c.is) {
+			return c.code, c.reason
+		}
+	}
+	return seam.CodeFault, seam.ReasonInternal
+}
