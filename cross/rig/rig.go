@@ -5,8 +5,8 @@
 // [Swtpm.Stop], [Mosquitto.Stop] or the end of its context.
 //
 // Programs are taken from PATH and the system's folders, or else from a tree of
-// unpacked Debian packages: the folder that PLATEN_TOOLS names, or build/tools
-// beside go.mod. A program found nowhere is an [ErrNoTool]. Tests use rigtest,
+// unpacked Debian packages, build/tools beside go.mod. PLATEN_TOOLS names another
+// such tree, which then goes before the system. A program found nowhere is an [ErrNoTool]. Tests use rigtest,
 // which turns that into a skip at a desk and into a failure under CI.
 package rig
 
@@ -67,32 +67,48 @@ type tool struct {
 // folders that hold programs, below the root of a system or of unpacked packages.
 var folders = []string{"usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"}
 
-// find looks for a program on PATH, in the system's folders and in ToolsDir.
+// find looks for a program below PLATEN_TOOLS if that is set, on PATH, in the
+// system's folders and in ToolsDir.
 func find(name string) (tool, error) {
+	var asked string
+	if os.Getenv("PLATEN_TOOLS") != "" {
+		asked = ToolsDir()
+	}
+	if t, ok := below(asked, name); ok {
+		return t, nil
+	}
 	if path, err := exec.LookPath(name); err == nil {
 		abs, err := filepath.Abs(path)
 		return tool{path: abs}, err
 	}
-	roots := []string{"/"}
-	if dir := ToolsDir(); dir != "" {
-		abs, err := filepath.Abs(dir)
-		if err != nil {
-			return tool{}, err
-		}
-		roots = append(roots, abs)
-	}
-	for _, root := range roots {
-		for _, folder := range folders {
-			path := filepath.Join(root, folder, name)
-			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-				if root == "/" {
-					return tool{path: path}, nil
-				}
-				return tool{path: path, root: root}, nil
-			}
+	for _, root := range []string{"/", ToolsDir()} {
+		if t, ok := below(root, name); ok {
+			return t, nil
 		}
 	}
 	return tool{}, &ErrNoTool{name}
+}
+
+// below looks for a program in the folders below root; there is none below "".
+func below(root, name string) (tool, bool) {
+	if root == "" {
+		return tool{}, false
+	}
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return tool{}, false
+	}
+	for _, folder := range folders {
+		path := filepath.Join(root, folder, name)
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+			continue
+		}
+		if root == "/" {
+			return tool{path: path}, true
+		}
+		return tool{path: path, root: root}, true
+	}
+	return tool{}, false
 }
 
 // Find returns the path of a program, looked for as all of this package's are, or
