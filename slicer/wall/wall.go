@@ -20,9 +20,12 @@ import (
 // nozzle in use.
 const maxCount = 1000
 
-// ErrParams reports parameters that describe no wall: a line width that is not
-// positive, or a negative or absurd count.
-var ErrParams = errors.New("wall parameters: the line width must be positive and the count between 0 and 1000")
+// maxWidth is wider than any nozzle.
+const maxWidth = 100 * unit.Millimetre
+
+// ErrParams reports parameters that describe no wall.
+var ErrParams = errors.New("wall parameters: the width must be between 0 and 100 mm, the count between 0 and 1000, " +
+	"apart between 0 and the width, the overlap no more than that either way")
 
 // Params says how walls are laid.
 type Params struct {
@@ -30,8 +33,14 @@ type Params struct {
 	Width unit.Length
 	// Count of walls; 0 leaves everything to infill.
 	Count int
-	// Overlap is how far infill reaches into the innermost wall.
+	// Overlap is how far infill reaches into the innermost wall, up to Width; below 0
+	// it keeps that distance.
 	Overlap unit.Length
+	// Apart is how far the opposite sides of one ring must be from each other, centre
+	// line to centre line. A wall is left out where they would be closer: there it
+	// would be laid twice in one place, and a single line in the middle fits better.
+	// 0 leaves nothing out.
+	Apart unit.Length
 	// Join says how corners are rounded.
 	Join geom.Join
 }
@@ -81,7 +90,8 @@ func (b *Builder) Wipe() { b.kernel.Wipe() }
 // Walls sets dst to the walls of r, a region as [geom.Kernel.Union] leaves it.
 func (b *Builder) Walls(dst *Walls, r *geom.Region, p Params) error {
 	dst.Reset()
-	if p.Width <= 0 || p.Count < 0 || p.Count > maxCount {
+	if p.Width <= 0 || p.Width > maxWidth || p.Count < 0 || p.Count > maxCount ||
+		p.Overlap < -p.Width || p.Overlap > p.Width || p.Apart < 0 || p.Apart > p.Width {
 		return ErrParams
 	}
 	from, step := r, p.Width/2
@@ -90,12 +100,12 @@ func (b *Builder) Walls(dst *Walls, r *geom.Region, p Params) error {
 			dst.lines = append(dst.lines, geom.Region{})
 		}
 		line := &dst.lines[i]
-		if err := b.kernel.Offset(line, from, -step, p.Join); err != nil {
+		if err := b.lay(line, from, step, p); err != nil {
 			dst.Reset()
 			return fmt.Errorf("lay wall %d: %w", i+1, err)
 		}
 		if line.Empty() {
-			return nil
+			return nil // nor is there anything left for infill
 		}
 		dst.n++
 		from, step = line, p.Width
@@ -109,4 +119,15 @@ func (b *Builder) Walls(dst *Walls, r *geom.Region, p Params) error {
 		return fmt.Errorf("leave room for infill: %w", err)
 	}
 	return nil
+}
+
+// lay sets line to the centre line step inside of from. Where that would be a
+// narrow ring, moving farther in by half of Apart makes it vanish, and moving back
+// restores all others.
+func (b *Builder) lay(line, from *geom.Region, step unit.Length, p Params) error {
+	half := p.Apart / 2
+	if err := b.kernel.Offset(line, from, -step-half, p.Join); err != nil || half == 0 {
+		return err
+	}
+	return b.kernel.Offset(line, line, half, geom.JoinMiter)
 }
