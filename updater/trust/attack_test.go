@@ -238,7 +238,7 @@ func TestFastForward(t *testing.T) {
 	ts.Signed.Version = 1 << 40
 	ts.Signed.Meta["snapshot.json"] = metadata.MetaFile(1 << 40)
 	l.serve("timestamp.json", sign(t, ts, l.signers("timestamp")...))
-	l.serve(fmt.Sprintf("%d.snapshot.json", 1<<40), sign(t, sn, l.signers("snapshot")...))
+	l.serve(fmt.Sprintf("%d.snapshot.json", int64(1)<<40), sign(t, sn, l.signers("snapshot")...))
 	mustRefresh(t, c, 1)
 	l.heal()
 	l.release(2)

@@ -38,7 +38,6 @@ package trust
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
