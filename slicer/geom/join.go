@@ -33,10 +33,8 @@ func (k *Kernel) moveRing(ring []Point, delta float64, join Join) bool {
 		}
 		in = out
 	}
-	for _, p := range k.raw.Pts[start:] {
-		if max(p.X, -p.X, p.Y, -p.Y) > unit.MaxCoordinate {
-			return false
-		}
+	if !withinPlane(k.raw.Pts[start:]) {
+		return false
 	}
 	k.raw.Ends = append(k.raw.Ends, int32(len(k.raw.Pts)))
 	return true

@@ -190,6 +190,9 @@ func (k *Kernel) load(r *Region, wa, wb int32) error {
 	if len(k.edges)+len(r.Pts) > maxEdges {
 		return ErrComplex
 	}
+	if !withinPlane(r.Pts) {
+		return ErrOutside
+	}
 	for i := range r.Ends {
 		ring := r.Ring(i)
 		if len(ring) < 3 {
@@ -199,10 +202,6 @@ func (k *Kernel) load(r *Region, wa, wb int32) error {
 		var foot Point       // where the first edge starts
 		p := ring[len(ring)-1]
 		for _, q := range ring {
-			if uint32(q.X+unit.MaxCoordinate) > uint32(2*unit.MaxCoordinate) ||
-				uint32(q.Y+unit.MaxCoordinate) > uint32(2*unit.MaxCoordinate) {
-				return ErrOutside
-			}
 			if p == q {
 				continue
 			}

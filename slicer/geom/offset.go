@@ -76,6 +76,9 @@ func (k *Kernel) offset(dst, src *Region, delta unit.Length, join Join, halvings
 // move computes the boundary of the moved region.
 func (k *Kernel) move(src *Region, delta unit.Length, join Join) error {
 	k.raw.Reset()
+	if !withinPlane(src.Pts) {
+		return ErrOutside
+	}
 	if delta < 0 && !outlasts(src, delta) {
 		return k.arrange(&k.raw, nil, opUnion)
 	}
@@ -90,6 +93,16 @@ func (k *Kernel) move(src *Region, delta unit.Length, join Join) error {
 		}
 	}
 	return k.arrange(&k.raw, nil, opUnion)
+}
+
+// withinPlane reports whether all points are within ±unit.MaxCoordinate.
+func withinPlane(pts []Point) bool {
+	for _, p := range pts {
+		if max(p.X, p.Y) > unit.MaxCoordinate || min(p.X, p.Y) < -unit.MaxCoordinate {
+			return false
+		}
+	}
+	return true
 }
 
 // closes reports whether a hole is so narrow that growing fills it, or a body so

@@ -170,6 +170,10 @@ func TestOffsetRefusesOutside(t *testing.T) {
 		t.Fatalf("1 mm: %v", err)
 	}
 	for _, d := range []unit.Length{10 * unit.Millimetre, math.MaxInt32, math.MinInt32} {
+		far := region([]Point{{0, 0}, {unit.Millimetre, 0}, {math.MaxInt32, math.MaxInt32}})
+		if err := k.Offset(&dst, far, d, JoinMiter); !errors.Is(err, ErrOutside) {
+			t.Errorf("offset %v of a region outside: %v", d, err)
+		}
 		err := k.Offset(&dst, r, d, JoinMiter)
 		if d > 0 && !errors.Is(err, ErrOutside) || d < 0 && err != nil || !dst.Empty() {
 			t.Errorf("offset %v: %v, %d rings", d, err, dst.Len())
