@@ -1,0 +1,218 @@
+package main
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"platen/agent/cli"
+	"platen/agent/fleet"
+	"platen/agent/fleet/store"
+	"platen/agent/fleet/verify"
+	"platen/agent/intake"
+)
+
+// dirFlag gives a command its required --dir.
+func dirFlag(c *cobra.Command) *string {
+	dir := c.Flags().String("dir", "", "folder of the fleet's state (required)")
+	run := c.RunE
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if *dir == "" {
+			return cli.Usage("--dir is required: the folder given to platen-fleet up")
+		}
+		return run(c, args)
+	}
+	return dir
+}
+
+// claim is what claim new prints.
+type claim struct {
+	Schema  int       `json:"schema"`
+	Code    string    `json:"code"`
+	Expires time.Time `json:"expires"`
+}
+
+func claimCmd() *cobra.Command {
+	parent := &cobra.Command{Use: "claim", Short: "Codes that let printers in"}
+	var dir *string
+	var life time.Duration
+	c := &cobra.Command{
+		Use:   "new --dir DIR",
+		Short: "Make a code that lets one printer enrol",
+		Long:  "Make a code that lets one printer enrol: platen enrol --claim CODE. It is good once.",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if life <= 0 {
+				return cli.Usage("--life has to be above zero")
+			}
+			code, expires, err := store.NewClaim(*dir, life, time.Now())
+			if err != nil {
+				return err
+			}
+			return cli.Print(c, claim{store.Schema, code, expires}, func(w io.Writer) error {
+				_, err := fmt.Fprintln(w, code)
+				return err
+			})
+		},
+	}
+	dir = dirFlag(c)
+	c.Flags().DurationVar(&life, "life", store.ClaimLife, "how long the code is good for")
+	parent.AddCommand(c)
+	return parent
+}
+
+func caCmd() *cobra.Command {
+	var dir *string
+	c := &cobra.Command{
+		Use:   "ca --dir DIR",
+		Short: "Print the path of the CA certificate that printers pin",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			path := filepath.Join(fleet.CADir(*dir), "ca.pem")
+			if _, err := os.Stat(path); err != nil {
+				return fmt.Errorf("there is no CA in %s yet: start platen-fleet up --dir %s first", *dir, *dir)
+			}
+			return cli.Print(c, map[string]string{"ca": path}, func(w io.Writer) error {
+				_, err := fmt.Fprintln(w, path)
+				return err
+			})
+		},
+	}
+	dir = dirFlag(c)
+	return c
+}
+
+// entry is one printer as printers prints it.
+type entry struct {
+	Printer   string    `json:"printer"`
+	Enrolled  time.Time `json:"enrolled"`
+	EK        string    `json:"ek"`        // SHA-256 of its endorsement key
+	Recipient string    `json:"recipient"` // what age seals jobs to
+	Release   uint64    `json:"release,omitempty"`
+	Seq       uint64    `json:"seq,omitempty"`
+	Last      time.Time `json:"last"` // verified batch
+}
+
+func printersCmd() *cobra.Command {
+	var dir *string
+	c := &cobra.Command{
+		Use:   "printers --dir DIR",
+		Short: "List the enrolled printers",
+		Long:  "List the enrolled printers: id, last verified batch, release, and the recipient to seal jobs to with age -r.",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			list, err := entries(*dir)
+			if err != nil {
+				return err
+			}
+			return cli.Print(c, struct {
+				Schema   int     `json:"schema"`
+				Printers []entry `json:"printers"`
+			}{store.Schema, list}, func(w io.Writer) error { return printEntries(w, list) })
+		},
+	}
+	dir = dirFlag(c)
+	return c
+}
+
+func entries(dir string) ([]entry, error) {
+	recs, err := store.Records(dir)
+	if err != nil {
+		return nil, err
+	}
+	last := map[string]store.Event{}
+	for e, err := range store.Events(dir) {
+		if err != nil {
+			return nil, err
+		}
+		if e.Event == store.Batch && !e.Late {
+			last[e.Printer] = e
+		}
+	}
+	list := []entry{}
+	for _, r := range recs {
+		to, err := recipient(r)
+		if err != nil {
+			return nil, err
+		}
+		e := last[r.Printer.String()]
+		list = append(list, entry{r.Printer.String(), r.Enrolled, hex.EncodeToString(r.EK), to, e.Release, e.Seq, e.At})
+	}
+	return list, nil
+}
+
+func recipient(r verify.Record) (string, error) {
+	key, err := r.JobKey()
+	if err != nil {
+		return "", fmt.Errorf("printer %v: %w", r.Printer, err)
+	}
+	return intake.Recipient(key)
+}
+
+func printEntries(w io.Writer, list []entry) error {
+	for _, e := range list {
+		last := "no batch yet"
+		if !e.Last.IsZero() {
+			last = fmt.Sprintf("batch %d at %s, release %d", e.Seq, e.Last.Local().Format(time.DateTime), e.Release)
+		}
+		if _, err := fmt.Fprintf(w, "%s\n  %s\n  seal jobs to %s\n", e.Printer, last, e.Recipient); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func eventsCmd() *cobra.Command {
+	var dir *string
+	var since time.Duration
+	var frames bool
+	c := &cobra.Command{
+		Use:   "events --dir DIR",
+		Short: "Print what was verified and refused",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var all []store.Event
+			enc := json.NewEncoder(c.OutOrStdout())
+			for e, err := range store.Events(*dir) {
+				if err != nil {
+					return err
+				}
+				if since > 0 && time.Since(e.At) > since {
+					continue
+				}
+				if !frames {
+					e.Frame = nil
+				}
+				switch cli.OutputOf(c) {
+				case cli.JSONL:
+					err = enc.Encode(e)
+				case cli.JSON:
+					all = append(all, e)
+				default:
+					_, err = fmt.Fprintln(c.OutOrStdout(), line(e))
+				}
+				if err != nil {
+					return err
+				}
+			}
+			if cli.OutputOf(c) != cli.JSON {
+				return nil
+			}
+			enc.SetIndent("", "  ")
+			return enc.Encode(struct {
+				Schema int           `json:"schema"`
+				Events []store.Event `json:"events"`
+			}{store.Schema, all})
+		},
+	}
+	dir = dirFlag(c)
+	c.Flags().DurationVar(&since, "since", 0, "only the last so long, for example 1h")
+	c.Flags().BoolVar(&frames, "frames", false, "with the evidence itself (JSON only)")
+	return c
+}

@@ -1,0 +1,281 @@
+// Package broker is the fleet's own MQTT v5 broker: mutual TLS 1.3, a printer
+// publishes under its own id and reads its own nonces, and nothing is retained,
+// stored or passed from one printer to another.
+//
+// Start at [Start]. Each batch goes to the handler before it is acknowledged, so
+// that what a printer believes delivered has been judged and stored. Any other
+// MQTT v5 broker can stand in its place, see package ingest.
+package broker
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"platen/agent/evidence"
+)
+
+// Handler takes what printers send.
+type Handler interface {
+	// Frame takes a frame that a printer published. It returns once the frame is
+	// dealt with for good; an error keeps it from being acknowledged.
+	Frame(from evidence.PrinterID, frame []byte) error
+	// Nonce makes a nonce for a printer that asks for one, nil if it gets none.
+	Nonce(to evidence.PrinterID) []byte
+	// Known reports whether a printer is enrolled.
+	Known(id evidence.PrinterID) bool
+}
+
+// Config says how a broker listens.
+type Config struct {
+	// Listen is host:port; port 0 takes a free one.
+	Listen string
+	// TLS has the server's certificate and the authority of the printers'.
+	TLS *tls.Config
+	// Handler takes what printers send.
+	Handler Handler
+	// MaxClients bounds the connections; 0 means 10,000.
+	MaxClients int
+	// Logger takes what an operator should know; nil discards it.
+	Logger *slog.Logger
+}
+
+const (
+	maxPacket     = 4 << 10 // bytes; a frame is 1 KiB
+	helloTime     = 15 * time.Second
+	defaultMost   = 10_000
+	sysInterval   = 24 * 60 * 60 // seconds: the broker's own statistics are not used
+	listenerID    = "mqtts"
+	maxHandshakes = 64 // at once
+)
+
+// Broker is a broker that runs.
+type Broker struct {
+	server *mqtt.Server
+	lis    *listener
+	cfg    Config
+}
+
+// Start listens and serves until Close.
+func Start(cfg Config) (*Broker, error) {
+	if cfg.TLS == nil || cfg.Handler == nil {
+		return nil, errors.New("a broker needs TLS and a handler")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.MaxClients == 0 {
+		cfg.MaxClients = defaultMost
+	}
+	caps := mqtt.NewDefaultServerCapabilities()
+	caps.MaximumClients = int64(cfg.MaxClients)
+	caps.MaximumPacketSize = maxPacket
+	caps.ReceiveMaximum, caps.MaximumInflight, caps.MaximumClientWritesPending = 16, 16, 64
+	caps.TopicAliasMaximum, caps.RetainAvailable, caps.WildcardSubAvailable, caps.SharedSubAvailable, caps.SubIDAvailable = 0, 0, 0, 0, 0
+	caps.MinimumProtocolVersion, caps.MaximumQos, caps.MaximumSessionExpiryInterval = 5, 1, 0
+	b := &Broker{cfg: cfg, server: mqtt.New(&mqtt.Options{
+		Capabilities: caps, InlineClient: true, SysTopicResendInterval: sysInterval, Logger: slog.New(slog.DiscardHandler)})} // its chatter helps nobody
+	if err := b.server.AddHook(&gate{b: b}, nil); err != nil {
+		return nil, fmt.Errorf("set up the broker: %w", err)
+	}
+	ln, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen for printers: %w", err)
+	}
+	b.lis = &listener{ln: ln, cfg: tlsConfig(cfg.TLS), slots: make(chan struct{}, maxHandshakes)}
+	if err := b.server.AddListener(b.lis); err != nil {
+		return nil, errors.Join(fmt.Errorf("set up the broker: %w", err), ln.Close())
+	}
+	if err := b.server.Serve(); err != nil {
+		return nil, errors.Join(fmt.Errorf("start the broker: %w", err), ln.Close())
+	}
+	return b, nil
+}
+
+func tlsConfig(c *tls.Config) *tls.Config {
+	c = c.Clone()
+	c.MinVersion = tls.VersionTLS13
+	c.ClientAuth = tls.RequireAndVerifyClientCert
+	return c
+}
+
+// Addr is where the broker listens.
+func (b *Broker) Addr() string { return b.lis.Address() }
+
+// SendNonces gives every connected printer a new nonce.
+func (b *Broker) SendNonces() {
+	for _, cl := range b.server.Clients.GetAll() {
+		if id, err := evidence.ParsePrinterID(cl.ID); err == nil && !cl.Net.Inline && !cl.Closed() {
+			b.sendNonce(id)
+		}
+	}
+}
+
+func (b *Broker) sendNonce(id evidence.PrinterID) {
+	n := b.cfg.Handler.Nonce(id)
+	if n == nil {
+		return
+	}
+	if err := b.server.Publish(evidence.NonceTopic(id), n, false, 0); err != nil {
+		b.cfg.Logger.Warn("a nonce could not be sent", "printer", id.String(), "error", err)
+	}
+}
+
+// Close disconnects everyone and waits for it.
+func (b *Broker) Close() error {
+	err := b.server.Close()
+	b.lis.wg.Wait()
+	if err != nil {
+		return fmt.Errorf("stop the broker: %w", err)
+	}
+	return nil
+}
+
+// gate decides who connects, publishes and subscribes.
+type gate struct {
+	mqtt.HookBase
+	b *Broker
+}
+
+// ID names the hook.
+func (g *gate) ID() string { return "platen" }
+
+// Provides lists the events the gate takes part in.
+func (g *gate) Provides(event byte) bool {
+	switch event {
+	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish:
+		return true
+	}
+	return false
+}
+
+// OnConnect refuses wills: the library would publish one without asking the gate.
+func (g *gate) OnConnect(_ *mqtt.Client, pk packets.Packet) error {
+	if pk.Connect.WillFlag {
+		return packets.ErrNotAuthorized
+	}
+	return nil
+}
+
+// OnConnectAuthenticate lets a printer in whose certificate names the client id.
+func (g *gate) OnConnectAuthenticate(cl *mqtt.Client, _ packets.Packet) bool {
+	conn, ok := cl.Net.Conn.(*tls.Conn)
+	if !ok {
+		return false
+	}
+	certs := conn.ConnectionState().PeerCertificates
+	if len(certs) == 0 || certs[0].Subject.CommonName != cl.ID {
+		g.b.cfg.Logger.Warn("a client came under another name than its certificate's", "remote", cl.Net.Remote)
+		return false
+	}
+	id, err := evidence.ParsePrinterID(cl.ID)
+	return err == nil && g.b.cfg.Handler.Known(id)
+}
+
+// OnACLCheck allows a printer its own three topics.
+func (g *gate) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
+	return allowed(cl.ID, topic, write)
+}
+
+func allowed(client, topic string, write bool) bool {
+	id, kind := evidence.ParseTopic(topic)
+	if id.String() != client {
+		return false
+	}
+	if write {
+		return kind == evidence.TopicBatch || kind == evidence.TopicHello
+	}
+	return kind == evidence.TopicNonce
+}
+
+// OnPublish hands a batch on, answers a hello, and lets nothing go further.
+func (g *gate) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	if cl.Net.Inline {
+		return pk, nil
+	}
+	if !allowed(cl.ID, pk.TopicName, true) { // again: an alias may have changed the topic
+		return pk, packets.ErrRejectPacket
+	}
+	id, kind := evidence.ParseTopic(pk.TopicName)
+	if kind == evidence.TopicHello {
+		g.b.sendNonce(id)
+	} else if err := g.b.cfg.Handler.Frame(id, pk.Payload); err != nil {
+		g.b.cfg.Logger.Error("a batch could not be kept; its printer will send it again", "printer", id.String(), "error", err)
+		return pk, packets.ErrUnspecifiedError
+	}
+	return pk, packets.CodeSuccessIgnore
+}
+
+// listener shakes hands before the broker sees a connection, and bounds how many
+// strangers may do so at once and for how long.
+type listener struct {
+	ln    net.Listener
+	cfg   *tls.Config
+	slots chan struct{}
+	wg    sync.WaitGroup
+	once  sync.Once
+}
+
+// Init has nothing to do: the listener listens already.
+func (l *listener) Init(*slog.Logger) error { return nil }
+
+// ID names the listener.
+func (l *listener) ID() string { return listenerID }
+
+// Address is host:port.
+func (l *listener) Address() string { return l.ln.Addr().String() }
+
+// Protocol is the network.
+func (l *listener) Protocol() string { return "tcp" }
+
+// Serve accepts connections until Close.
+func (l *listener) Serve(establish listeners.EstablishFn) {
+	for {
+		conn, err := l.ln.Accept()
+		if err != nil {
+			if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+				continue
+			}
+			return
+		}
+		select {
+		case l.slots <- struct{}{}:
+		default:
+			_ = conn.Close() // too many strangers at the door
+			continue
+		}
+		l.wg.Go(func() { l.admit(conn, establish) })
+	}
+}
+
+func (l *listener) admit(raw net.Conn, establish listeners.EstablishFn) {
+	conn := tls.Server(raw, l.cfg)
+	err := conn.SetDeadline(time.Now().Add(helloTime)) // until the CONNECT has come
+	if err == nil {
+		err = conn.Handshake()
+	}
+	<-l.slots
+	if err != nil {
+		_ = raw.Close()
+		return
+	}
+	// The error says how a client left; what matters of it was logged by the gate.
+	_ = establish(listenerID, conn)
+	_ = conn.Close()
+}
+
+// Close stops listening and ends all connections.
+func (l *listener) Close(closeClients listeners.CloseFn) {
+	l.once.Do(func() {
+		closeClients(listenerID)
+		_ = l.ln.Close() // nothing hangs on it any more
+	})
+}

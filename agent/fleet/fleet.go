@@ -1,0 +1,268 @@
+// Package fleet is the operator's side in one process: broker, enrolment, verifier,
+// store, and the static files of the update repository.
+//
+// Start at [Up]. Below it, in the order in which a printer meets them: ca certifies,
+// enrol lets in, broker (or a bridge of package ingest to another MQTT v5 broker)
+// takes frames, ingest has verify judge them, store remembers, releases knows the
+// agents that may run.
+package fleet
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"platen/agent/fleet/broker"
+	"platen/agent/fleet/ca"
+	"platen/agent/fleet/enrol"
+	"platen/agent/fleet/ingest"
+	"platen/agent/fleet/releases"
+	"platen/agent/fleet/store"
+	"platen/agent/fleet/verify"
+)
+
+// Config says how the fleet's side runs. Dir is needed.
+type Config struct {
+	// Dir is the fleet's folder; it is made if need be.
+	Dir string
+	// Name is the recipient's name as owners see it; empty keeps the one it has.
+	Name string
+	// ListenMQTT and ListenHTTPS are host:port; port 0 takes a free one.
+	ListenMQTT, ListenHTTPS string
+	// Hosts are further names and addresses that printers reach this machine by.
+	Hosts []string
+	// PublicMQTT is the address that enrolled printers are told to connect to, if it
+	// is not the one listened on.
+	PublicMQTT string
+	// TUF is the folder of the update repository; empty serves none.
+	TUF string
+	// EKCAs are PEM files with the authorities of TPM makers.
+	EKCAs []string
+	// EKs is the factory list: SHA-256 digests of endorsement keys in PKIX form.
+	EKs map[[32]byte]bool
+	// Agents are agents that are known without a repository, by digest.
+	Agents map[[32]byte]uint64
+	// NonceEvery is the time between two nonces to each printer; 0 means 60 s.
+	NonceEvery time.Duration
+	// Keep is how long events are kept; 0 means store.DefaultKeep.
+	Keep time.Duration
+	// Bridge, if set, takes the place of the broker; BridgeCA is its authority in DER.
+	Bridge   *ingest.BridgeConfig
+	BridgeCA []byte
+	// Emit is told of each event; it may be nil.
+	Emit func(store.Event)
+	// Logger takes what an operator should know; nil discards it.
+	Logger *slog.Logger
+}
+
+// CADir is the folder of the certificate authority below the fleet's folder.
+func CADir(dir string) string { return filepath.Join(dir, "ca") }
+
+// nonces is what gives printers their nonces: the broker or a bridge.
+type nonces interface {
+	SendNonces()
+	Close() error
+}
+
+// side is the fleet's side while it runs.
+type side struct {
+	cfg      Config
+	ca       *ca.CA
+	store    *store.Store
+	index    *releases.Index
+	verifier *verify.Verifier
+	ingest   *ingest.Ingest
+	nonces   nonces
+	files    *files // of the update repository; nil if there is none
+	mqtt     string // address
+}
+
+// Up runs the fleet's side until ctx ends. It emits store.Ready with the addresses
+// once everything listens.
+func Up(ctx context.Context, cfg Config) error {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Emit == nil {
+		cfg.Emit = func(store.Event) {}
+	}
+	if cfg.NonceEvery == 0 {
+		cfg.NonceEvery = time.Minute
+	}
+	s := &side{cfg: cfg}
+	if err := s.open(); err != nil {
+		return err
+	}
+	defer func() {
+		if err := s.store.Close(); err != nil {
+			cfg.Logger.Error("closing the event log", "error", err)
+		}
+	}()
+	cert, err := s.ca.Server(s.hosts())
+	if err != nil {
+		return err
+	}
+	server := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}, ClientCAs: s.ca.Pool()}
+	if err := s.listenMQTT(server); err != nil {
+		return err
+	}
+	err = s.serve(ctx, server)
+	return errors.Join(err, s.nonces.Close())
+}
+
+// open opens what lies on disk.
+func (s *side) open() error {
+	var err error
+	if s.store, err = store.Open(s.cfg.Dir, s.cfg.Name, s.cfg.Keep); err != nil {
+		return err
+	}
+	if s.ca, err = ca.Open(CADir(s.cfg.Dir)); err != nil {
+		return err
+	}
+	s.index = releases.New(s.cfg.TUF, s.cfg.Agents, func(known int) {
+		s.cfg.Emit(store.Event{Event: store.Releases, Schema: store.Schema, At: time.Now().UTC(), Known: known})
+	}, s.cfg.Logger)
+	s.verifier, err = verify.New(verify.Config{Recipient: s.store.Fleet.Recipient, Releases: s.index})
+	if err != nil {
+		return err
+	}
+	if err := s.store.Load(s.verifier); err != nil {
+		return err
+	}
+	s.ingest = ingest.New(s.verifier, s.store, s.cfg.Emit, s.cfg.Logger)
+	return nil
+}
+
+// hosts are the names and addresses that the server's certificate is for.
+func (s *side) hosts() []string {
+	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, s.cfg.Hosts...)
+	for _, addr := range []string{s.cfg.ListenMQTT, s.cfg.ListenHTTPS, s.cfg.PublicMQTT} {
+		if h, _, err := net.SplitHostPort(addr); err == nil && h != "" && !slices.Contains(hosts, h) {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts
+}
+
+func (s *side) listenMQTT(server *tls.Config) error {
+	if s.cfg.Bridge != nil {
+		b, err := ingest.NewBridge(s.ingest, *s.cfg.Bridge)
+		if err != nil {
+			return err
+		}
+		s.nonces, s.mqtt = b, s.cfg.Bridge.Broker
+	} else {
+		b, err := broker.Start(broker.Config{Listen: s.cfg.ListenMQTT, TLS: server, Handler: s.ingest, Logger: s.cfg.Logger})
+		if err != nil {
+			return err
+		}
+		s.nonces, s.mqtt = b, b.Addr()
+	}
+	if s.cfg.PublicMQTT != "" {
+		s.mqtt = s.cfg.PublicMQTT
+	}
+	return nil
+}
+
+// serve serves HTTPS and sends nonces until ctx ends.
+func (s *side) serve(ctx context.Context, server *tls.Config) error {
+	handler, err := s.handler()
+	if err != nil {
+		return err
+	}
+	if s.files != nil {
+		defer s.files.root.Close() // it was only read from
+	}
+	ln, err := net.Listen("tcp", s.cfg.ListenHTTPS)
+	if err != nil {
+		return fmt.Errorf("listen for enrolment: %w", err)
+	}
+	srv := &http.Server{Handler: handler, TLSConfig: server, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Minute,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug)}
+	done := make(chan error, 1)
+	go func() { done <- srv.ServeTLS(ln, "", "") }()
+	s.ready(ln.Addr().String())
+	tick := time.NewTicker(s.cfg.NonceEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.nonces.SendNonces()
+		case err := <-done:
+			return fmt.Errorf("serve enrolment: %w", err)
+		case <-ctx.Done():
+			s.cfg.Emit(store.Event{Event: store.Stopped, Schema: store.Schema, At: time.Now().UTC()})
+			end, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+			defer cancel()
+			if err := srv.Shutdown(end); err != nil {
+				_ = srv.Close() // a slow download does not keep the fleet's side up
+			}
+			<-done
+			return nil
+		}
+	}
+}
+
+func (s *side) ready(https string) {
+	s.cfg.Emit(store.Event{Event: store.Ready, Schema: store.Schema, At: time.Now().UTC(), MQTT: s.mqtt, HTTPS: "https://" + https,
+		CA: s.ca.Path(), Recipient: s.store.Fleet.Recipient.String(), Name: s.store.Fleet.Name, Known: s.index.Len()})
+	s.cfg.Logger.Info("fleet's side is up", "mqtt", s.mqtt, "https", https, "releases", s.index.Len())
+}
+
+// handler serves enrolment and the files of the update repository.
+func (s *side) handler() (http.Handler, error) {
+	roots, err := makers(s.cfg.EKCAs)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", enrol.New(enrol.Config{
+		Policy:   verify.Policy{Roots: roots, EKs: s.cfg.EKs, Releases: s.index},
+		Verifier: s.verifier, Store: s.store, CA: s.ca, BrokerCA: s.cfg.BridgeCA,
+		Broker: func() string { return s.mqtt }, Emit: s.cfg.Emit, Logger: s.cfg.Logger,
+	}))
+	if s.cfg.TUF != "" {
+		if s.files, err = newFiles(s.cfg.TUF); err != nil {
+			return nil, err
+		}
+		mux.Handle("GET /tuf/", http.StripPrefix("/tuf/", s.files))
+	}
+	return mux, nil
+}
+
+// makers reads the authorities of TPM makers; without files none is trusted.
+func makers(files []string) (*x509.CertPool, error) {
+	if len(files) == 0 {
+		return nil, nil
+	}
+	pool := x509.NewCertPool()
+	for _, f := range files {
+		rest, err := os.ReadFile(f)
+		if err != nil {
+			return nil, fmt.Errorf("read a TPM maker's authority: %w", err)
+		}
+		n := 0
+		for block, more := pem.Decode(rest); block != nil; block, more = pem.Decode(more) {
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", f, err)
+			}
+			pool.AddCert(cert)
+			n++
+		}
+		if n == 0 {
+			return nil, fmt.Errorf("%s holds no certificate in PEM", f)
+		}
+	}
+	return pool, nil
+}

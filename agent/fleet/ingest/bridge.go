@@ -1,0 +1,205 @@
+package ingest
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/eclipse/paho.golang/autopaho"
+	"github.com/eclipse/paho.golang/packets"
+	"github.com/eclipse/paho.golang/paho"
+
+	"platen/agent/evidence"
+)
+
+// BridgeConfig says which broker printers publish to, if it is not the fleet's own.
+type BridgeConfig struct {
+	// Broker is host:port.
+	Broker string
+	// TLS has the broker's authority and the certificate that the fleet shows it. The
+	// broker's access rules have to let the fleet read the batches and hellos of all
+	// printers and write their nonces, and a printer its own topics alone.
+	TLS *tls.Config
+	// ClientID is the fleet's MQTT client id.
+	ClientID string
+	// Logger takes what an operator should know; nil discards it.
+	Logger *slog.Logger
+}
+
+// maxWaiting bounds the frames that wait to be judged; MQTT's receive maximum keeps
+// a broker from sending more.
+const maxWaiting = 64
+
+// Bridge is a connection to a broker that is not the fleet's own.
+type Bridge struct {
+	in   *Ingest
+	cfg  BridgeConfig
+	cm   *autopaho.ConnectionManager
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+	ups  chan struct{}
+	asks chan evidence.PrinterID
+}
+
+// NewBridge connects to a broker and keeps connected until Close.
+func NewBridge(in *Ingest, cfg BridgeConfig) (*Bridge, error) {
+	host, _, err := net.SplitHostPort(cfg.Broker)
+	if err != nil || cfg.TLS == nil {
+		return nil, fmt.Errorf("broker %q: want host:port, its CA and a client certificate", cfg.Broker)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	cfg.TLS = cfg.TLS.Clone()
+	cfg.TLS.MinVersion = tls.VersionTLS13
+	if cfg.TLS.ServerName == "" {
+		cfg.TLS.ServerName = host
+	}
+	b := &Bridge{in: in, cfg: cfg, ups: make(chan struct{}, 1), asks: make(chan evidence.PrinterID, maxWaiting)}
+	ctx, stop := context.WithCancel(context.Background())
+	b.stop = stop
+	if b.cm, err = autopaho.NewConnection(ctx, b.clientConfig()); err != nil {
+		stop()
+		return nil, fmt.Errorf("connect to %s: %w", cfg.Broker, err)
+	}
+	b.wg.Go(func() { b.work(ctx) })
+	return b, nil
+}
+
+func (b *Bridge) clientConfig() autopaho.ClientConfig {
+	return autopaho.ClientConfig{
+		ServerUrls: []*url.URL{{Scheme: "mqtts", Host: b.cfg.Broker}}, KeepAlive: 30, ConnectTimeout: 20 * time.Second,
+		SessionExpiryInterval: 24 * 60 * 60, // the broker keeps batches while the fleet is away
+		ReconnectBackoff: func(n int) time.Duration {
+			if n == 0 {
+				return 0
+			}
+			d := min(time.Second<<min(n, 8), time.Minute)
+			return d/2 + rand.N(d/2)
+		},
+		AttemptConnection: func(ctx context.Context, _ autopaho.ClientConfig, _ *url.URL) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+			defer cancel()
+			conn, err := (&tls.Dialer{Config: b.cfg.TLS}).DialContext(ctx, "tcp", b.cfg.Broker)
+			if err != nil {
+				return nil, err
+			}
+			return packets.NewThreadSafeConn(conn), nil
+		},
+		OnConnectionUp: func(*autopaho.ConnectionManager, *paho.Connack) {
+			select {
+			case b.ups <- struct{}{}:
+			default: // about to subscribe anyway
+			}
+		},
+		OnConnectError: func(err error) {
+			b.cfg.Logger.Warn("broker cannot be reached", "broker", b.cfg.Broker, "error", err)
+		},
+		ConnectPacketBuilder: func(c *paho.Connect, _ *url.URL) (*paho.Connect, error) {
+			size, most, alias := uint32(8<<10), uint16(maxWaiting), uint16(0)
+			if c.Properties == nil {
+				c.Properties = &paho.ConnectProperties{}
+			}
+			c.Properties.MaximumPacketSize, c.Properties.ReceiveMaximum, c.Properties.TopicAliasMaximum = &size, &most, &alias
+			return c, nil
+		},
+		ClientConfig: paho.ClientConfig{ClientID: b.cfg.ClientID, EnableManualAcknowledgment: true,
+			OnPublishReceived: []func(paho.PublishReceived) (bool, error){b.received}},
+	}
+}
+
+// received judges a frame and acknowledges it once it is stored. A retained message
+// is an old one that a broker should not have kept.
+func (b *Bridge) received(p paho.PublishReceived) (bool, error) {
+	id, kind := evidence.ParseTopic(p.Packet.Topic)
+	switch {
+	case p.Packet.Retain:
+	case kind == evidence.TopicHello:
+		select {
+		case b.asks <- id:
+		default: // so many are asking that all will get one soon anyway
+		}
+	case kind == evidence.TopicBatch:
+		if err := b.in.Frame(id, p.Packet.Payload); err != nil {
+			b.cfg.Logger.Error("a batch could not be kept; the broker will deliver it again", "printer", id.String(), "error", err)
+			return true, nil
+		}
+	}
+	if p.Packet.QoS == 0 {
+		return true, nil
+	}
+	if err := p.Client.Ack(p.Packet); err != nil && !errors.Is(err, paho.ErrPacketNotFound) {
+		b.cfg.Logger.Warn("a batch could not be acknowledged", "printer", id.String(), "error", err)
+	}
+	return true, nil
+}
+
+// work subscribes on each new connection and answers who asks for a nonce.
+func (b *Bridge) work(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.ups:
+			if err := b.subscribe(ctx); err != nil && ctx.Err() == nil {
+				b.cfg.Logger.Error("the broker does not let the fleet subscribe", "broker", b.cfg.Broker, "error", err)
+				continue
+			}
+			b.SendNonces()
+		case id := <-b.asks:
+			b.sendNonce(ctx, id)
+		}
+	}
+}
+
+func (b *Bridge) subscribe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	_, err := b.cm.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{
+		{Topic: evidence.AllBatches, QoS: 1, RetainHandling: 2},
+		{Topic: evidence.AllHellos, QoS: 0, RetainHandling: 2}}})
+	return err
+}
+
+// SendNonces gives every enrolled printer a new nonce.
+func (b *Bridge) SendNonces() {
+	for _, id := range b.in.verifier.Printers() {
+		select {
+		case b.asks <- id:
+		default:
+			return // the rest get theirs next time
+		}
+	}
+}
+
+func (b *Bridge) sendNonce(ctx context.Context, id evidence.PrinterID) {
+	n := b.in.Nonce(id)
+	if n == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := b.cm.Publish(ctx, &paho.Publish{Topic: evidence.NonceTopic(id), QoS: 0, Payload: n}); err != nil {
+		b.cfg.Logger.Warn("a nonce could not be sent", "printer", id.String(), "error", err)
+	}
+}
+
+// Close disconnects and waits for what is under way.
+func (b *Bridge) Close() error {
+	b.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	err := b.cm.Disconnect(ctx)
+	b.wg.Wait()
+	if err != nil {
+		return fmt.Errorf("leave broker %s: %w", b.cfg.Broker, err)
+	}
+	return nil
+}
