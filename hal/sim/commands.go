@@ -13,16 +13,20 @@ func (m *mcu) execute() {
 	m.notice.busy = true
 	m.stats.Lines++
 	m.spend(m.cost(&c))
-	done := m.dispatch(&c)
-	m.notice.busy = false
-	if !m.up() {
-		return
+	if c.letter == 'M' && c.num == 105 { // the ok is part of the answer
+		m.notice.busy = false
+		m.reply("ok" + m.temperatures() + "\n")
+	} else {
+		m.dispatch(&c)
+		m.notice.busy = false
+		if m.up() {
+			m.ok(text)
+		}
 	}
-	if !done { // the answer of some commands holds its own ok
-		m.ok(text)
+	if m.up() {
+		m.queue.pop()
+		m.queue.last = m.now
 	}
-	m.queue.pop()
-	m.queue.last = m.now
 }
 
 func (m *mcu) cost(c *command) time.Duration {
@@ -32,18 +36,14 @@ func (m *mcu) cost(c *command) time.Duration {
 	return m.cfg.LineTime / 6
 }
 
-// dispatch runs a command and reports whether it has said ok itself.
-func (m *mcu) dispatch(c *command) bool {
-	known, answered := false, false
+// dispatch runs a command.
+func (m *mcu) dispatch(c *command) {
+	known := false
 	switch c.letter {
 	case 'G':
 		known = m.commandG(c)
 	case 'M':
-		if c.num == 105 {
-			m.reply("ok" + m.temperatures() + "\n")
-			return true
-		}
-		known, answered = m.commandM(c), false
+		known = m.commandM(c)
 	case 'T':
 		known = true
 		if c.num != 0 {
@@ -54,7 +54,6 @@ func (m *mcu) dispatch(c *command) bool {
 		m.stats.Unknown++
 		m.print("echo:Unknown command: \"" + c.raw + "\"\n")
 	}
-	return answered
 }
 
 func (m *mcu) commandG(c *command) bool {
@@ -110,10 +109,7 @@ func (m *mcu) commandM(c *command) bool {
 	case 119:
 		m.endstops()
 	case 155:
-		if v, ok := c.value('S'); ok {
-			m.notice.tempEvery = time.Duration(max(0, min(v, 60))) * time.Second
-			m.notice.tempAt = m.now + m.notice.tempEvery
-		}
+		m.setAutoReport(c)
 	case 410: // done when it was read
 	case 503:
 		m.reportSettings()
@@ -226,6 +222,13 @@ func (m *mcu) setKeepalive(c *command) {
 		return
 	}
 	m.print("echo:M113 S" + strconv.Itoa(int(m.notice.busyEvery/time.Second)) + "\n")
+}
+
+func (m *mcu) setAutoReport(c *command) {
+	if v, ok := c.value('S'); ok {
+		m.notice.tempEvery = time.Duration(max(0, min(v, 60))) * time.Second
+		m.notice.tempAt = m.now + m.notice.tempEvery
+	}
 }
 
 func (m *mcu) dwell(c *command) {

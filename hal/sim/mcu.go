@@ -128,9 +128,11 @@ func (m *mcu) run(pt port) {
 		m.boot()
 		m.loop()
 		if m.stop == killed {
+			m.cfg.Log.Info("simulated controller stopped itself", "sim_time", m.now)
 			m.lieDead()
 		}
 		if m.stop == resetting {
+			m.cfg.Log.Info("simulated controller restarts", "sim_time", m.now)
 			m.stats.Resets++
 			m.restart()
 		}

@@ -25,7 +25,7 @@ func OpenPTY() (master *os.File, slave string, err error) {
 		return nil, "", fmt.Errorf("making a pseudo terminal: %w", err)
 	}
 	var n int
-	err = control1(master, func(fd int) error {
+	err = onDescriptor(master, func(fd int) error {
 		if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func makeRaw(slave string) error {
 		return err
 	}
 	defer f.Close() // nothing was written to it
-	return control1(f, func(fd int) error {
+	return onDescriptor(f, func(fd int) error {
 		t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 		if err != nil {
 			return err
@@ -63,7 +63,8 @@ func makeRaw(slave string) error {
 	})
 }
 
-func control1(f *os.File, do func(fd int) error) error {
+// onDescriptor runs do on the descriptor of f without taking it from the poller.
+func onDescriptor(f *os.File, do func(fd int) error) error {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return err
@@ -85,11 +86,11 @@ func awaitHost(ctx context.Context, rw io.ReadWriter, err error) bool {
 	if !ok || !hostGone(err) {
 		return false
 	}
-	tick := time.NewTicker(2 * time.Millisecond)
+	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		gone := false
-		err := control1(f, func(fd int) error {
+		err := onDescriptor(f, func(fd int) error {
 			p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 			_, err := unix.Poll(p, 0)
 			gone = p[0].Revents&unix.POLLHUP != 0
