@@ -184,7 +184,7 @@ func (s *Signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byt
 		return nil, errors.New("sign with the TLS key: only SHA-256 digests can be signed")
 	}
 	digest = bytes.Clone(digest)
-	return call(s.tpm.base, s.tpm, func(o *owner) (der []byte, err error) {
+	return call(context.Background(), s.tpm, func(o *owner) (der []byte, err error) {
 		err = o.use(tlsKey, func(h tpm2.AuthHandle) error {
 			der, err = o.sign(h, digest)
 			return err
@@ -249,7 +249,7 @@ func (k *ECDH) ECDH(peer *ecdh.PublicKey) ([]byte, error) {
 		return nil, errors.New("agree with the job key: the other key is not on P-256")
 	}
 	point := peer.Bytes()[1:]
-	return call(k.tpm.base, k.tpm, func(o *owner) (secret []byte, err error) {
+	return call(context.Background(), k.tpm, func(o *owner) (secret []byte, err error) {
 		err = o.use(jobKey, func(job tpm2.AuthHandle) error {
 			return o.use(storageKey, func(salt tpm2.AuthHandle) error {
 				job.Auth = tpm2.HMAC(tpm2.TPMAlgSHA256, 16, tpm2.Salted(salt.Handle, o.keys[storageKey].public),

@@ -27,12 +27,21 @@ func TestRefusals(t *testing.T) {
 		{"header and messages swapped under a good quote", WrongQualifying, swapHeader},
 		{"bit of the quote flipped", BadSignature, spoilBatch(func(b *evidence.Batch) { b.Quote.Attest[60] ^= 1 })},
 		{"signature of another structure", BadSignature, spoilBatch(func(b *evidence.Batch) { b.Quote.Sig = []byte{0, 0x10} })},
+		{"signature with a byte more", BadSignature, spoilBatch(func(b *evidence.Batch) { b.Quote.Sig = append(b.Quote.Sig, 0) })},
+		{"signature over a SHA-1 digest", BadSignature, spoilBatch(func(b *evidence.Batch) { b.Quote.Sig[3] = byte(tpm2.TPMAlgSHA1) })},
 		{"signed by another key", BadSignature, func(t *testing.T, _ *Verifier, p *soft) []byte {
 			p.foreign = newKey(t)
 			return p.batch("one")
 		}},
 		{"signed data that a TPM did not generate", BadMagic, spoilAttest(func(a *tpm2.TPMSAttest) { a.Magic = 0 })},
 		{"signed garbage behind the magic", BadAttest, garbage},
+		{"signed quote with a byte more", BadAttest, func(_ *testing.T, _ *Verifier, p *soft) []byte {
+			p.mangle = func(b *evidence.Batch) {
+				b.Quote.Attest = append(b.Quote.Attest, 0)
+				b.Quote.Sig = p.signRaw(p.key, b.Quote.Attest)
+			}
+			return p.batch("one", "two")
+		}},
 		{"another statement of the TPM", NotAQuote, spoilAttest(func(a *tpm2.TPMSAttest) {
 			a.Type = tpm2.TPMSTAttestCertify
 			a.Attested = tpm2.NewTPMUAttest(tpm2.TPMSTAttestCertify, &tpm2.TPMSCertifyInfo{})
@@ -67,6 +76,7 @@ func TestRefusals(t *testing.T) {
 		}},
 		{"nonce never issued", NonceUnknown, withNonce(func(v *Verifier, p *soft) []byte { return flipTime(v.Nonce(p.id)) })},
 		{"nonce of another printer", NonceUnknown, withNonce(func(v *Verifier, p *soft) []byte { return v.Nonce(evidence.PrinterID{7}) })},
+		{"nonce cut short", NonceUnknown, withNonce(func(v *Verifier, p *soft) []byte { return v.Nonce(p.id)[:7] })},
 		{"nonce too old", NonceStale, withNonce(func(v *Verifier, p *soft) []byte {
 			return staleNonce(v, p.id, v.cfg.Now().Add(-DefaultMaxAge-time.Second))
 		})},
@@ -279,6 +289,9 @@ func TestGaps(t *testing.T) {
 	for i := range 7 {
 		refuses(t, v, p.id, wires[i], Replayed)
 	}
+	if open := v.printers[p.id].Chain.Missing; len(open) != 0 {
+		t.Errorf("%v still missing after all came", open)
+	}
 	if got := accept(t, v, p.id, wires[7]); got.Missing != nil || got.Late {
 		t.Errorf("batch 8 after all before it: %+v", got)
 	}
@@ -301,6 +314,19 @@ func TestLateForks(t *testing.T) {
 	refuses(t, v, p.id, p.wire(fork, m2), PrevMismatch)
 	accept(t, v, p.id, p.wire(h2, m2))
 	accept(t, v, p.id, p.wire(h3, m3))
+}
+
+// TestLateFirst: the first of a chain follows nothing, however late it comes.
+func TestLateFirst(t *testing.T) {
+	p := newSoft(t)
+	v, _ := newVerifier(t, p)
+	h1, m1 := p.header("one")
+	p.header("two")
+	accept(t, v, p.id, p.batch("three"))
+	bad := h1
+	bad.Prev[0] = 1
+	refuses(t, v, p.id, p.wire(bad, m1), PrevMismatch)
+	accept(t, v, p.id, p.wire(h1, m1))
 }
 
 func TestBoots(t *testing.T) {
@@ -394,8 +420,13 @@ func TestFreshness(t *testing.T) {
 	if got := accept(t, v, p.id, p.batch("offline for three days")); got.Fresh || got.Age < 72*time.Hour {
 		t.Errorf("%v old: fresh %v", got.Age, got.Fresh)
 	}
+	delayed := p.batch("delayed")
+	c.now = c.now.Add(time.Minute)
 	p.nonce = v.Nonce(p.id)
 	accept(t, v, p.id, p.batch("x"))
+	if got := accept(t, v, p.id, delayed); !got.Late || got.Fresh {
+		t.Errorf("late, with the nonce of its time: %+v", got)
+	}
 	h, m := p.header("x")
 	old := h
 	old.Nonce = first
@@ -496,6 +527,15 @@ func TestKeysOfARecord(t *testing.T) {
 	}
 	if job, err := r.JobKey(); err != nil || len(job.Bytes()) != 65 {
 		t.Error(err)
+	}
+	v, _ := newVerifier(t)
+	if _, ok := v.Record(evidence.PrinterID{1}); ok {
+		t.Error("a record of an unknown printer")
+	}
+	p := newSoft(t)
+	v, _ = newVerifier(t, p)
+	if got, ok := v.Record(p.id); !ok || got.Printer != p.id || !cmp.Equal(v.Printers(), []evidence.PrinterID{p.id}) {
+		t.Errorf("record of an enrolled printer: %v", ok)
 	}
 	off := eccPublic(&ecdsa.PublicKey{Curve: key.Curve, X: key.X, Y: key.X}, tpm2.TPMAObject{})
 	if _, err := (Record{TLS: tpm2.Marshal(off)}).TLSKey(); err == nil {

@@ -249,6 +249,9 @@ func TestEnrolRefusesRequests(t *testing.T) {
 		{"request for one name more", BadRequest, func(r *evidence.EnrolRequest) {
 			r.CSR = csr(&x509.CertificateRequest{Subject: me, DNSNames: []string{"broker"}}, d.tpm.TLSKey())
 		}},
+		{"certificate of another key by the same maker", UntrustedTPM, func(r *evidence.EnrolRequest) {
+			r.EKs = []evidence.EK{{Cert: r.EKs[1].Cert, Public: r.EKs[0].Public}}
+		}},
 		{"certificate of another TPM", UntrustedTPM, func(r *evidence.EnrolRequest) {
 			r.EKs = []evidence.EK{{Cert: theirs.EKs[0].Cert, Public: r.EKs[0].Public}}
 		}},
