@@ -138,17 +138,16 @@ func TestMixAndMatch(t *testing.T) {
 	c := l.client()
 	mustRefresh(t, c, 2)
 	l.release(3)
-	for path, wrong := range map[string]string{
-		"4.snapshot.json": "3.snapshot.json", // signed, older
-		"4.targets.json":  "3.targets.json",
-		"timestamp.json":  "4.snapshot.json", // signed, another role
+	for _, x := range []struct {
+		path, wrong string
+		want        error
+	}{ // in the order of fetching, since what was verified is not fetched again
+		{"timestamp.json", "4.snapshot.json", updater.ErrSignature}, // signed, another role
+		{"4.snapshot.json", "3.snapshot.json", updater.ErrMixed},    // signed, older
+		{"4.targets.json", "3.targets.json", updater.ErrMixed},
 	} {
-		l.serve(path, l.read(wrong))
-		want := updater.ErrMixed
-		if path == "timestamp.json" {
-			want = updater.ErrSignature
-		}
-		refused(t, c, want)
+		l.serve(x.path, l.read(x.wrong))
+		refused(t, c, x.want)
 		l.heal()
 	}
 	mustRefresh(t, c, 3)
