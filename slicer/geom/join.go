@@ -147,6 +147,10 @@ func (r *Region) dropSlivers(sign int64) bool {
 // goes through [Kernel.Union], so that lines which come to cross each other do not
 // stay so. Rings of less than about tol vanish. dst may be src.
 func (k *Kernel) Simplify(dst, src *Region, tol unit.Length) error {
+	if !withinPlane(src.Pts) {
+		dst.Reset()
+		return ErrOutside
+	}
 	k.raw.Reset()
 	for i := range src.Ends {
 		k.thin(src.Ring(i), max(tol, 0))

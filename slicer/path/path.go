@@ -147,7 +147,7 @@ func (pl *Planner) print(l *pipe.Layer, it item) {
 	case kindGap:
 		pl.line(l.Gaps.Line(int(it.index)), it.reversed, motion.InnerWall, l.Gaps.Widths[it.index])
 	case kindSkin:
-		pl.line(l.Skin.Line(int(it.index)), it.reversed, motion.Skin, pl.p.Width)
+		pl.line(l.Skin.Line(int(it.index)), it.reversed, motion.Skin, l.SkinWidth)
 	case kindInfill:
 		pl.line(l.Infill.Line(int(it.index)), it.reversed, motion.Infill, pl.p.Width)
 	}

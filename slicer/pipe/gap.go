@@ -86,15 +86,39 @@ func (g *gapFiller) fill(k *geom.Kernel, l *Layer, beyond *geom.Region) error {
 		if err := g.find(k, level, line); err != nil {
 			return err
 		}
-		for r := range g.gap.Len() {
-			if ring := g.gap.Ring(r); geom.Area2(ring) > 0 {
-				if err := g.stroke(k, &l.Gaps, ring); err != nil {
-					return err
-				}
+		if err := g.strokes(k, &l.Gaps, l.Width); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// strokes fills gap, after what is too thin for any line has been taken off it.
+func (g *gapFiller) strokes(k *geom.Kernel, dst *Strokes, width unit.Length) error {
+	if g.gap.Empty() {
+		return nil
+	}
+	g.width = width
+	if err := open(k, &g.gap, &g.gap, width/thinnest); err != nil {
+		return err
+	}
+	for r := range g.gap.Len() {
+		if ring := g.gap.Ring(r); geom.Area2(ring) > 0 {
+			if err := g.stroke(k, dst, ring); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+// open sets dst to the parts of src in which a disc of the given width fits,
+// corners kept.
+func open(k *geom.Kernel, dst, src *geom.Region, width unit.Length) error {
+	if err := k.Offset(dst, src, -width/2, geom.JoinMiter); err != nil || dst.Empty() {
+		return err
+	}
+	return k.Offset(dst, dst, width/2, geom.JoinMiter)
 }
 
 // find sets gap to what a wall along line does not reach of level.
@@ -109,14 +133,7 @@ func (g *gapFiller) find(k *geom.Kernel, level, line *geom.Region) error {
 	if level.Area2()-g.reached.Area2() < int64(g.width)*int64(g.width)/thinnest {
 		return nil
 	}
-	if err := k.Difference(&g.gap, level, &g.reached); err != nil {
-		return err
-	}
-	least := g.width / thinnest / 2
-	if err := k.Offset(&g.gap, &g.gap, -least, geom.JoinMiter); err != nil {
-		return err
-	}
-	return k.Offset(&g.gap, &g.gap, least, geom.JoinMiter)
+	return k.Difference(&g.gap, level, &g.reached)
 }
 
 // stroke fills the gap inside one outer ring.
@@ -226,107 +243,6 @@ func (g *gapFiller) within(p geom.Point) bool {
 		if inside(g.part.Ring(r), p) {
 			in = !in
 		}
-	}
-	return in
-}
-
-// walker goes along a ring, in either direction.
-type walker struct {
-	ring []geom.Point
-	at   int
-	left int // corners until its end
-	step int // to the next corner
-	long float64
-	done float64 // of long, at the corner at
-}
-
-func (w *walker) next() int { return (w.at + w.step) % len(w.ring) }
-
-// measure sets the length of the way.
-func (w *walker) measure() {
-	for c := *w; c.left > 0; c.left-- {
-		w.long += distance(c.ring[c.at], c.ring[c.next()])
-		c.at = c.next()
-	}
-}
-
-// to goes to the share f of the way and returns the point there.
-func (w *walker) to(f float64) geom.Point {
-	target := f * w.long
-	for w.left > 0 {
-		p, q := w.ring[w.at], w.ring[w.next()]
-		d := distance(p, q)
-		if w.done+d >= target {
-			if d == 0 {
-				return p
-			}
-			t := (target - w.done) / d
-			return geom.Point{
-				X: p.X + unit.Length(math.Round(t*float64(q.X-p.X))),
-				Y: p.Y + unit.Length(math.Round(t*float64(q.Y-p.Y))),
-			}
-		}
-		w.done += d
-		w.at = w.next()
-		w.left--
-	}
-	return w.ring[w.at]
-}
-
-// farthest is the point of ring farthest from point i.
-func farthest(ring []geom.Point, i int) int {
-	best, at := -1.0, i
-	for k, p := range ring {
-		if d := distance(ring[i], p); d > best {
-			best, at = d, k
-		}
-	}
-	return at
-}
-
-// straighten leaves out points within simplify of the line from the last one kept
-// to the one after.
-func straighten(line []geom.Point) []geom.Point {
-	kept := 1
-	for i := 1; i+1 < len(line); i++ {
-		a, b := line[kept-1], line[i+1]
-		if d := distance(a, b); d > 0 && math.Abs(float64(geom.Cross(a, b, line[i])))/d <= float64(simplify) {
-			continue
-		}
-		line[kept] = line[i]
-		kept++
-	}
-	if len(line) > 1 {
-		line[kept] = line[len(line)-1]
-		kept++
-	}
-	return line[:kept]
-}
-
-// length is that of an open line.
-func length(line []geom.Point) float64 {
-	sum := 0.0
-	for i := 1; i < len(line); i++ {
-		sum += distance(line[i-1], line[i])
-	}
-	return sum
-}
-
-// distance rounds each product by itself, the same on every machine.
-func distance(a, b geom.Point) float64 {
-	dx, dy := float64(a.X-b.X), float64(a.Y-b.Y)
-	return math.Sqrt(float64(dx*dx) + float64(dy*dy))
-}
-
-// inside reports whether p lies inside ring.
-func inside(ring []geom.Point, p geom.Point) bool {
-	in := false
-	a := ring[len(ring)-1]
-	for _, b := range ring {
-		if (a.Y > p.Y) != (b.Y > p.Y) && (geom.Cross(a, b, p) > 0) == (b.Y > a.Y) {
-			in = !in
-		}
-		a = b
 	}
 	return in
 }

@@ -75,11 +75,13 @@ type Layer struct {
 	Walls     wall.Walls  // centre lines
 	Gaps      Strokes     // lines between walls, where no whole one fits
 	Skin      fill.Lines  // solid
+	SkinWidth unit.Length // of its lines
 	Infill    fill.Lines  // sparse
 	Skirt     geom.Region // first layer only
 
 	raw   geom.Region
-	inner geom.Region   // for infill
+	rest  geom.Region   // inside of the innermost wall, for sparse infill
+	inner geom.Region   // the same, for lines of skin
 	done  chan struct{} // one token once outline and walls are there
 	err   error
 }
@@ -100,7 +102,7 @@ func (l *Layer) reset() {
 }
 
 func (l *Layer) wipe() {
-	for _, r := range []*geom.Region{&l.raw, &l.Outline, &l.inner, &l.Skirt} {
+	for _, r := range []*geom.Region{&l.raw, &l.Outline, &l.rest, &l.inner, &l.Skirt} {
 		r.Wipe()
 	}
 	l.Walls.Wipe()
@@ -264,7 +266,10 @@ func (r *run) layWall(l *Layer, k *geom.Kernel, b *wall.Builder, g *gapFiller) e
 			return err
 		}
 	}
-	// Infill lines end a quarter of a width before the wall: their round ends, and
+	if err := k.Offset(&l.rest, beyond, r.p.Width/2, geom.JoinMiter); err != nil {
+		return err
+	}
+	// Lines of skin end a quarter of a width before the wall: their round ends, and
 	// the joints between them, then just fill what is left.
 	return k.Offset(&l.inner, beyond, r.p.Width/2-r.p.Width/4, geom.JoinMiter)
 }

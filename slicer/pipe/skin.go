@@ -22,12 +22,14 @@ type skins struct {
 	p       Params
 	kernel  geom.Kernel
 	hatcher fill.Hatcher
+	gaps    gapFiller
 	pending []*Layer // not yet finished, lowest first
 	above   window   // outlines of the layers above pending[0]
 	below   window   // outlines of the layers below it
 	cover   geom.Region
 	solid   geom.Region
 	sparse  geom.Region
+	area    int64 // twice that of the skin of the layer at hand
 }
 
 func newSkins(p Params) *skins { return &skins{p: p} }
@@ -35,6 +37,7 @@ func newSkins(p Params) *skins { return &skins{p: p} }
 func (s *skins) wipe() {
 	s.kernel.Wipe()
 	s.hatcher.Wipe()
+	s.gaps.wipe()
 	s.above.wipe()
 	s.below.wipe()
 	s.cover.Wipe()
@@ -93,6 +96,7 @@ func (s *skins) finish(l *Layer) error {
 		if err != nil {
 			return err
 		}
+		l.SkinWidth = s.skinWidth(l)
 	}
 	if spacing := fill.Spacing(s.p.Width, s.p.Density); spacing > 0 && !s.sparse.Empty() {
 		err := s.hatcher.Hatch(&l.Infill, &s.sparse, fill.Params{
@@ -108,9 +112,17 @@ func (s *skins) finish(l *Layer) error {
 	return nil
 }
 
-// split sets solid and sparse from the inside of l.
+// skinWidth is how wide the lines of a skin are taken to be, so that they hold what
+// the skin does: in narrow skins the joints between lines are a large part of them.
+func (s *skins) skinWidth(l *Layer) unit.Length {
+	long := max(l.Skin.Length(), 1)
+	w := s.area / 2 / long
+	return unit.Length(min(max(w, int64(s.p.Width)*2/3), int64(s.p.Width)*8/7))
+}
+
+// split sets solid and sparse from the inside of l. Strips of skin that are narrower
+// than a line, as slopes have them, become strokes.
 func (s *skins) split(l *Layer) error {
-	inner := &l.inner
 	s.solid.Reset()
 	s.sparse.Reset()
 	covered, err := s.covered(l)
@@ -118,32 +130,37 @@ func (s *skins) split(l *Layer) error {
 		return err
 	}
 	if !covered || s.p.Density >= 100 {
-		s.solid.Append(inner)
+		s.solid.Append(&l.inner)
+		s.area = l.rest.Area2()
 		return nil
 	}
-	if sameRegion(&s.cover, &l.Outline) {
-		s.sparse.Append(inner)
+	strips := &s.gaps.gap
+	strips.Reset()
+	if !sameRegion(&s.cover, &l.Outline) {
+		if err := s.kernel.Difference(strips, &l.rest, &s.cover); err != nil {
+			return err
+		}
+	}
+	if strips.Empty() {
+		s.sparse.Append(&l.rest)
 		return nil
 	}
-	if err := s.kernel.Difference(&s.solid, inner, &s.cover); err != nil {
+	if err := open(&s.kernel, &s.solid, strips, s.p.Width); err != nil {
 		return err
 	}
-	// Strips in which no line fits stay sparse.
-	half := s.p.Width / 2
-	if err := s.kernel.Offset(&s.solid, &s.solid, -half, geom.JoinMiter); err != nil {
+	s.area = s.solid.Area2()
+	if err := s.kernel.Difference(&s.sparse, &l.rest, strips); err != nil {
 		return err
 	}
-	if s.solid.Empty() {
-		s.sparse.Append(inner)
-		return nil
+	if !s.solid.Empty() {
+		if err := s.kernel.Difference(strips, strips, &s.solid); err != nil {
+			return err
+		}
+		if err := s.kernel.Intersect(&s.solid, &s.solid, &l.inner); err != nil {
+			return err
+		}
 	}
-	if err := s.kernel.Offset(&s.solid, &s.solid, half, geom.JoinMiter); err != nil {
-		return err
-	}
-	if err := s.kernel.Intersect(&s.solid, &s.solid, inner); err != nil {
-		return err
-	}
-	return s.kernel.Difference(&s.sparse, inner, &s.solid)
+	return s.gaps.strokes(&s.kernel, &l.Gaps, s.p.Width)
 }
 
 // covered sets cover to what all layers around l share with it, and reports false
