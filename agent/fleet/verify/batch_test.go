@@ -2,7 +2,6 @@ package verify
 
 import (
 	"bytes"
-	"crypto/ecdsa"
 	"testing"
 	"time"
 
@@ -519,7 +518,7 @@ func TestEnrolKeepsTheChain(t *testing.T) {
 
 func TestKeysOfARecord(t *testing.T) {
 	key := newKey(t)
-	area := tpm2.Marshal(eccPublic(&key.PublicKey, tpm2.TPMAObject{SignEncrypt: true}))
+	area := tpm2.Marshal(eccPublic(point(t, key), tpm2.TPMAObject{SignEncrypt: true}))
 	r := Record{TLS: area, Job: area}
 	tls, err := r.TLSKey()
 	if err != nil || !tls.Equal(&key.PublicKey) {
@@ -537,7 +536,9 @@ func TestKeysOfARecord(t *testing.T) {
 	if got, ok := v.Record(p.id); !ok || got.Printer != p.id || !cmp.Equal(v.Printers(), []evidence.PrinterID{p.id}) {
 		t.Errorf("record of an enrolled printer: %v", ok)
 	}
-	off := eccPublic(&ecdsa.PublicKey{Curve: key.Curve, X: key.X, Y: key.X}, tpm2.TPMAObject{})
+	elsewhere := point(t, key)
+	elsewhere[40] ^= 1
+	off := eccPublic(elsewhere, tpm2.TPMAObject{})
 	if _, err := (Record{TLS: tpm2.Marshal(off)}).TLSKey(); err == nil {
 		t.Error("a point off the curve was taken")
 	}

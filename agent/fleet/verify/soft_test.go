@@ -54,7 +54,18 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-func eccPublic(key *ecdsa.PublicKey, attrs tpm2.TPMAObject) tpm2.TPMTPublic {
+// point is a key's public point, uncompressed.
+func point(t *testing.T, key *ecdsa.PrivateKey) []byte {
+	t.Helper()
+	b, err := key.PublicKey.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// eccPublic is the public area of a point, given uncompressed.
+func eccPublic(point []byte, attrs tpm2.TPMAObject) tpm2.TPMTPublic {
 	attrs.FixedTPM, attrs.FixedParent, attrs.SensitiveDataOrigin, attrs.UserWithAuth = true, true, true, true
 	return tpm2.TPMTPublic{Type: tpm2.TPMAlgECC, NameAlg: tpm2.TPMAlgSHA256, ObjectAttributes: attrs,
 		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, &tpm2.TPMSECCParms{
@@ -62,14 +73,14 @@ func eccPublic(key *ecdsa.PublicKey, attrs tpm2.TPMAObject) tpm2.TPMTPublic {
 			Scheme:    tpm2.TPMTECCScheme{Scheme: tpm2.TPMAlgNull}, CurveID: tpm2.TPMECCNistP256,
 			KDF: tpm2.TPMTKDFScheme{Scheme: tpm2.TPMAlgNull}}),
 		Unique: tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{
-			X: tpm2.TPM2BECCParameter{Buffer: key.X.FillBytes(make([]byte, 32))},
-			Y: tpm2.TPM2BECCParameter{Buffer: key.Y.FillBytes(make([]byte, 32))}})}
+			X: tpm2.TPM2BECCParameter{Buffer: point[1:33]},
+			Y: tpm2.TPM2BECCParameter{Buffer: point[33:]}})}
 }
 
 func newSoft(t *testing.T) *soft {
 	t.Helper()
 	s := &soft{t: t, key: newKey(t), clock: tpm2.TPMSClockInfo{Clock: 1000, ResetCount: 5}}
-	s.public = eccPublic(&s.key.PublicKey, tpm2.TPMAObject{SignEncrypt: true, Restricted: true})
+	s.public = eccPublic(point(t, s.key), tpm2.TPMAObject{SignEncrypt: true, Restricted: true})
 	var err error
 	if s.id, s.signer, err = names(&s.public); err != nil {
 		t.Fatal(err)
