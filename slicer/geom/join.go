@@ -59,18 +59,18 @@ func mitre(n1, n2 vector, delta float64) vector {
 	return n1.plus(n2).times(delta / (1 + n1.dot(n2)))
 }
 
-// trimmed reports whether an inner corner can be mitred at once. The two moved
-// sides and the perpendiculars at the corner enclose a kite that the quadrilaterals
-// of both sides cover; mitring takes it off one of them. Seen along a side, the
-// kite reaches d·tan(θ/2) or d·sin(θ) from the corner, whichever is more. As long as
-// that is within the half of the side that is nearer to this corner, the kites of a
-// side's two ends are apart, and nothing is taken off twice.
+// trimmed reports whether an inner corner can be mitred at once, which it can if
+// the mitre takes off no more than half of either side: the quadrilaterals then
+// become trapezoids that meet in the bisector of the corner, and none is turned
+// inside out. Nothing is lost either. What a trapezoid lacks of its quadrilateral
+// is nearer to the other side of the corner, and that side is long enough for it:
+// so no place there has its nearest point on this side.
 func trimmed(in, out side, d float64) bool {
 	sin, cos := math.Abs(in.normal.cross(out.normal)), in.normal.dot(out.normal)
 	if 1+cos < 1e-3 {
 		return false
 	}
-	reach := 2 * d * max(sin, sin/(1+cos))
+	reach := 2 * d * sin / (1 + cos) // twice d·tan(θ/2)
 	return reach <= in.length-4 && reach <= out.length-4
 }
 

@@ -35,9 +35,8 @@ const miterLimit = 3
 // plus (growing) one for each quadrilateral between an edge and its moved self and
 // one for each wedge between two of them, all of them counter-clockwise: so it is
 // at least 1 exactly in their union, which is the grown region. Shrinking is the
-// same for the complement. Inner corners whose quadrilaterals only overlap each
-// other near the corner are mitred at once, which takes one of the two off there
-// (see trimmed).
+// same for the complement. At inner corners between long sides the two
+// quadrilaterals are cut off where they meet (see trimmed).
 func (k *Kernel) Offset(dst, src *Region, delta unit.Length, join Join) error {
 	return k.offset(dst, src, delta, join, maxHalvings)
 }

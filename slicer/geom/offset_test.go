@@ -128,6 +128,8 @@ func TestOffsetShapes(t *testing.T) {
 	plain.Add(square)
 	holed.Add(square)
 	holed.Add(hole)
+	// The circle in the triangle has a radius of 1 mm; half its height is 1.5 mm.
+	triangle := region(box(-10*mm, -10*mm, 10*mm, 10*mm), []Point{mmPoint(-1, 0), mmPoint(2, math.Sqrt(3)), mmPoint(2, -math.Sqrt(3))})
 	for _, c := range []struct {
 		name  string
 		src   *Region
@@ -145,8 +147,9 @@ func TestOffsetShapes(t *testing.T) {
 		{"grow, hole closes", holed, mm, JoinMiter, 144, 1},
 		{"shrink, hole grows", holed, -mm, JoinMiter, 64 - 16, 2},
 		{"shrink, hole grows round", holed, -mm, JoinRound, 64 - (12 + math.Pi), 2},
+		{"grow, triangular hole closes", triangle, 6 * mm / 5, JoinMiter, 22.4 * 22.4, 1},
 		{"shrink until nothing is between", holed, -2 * mm, JoinMiter, 0, 0},
-		{"huge hole, nothing left", holed, -500 * mm, JoinMiter, 0, 0},
+		{"hole beyond the plane, nothing left", holed, -600 * mm, JoinMiter, 0, 0},
 	} {
 		var k Kernel
 		var dst Region
@@ -157,6 +160,30 @@ func TestOffsetShapes(t *testing.T) {
 		area := float64(dst.Area2()) / 2 / float64(mm) / float64(mm)
 		if math.Abs(area-c.area) > 0.002*c.area || dst.Len() != c.rings {
 			t.Errorf("%s: %d rings, %.4f mm², want %d, %.4f", c.name, dst.Len(), area, c.rings, c.area)
+		}
+	}
+}
+
+// TestOffsetLeavesNoSlivers closes holes, and shrinks bars, that are exactly as wide
+// as twice the offset but for rounding.
+func TestOffsetLeavesNoSlivers(t *testing.T) {
+	var k Kernel
+	for deg := 1; deg < 90; deg++ {
+		a := float64(deg) / 180 * math.Pi
+		at := func(u, v float64) Point {
+			return mmPoint(u*math.Cos(a)-v*math.Sin(a), u*math.Sin(a)+v*math.Cos(a))
+		}
+		bar := []Point{at(-9, -1), at(9, -1), at(9, 1), at(-9, 1)}
+		var dst Region
+		if err := k.Offset(&dst, region(bar), -unit.Millimetre, JoinMiter); err != nil || !dst.Empty() {
+			t.Errorf("%d°: a bar leaves %d rings: %v", deg, dst.Len(), err)
+		}
+		r := region([]Point{mmPoint(-20, -20), mmPoint(20, -20), mmPoint(20, 20), mmPoint(-20, 20)}, reversed(bar))
+		if err := k.Offset(&dst, r, unit.Millimetre, JoinMiter); err != nil || dst.Len() != 1 {
+			t.Errorf("%d°: a hole leaves %d rings: %v", deg, dst.Len()-1, err)
+		}
+		if err := k.Offset(&dst, r, unit.Millimetre-20, JoinMiter); err != nil || dst.Len() != 2 {
+			t.Errorf("%d°: a hole that is a little wider leaves %d rings: %v", deg, dst.Len()-1, err)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"platen/hal/unit"
 )
 
 // TestScaleIsExact compares rounded crossings with big integers, ties included.
@@ -39,30 +41,45 @@ func TestScaleIsExact(t *testing.T) {
 }
 
 // TestPassesIsExact compares with cutting the edge by the square's sides in
-// rational numbers.
+// rational numbers: all short edges near the square, and some long ones.
 func TestPassesIsExact(t *testing.T) {
-	hits := 0
-	rapid.Check(t, func(t *rapid.T) {
-		w := rapid.SampledFrom([]int32{2, 6, 40, 1 << 24}).Draw(t, "width")
-		draw := func(name string) Point {
-			return pt(rapid.Int32Range(-w, w).Draw(t, name), rapid.Int32Range(-w, w).Draw(t, name))
+	hits, near := 0, []Point{}
+	for x := int32(-3); x <= 3; x++ {
+		for y := int32(-3); y <= 3; y++ {
+			near = append(near, pt(x, y))
 		}
-		e := edge{p: draw("p"), q: draw("q")}
-		if e.p == e.q {
-			t.Skip("no edge")
+	}
+	check := func(t rapid.TB, p, q, c Point) {
+		e := edge{p: p, q: q}
+		if p == q {
+			return
 		}
-		c := draw("c")
-		want := passesSlowly(e.p, e.q, c)
+		want := passesSlowly(p, q, c)
 		if e.passes(c) != want {
-			t.Fatalf("%v to %v passes through the square around %v: %v, want %v", e.p, e.q, c, !want, want)
+			t.Fatalf("%v to %v passes through the square around %v: %v, want %v", p, q, c, !want, want)
 		}
 		if want {
 			hits++
 		}
-	})
-	if hits < 5 {
+	}
+	for _, p := range near {
+		for _, q := range near {
+			check(t, p, q, Point{})
+		}
+	}
+	if hits < 100 {
 		t.Fatalf("only %d hits", hits)
 	}
+	rapid.Check(t, func(t *rapid.T) {
+		const w = 1 << 24
+		draw := func(name string) Point {
+			return pt(rapid.Int32Range(-w, w).Draw(t, name), rapid.Int32Range(-w, w).Draw(t, name))
+		}
+		p, q := draw("p"), draw("q")
+		s := rapid.Int64Range(0, 1000).Draw(t, "share")
+		c := Point{p.X + unit.Length(int64(q.X-p.X)*s/1000), p.Y + unit.Length(int64(q.Y-p.Y)*s/1000)}
+		check(t, p, q, c)
+	})
 }
 
 // passesSlowly tries the places where the edge meets the lines through the sides of

@@ -47,6 +47,9 @@ func (k *Kernel) trace(dst *Region) {
 // dst, without points in the middle of a straight line, and takes it off the path.
 func (k *Kernel) cutOff(dst *Region, at int) {
 	ring := k.loop[at:]
+	if len(ring) == 0 {
+		return
+	}
 	start := len(dst.Pts)
 	prev := ring[len(ring)-1].p
 	for i, c := range ring {
