@@ -70,7 +70,9 @@ type Link struct {
 	ups  chan struct{} // a connection came up; greet it
 
 	mu     sync.Mutex
-	conn   net.Conn      // the present connection
+	conn   net.Conn        // the present connection
+	alive  context.Context // ends with the present connection
+	end    context.CancelFunc
 	ready  bool          // subscribed, and the recipient was asked for a nonce
 	state  chan struct{} // closed at each change of what is below mu
 	nonce  []byte
@@ -92,6 +94,7 @@ func Dial(cfg Config) (*Link, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	l := &Link{cfg: cfg, host: host, ups: make(chan struct{}, 1), state: make(chan struct{}), nonce: cfg.Nonce}
+	l.alive, l.end = context.WithCancel(context.Background())
 	ctx, stop := context.WithCancel(context.Background())
 	l.stop = stop
 	l.cm, err = autopaho.NewConnection(ctx, l.clientConfig())
@@ -149,7 +152,11 @@ func (l *Link) attempt(ctx context.Context, _ autopaho.ClientConfig, _ *url.URL)
 		return nil, err
 	}
 	g := newGuard(conn)
-	l.change(func() { l.conn = g })
+	l.change(func() {
+		l.end() // of the connection before, if that is not known to be gone yet
+		l.conn = g
+		l.alive, l.end = context.WithCancel(context.Background())
+	})
 	return packets.NewThreadSafeConn(g), nil
 }
 
@@ -178,7 +185,10 @@ func (l *Link) up() {
 }
 
 func (l *Link) down() {
-	l.change(func() { l.ready = false })
+	l.change(func() {
+		l.ready = false
+		l.end()
+	})
 	l.cfg.Logger.Debug("broker is gone", "broker", l.cfg.Broker)
 }
 
@@ -274,12 +284,20 @@ func (l *Link) Nonce(ctx context.Context) ([]byte, error) {
 // Publish sends a frame and returns once the broker has acknowledged it. A broker
 // that does not answer within ctx is connected to anew.
 func (l *Link) Publish(ctx context.Context, frame []byte) error {
+	l.mu.Lock()
+	alive := l.alive
+	l.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(alive, cancel)() // the library would wait on for ever
 	resp, err := l.cm.Publish(ctx, &paho.Publish{Topic: evidence.BatchTopic(l.cfg.Printer), QoS: 1, Payload: frame})
 	if err != nil {
 		if resp != nil {
 			return fmt.Errorf("broker %s refuses the frame with reason 0x%02x", l.cfg.Broker, resp.ReasonCode)
 		}
-		if !errors.Is(err, autopaho.ConnectionDownError) {
+		if alive.Err() != nil {
+			err = errors.New("the connection broke off before the frame was acknowledged")
+		} else if !errors.Is(err, autopaho.ConnectionDownError) {
 			l.drop()
 		}
 		return fmt.Errorf("broker %s: %w", l.cfg.Broker, err)
@@ -294,6 +312,7 @@ func (l *Link) Close() error {
 	defer cancel()
 	err := l.cm.Disconnect(ctx)
 	l.drop() // whether or not the broker took its leave
+	l.change(func() { l.end() })
 	if err != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 		defer cancel()
