@@ -166,7 +166,11 @@ func AppendHeater(dst []byte, h motion.Heater, t unit.Celsius, wait bool) []byte
 	if h > motion.HotEnd {
 		dst = strconv.AppendInt(append(dst, " T"...), int64(h-motion.HotEnd), 10)
 	}
-	dst = append(dst, " S"...)
+	word := " S"
+	if wait {
+		word = " R" // S would not wait for cooling down
+	}
+	dst = append(dst, word...)
 	dst = t.AppendDegrees(dst, 1)
 	return append(dst, '\n')
 }

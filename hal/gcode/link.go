@@ -72,6 +72,7 @@ type Link struct {
 	fresh    bool // M110 is not proven yet
 	wrapping bool // numbers have run out; start anew once all is proven
 	swallow  bool // the ok that goes with a Resend is to come
+	bare     int  // oks that commands without a number will bring
 
 	recovering bool // quiet after a Resend
 	careful    bool // one line at a time
@@ -126,7 +127,7 @@ func (l *Link) Restart(now time.Time) {
 	l.next, l.send, l.acked, l.prove, l.lastSync = 0, 0, -1, -1, -1
 	l.recovering, l.swallow, l.wrapping, l.queryDue, l.queryOut = false, false, false, false, false
 	l.probes, l.futile, l.absurd, l.queries, l.sinceSync, l.want = 0, 0, 0, 0, 0, 0
-	l.fresh, l.careful, l.last = true, true, now
+	l.fresh, l.careful, l.last, l.bare = true, true, now, 0
 	l.add([]byte("M110 N0"), false)
 	l.syncDue = true
 }
@@ -187,6 +188,18 @@ func (l *Link) Proven() uint64 { return l.base + uint64(l.prove+1) - 1 }
 // Accepted returns the sequence number up to which lines were answered, as far as
 // can be told without proof.
 func (l *Link) Accepted() uint64 { return l.base + uint64(max(l.acked, l.prove)+1) - 1 }
+
+// Ask has the next line be a sync line, whose answer is a report of temperatures,
+// unless one is under way.
+func (l *Link) Ask() {
+	if !l.syncOut() {
+		l.syncDue = true
+	}
+}
+
+// Bare notes that a command without a number was written beside the link, so that
+// one ok more than lines will come.
+func (l *Link) Bare() { l.bare++ }
 
 // Stats returns the counters.
 func (l *Link) Stats() Stats { return l.stats }

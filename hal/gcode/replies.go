@@ -78,6 +78,10 @@ func (l *Link) plainOK(now time.Time) {
 }
 
 func (l *Link) spurious() {
+	if l.bare > 0 {
+		l.bare--
+		return
+	}
 	l.stats.Spurious++
 	l.fault()
 }
