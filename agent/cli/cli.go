@@ -114,6 +114,8 @@ func Root(name, short, long string) *cobra.Command {
 		SilenceErrors: true,
 		Version:       version,
 		Args:          cobra.NoArgs,
+		// Without it an unknown command would print the help and count as done.
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	out := Text
 	root.PersistentFlags().VarP(&outputFlag{&out}, "output", "o", "print results as text, json or jsonl")

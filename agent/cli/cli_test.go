@@ -35,11 +35,13 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"fail"}, ExitFailed, "it broke"},
 		{[]string{"gone"}, ExitNotRunning, "start platen run"},
 		{[]string{"fail", "extra"}, ExitUsage, "--help"},
+		{[]string{"nonsense"}, ExitUsage, "unknown command"},
+		{nil, ExitOK, ""},
 		{[]string{"--nonsense"}, ExitUsage, "--help"},
 		{[]string{"version", "-o", "xml"}, ExitUsage, "text, json or jsonl"},
 	} {
 		root, _, errs := testRoot()
-		root.SetArgs(c.args)
+		root.SetArgs(append([]string{}, c.args...))
 		if got := Run(context.Background(), root); got != c.code {
 			t.Errorf("%v: exit %d, want %d", c.args, got, c.code)
 		}
