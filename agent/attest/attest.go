@@ -115,6 +115,9 @@ func (t *TPM) prepare(o *owner) error {
 	if err != nil && !errors.Is(err, tpm2.TPMRCInitialize) {
 		return fmt.Errorf("start it: %w", err)
 	}
+	if err := o.sweep(); err != nil {
+		return err
+	}
 	if t.boot, err = o.countBoot(); err != nil {
 		return err
 	}
@@ -132,6 +135,30 @@ func (t *TPM) prepare(o *owner) error {
 		return err
 	}
 	return o.loadLog()
+}
+
+// sweep flushes what an agent that was killed left loaded in a TPM that is ours
+// alone; the kernel's resource manager does that itself.
+func (o *owner) sweep() error {
+	if _, ours := o.link.(*socketLink); !ours {
+		return nil
+	}
+	for _, first := range []uint32{0x80000000, 0x02000000, 0x03000000} { // objects, sessions, policy sessions
+		rsp, err := tpm2.GetCapability{Capability: tpm2.TPMCapHandles, Property: first, PropertyCount: 64}.Execute(o.link)
+		if err != nil {
+			return fmt.Errorf("list what is loaded: %w", err)
+		}
+		left, err := rsp.CapabilityData.Data.Handles()
+		if err != nil {
+			return fmt.Errorf("list what is loaded: %w", err)
+		}
+		for _, h := range left.Handle {
+			if err := o.flush(h); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // own is the owner's goroutine: it alone talks to the TPM.

@@ -299,8 +299,3 @@ func (o *owner) certify(id keyID, use string) (evidence.Certified, error) {
 	})
 	return out, err
 }
-
-// JobPublic is the job key's public area as a verifier saw it: TPMT_PUBLIC.
-func (t *TPM) JobPublic(ctx context.Context) ([]byte, error) {
-	return call(ctx, t, func(o *owner) ([]byte, error) { return tpm2.Marshal(o.keys[jobKey].public), nil })
-}

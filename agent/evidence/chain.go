@@ -41,6 +41,9 @@ func (c *Chain) Next(msgs [][]byte, nonce []byte, dropped uint64) (Header, error
 		return Header{}, err
 	}
 	h := c.next
+	if h.First+dropped < h.First {
+		return Header{}, fmt.Errorf("%w: message numbers wrap", ErrLimit)
+	}
 	h.First += dropped
 	h.Count = uint64(len(msgs))
 	h.Root = Root(msgs)
