@@ -62,6 +62,8 @@ type Broker struct {
 	server *mqtt.Server
 	lis    *listener
 	cfg    Config
+	once   sync.Once
+	closed error
 }
 
 // Start listens and serves until Close.
@@ -129,14 +131,15 @@ func (b *Broker) sendNonce(id evidence.PrinterID) {
 	}
 }
 
-// Close disconnects everyone and waits for it.
+// Close disconnects everyone and waits for it. It may be called more than once.
 func (b *Broker) Close() error {
-	err := b.server.Close()
-	b.lis.wg.Wait()
-	if err != nil {
-		return fmt.Errorf("stop the broker: %w", err)
-	}
-	return nil
+	b.once.Do(func() {
+		if err := b.server.Close(); err != nil {
+			b.closed = fmt.Errorf("stop the broker: %w", err)
+		}
+		b.lis.wg.Wait()
+	})
+	return b.closed
 }
 
 // gate decides who connects, publishes and subscribes.
