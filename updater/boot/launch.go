@@ -124,7 +124,7 @@ func (l *launcher) once(ctx context.Context) (done bool, err error) {
 	l.measure(c)
 	run, err := l.start(c)
 	if err != nil {
-		return l.notStarted(c, err)
+		return l.notStarted(ctx, c, err)
 	}
 	end := l.await(ctx, run, c)
 	l.cfg.Logger.Info("agent ended", "slot", c.Slot.String(), "exit_code", end.code,
@@ -147,7 +147,8 @@ func (l *launcher) after(ctx context.Context, c Choice, end ending) (done bool, 
 			return nil
 		})
 		if err != nil {
-			return stopped, err
+			l.cfg.Logger.Error("end of trial cannot be recorded", "slot", c.Slot.String(), "reason", err.Error())
+			return stopped || l.pause(ctx), nil
 		}
 		if !stopped && rec.Active != c.Slot {
 			l.cfg.Logger.Warn("release failed its trial", "slot", c.Slot.String(), "release", c.Entry.Release)
@@ -186,7 +187,7 @@ func (l *launcher) pause(ctx context.Context) bool {
 }
 
 // notStarted handles a binary the system refuses to execute.
-func (l *launcher) notStarted(c Choice, err error) (bool, error) {
+func (l *launcher) notStarted(ctx context.Context, c Choice, err error) (bool, error) {
 	l.cfg.Logger.Error("agent not started", "slot", c.Slot.String(), "reason", err.Error())
 	switch {
 	case c.Slot == slot.None:
@@ -198,7 +199,11 @@ func (l *launcher) notStarted(c Choice, err error) (bool, error) {
 			}
 			return nil
 		})
-		return false, err
+		if err != nil {
+			l.cfg.Logger.Error("end of trial cannot be recorded", "slot", c.Slot.String(), "reason", err.Error())
+			return l.pause(ctx), nil
+		}
+		return false, nil
 	}
 	l.skip = append(l.skip, c.Slot)
 	return false, nil

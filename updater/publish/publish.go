@@ -25,12 +25,24 @@ type Versions struct {
 // before the timestamp expires. It returns ErrDamaged, and announces nothing, if a
 // released file is not what was signed.
 func (r *Repo) Publish(now time.Time) (Versions, error) {
+	unlock, err := r.lock()
+	if err != nil {
+		return Versions{}, err
+	}
+	defer unlock()
+	return r.publish(now)
+}
+
+func (r *Repo) publish(now time.Time) (Versions, error) {
 	targets, err := r.targets()
 	if err != nil {
 		return Versions{}, err
 	}
 	if targets.Signed.IsExpired(now) || r.root.Signed.IsExpired(now) {
 		return Versions{}, errors.New("root or targets metadata has expired: renew it with the offline keys")
+	}
+	if issuedAfter(targets.Signed.UnrecognizedFields, now) || issuedAfter(r.root.Signed.UnrecognizedFields, now) {
+		return Versions{}, errors.New("root or targets metadata was signed in the future: check the clocks of both machines, then renew")
 	}
 	if err := r.checkFiles(targets); err != nil {
 		return Versions{}, err

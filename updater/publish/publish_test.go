@@ -402,6 +402,38 @@ func TestExpiryAndRenewal(t *testing.T) {
 	s.sees(s.client(), "sim", 1)
 }
 
+// TestClocks: an offline machine whose clock is ahead would make printers take
+// everything else for expired.
+func TestClocks(t *testing.T) {
+	s := newSite(t)
+	s.now = start.Add(48 * time.Hour)
+	s.mustAdd(1, "sim")
+	if _, err := s.Publish(start); err == nil || !strings.Contains(err.Error(), "future") {
+		t.Errorf("targets from the future: %v", err)
+	}
+	s.mustPublish()
+}
+
+// TestTwoProcesses: what one opened before another rotated keys is not written with
+// the old ones.
+func TestTwoProcesses(t *testing.T) {
+	s := newSite(t)
+	other, err := publish.Open(s.dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.Rotate("timestamp", "", nil, s.now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Publish(s.now); err == nil || !strings.Contains(err.Error(), "start again") {
+		t.Errorf("publish: %v", err)
+	}
+	if _, err := s.add(1, "sim"); err == nil {
+		t.Error("a release was added with an old root")
+	}
+}
+
 func TestStatus(t *testing.T) {
 	s := newSite(t)
 	rel := s.mustAdd(1, "sim")

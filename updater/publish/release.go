@@ -57,6 +57,11 @@ func (r *Repo) Add(item Item, keyDirs []string, now time.Time) (Release, error) 
 	if !word.MatchString(item.Board) || !word.MatchString(item.Kind) || len(item.Board)+len(item.Kind) > 128 {
 		return Release{}, fmt.Errorf("%w: board and name are made of a-z, 0-9 and single hyphens", ErrRelease)
 	}
+	unlock, err := r.lock()
+	if err != nil {
+		return Release{}, err
+	}
+	defer unlock()
 	md, err := r.targets()
 	if err != nil {
 		return Release{}, err

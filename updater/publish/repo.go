@@ -199,7 +199,7 @@ func (r *Repo) create(offline string, now time.Time) error {
 		return err
 	}
 	r.root = root
-	_, err := r.Publish(now)
+	_, err := r.publish(now)
 	return err
 }
 
@@ -335,4 +335,29 @@ func issue(fields *map[string]any, now time.Time) {
 		*fields = map[string]any{}
 	}
 	(*fields)[issuedField] = now.UTC().Format(time.RFC3339)
+}
+
+// issuedAfter reports whether metadata was signed clearly after now: printers would
+// take it for a sign that everything else has expired.
+func issuedAfter(fields map[string]any, now time.Time) bool {
+	text, _ := fields[issuedField].(string)
+	at, err := time.Parse(time.RFC3339, text)
+	return err == nil && at.After(now.Add(time.Hour))
+}
+
+// lock keeps other processes from changing the repository meanwhile, and makes sure
+// that none has rotated keys since it was opened.
+func (r *Repo) lock() (unlock func(), err error) {
+	if unlock, err = r.out.Lock(); err != nil {
+		return nil, fmt.Errorf("lock repository: %w", err)
+	}
+	v, err := r.newest(metadata.ROOT)
+	if err == nil && v != r.root.Signed.Version {
+		err = errors.New("keys were rotated meanwhile: start again")
+	}
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
 }

@@ -25,6 +25,11 @@ type Rotated struct {
 // online folder. A new targets key signs the targets again; new online keys publish
 // again, which also undoes versions that a thief of the old ones drove up.
 func (r *Repo) Rotate(role, lost string, keyDirs []string, now time.Time) (Rotated, error) {
+	unlock, err := r.lock()
+	if err != nil {
+		return Rotated{}, err
+	}
+	defer unlock()
 	old := r.root.Signed.Roles[role]
 	if old == nil {
 		return Rotated{}, fmt.Errorf("there is no role %q: use root, targets, snapshot or timestamp", role)
@@ -33,8 +38,10 @@ func (r *Repo) Rotate(role, lost string, keyDirs []string, now time.Time) (Rotat
 	if i < 0 {
 		return Rotated{}, fmt.Errorf("%w: %s has no key whose id begins with %s", ErrKeys, role, lost)
 	}
-	removed := old.KeyIDs[i]
-	dirs := r.offline(keyDirs)
+	return r.rotate(role, old.KeyIDs[i], r.offline(keyDirs), now)
+}
+
+func (r *Repo) rotate(role, removed string, dirs []string, now time.Time) (Rotated, error) {
 	keys, err := r.signers(metadata.ROOT, dirs)
 	if err != nil {
 		return Rotated{}, err
@@ -55,10 +62,10 @@ func (r *Repo) Rotate(role, lost string, keyDirs []string, now time.Time) (Rotat
 	if err != nil {
 		return Rotated{}, fmt.Errorf("exchange key: %w", err)
 	}
-	if role == metadata.ROOT {
+	switch role {
+	case metadata.ROOT:
 		keys = append(keys, fresh)
-	}
-	if role == metadata.TARGETS { // before anything is written, make sure it can be
+	case metadata.TARGETS: // before anything is written, make sure it can be
 		if _, err := enough(next, role, dirs); err != nil {
 			return Rotated{}, err
 		}
@@ -71,13 +78,18 @@ func (r *Repo) Rotate(role, lost string, keyDirs []string, now time.Time) (Rotat
 			return Rotated{}, err
 		}
 	}
-	_, err = r.Publish(now)
+	_, err = r.publish(now)
 	return Rotated{role, removed, fresh.id, next.Signed.Version}, err
 }
 
 // Renew signs root and targets again without changing them, so that they stay valid
 // for another term, and publishes.
 func (r *Repo) Renew(keyDirs []string, now time.Time) (Versions, error) {
+	unlock, err := r.lock()
+	if err != nil {
+		return Versions{}, err
+	}
+	defer unlock()
 	dirs := r.offline(keyDirs)
 	keys, err := r.signers(metadata.ROOT, dirs)
 	if err != nil {
@@ -100,7 +112,7 @@ func (r *Repo) Renew(keyDirs []string, now time.Time) (Versions, error) {
 	if err := r.signTargets(targets, dirs, now); err != nil {
 		return Versions{}, err
 	}
-	return r.Publish(now)
+	return r.publish(now)
 }
 
 // placeOf is the folder a fresh key of a role belongs in.

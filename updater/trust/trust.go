@@ -64,10 +64,10 @@ type Config struct {
 
 // Limits of metadata files, in bytes, and of root versions in one refresh.
 const (
-	maxRoot      = 512 << 10
+	maxRoot      = 128 << 10
 	maxTimestamp = 16 << 10
-	maxSnapshot  = 1 << 20
-	maxTargets   = 4 << 20
+	maxSnapshot  = 256 << 10
+	maxTargets   = 2 << 20
 	maxRotations = 256
 )
 
@@ -194,7 +194,7 @@ func (c *Client) Refresh(ctx context.Context) error {
 		return err
 	}
 	c.set = set
-	c.lift(updater.Floor{Time: set.RefTime.Truncate(time.Second)})
+	c.lift(updater.Floor{Time: set.RefTime.Truncate(time.Hour)}) // spares the flash
 	if err := c.store.saveFloor(c.floor); err != nil {
 		return fmt.Errorf("keep the floor of time: %w", err)
 	}

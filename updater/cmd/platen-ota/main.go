@@ -85,21 +85,7 @@ is the factory root that printers are made with.`,
 			if err != nil {
 				return exit(err)
 			}
-			online := o.online
-			if online == "" {
-				online = publish.OnlineDir(args[0])
-			}
-			made := struct {
-				Dir     string `json:"dir"`
-				Root    string `json:"root"`
-				Offline string `json:"offline_keys"`
-				Online  string `json:"online_keys"`
-			}{args[0], filepath.Join(args[0], "1.root.json"), o.keys[0], online}
-			return errors.Join(r.Close(), cli.Print(c, made, func(w io.Writer) error {
-				_, err := fmt.Fprintf(w, "repository  %s (serve this folder)\nroot        %s (build it into printers)\noffline     %s (%d of %d root keys, %d of %d targets keys sign: take them away)\nonline      %s\n",
-					made.Dir, made.Root, made.Offline, p.RootThreshold, p.RootKeys, p.TargetsThreshold, p.TargetsKeys, made.Online)
-				return err
-			}))
+			return errors.Join(r.Close(), o.printMade(c, args[0], p))
 		},
 	}
 	o.keysFlag(c)
@@ -113,6 +99,25 @@ is the factory root that printers are made with.`,
 	f.DurationVar(&p.SnapshotValid, "snapshot-valid", p.SnapshotValid, "how long a snapshot is valid")
 	f.DurationVar(&p.TimestampValid, "timestamp-valid", p.TimestampValid, "how long a publication is valid")
 	return c
+}
+
+// printMade says where what init made is, and what to do with it.
+func (o *options) printMade(c *cobra.Command, dir string, p publish.Policy) error {
+	online := o.online
+	if online == "" {
+		online = publish.OnlineDir(dir)
+	}
+	made := struct {
+		Dir     string `json:"dir"`
+		Root    string `json:"root"`
+		Offline string `json:"offline_keys"`
+		Online  string `json:"online_keys"`
+	}{dir, filepath.Join(dir, "1.root.json"), o.keys[0], online}
+	return cli.Print(c, made, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "repository  %s (serve this folder)\nroot        %s (build it into printers)\noffline     %s (%d of %d root keys, %d of %d targets keys sign: take them away)\nonline      %s\n",
+			made.Dir, made.Root, made.Offline, p.RootThreshold, p.RootKeys, p.TargetsThreshold, p.TargetsKeys, made.Online)
+		return err
+	})
 }
 
 func (o *options) addCmd() *cobra.Command {
