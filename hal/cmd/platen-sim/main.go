@@ -45,7 +45,7 @@ reset@T, thermistor-open@T, heater-dead@T and unplug@T with a simulated time suc
 	f.StringVar(&o.link, "pty", "", "symbolic link to make to the serial port, removed on exit")
 	f.StringVar(&o.speed, "speed", "1", "simulated seconds in a real one, or max")
 	f.StringVar(&o.faults, "faults", "", "what goes wrong, for example corrupt:0.01,reset@90s")
-	f.StringVar(&o.volume, "volume", "200x200x200", "travel of the axes in mm")
+	f.StringVar(&o.volume, "volume", "220x220x250", "travel of the axes in mm")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the faults")
 	f.DurationVar(&o.every, "status-every", time.Second, "time between two status lines while printing; 0 for none")
 	f.BoolVar(&o.emergency, "emergency-parser", false, "build with EMERGENCY_PARSER: M112 acts past a full queue")
