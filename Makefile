@@ -19,7 +19,11 @@ build: ## all commands for this machine, in build/bin
 demo: build ## one job and one update from end to end; MODEL=part.stl prints yours
 	@cross/tools.sh swtpm
 	@CGO_ENABLED=0 go build -trimpath -o build/bin/ filippo.io/age/cmd/age ./cross/rig/demo
+	@for n in 1 2 3; do $(MAKE) -s build/bin/platen-release-$$n; done
 	@build/bin/demo $(if $(MODEL),-model "$(MODEL)")
+
+build/bin/platen-release-%: build
+	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X platen/agent/cli.version=$(VERSION) -X platen/agent/cli.release=$*" -o $@ ./agent/cmd/platen
 
 test: ## all tests; the outside peers they need are fetched into build/tools
 	@cross/tools.sh swtpm mosquitto qemu-arm || [ -z "$$CI" ]

@@ -89,7 +89,7 @@ var Owners = map[string][]string{
 	"github.com/theupdateframework/go-tuf/v2": {"updater/trust", "updater/publish"},
 	"github.com/tarm/serial":                  {"hal/serial"},
 	"github.com/shirou/gopsutil/v3":           {"agent/telemetry/host"},
-	"github.com/mochi-mqtt/server/v2":         {"agent/fleet/..."},
+	"github.com/mochi-mqtt/server/v2":         {"agent/fleet/...", "cross/rig/demo"},
 	"github.com/landlock-lsm/go-landlock":     {"agent/confine"},
 	"filippo.io/age":                          {"agent/intake", "agent/session"},
 	"github.com/spf13/cobra":                  {"agent/cli", "agent/cmd/...", "hal/cmd/...", "slicer/cmd/...", "updater/cmd/...", "cross/..."},

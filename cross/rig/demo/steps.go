@@ -1,0 +1,454 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"platen/agent/cli"
+	"platen/agent/fleet/ca"
+	"platen/cross/rig"
+)
+
+// board is the board file of the simulated printer.
+const board = "sim"
+
+// startFleet makes the update repository with release 1 and starts the fleet.
+func (d *demo) startFleet(ctx context.Context) (string, error) {
+	var err error
+	if d.tpm, err = rig.StartSwtpm(ctx, d.path("tpm")); err != nil {
+		return "", err
+	}
+	if _, err := d.run(ctx, "platen-ota", "init", d.path("tuf"), "--keys", d.path("offline-keys")); err != nil {
+		return "", err
+	}
+	if err := d.release(ctx, 1); err != nil {
+		return "", err
+	}
+	if d.network, err = newRelay(); err != nil {
+		return "", err
+	}
+	d.https, err = freePort()
+	if err != nil {
+		return "", err
+	}
+	ready, err := d.fleetUp(ctx)
+	if err != nil {
+		return "", err
+	}
+	d.network.point(ready.MQTT)
+	return fmt.Sprintf("broker %s, enrolment and updates %s", ready.MQTT, ready.HTTPS), nil
+}
+
+// fleetUp starts platen-fleet with further arguments and waits until it is up.
+func (d *demo) fleetUp(ctx context.Context, args ...string) (event, error) {
+	args = append([]string{"up", "-o", "jsonl", "--dir", d.path("fleet"), "--name", "demo operator",
+		"--listen-mqtt", "127.0.0.1:0", "--listen-https", d.https, "--public-mqtt", d.network.addr(),
+		"--tuf", d.path("tuf"), "--ek-ca", strings.Join(d.tpm.CAs, ","), "--nonce-every", "10s"}, args...)
+	var err error
+	if d.fleet, err = d.start("platen-fleet", args...); err != nil {
+		return event{}, err
+	}
+	return d.fleet.wait(ctx, 20*time.Second, 0, func(e event) bool { return e.Event == "ready" })
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// release adds a release of the agent to the repository and publishes it.
+func (d *demo) release(ctx context.Context, n int) error {
+	if _, err := d.run(ctx, "platen-ota", "add", d.path("tuf"), "--release", fmt.Sprint(n), "--board", board,
+		"--file", d.bin(fmt.Sprintf("platen-release-%d", n))); err != nil {
+		return err
+	}
+	_, err := d.run(ctx, "platen-ota", "publish", d.path("tuf"))
+	return err
+}
+
+// startPrinter starts the simulated printer and an agent of release 1 in its slot.
+func (d *demo) startPrinter(ctx context.Context) (string, error) {
+	var err error
+	if d.sim, err = d.start("platen-sim", "-o", "jsonl", "--pty", d.path("tty"), "--speed", d.speed,
+		"--volume", "220x220x250", "--emergency-parser", "--status-every", "200ms"); err != nil {
+		return "", err
+	}
+	if _, err := d.sim.wait(ctx, 10*time.Second, 0, func(e event) bool { return e.Event == "ready" }); err != nil {
+		return "", err
+	}
+	if err := d.configure(ctx); err != nil {
+		return "", err
+	}
+	if _, err := d.platen(ctx, "install", d.bin("platen-release-1"), "--release", "1"); err != nil {
+		return "", err
+	}
+	if d.boot, err = d.start("platen", "boot", "--config", d.path("platen.toml")); err != nil {
+		return "", err
+	}
+	st, err := d.waitStatus(ctx, 60*time.Second, func(st status) bool { return st.Phase == "idle" })
+	if err != nil {
+		return "", err
+	}
+	d.printer, d.sealTo = st.Printer, st.Recipient
+	return fmt.Sprintf("%s…, release %d in slot %s, session confined by %s", st.Printer[:12], st.Release, st.Slot, st.Confined), nil
+}
+
+// configure writes the printer's configuration and the keys of owner and operator.
+func (d *demo) configure(ctx context.Context) error {
+	for _, name := range []string{"owner", "operator"} {
+		if _, err := d.platen(ctx, "consent", "keygen", d.path(name)); err != nil {
+			return err
+		}
+	}
+	out, err := d.run(ctx, "platen-fleet", "ca", "--dir", d.path("fleet"))
+	if err != nil {
+		return err
+	}
+	d.ca = strings.TrimSpace(string(out))
+	root, err := d.run(ctx, "platen-ota", "root", d.path("tuf"))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(d.path("root.json"), root, 0o644); err != nil {
+		return err
+	}
+	text := fmt.Sprintf(`board = %q
+device = "tty"
+state = "state"
+socket = "run/agent.sock"
+owner_key = "owner.pub"
+operator_keys = ["operator.pub"]
+vault = "6MiB"
+tpm = %q
+[fleet]
+enrol = "https://%s"
+ca = %q
+[update]
+url = "https://%s/tuf/"
+root = "root.json"
+slots = "slots"
+period = "1h"
+`, board, d.tpm.Path(), d.https, d.ca, d.https)
+	return os.WriteFile(d.path("platen.toml"), []byte(text), 0o644)
+}
+
+// status is what the demo reads of platen status.
+type status struct {
+	Printer, Recipient, Phase, Slot, Update, Confined string
+	Release                                           uint64
+	Progress                                          int `json:"progress_percent"`
+}
+
+func (d *demo) status(ctx context.Context) (status, error) {
+	var st status
+	out, err := d.platen(ctx, "status", "-o", "json")
+	if err == nil {
+		err = json.Unmarshal(out, &st)
+	}
+	return st, err
+}
+
+// waitStatus asks the agent until ok likes the answer.
+func (d *demo) waitStatus(ctx context.Context, limit time.Duration, ok func(status) bool) (status, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		st, err := d.status(ctx)
+		if err == nil && ok(st) {
+			return st, nil
+		}
+		select {
+		case <-ctx.Done():
+			return st, fmt.Errorf("the agent did not get there within %s (phase %s, %v)", limit, st.Phase, err)
+		case <-d.boot.done:
+			return st, fmt.Errorf("the launcher ended: %v", d.boot.err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (d *demo) enrol(ctx context.Context) (string, error) {
+	claim, err := d.run(ctx, "platen-fleet", "claim", "new", "--dir", d.path("fleet"))
+	if err != nil {
+		return "", err
+	}
+	if code, err := d.refused(ctx, "platen", "enrol", "WRONG-CLAIM", "--config", d.path("platen.toml")); err != nil {
+		return "", fmt.Errorf("a wrong claim: %w (%s)", err, code)
+	}
+	out, err := d.platen(ctx, "enrol", strings.TrimSpace(string(claim)), "-o", "json")
+	if err != nil {
+		return "", err
+	}
+	var got event
+	if err := json.Unmarshal(out, &got); err != nil {
+		return "", err
+	}
+	d.recipient = got.Text
+	if _, err := d.fleet.wait(ctx, 10*time.Second, 0, func(e event) bool { return e.Event == "enrolled" && e.Printer == d.printer }); err != nil {
+		return "", err
+	}
+	return "endorsement key certified, attestation key activated, client certificate issued; a wrong claim was refused", nil
+}
+
+// grant has the owner consent; before that, nothing may have been sent.
+func (d *demo) grant(ctx context.Context) (string, error) {
+	time.Sleep(3 * time.Second)
+	if d.batches() != 0 {
+		return "", errors.New("machine data left before its owner had granted it")
+	}
+	if _, err := d.platen(ctx, "consent", "grant", "--key", d.path("owner"), "--recipient", d.recipient,
+		"--name", "demo operator", "--profile", "owner", "--period", "2s"); err != nil {
+		return "", err
+	}
+	if _, err := d.fleet.wait(ctx, 20*time.Second, 0, func(e event) bool { return e.Event == "batch" }); err != nil {
+		return "", err
+	}
+	return "nothing was sent before; signed by the owner, first batch verified", nil
+}
+
+// batches counts the batches verified so far.
+func (d *demo) batches() int {
+	d.fleet.mu.Lock()
+	defer d.fleet.mu.Unlock()
+	n := 0
+	for _, e := range d.fleet.events {
+		if e.Event == "batch" {
+			n++
+		}
+	}
+	return n
+}
+
+// seal seals the model with stock age and has the operator sign a ticket.
+func (d *demo) seal(ctx context.Context) (string, error) {
+	if _, err := d.run(ctx, "age", "-r", d.sealTo, "-o", d.path("job.age"), d.model); err != nil {
+		return "", err
+	}
+	ticket, err := d.run(ctx, "platen-fleet", "ticket", d.path("job.age"), "--key", d.path("operator"), "--printer", d.printer)
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(d.path("job.ticket"), ticket, 0o644); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s sealed to %s… with age, ticket signed for one copy", filepath.Base(d.model), d.sealTo[:16]), nil
+}
+
+// print prints the sealed job and tells what the simulated printer counted.
+func (d *demo) print(ctx context.Context) (string, error) {
+	height, err := d.height(ctx)
+	if err != nil {
+		return "", err
+	}
+	from := d.sim.seen()
+	bar := cli.NewProgress(os.Stderr, "    printing")
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		for n := from; ; {
+			e, err := d.sim.wait(ctx, time.Hour, n, func(e event) bool { return e.Event == "status" || e.Event == "end" })
+			if err != nil || e.Event == "end" {
+				return
+			}
+			n = d.sim.seen()
+			bar.Set(int64(1000*e.Z), int64(1000*height), fmt.Sprintf("z %.1f mm, %d lines, %.0f °C", e.Z, e.Lines, e.HotEnd))
+		}
+	}()
+	began := time.Now()
+	_, err = d.platen(ctx, "print", d.path("job.age"), "--ticket", d.path("job.ticket"))
+	took := time.Since(began)
+	if err != nil {
+		return "", err
+	}
+	end, err := d.sim.wait(ctx, 30*time.Second, from, func(e event) bool { return e.Event == "end" })
+	<-finished
+	bar.Done()
+	if err != nil {
+		return "", err
+	}
+	if code, err := d.refused(ctx, "platen", "print", d.path("job.age"), "--ticket", d.path("job.ticket"), "--config", d.path("platen.toml")); err != nil || code != "ticket-copies" {
+		return "", fmt.Errorf("a second copy on a ticket for one: code %q, %w", code, err)
+	}
+	return fmt.Sprintf("%d layers, %d lines, %.1f m of filament, %s of machine time in %s; a second copy was refused",
+		end.Layers, end.Lines, end.Filament/1000, time.Duration(end.SimTime*float64(time.Second)).Round(time.Second), took.Round(time.Second)), nil
+}
+
+// height asks the desk slicer how high the model is, for the progress bar.
+func (d *demo) height(ctx context.Context) (float64, error) {
+	out, err := d.run(ctx, "platen-slice", "inspect", d.model, "-o", "json")
+	if err != nil {
+		return 0, err
+	}
+	var info struct {
+		Size [3]float64 `json:"size_mm"`
+	}
+	if err := json.Unmarshal(out, &info); err != nil || info.Size[2] <= 0 {
+		return 0, fmt.Errorf("platen-slice inspect did not give the size: %v", err)
+	}
+	return info.Size[2], nil
+}
+
+func (d *demo) telemetry(ctx context.Context) (string, error) {
+	from := d.fleet.seen()
+	if _, err := d.fleet.wait(ctx, 20*time.Second, from, func(e event) bool { return e.Event == "batch" && e.Release == 1 }); err != nil {
+		return "", err
+	}
+	for _, e := range d.fleet.all() {
+		if e.Event == "refused" || e.Event == "missing" {
+			return "", fmt.Errorf("an honest printer was not believed: %s %s", e.Event, e.Reason)
+		}
+	}
+	return fmt.Sprintf("%d batches verified against the TPM, release 1, none refused, none missing", d.batches()), nil
+}
+
+// update publishes release 2 and has the printer take it.
+func (d *demo) update(ctx context.Context) (string, error) {
+	if err := d.release(ctx, 2); err != nil {
+		return "", err
+	}
+	from := d.fleet.seen()
+	if _, err := d.platen(ctx, "update"); err != nil {
+		return "", err
+	}
+	st, err := d.waitStatus(ctx, 90*time.Second, func(st status) bool { return st.Release == 2 && st.Phase == "idle" && st.Update == "" })
+	if err != nil {
+		return "", err
+	}
+	e, err := d.fleet.wait(ctx, 60*time.Second, from, func(e event) bool { return e.Event == "batch" && e.Release == 2 })
+	if err != nil {
+		return "", fmt.Errorf("telemetry does not attest release 2: %w", err)
+	}
+	return fmt.Sprintf("published, staged, booted from slot %s, confirmed; batch %d attests release %d", st.Slot, e.Seq, e.Release), nil
+}
+
+// tamperedUpdate flips one bit of the binary of release 3 on the server.
+func (d *demo) tamperedUpdate(ctx context.Context) (string, error) {
+	if err := d.release(ctx, 3); err != nil {
+		return "", err
+	}
+	target, err := newest(filepath.Join(d.path("tuf"), "targets"))
+	if err != nil {
+		return "", err
+	}
+	b, err := os.ReadFile(target)
+	if err != nil {
+		return "", err
+	}
+	b[len(b)/2] ^= 1
+	if err := os.WriteFile(target, b, 0o644); err != nil {
+		return "", err
+	}
+	code, err := d.refused(ctx, "platen", "update", "--config", d.path("platen.toml"))
+	if err != nil {
+		return "", err
+	}
+	st, err := d.status(ctx)
+	if err != nil || st.Release != 2 {
+		return "", fmt.Errorf("release %d runs after a refused update: %w", st.Release, err)
+	}
+	return "refused as " + code + "; release 2 still runs", nil
+}
+
+// newest is the file below dir that was written last.
+func newest(dir string) (string, error) {
+	var path string
+	var at time.Time
+	err := filepath.WalkDir(dir, func(p string, e os.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		if fi, err := e.Info(); err == nil && fi.ModTime().After(at) {
+			path, at = p, fi.ModTime()
+		}
+		return nil
+	})
+	if err == nil && path == "" {
+		err = errors.New("the repository has no target")
+	}
+	return path, err
+}
+
+// replayed puts a hostile broker between printer and verifier and has it repeat a
+// frame, and alter one.
+func (d *demo) replayed(ctx context.Context) (string, error) {
+	cert, err := d.insider()
+	if err != nil {
+		return "", err
+	}
+	if d.attacker, err = newHostile(cert); err != nil {
+		return "", err
+	}
+	d.fleet.stop()
+	if _, err := d.fleetUp(ctx, "--broker", d.attacker.addr, "--broker-ca", d.ca, "--broker-cert", d.path("insider.pem"), "--broker-key", d.path("insider.key")); err != nil {
+		return "", err
+	}
+	d.network.point(d.attacker.addr)
+	if _, err := d.fleet.wait(ctx, 60*time.Second, 0, func(e event) bool { return e.Event == "batch" }); err != nil {
+		return "", fmt.Errorf("through the hostile broker: %w", err)
+	}
+	from := d.fleet.seen()
+	if err := d.attacker.replay(); err != nil {
+		return "", err
+	}
+	replay, err := d.fleet.wait(ctx, 20*time.Second, from, func(e event) bool { return e.Event == "refused" })
+	if err != nil {
+		return "", err
+	}
+	if err := d.attacker.flip(); err != nil {
+		return "", err
+	}
+	flip, err := d.fleet.wait(ctx, 20*time.Second, from, func(e event) bool { return e.Event == "refused" && e.Reason != replay.Reason })
+	if err != nil {
+		return "", fmt.Errorf("a flipped bit: %w", err)
+	}
+	return fmt.Sprintf("a hostile broker repeats one: refused as %s; it flips a bit: refused as %s", replay.Reason, flip.Reason), nil
+}
+
+// insider has the fleet's own authority certify the attacker.
+func (d *demo) insider() (tls.Certificate, error) {
+	authority, err := ca.Open(filepath.Dir(d.ca))
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	cert, err := authority.Server([]string{"127.0.0.1"})
+	if err != nil {
+		return cert, err
+	}
+	key, err := marshalKey(cert.PrivateKey)
+	if err != nil {
+		return cert, err
+	}
+	return cert, errors.Join(
+		os.WriteFile(d.path("insider.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]}), 0o600),
+		os.WriteFile(d.path("insider.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600))
+}
+
+// dropped has the hostile broker swallow a frame though it tells the printer that
+// it arrived.
+func (d *demo) dropped(ctx context.Context) (string, error) {
+	from := d.fleet.seen()
+	d.attacker.swallow()
+	select {
+	case <-d.attacker.gulped:
+	case <-time.After(30 * time.Second):
+		return "", errors.New("no frame came to be swallowed")
+	}
+	e, err := d.fleet.wait(ctx, 30*time.Second, from, func(e event) bool { return e.Event == "missing" })
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("the hostile broker swallows one: noticed, batch %d is missing", e.From), nil
+}
