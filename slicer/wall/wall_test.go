@@ -140,7 +140,7 @@ func TestDistances(t *testing.T) {
 			}
 		}
 	})
-	if seen < 200 {
+	if seen < 40 {
 		t.Fatalf("only %d points of walls", seen)
 	}
 }
