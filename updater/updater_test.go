@@ -44,7 +44,12 @@ func image(n uint64) []byte { return bytes.Repeat([]byte(fmt.Sprintf("agent %d. 
 
 func newPrinter(t *testing.T) *printer {
 	t.Helper()
-	p := &printer{t: t, base: t.TempDir(), now: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC), running: slot.A}
+	return newPrinterAt(t, time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC))
+}
+
+func newPrinterAt(t *testing.T, now time.Time) *printer {
+	t.Helper()
+	p := &printer{t: t, base: t.TempDir(), now: now, running: slot.A}
 	var err error
 	p.repo, err = publish.Init(p.path("repo"), p.path("keys"), "", publish.DefaultPolicy(), p.now)
 	if err != nil {
@@ -102,7 +107,12 @@ func (p *printer) file(n uint64) string {
 
 func (p *printer) release(n uint64) {
 	p.t.Helper()
-	_, err := p.repo.Add(publish.Item{Release: n, Board: "sim", File: p.file(n)}, nil, p.now)
+	p.releaseFile(n, p.file(n))
+}
+
+func (p *printer) releaseFile(n uint64, file string) {
+	p.t.Helper()
+	_, err := p.repo.Add(publish.Item{Release: n, Board: "sim", File: file}, nil, p.now)
 	if err == nil {
 		_, err = p.repo.Publish(p.now)
 	}
