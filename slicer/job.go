@@ -23,18 +23,20 @@ import (
 	"platen/hal/motion"
 	"platen/hal/unit"
 	"platen/slicer/cut"
+	"platen/slicer/geom"
 	"platen/slicer/mesh"
 	"platen/slicer/path"
 	"platen/slicer/pipe"
 	"platen/slicer/vault"
 )
 
-// Errors a caller branches on; see package mesh and package vault.
+// Errors a caller branches on; see packages mesh, vault and geom.
 var (
 	ErrFormat     = mesh.ErrFormat     // not a file of the format it is said to be
 	ErrGeometry   = mesh.ErrGeometry   // a mesh that cannot be printed
 	ErrOutOfReach = mesh.ErrOutOfReach // larger than the build volume
 	ErrTooBig     = vault.ErrBudget    // does not fit the vault
+	ErrComplex    = geom.ErrComplex    // outlines that cross each other beyond repair, found while slicing
 )
 
 // ErrBusy reports a second loop over a job while one is under way.

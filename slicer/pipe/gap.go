@@ -164,7 +164,7 @@ func (g *gapFiller) stroke(k *geom.Kernel, dst *Strokes, outer []geom.Point) err
 			return err
 		}
 	}
-	return g.hatch(dst)
+	return g.hatch(dst, area)
 }
 
 // ring lays one closed line along the middle of a gap with one hole.
@@ -223,17 +223,21 @@ func (g *gapFiller) plain(dst *Strokes, outer []geom.Point, area, around float64
 }
 
 // hatch covers a gap that branches with short lines.
-func (g *gapFiller) hatch(dst *Strokes) error {
+func (g *gapFiller) hatch(dst *Strokes, area float64) error {
 	g.lines.Reset()
 	err := g.hatcher.Hatch(&g.lines, &g.part, fill.Params{
 		Angle: evenAngle, Spacing: g.width, MinSpan: g.width / thinnest, MaxJoin: 2 * g.width,
 	})
+	if err != nil || g.lines.Len() == 0 {
+		return err
+	}
+	width := min(unit.Length(area/float64(g.lines.Length())), g.width)
 	for i := range g.lines.Len() {
 		start := len(dst.Pts)
 		dst.Pts = append(dst.Pts, g.lines.Line(i)...)
-		dst.end(start, g.width)
+		dst.end(start, width)
 	}
-	return err
+	return nil
 }
 
 // within reports whether p lies in the gap at hand.

@@ -8,10 +8,12 @@
 // the same for any number of workers. Nothing is kept once a layer has been handed
 // on: buffers go round, and are overwritten at the end.
 //
-// Memory beside the vault: [Params.Slots] layers are in flight; each holds its
-// outline some six times over (as cut, simplified, one copy a wall, what is left
-// inside), its lines, and the windows hold twice TopLayers+BottomLayers outlines.
-// A point takes 8 bytes.
+// Memory beside the vault, for layers of at most P points as cut, of 8 bytes each:
+// [Params.Slots] layers in flight with 5 + Walls copies of the outline and its
+// lines; windows of 2 × (TopLayers + BottomLayers) outlines; and for each worker,
+// and the last stage, a kernel of up to 500 bytes a point. Slices grow by doubling.
+// One that has grown leaves its old place to the garbage collector with what is in
+// it: the whole process must be locked in memory, and end with the job.
 package pipe
 
 import (

@@ -1,6 +1,7 @@
 package pipe
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -184,7 +185,10 @@ func (s *skins) covered(l *Layer) (bool, error) {
 func (s *skins) skirt(l *Layer) error {
 	for i := range s.p.Skirts {
 		away := s.p.SkirtGap + s.p.Width/2 + unit.Length(i)*s.p.Width
-		if err := s.kernel.Offset(&s.cover, &l.Outline, away, geom.JoinRound); err != nil {
+		switch err := s.kernel.Offset(&s.cover, &l.Outline, away, geom.JoinRound); {
+		case errors.Is(err, geom.ErrOutside):
+			return nil
+		case err != nil:
 			return err
 		}
 		s.solid.Reset()

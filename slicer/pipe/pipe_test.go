@@ -1,0 +1,349 @@
+package pipe
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"runtime"
+	"testing"
+	"testing/synctest"
+
+	"pgregory.net/rapid"
+
+	"platen/hal/unit"
+	"platen/slicer/cut"
+	"platen/slicer/geom"
+	"platen/slicer/internal/solids"
+	"platen/slicer/mesh"
+	"platen/slicer/vault"
+	"platen/slicer/wall"
+)
+
+const mm = unit.Millimetre
+
+func params() Params {
+	return Params{
+		Stack: cut.Stack{First: mm / 5, Height: mm / 5}, Width: unit.Micrometres(450),
+		Walls: 2, TopLayers: 3, BottomLayers: 2, Density: 20, Skirts: 2, SkirtGap: 3 * mm,
+		Volume: mesh.Box{Max: mesh.Vertex{X: 220 * mm, Y: 220 * mm, Z: 250 * mm}},
+	}
+}
+
+func cutter(t testing.TB, s solids.Soup, p Params) *cut.Cutter {
+	t.Helper()
+	var b bytes.Buffer
+	if err := s.WriteBinary(&b); err != nil {
+		t.Fatal(err)
+	}
+	v, err := vault.NewPageable(64 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = v.Close() })
+	m, err := mesh.Load(context.Background(), v, &b, int64(b.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Place(p.Volume); err != nil {
+		t.Fatal(err)
+	}
+	c, err := cut.New(v, m, p.Stack)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Which layers of a cube are solid, sparse and skirted.
+func TestCube(t *testing.T) {
+	p := params()
+	n := 0
+	for l, err := range Layers(context.Background(), cutter(t, solids.Cube(), p), p) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Index != n || l.Top != unit.Length(n+1)*(mm/5) {
+			t.Fatalf("layer %d at %v comes as number %d", l.Index, l.Top, n)
+		}
+		solid := n < p.BottomLayers || n >= 100-p.TopLayers
+		if (l.Skin.Len() > 0) != solid || (l.Infill.Len() > 0) == solid || l.Walls.Len() != 2 || l.Gaps.Len() != 0 {
+			t.Errorf("layer %d: %d lines of skin, %d of infill, %d walls, %d gaps", n, l.Skin.Len(), l.Infill.Len(), l.Walls.Len(), l.Gaps.Len())
+		}
+		if (l.Skirt.Len() > 0) != (n == 0) || n == 0 && l.Skirt.Len() != 2 {
+			t.Errorf("layer %d: %d skirts", n, l.Skirt.Len())
+		}
+		n++
+	}
+	if n != 100 {
+		t.Errorf("%d layers", n)
+	}
+}
+
+func TestSkirtStaysInVolume(t *testing.T) {
+	p := params()
+	p.Volume.Max.X = 28 * mm // room for one of two: 3 mm and a line on either side
+	for l, err := range Layers(context.Background(), cutter(t, solids.Cube(), p), p) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Skirt.Len() != 2 {
+			t.Errorf("%d skirts where two just fit", l.Skirt.Len())
+		}
+		break
+	}
+	p.Volume.Max.X = 27 * mm
+	for l, err := range Layers(context.Background(), cutter(t, solids.Cube(), p), p) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Skirt.Len() != 1 {
+			t.Errorf("%d skirts where one fits", l.Skirt.Len())
+		}
+		break
+	}
+}
+
+// An error of a stage ends the sequence, is its last pair, and leaves no goroutine.
+func TestStageError(t *testing.T) {
+	p := params()
+	c := cutter(t, solids.Cube(), p)
+	p.Width = -1
+	synctest.Test(t, func(t *testing.T) {
+		pairs := 0
+		var last error
+		for l, err := range Layers(t.Context(), c, p) {
+			pairs++
+			if last = err; err != nil && l != nil {
+				t.Error("a layer comes with an error")
+			}
+		}
+		if pairs != 1 || !errors.Is(last, wall.ErrParams) {
+			t.Errorf("%d pairs, the last one %v", pairs, last)
+		}
+	})
+}
+
+// What a layer held is overwritten when the loop has ended; it is there before.
+func TestBuffersAreWiped(t *testing.T) {
+	p := params()
+	var held [][]geom.Point
+	for l, err := range Layers(context.Background(), cutter(t, solids.HollowSphere(), p), p) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Index < 30 {
+			continue // its slices may grow yet, and leave their old place
+		}
+		held = append(held, l.raw.Pts, l.Outline.Pts, l.inner.Pts, l.rest.Pts, l.Skin.Pts, l.Infill.Pts, l.Gaps.Pts, l.Walls.Wall(0).Pts)
+		break
+	}
+	filled := 0
+	for _, pts := range held {
+		for _, p := range pts[:cap(pts)] {
+			if p != (geom.Point{}) {
+				t.Fatal("a point is left behind")
+			}
+			filled++
+		}
+	}
+	if filled < 100 {
+		t.Errorf("only %d points were held", filled)
+	}
+}
+
+// The memory in flight is what the package comment says.
+func TestMemoryFormula(t *testing.T) {
+	p := params()
+	p.Stack = cut.Stack{First: mm, Height: mm}
+	p.Workers = 2
+	circle := func(z, r unit.Length) []solids.Point { return solids.Circle(solids.Point{Z: z}, r, 4000) }
+	c := cutter(t, solids.Loft(circle(0, 60*mm), circle(40*mm, 80*mm)), p)
+	var r geom.Region
+	points := 0
+	for c.Next(&r) {
+		points = max(points, len(r.Pts))
+	}
+	r = geom.Region{}
+	runtime.GC()
+	var before, during runtime.MemStats
+	runtime.ReadMemStats(&before)
+	peak := uint64(0)
+	for l, err := range Layers(context.Background(), c, p) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Index%10 == 9 {
+			runtime.GC()
+			runtime.ReadMemStats(&during)
+			peak = max(peak, during.HeapAlloc)
+		}
+	}
+	used := int(peak) - int(before.HeapAlloc)
+	most := 2*8*points*(p.Slots()*(5+p.Walls)+2*(p.TopLayers+p.BottomLayers)) + (p.Workers+1)*500*points + 1<<20
+	t.Logf("%d points: %d kB of %d kB", points, used>>10, most>>10)
+	if points < 3000 {
+		t.Errorf("the model has layers of %d points only", points)
+	}
+	if used > most {
+		t.Errorf("%d bytes in flight, the formula allows %d", used, most)
+	}
+}
+
+// A window knows what its regions have in common, compared with intersecting all of
+// them each time.
+func TestWindow(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var k geom.Kernel
+		var w window
+		var queue []geom.Region
+		for range rapid.IntRange(1, 30).Draw(t, "steps") {
+			if len(queue) > 0 && rapid.Bool().Draw(t, "pop") {
+				w.pop(&k)
+				queue = queue[1:]
+			} else {
+				var r geom.Region
+				for range rapid.IntRange(0, 2).Draw(t, "squares") {
+					x, y := unit.Length(rapid.IntRange(0, 3).Draw(t, "x"))*mm, unit.Length(rapid.IntRange(0, 3).Draw(t, "y"))*mm
+					r.Add([]geom.Point{{X: x, Y: y}, {X: x + 9*mm, Y: y}, {X: x + 9*mm, Y: y + 9*mm}, {X: x, Y: y + 9*mm}})
+				}
+				if err := k.Union(&r, &r); err != nil {
+					t.Fatal(err)
+				}
+				if err := w.push(&k, &r); err != nil {
+					t.Fatal(err)
+				}
+				queue = append(queue, r)
+			}
+			var got, want geom.Region
+			big := []geom.Point{{X: -mm, Y: -mm}, {X: 20 * mm, Y: -mm}, {X: 20 * mm, Y: 20 * mm}, {X: -mm, Y: 20 * mm}}
+			got.Add(big)
+			want.Add(big)
+			if err := w.intersect(&k, &got); err != nil {
+				t.Fatal(err)
+			}
+			for i := range queue {
+				if err := k.Intersect(&want, &want, &queue[i]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got.Area2() != want.Area2() || w.len() != len(queue) {
+				t.Fatalf("%d regions share %d, the window of %d says %d", len(queue), want.Area2(), w.len(), got.Area2())
+			}
+		}
+	})
+}
+
+// A gap of any shape gets as much material as it holds, inside of it.
+func TestGaps(t *testing.T) {
+	p := func(x, y float64) geom.Point {
+		return geom.Point{X: unit.Length(x * float64(mm)), Y: unit.Length(y * float64(mm))}
+	}
+	arc := func(r0, r1, to float64) []geom.Point {
+		var out, back []geom.Point
+		for i := range 41 {
+			s, c := math.Sincos(to * float64(i) / 40)
+			out = append(out, p(r1*c, r1*s))
+			back = append([]geom.Point{p(r0*c, r0*s)}, back...)
+		}
+		return append(out, back...)
+	}
+	circle := func(r float64, n int) []geom.Point {
+		var out []geom.Point
+		for i := range n {
+			s, c := math.Sincos(2 * math.Pi * float64(i) / float64(n))
+			out = append(out, p(r*c, r*s))
+		}
+		return out
+	}
+	reverse := func(in []geom.Point) []geom.Point {
+		var out []geom.Point
+		for i := range in {
+			out = append(out, in[len(in)-1-i])
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name      string
+		rings     [][]geom.Point
+		strokes   int     // 0 is any number
+		tolerance float64 // of the volume
+	}{
+		{"strip", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.3), p(0, 0.3)}}, 1, 0.001},
+		{"wedge", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.4), p(0, 0.2)}}, 1, 0.001},
+		{"arc", [][]geom.Point{arc(10, 10.3, 3)}, 1, 0.001},
+		{"angle", [][]geom.Point{{p(0, 0), p(10, 0), p(10, 0.3), p(0.3, 0.3), p(0.3, 10), p(0, 10)}}, 1, 0.001},
+		{"ring", [][]geom.Point{circle(10.3, 60), reverse(circle(10, 60))}, 1, 0.001},
+		{"tee", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.35), p(10.2, 0.35), p(10.2, 10), p(9.8, 10), p(9.8, 0.35), p(0, 0.35)}}, 0, 0.2},
+		{"two", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.3), p(0, 0.3)}, {p(0, 1), p(20, 1), p(20, 1.3), p(0, 1.3)}}, 2, 0.001},
+		{"too thin", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.1), p(0, 0.1)}}, -1, 0},
+	} {
+		var k geom.Kernel
+		var g gapFiller
+		var s Strokes
+		for _, r := range c.rings {
+			g.gap.Add(r)
+		}
+		var gap geom.Region
+		gap.Append(&g.gap)
+		if err := g.strokes(&k, &s, unit.Micrometres(450)); err != nil {
+			t.Fatal(err)
+		}
+		if c.strokes < 0 {
+			if s.Len() != 0 {
+				t.Errorf("%s: %d strokes", c.name, s.Len())
+			}
+			continue
+		}
+		if s.Len() == 0 || c.strokes > 0 && s.Len() != c.strokes {
+			t.Errorf("%s: %d strokes, want %d", c.name, s.Len(), c.strokes)
+		}
+		held := 0.0
+		for i := range s.Len() {
+			held += length(s.Line(i)) * float64(s.Widths[i])
+			for _, q := range s.Line(i) {
+				odd := 0
+				for r := range gap.Len() {
+					if inside(gap.Ring(r), q) {
+						odd++
+					}
+				}
+				if odd%2 == 0 && !onEdge(&gap, q) {
+					t.Errorf("%s: a stroke leaves the gap", c.name)
+				}
+			}
+		}
+		if want := float64(gap.Area2()) / 2; math.Abs(held/want-1) > c.tolerance {
+			t.Errorf("%s: strokes hold %.3f of the gap", c.name, held/want)
+		}
+	}
+}
+
+// onEdge reports whether p is within 2 µm of a ring.
+func onEdge(r *geom.Region, p geom.Point) bool {
+	for i := range r.Len() {
+		ring := r.Ring(i)
+		for k, a := range ring {
+			b := ring[(k+1)%len(ring)]
+			if distance(a, p)+distance(p, b) < distance(a, b)+float64(mm)/500 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func BenchmarkLayers(b *testing.B) {
+	p := params()
+	c := cutter(b, solids.Sphere(solids.Point{}, 25*mm, 400), p)
+	layers := 0
+	for b.Loop() {
+		for _, err := range Layers(context.Background(), c, p) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			layers++
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(layers), "ns/layer")
+}
