@@ -255,9 +255,6 @@ func (d *Disk) Crashes(seed uint64) iter.Seq[Crash] {
 	return func(yield func(Crash) bool) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		for n := 0; n <= len(log); n++ {
-			if n > 0 && log[n-1].kind == marked && n < len(log) {
-				continue // the same disk as before, and the next cut has this mark
-			}
 			if !cutAfter(log[:n], base, rng, yield) {
 				return
 			}
