@@ -133,3 +133,23 @@ func (l *Lines) finish(start int) {
 	}
 	l.Ends = append(l.Ends, int32(len(l.Pts)))
 }
+
+// mark, corner and rewind build the way of a join; a nil list only tries it.
+func (l *Lines) mark() int {
+	if l == nil {
+		return 0
+	}
+	return len(l.Pts)
+}
+
+func (l *Lines) corner(p geom.Point) {
+	if l != nil {
+		l.Pts = append(l.Pts, p)
+	}
+}
+
+func (l *Lines) rewind(mark int) {
+	if l != nil {
+		l.Pts = l.Pts[:mark]
+	}
+}

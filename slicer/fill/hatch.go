@@ -216,10 +216,8 @@ func (h *Hatcher) join(dst *Lines, from int32, maxJoin unit.Length) (int32, bool
 	lower, upper := h.raster.at(c.line), h.raster.at(c.line+1)
 	e := c.edge
 	up := h.v[h.next(e)] >= lower // else the edge runs downwards
-	at, walked, mark := h.pointAt(from), 0.0, 0
-	if dst != nil {
-		mark = len(dst.Pts)
-	}
+	at, walked := h.pointAt(from), 0.0
+	mark := dst.mark()
 	for {
 		corner := e
 		if up {
@@ -239,18 +237,14 @@ func (h *Hatcher) join(dst *Lines, from int32, maxJoin unit.Length) (int32, bool
 		if walked > float64(maxJoin) {
 			break
 		}
-		if dst != nil {
-			dst.Pts = append(dst.Pts, p)
-		}
+		dst.corner(p)
 		if up {
 			e = corner
 		} else {
 			e = h.prev(corner)
 		}
 	}
-	if dst != nil {
-		dst.Pts = dst.Pts[:mark]
-	}
+	dst.rewind(mark)
 	return 0, false
 }
 

@@ -1,6 +1,12 @@
 // Package geom is exact integer geometry in the plane: points and rings in
 // 1/65536 mm, and on them union, intersection, difference and offset.
 //
+// A [Kernel] does the work: [Kernel.Union] makes a clean region of whatever a
+// section of a mesh gives, overlaps, gaps of no width and all; everything else
+// starts from there. Results are on the grid, within half a unit (8 nm) of the
+// exact ones, and the same to the bit on every machine; an offset is within 3 µm
+// where it rounds or flattens a corner.
+//
 // Coordinates stay within ±unit.MaxCoordinate, so that the cross product of two
 // differences fits an int64 with room to spare. A [Region] holds its rings in two
 // flat slices without pointers: it can be reset and filled again for the next

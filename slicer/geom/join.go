@@ -2,7 +2,6 @@ package geom
 
 import (
 	"math"
-	"slices"
 
 	"platen/hal/unit"
 )
@@ -140,92 +139,4 @@ func (r *Region) dropSlivers(sign int64) bool {
 	dropped := len(ends) < len(r.Ends)
 	r.Pts, r.Ends = pts, ends
 	return dropped
-}
-
-// Simplify sets dst to src with points left out: every one that is left out was
-// within tol of the line between those that stay (Douglas and Peucker). The result
-// goes through [Kernel.Union], so that lines which come to cross each other do not
-// stay so. Rings of less than about tol vanish. dst may be src.
-func (k *Kernel) Simplify(dst, src *Region, tol unit.Length) error {
-	if !withinPlane(src.Pts) {
-		dst.Reset()
-		return ErrOutside
-	}
-	k.raw.Reset()
-	for i := range src.Ends {
-		k.thin(src.Ring(i), max(tol, 0))
-	}
-	return k.Union(dst, &k.raw)
-}
-
-// thin appends the simplified ring to raw. It starts at the lowest point and at
-// the one farthest from it, which always stay.
-func (k *Kernel) thin(ring []Point, tol unit.Length) {
-	n := int32(len(ring))
-	if n < 3 {
-		return
-	}
-	lowest := int32(0)
-	for i := range ring {
-		if before(ring[i], ring[lowest]) {
-			lowest = int32(i)
-		}
-	}
-	k.keep = slices.Grow(k.keep[:0], int(n))[:n]
-	clear(k.keep)
-	at := func(i int32) Point { return ring[(lowest+i)%n] }
-	far, best := int32(0), int64(-1)
-	for i := range n {
-		if d := distance2(at(0), at(i)); d > best {
-			far, best = i, d
-		}
-	}
-	k.keep[0], k.keep[far] = true, true
-	k.stack = append(k.stack[:0], 0, far, far, n)
-	for len(k.stack) > 0 {
-		from, to := k.stack[len(k.stack)-2], k.stack[len(k.stack)-1]
-		k.stack = k.stack[:len(k.stack)-2]
-		worst, dist := none, float64(tol)*float64(tol)
-		for i := from + 1; i < to; i++ {
-			if d := fromLine2(at(i), at(from), at(to)); d > dist {
-				worst, dist = int(i), d
-			}
-		}
-		if worst != none {
-			k.keep[worst] = true
-			k.stack = append(k.stack, from, int32(worst), int32(worst), to)
-		}
-	}
-	start := len(k.raw.Pts)
-	for i := range n {
-		if k.keep[i] {
-			k.raw.Pts = append(k.raw.Pts, at(i))
-		}
-	}
-	if len(k.raw.Pts)-start < 3 {
-		k.raw.Pts = k.raw.Pts[:start]
-		return
-	}
-	k.raw.Ends = append(k.raw.Ends, int32(len(k.raw.Pts)))
-}
-
-func distance2(a, b Point) int64 {
-	dx, dy := int64(a.X)-int64(b.X), int64(a.Y)-int64(b.Y)
-	return dx*dx + dy*dy
-}
-
-// fromLine2 is the squared distance of p from the line segment ab.
-func fromLine2(p, a, b Point) float64 {
-	l := vector{float64(b.X) - float64(a.X), float64(b.Y) - float64(a.Y)}
-	d := vector{float64(p.X) - float64(a.X), float64(p.Y) - float64(a.Y)}
-	along, length := d.dot(l), l.dot(l)
-	if along <= 0 {
-		return d.dot(d)
-	}
-	if along >= length {
-		e := vector{d.x - l.x, d.y - l.y}
-		return e.dot(e)
-	}
-	c := d.cross(l)
-	return c * c / length
 }

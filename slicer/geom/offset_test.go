@@ -254,6 +254,9 @@ func TestSimplify(t *testing.T) {
 		if err := k.Xor(&left, &dst, r); err != nil {
 			t.Fatal(err)
 		}
+		if off := float64(left.Area2()) / 2; off > length(r)*(float64(tolerance)+1) {
+			t.Errorf("tolerance %d µm: the area between is %.0f", tol, off)
+		}
 		if tol > 0 && len(dst.Pts) > len(r.Pts)/4 {
 			t.Errorf("tolerance %d µm: %d of %d points stay", tol, len(dst.Pts), len(r.Pts))
 		}

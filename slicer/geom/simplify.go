@@ -1,0 +1,112 @@
+package geom
+
+import (
+	"slices"
+
+	"platen/hal/unit"
+)
+
+// Simplify sets dst to src with points left out: every one that is left out was
+// within tol of the line between those that stay (Douglas and Peucker). The result
+// goes through [Kernel.Union], so that lines which come to cross each other do not
+// stay so. Rings of less than about tol vanish. dst may be src.
+func (k *Kernel) Simplify(dst, src *Region, tol unit.Length) error {
+	if !withinPlane(src.Pts) {
+		dst.Reset()
+		return ErrOutside
+	}
+	k.raw.Reset()
+	for i := range src.Ends {
+		k.thin(src.Ring(i), max(tol, 0))
+	}
+	return k.Union(dst, &k.raw)
+}
+
+// thin appends the simplified ring to raw.
+func (k *Kernel) thin(ring []Point, tol unit.Length) {
+	n := len(ring)
+	if n < 3 {
+		return
+	}
+	k.choose(ring, tol)
+	start := len(k.raw.Pts)
+	for i, p := range ring {
+		if k.keep[i] {
+			k.raw.Pts = append(k.raw.Pts, p)
+		}
+	}
+	if len(k.raw.Pts)-start < 3 {
+		k.raw.Pts = k.raw.Pts[:start]
+		return
+	}
+	k.raw.Ends = append(k.raw.Ends, int32(len(k.raw.Pts)))
+}
+
+// chunk bounds the work on rings made to be slow: every chunk-th point stays.
+const chunk = 1024
+
+// choose marks in keep the points that stay: the lowest, the one farthest from it,
+// and then, between two that stay, the one farthest from the line between them, as
+// long as that is more than tol.
+func (k *Kernel) choose(ring []Point, tol unit.Length) {
+	n := int32(len(ring))
+	k.keep = slices.Grow(k.keep[:0], int(n))[:n]
+	clear(k.keep)
+	lowest, far := int32(0), int32(0)
+	for i := range ring {
+		if before(ring[i], ring[lowest]) {
+			lowest = int32(i)
+		}
+	}
+	at := func(i int32) Point { return ring[(lowest+i)%n] }
+	for i := range n {
+		if distance2(at(0), at(i)) > distance2(at(0), at(far)) {
+			far = i
+		}
+	}
+	k.stack = k.stack[:0]
+	for i := int32(0); i < n; {
+		next := min(i+chunk, n)
+		if i < far {
+			next = min(next, far)
+		}
+		k.keep[(lowest+i)%n] = true
+		k.stack = append(k.stack, i, next)
+		i = next
+	}
+	for len(k.stack) > 0 {
+		from, to := k.stack[len(k.stack)-2], k.stack[len(k.stack)-1]
+		k.stack = k.stack[:len(k.stack)-2]
+		worst, dist := int32(none), float64(tol)*float64(tol)
+		for i := from + 1; i < to; i++ {
+			if d := fromLine2(at(i), at(from), at(to)); d > dist {
+				worst, dist = i, d
+			}
+		}
+		if worst != none {
+			k.keep[(lowest+worst)%n] = true
+			k.stack = append(k.stack, from, worst, worst, to)
+		}
+	}
+}
+
+func distance2(a, b Point) int64 {
+	dx, dy := int64(a.X)-int64(b.X), int64(a.Y)-int64(b.Y)
+	return dx*dx + dy*dy
+}
+
+// fromLine2 is the squared distance of p from the line segment ab.
+func fromLine2(p, a, b Point) float64 {
+	l := vector{float64(b.X) - float64(a.X), float64(b.Y) - float64(a.Y)}
+	d := vector{float64(p.X) - float64(a.X), float64(p.Y) - float64(a.Y)}
+	along, length := d.dot(l), l.dot(l)
+	if along <= 0 {
+		return d.dot(d)
+	}
+	if along >= length {
+		e := vector{d.x - l.x, d.y - l.y}
+		return e.dot(e)
+	}
+	c := d.cross(l)
+	return c * c / length
+}
