@@ -178,6 +178,7 @@ var faults = [...]struct {
 	{"maxtemp", hal.FaultSensor},
 	{"homing failed", hal.FaultEndstop},
 	{"probing failed", hal.FaultEndstop},
+	{"cold extrusion prevented", hal.FaultThermal}, // the program was hot enough, the hot end is not
 	{"extrusion prevented", hal.FaultController},
 	{"m112 ", hal.FaultController},
 	{"emergency stop", hal.FaultController},

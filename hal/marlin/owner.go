@@ -73,7 +73,7 @@ func (o *owner) loop() {
 func (o *owner) wait(timer *time.Timer) bool {
 	var lines chan line
 	var reqs chan *request
-	if !o.isDead && len(o.queue) == 0 && o.link.Ready() && o.buf != nil {
+	if !o.isDead && len(o.queue) == 0 && o.link.Ready() && o.buf != nil && !o.held() {
 		lines = o.lines
 	}
 	if len(o.queue) < maxQueue {
@@ -116,8 +116,11 @@ func (o *owner) pump(now time.Time) {
 			return
 		}
 	}
+	if !o.held() {
+		o.breaking = time.Time{} // or it would break off the next wait
+	}
 	o.buf = o.link.AppendWire(o.buf, now)
-	for len(o.queue) > 0 && o.link.Ready() {
+	for len(o.queue) > 0 && o.link.Ready() && !o.held() {
 		r := o.queue[0]
 		cmd, rest := cutCommand(r.cmds)
 		r.cmds = rest
@@ -128,12 +131,16 @@ func (o *owner) pump(now time.Time) {
 		}
 		o.buf = o.link.AppendWire(o.buf, now)
 	}
-	if len(o.waits) > 0 && len(o.queue) == 0 {
+	if len(o.waits) > 0 && len(o.queue) == 0 && !o.held() {
 		o.link.RequestSync()
 		o.buf = o.link.AppendWire(o.buf, now)
 	}
 	o.send()
 }
+
+// held reports whether the controller waits for heat. Nothing is sent behind that,
+// so that its command queue has room for M108 however often it must be repeated.
+func (o *owner) held() bool { return o.waitSeq > o.link.Accepted() }
 
 // send hands the buffer to the writer if there is anything in it.
 func (o *owner) send() {
@@ -184,7 +191,7 @@ func (o *owner) breakWait(now time.Time) {
 	if o.breaking.IsZero() || now.Before(o.breaking) {
 		return
 	}
-	if o.waitSeq <= o.link.Accepted() {
+	if !o.held() {
 		o.breaking = time.Time{}
 		return
 	}
@@ -214,7 +221,7 @@ func (o *owner) deadline(now time.Time) time.Time {
 		earlier(o.link.Deadline())
 	}
 	earlier(o.breaking)
-	if !o.info.Has(capAutoReport) {
+	if !o.info.Has(capAutoReport) && !o.held() {
 		earlier(o.asked.Add(pollEvery))
 	}
 	if d.Before(now) {
@@ -242,7 +249,7 @@ func (o *owner) tick(now time.Time) {
 		return
 	}
 	o.breakWait(now)
-	if !o.info.Has(capAutoReport) && now.Sub(o.asked) >= pollEvery {
+	if !o.info.Has(capAutoReport) && now.Sub(o.asked) >= pollEvery && !o.held() {
 		o.asked = now
 		o.link.Ask()
 	}
