@@ -126,7 +126,7 @@ func Load(path string) (*Config, error) {
 }
 
 func (c *Config) absolute() {
-	paths := []*string{&c.State, &c.Socket, &c.Owner}
+	paths := []*string{&c.Device, &c.State, &c.Socket, &c.Owner}
 	for i := range c.Operators {
 		paths = append(paths, &c.Operators[i])
 	}

@@ -37,6 +37,7 @@ type demo struct {
 	boot     *process
 
 	https     string // address of enrolment and updates
+	mqtt      string // address of the fleet's own broker
 	ca        string // the fleet's CA
 	printer   string
 	sealTo    string
@@ -68,7 +69,7 @@ func main() {
 	d := &demo{began: time.Now()}
 	flag.StringVar(&d.model, "model", filepath.Join("testdata", "models", "tug.stl"), "STL to print")
 	flag.StringVar(&d.bins, "bin", filepath.Join("build", "bin"), "folder of the binaries")
-	flag.StringVar(&d.speed, "speed", "200", "how much faster than real time the simulated printer is")
+	flag.StringVar(&d.speed, "speed", "60", "how much faster than real time the simulated printer is")
 	keep := flag.Bool("keep", false, "keep the demo's folder")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -23,7 +23,6 @@ type event struct {
 	Event    string  `json:"event"`
 	Text     string  `json:"text"`
 	HTTPS    string  `json:"https"`
-	MQTT     string  `json:"mqtt"`
 	Printer  string  `json:"printer"`
 	Reason   string  `json:"reason"`
 	Seq      uint64  `json:"seq"`
