@@ -197,14 +197,14 @@ func caseBeside(t *testing.T, open Open) {
 // caseCancel ends a program early: what the controller has is finished, and the
 // machine goes on to work.
 func caseCancel(t *testing.T, open Open) {
-	r := newRig(t, open, sim.Config{Speed: 50})
+	r := newRig(t, open, sim.Config{Speed: 50, Hotend: stillWarm})
 	r.mustRun(append(warmUp(), heat(motion.Bed, 40, false))...)
 	ctx, cancel := context.WithCancel(t.Context())
 	ops := spiral(5000)
 	done := r.start(ctx, Program(ops))
 	r.eventually("the program moves", func() bool { return len(r.driven()) > 20 })
 	cancel()
-	if err := r.wait(done, 20*time.Second); !errors.Is(err, context.Canceled) {
+	if err := r.wait(done, 10*time.Second); !errors.Is(err, context.Canceled) {
 		t.Fatalf("Run after a cancel: %v", err)
 	}
 	r.eventually("the last move ends", func() bool { return !r.p.Stats().Moving })

@@ -26,7 +26,8 @@ import (
 // driver asks when it opens.
 type Open func(t *testing.T, cfg sim.Config) (hal.Machine, *sim.Printer)
 
-// Run runs every case of the contract, each on a machine of its own.
+// Run runs every case of the contract, each on a machine of its own and beside the
+// others.
 func Run(t *testing.T, open func(t *testing.T, cfg sim.Config) (hal.Machine, *sim.Printer)) {
 	for _, c := range []struct {
 		name string
@@ -50,7 +51,10 @@ func Run(t *testing.T, open func(t *testing.T, cfg sim.Config) (hal.Machine, *si
 		{"heater", caseHeater},
 		{"unplugged", caseUnplugged},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.run(t, open) })
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // most of a case is waiting
+			c.run(t, open)
+		})
 	}
 }
 
@@ -128,7 +132,7 @@ func (r *rig) wait(done <-chan error, limit time.Duration) error {
 // eventually waits until cond holds.
 func (r *rig) eventually(what string, cond func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(patience / 4); !cond(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(patience / 6); !cond(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			r.t.Fatalf("%s: did not happen; state %+v, printer %+v", what, r.m.State(), r.p.Stats())
 		}

@@ -75,6 +75,7 @@ func newMCU(cfg *Config) *mcu {
 		first:    never, layers: map[unit.Length]struct{}{},
 	}
 	m.therm = newThermal(cfg.Ambient.Degrees())
+	m.therm.hotend.temp = cfg.Hotend.Degrees()
 	for i := range m.pose.offset {
 		m.pose.offset[i] = cfg.Start[i].MM()
 	}

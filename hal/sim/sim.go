@@ -52,6 +52,8 @@ type Config struct {
 	// Ambient is the temperature of everything that is not heated; 0 is 21.87 °C,
 	// what a thermistor on a 10-bit converter reads at 22 °C.
 	Ambient unit.Celsius
+	// Hotend is how warm the hot end still is at power-on; 0 is Ambient.
+	Hotend unit.Celsius
 	// LineTime is how long the processor works on one move; 0 is 2 ms, an 8-bit
 	// controller. Other commands take a sixth of it.
 	LineTime time.Duration
@@ -166,6 +168,9 @@ func (c *Config) defaults() {
 	}
 	if c.Ambient == 0 {
 		c.Ambient = 21870
+	}
+	if c.Hotend == 0 {
+		c.Hotend = c.Ambient
 	}
 	if c.LineTime == 0 {
 		c.LineTime = 2 * time.Millisecond
