@@ -42,7 +42,7 @@ func (m *Machine) reader() {
 		case <-m.quit:
 			return
 		}
-		n, err := m.port.Read(buf[:rxSize])
+		n, err := m.readSome(buf[:rxSize])
 		if n > 0 {
 			select {
 			case m.rx <- buf[:n]:
@@ -50,14 +50,22 @@ func (m *Machine) reader() {
 				return
 			}
 		}
-		if err == nil && n == 0 {
-			err = io.ErrNoProgress
-		}
 		if err != nil {
 			m.broke(err)
 			return
 		}
 	}
+}
+
+// readSome reads at least one byte or fails. A port may return without either, but
+// not for ever.
+func (m *Machine) readSome(buf []byte) (int, error) {
+	for range 100 {
+		if n, err := m.port.Read(buf); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return 0, io.ErrNoProgress
 }
 
 // writer writes what it is handed, stops first.
