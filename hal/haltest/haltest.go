@@ -58,8 +58,17 @@ func Run(t *testing.T, open func(t *testing.T, cfg sim.Config) (hal.Machine, *si
 	}
 }
 
-// patience bounds every wait of a case, in real time.
+// patience bounds every program of a case, in real time.
 const patience = 60 * time.Second
+
+// within is d, or less if the test has to end sooner, so that what does not happen
+// is reported by its case.
+func within(t *testing.T, d time.Duration) time.Duration {
+	if end, ok := t.Deadline(); ok {
+		return min(d, time.Until(end)/3)
+	}
+	return d
+}
 
 // rig is a machine, its printer and the journal of what was driven.
 type rig struct {
@@ -93,11 +102,11 @@ func newRig(t *testing.T, open Open, cfg sim.Config) *rig {
 // run runs ops to their end and returns the error of Run.
 func (r *rig) run(ops ...motion.Op) error {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.t.Context(), within(r.t, patience))
 	defer cancel()
 	err := r.m.Run(ctx, Program(ops))
 	if errors.Is(err, context.DeadlineExceeded) {
-		r.t.Fatalf("the program did not end within %v; printer: %+v", patience, r.p.Stats())
+		r.t.Fatalf("the program did not end in time; printer: %+v", r.p.Stats())
 	}
 	return err
 }
@@ -123,7 +132,7 @@ func (r *rig) wait(done <-chan error, limit time.Duration) error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(limit):
+	case <-time.After(within(r.t, limit)):
 		r.t.Fatalf("Run did not return within %v; state %+v, printer %+v", limit, r.m.State(), r.p.Stats())
 		return nil
 	}
@@ -132,7 +141,7 @@ func (r *rig) wait(done <-chan error, limit time.Duration) error {
 // eventually waits until cond holds.
 func (r *rig) eventually(what string, cond func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(patience / 6); !cond(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(within(r.t, patience/6)); !cond(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			r.t.Fatalf("%s: did not happen; state %+v, printer %+v", what, r.m.State(), r.p.Stats())
 		}

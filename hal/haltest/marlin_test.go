@@ -191,7 +191,7 @@ func TestSuiteFindsFlaws(t *testing.T) {
 	for flaw, where := range flaws {
 		t.Run(flaw, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.CommandContext(t.Context(), exe, "-test.run", "^TestFlawed$/"+where, "-test.timeout", "100s")
+			cmd := exec.CommandContext(t.Context(), exe, "-test.run", "^TestFlawed$/"+where, "-test.timeout", "20s")
 			cmd.Env = append(os.Environ(), "HALTEST_FLAW="+flaw)
 			out, err := cmd.CombinedOutput()
 			if _, failed := errors.AsType[*exec.ExitError](err); !failed || !strings.Contains(string(out), "--- FAIL: TestFlawed/"+where) {
