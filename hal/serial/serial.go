@@ -88,15 +88,18 @@ func (p *Port) setUp(c Config) error {
 	if err := basics(c.Device); err != nil {
 		return err
 	}
-	if err := p.control(func(fd int) error { return setRate(fd, uint32(c.Baud)) }); err != nil {
-		return err
-	}
 	return p.control(func(fd int) error {
 		pty, err := isPTY(fd)
-		if err != nil || pty {
-			// The other end of a pty may hold this side open, and TIOCEXCL would
-			// then outlive us. The lock alone keeps others out.
-			return err
+		if err != nil {
+			return fmt.Errorf("look at the device: %w", err)
+		}
+		if err := setRate(fd, uint32(c.Baud)); err != nil && !(pty && errors.Is(err, unix.ENOSYS)) {
+			return err // a pty has no rate, and user-mode emulators no call to set it
+		}
+		if pty {
+			// Its other end may hold this side open, and TIOCEXCL would then outlive
+			// us. The lock alone keeps others out.
+			return nil
 		}
 		p.exclusive = true
 		return unix.IoctlSetInt(fd, unix.TIOCEXCL, 0)
