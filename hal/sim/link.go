@@ -11,7 +11,7 @@ import (
 const (
 	// grace is how long, in real time, the fastest clock waits for a host that could
 	// still fill the planner before it lets the planner run on.
-	grace = 20 * time.Millisecond
+	grace = 50 * time.Millisecond
 	// slack is how far, in real time, simulated time may run ahead before the
 	// firmware sleeps: shorter sleeps cost more than they are worth.
 	slack = 500 * time.Microsecond

@@ -20,6 +20,15 @@
 // The journal judges a driver: [Config.OnMove] sees every move that was driven, in
 // order, and [Printer.Stats] what came of all of it. Both are design data of
 // whatever is printed: they are for tests and rigs.
+//
+// # What is not like the real one
+//
+// There is one extruder, one fan and no chamber. EEPROM (M500 to M502), SD card,
+// display, probing and bed levelling, inches, volumetric extrusion, M0, M600 and the
+// host prompts are unknown commands. Temperatures are those of a plain first-order
+// model without noise or the steps of a converter; a fan cools nothing. Which byte an
+// overrun eats differs by a few from the recordings, since the processor here takes
+// the same time for every move.
 package sim
 
 import (
@@ -182,7 +191,8 @@ func (c *Config) defaults() {
 
 // Serve powers the printer up and lets it talk on rw, the far end of the host's
 // serial port, until ctx ends (then it returns ctx.Err()), the printer is
-// unplugged or rw ends (then it returns nil). rw must have a SetDeadline or a
+// unplugged or rw ends (then it returns nil). The power goes with it: what moves stops
+// where it is. rw must have a SetDeadline or a
 // Close method, so that reading can be ended; a pty of [OpenPTY] outlives the hosts
 // that open and close it. Heat and position stay from one Serve to the next.
 func (p *Printer) Serve(ctx context.Context, rw io.ReadWriter) error {

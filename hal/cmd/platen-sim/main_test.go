@@ -160,3 +160,15 @@ func TestUsage(t *testing.T) {
 		t.Errorf("the file is gone: %v", err)
 	}
 }
+
+func TestText(t *testing.T) {
+	for e, want := range map[event]string{
+		{Event: "ready", Port: "/dev/pts/9"}:                                                             "ready on /dev/pts/9\n",
+		{Event: "status", Lines: 20, Layers: 2, ZMM: 0.4, SimTime: 61.7, Hotend: 209.6, Bed: 60}:         "layer 2, z 0.40 mm, 20 lines, 62 s, hot end 210 °C, bed 60 °C\n",
+		{Event: "end", Result: "killed", Lines: 20, Layers: 2, SimTime: 70, Filament: 12.34, Resends: 1}: "killed: 2 layers, 20 lines, 70 s, 12.3 mm of filament, 1 resends\n",
+	} {
+		if got := e.text(); got != want {
+			t.Errorf("%s: %q, want %q", e.Event, got, want)
+		}
+	}
+}
