@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,70 +120,13 @@ func TestGuardEndsOnHostilePackets(t *testing.T) {
 	}
 }
 
-// T05, T06: the whole link against a hostile broker: no panic, no nonce taken, at
-// most 8 MiB more memory.
-func TestHostileBroker(t *testing.T) {
-	a := authority(t)
-	conf := server(t, a, "127.0.0.1")
-	suback := []byte{0x90, 4, 0, 1, 0, 0}
-	topic := evidence.NonceTopic(me)
-	attacks := hostile()
-	attacks["retained nonce"] = pub(topic, []byte("evil"), true)
-	attacks["another's nonce"] = pub(evidence.NonceTopic(evidence.PrinterID{1}), []byte("evil"), false)
-	attacks["command"] = pub(strings.Replace(topic, "nonce", "command", 1), []byte("print"), false)
-	attacks["long nonce"] = pub(topic, bytes.Repeat([]byte("e"), maxNonceLen+1), false)
-	attacks["empty nonce"] = pub(topic, nil, false)
-	attacks["redirect"] = []byte{0xe0, 12, 0x9d, 10, 0x1c, 0, 7, 'e', 'v', 'i', 'l', ':', '1', '0'}
-	var before, after runtime.MemStats
-	for name, b := range attacks {
-		ln, err := tls.Listen("tcp", "127.0.0.1:0", conf)
-		if err != nil {
-			t.Fatal(err)
-		}
-		served := make(chan struct{})
-		go func() {
-			defer close(served)
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			defer conn.Close()
-			_ = conn.SetDeadline(time.Now().Add(3 * time.Second))
-			buf := make([]byte, 4096)
-			_, _ = conn.Read(buf) // CONNECT
-			_, _ = conn.Write(connack)
-			_, _ = conn.Read(buf) // SUBSCRIBE
-			_, _ = conn.Write(suback)
-			_, _ = conn.Write(b)
-			_, _ = io.Copy(io.Discard, conn)
-		}()
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		l, err := Dial(Config{Broker: ln.Addr().String(), Roots: a.Pool(), Certificate: identity(t, a, me), Printer: me, Nonce: []byte("mine")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(60 * time.Millisecond)
-		l.mu.Lock()
-		nonce := string(l.nonce)
-		l.mu.Unlock()
-		if nonce != "mine" {
-			t.Errorf("%s: took %q for a nonce", name, nonce)
-		}
-		runtime.ReadMemStats(&after)
-		if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 8<<20 {
-			t.Errorf("%s: %d bytes more on the heap", name, grown)
-		}
-		shut(t, l)
-		_ = ln.Close()
-		<-served
-	}
-	// Control: the same rig delivers a nonce that is one.
+// serve greets one client like a broker, sends b, and listens until the client goes.
+func serve(t *testing.T, conf *tls.Config, b []byte) (addr string, wait func()) {
+	t.Helper()
 	ln, err := tls.Listen("tcp", "127.0.0.1:0", conf)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -190,22 +135,76 @@ func TestHostileBroker(t *testing.T) {
 			return
 		}
 		defer conn.Close()
-		buf := make([]byte, 4096)
-		_, _ = conn.Read(buf)
+		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		if _, err := packets.ReadPacket(conn); err != nil { // CONNECT
+			return
+		}
 		_, _ = conn.Write(connack)
-		_, _ = conn.Read(buf)
-		_, _ = conn.Write(append(suback, pub(topic, []byte("theirs"), false)...))
+		sub, err := packets.ReadPacket(conn)
+		for err == nil && sub.Type != packets.SUBSCRIBE { // a ping may come first
+			sub, err = packets.ReadPacket(conn)
+		}
+		if err != nil {
+			return
+		}
+		id := sub.PacketID()
+		_, _ = conn.Write(append([]byte{0x90, 4, byte(id >> 8), byte(id), 0, 0}, b...))
 		_, _ = io.Copy(io.Discard, conn)
 	}()
-	l, err := Dial(Config{Broker: ln.Addr().String(), Roots: a.Pool(), Certificate: identity(t, a, me), Printer: me, Nonce: []byte("mine")})
-	if err != nil {
-		t.Fatal(err)
+	return ln.Addr().String(), func() {
+		_ = ln.Close()
+		<-served
 	}
-	if n, err := l.Nonce(within(t, 10*time.Second)); err != nil || string(n) != "theirs" {
-		t.Errorf("control: nonce %q, %v", n, err)
+}
+
+// T05, T06: the whole link against a hostile broker: no panic, no nonce taken, at
+// most 8 MiB more memory.
+func TestHostileBroker(t *testing.T) {
+	a := authority(t)
+	conf := server(t, a, "127.0.0.1")
+	cert := identity(t, a, me)
+	topic := evidence.NonceTopic(me)
+	attacks := hostile()
+	attacks["retained nonce"] = pub(topic, []byte("evil"), true)
+	attacks["another's nonce"] = pub(evidence.NonceTopic(evidence.PrinterID{1}), []byte("evil"), false)
+	attacks["command"] = pub(strings.Replace(topic, "nonce", "command", 1), []byte("print"), false)
+	attacks["long nonce"] = pub(topic, bytes.Repeat([]byte("e"), maxNonceLen+1), false)
+	attacks["empty nonce"] = pub(topic, nil, false)
+	attacks["redirect"] = []byte{0xe0, 12, 0x9d, 10, 0x1c, 0, 7, 'e', 'v', 'i', 'l', ':', '1', '0'}
+	// Controls: the same rig delivers a nonce that is one, before and after.
+	controls := []string{"first", "last"}
+	for i, name := range append(append(controls[:1:1], slices.Sorted(maps.Keys(attacks))...), controls[1]) {
+		b, want := attacks[name], "mine"
+		if b == nil {
+			b, want = pub(topic, []byte(controls[min(i, 1)]), false), controls[min(i, 1)]
+		}
+		addr, wait := serve(t, conf, b)
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		l, err := Dial(Config{Broker: addr, Roots: a.Pool(), Certificate: cert, Printer: me, Nonce: []byte("mine")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want != "mine" {
+			if n, err := l.Nonce(within(t, 10*time.Second)); err != nil || string(n) != want {
+				t.Errorf("control: nonce %q, %v", n, err)
+			}
+		}
+		time.Sleep(60 * time.Millisecond)
+		l.mu.Lock()
+		nonce := string(l.nonce)
+		l.mu.Unlock()
+		if nonce != want {
+			t.Errorf("%s: took %q for a nonce", name, nonce)
+		}
+		runtime.ReadMemStats(&after)
+		if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 8<<20 {
+			t.Errorf("%s: %d bytes more on the heap", name, grown)
+		}
+		shut(t, l)
+		wait()
 	}
-	shut(t, l)
-	<-served
 }
 
 func FuzzGuard(f *testing.F) {

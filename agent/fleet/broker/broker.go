@@ -92,7 +92,7 @@ func Start(cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for printers: %w", err)
 	}
-	b.lis = &listener{ln: ln, cfg: tlsConfig(cfg.TLS), slots: make(chan struct{}, maxHandshakes)}
+	b.lis = &listener{ln: ln, cfg: tlsConfig(cfg.TLS), slots: make(chan struct{}, maxHandshakes), conns: map[net.Conn]bool{}}
 	if err := b.server.AddListener(b.lis); err != nil {
 		return nil, errors.Join(fmt.Errorf("set up the broker: %w", err), ln.Close())
 	}
@@ -224,7 +224,10 @@ type listener struct {
 	cfg   *tls.Config
 	slots chan struct{}
 	wg    sync.WaitGroup
-	once  sync.Once
+
+	mu     sync.Mutex
+	closed bool
+	conns  map[net.Conn]bool
 }
 
 // Init has nothing to do: the listener listens already.
@@ -260,6 +263,11 @@ func (l *listener) Serve(establish listeners.EstablishFn) {
 }
 
 func (l *listener) admit(raw net.Conn, establish listeners.EstablishFn) {
+	if !l.track(raw) {
+		<-l.slots
+		return
+	}
+	defer l.forget(raw)
 	conn := tls.Server(raw, l.cfg)
 	err := conn.SetDeadline(time.Now().Add(helloTime)) // until the CONNECT has come
 	if err == nil {
@@ -267,7 +275,6 @@ func (l *listener) admit(raw net.Conn, establish listeners.EstablishFn) {
 	}
 	<-l.slots
 	if err != nil {
-		_ = raw.Close()
 		return
 	}
 	// The error says how a client left; what matters of it was logged by the gate.
@@ -275,10 +282,37 @@ func (l *listener) admit(raw net.Conn, establish listeners.EstablishFn) {
 	_ = conn.Close()
 }
 
-// Close stops listening and ends all connections.
+// track remembers a connection, unless the listener is closed.
+func (l *listener) track(raw net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		_ = raw.Close()
+		return false
+	}
+	l.conns[raw] = true
+	return true
+}
+
+func (l *listener) forget(raw net.Conn) {
+	_ = raw.Close() // at the latest now
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, raw)
+}
+
+// Close stops listening, takes leave of all clients and ends their connections, also
+// of those that were about to become clients.
 func (l *listener) Close(closeClients listeners.CloseFn) {
-	l.once.Do(func() {
-		closeClients(listenerID)
-		_ = l.ln.Close() // nothing hangs on it any more
-	})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
+	l.closed = true
+	_ = l.ln.Close() // nothing hangs on it any more
+	closeClients(listenerID)
+	for raw := range l.conns {
+		_ = raw.Close()
+	}
 }
