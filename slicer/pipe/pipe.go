@@ -312,7 +312,8 @@ func (r *run) drain(s *skins, last bool) bool {
 		if l == nil {
 			return true
 		}
-		if !r.give(r.out, l) || l.err != nil {
+		failed := l.err != nil // once given, the layer is someone else's
+		if !r.give(r.out, l) || failed {
 			return false
 		}
 	}
