@@ -102,6 +102,7 @@ func (p *Port) setUp(c Config) error {
 			return nil
 		}
 		p.exclusive = true
+		lowLatency(fd)
 		return unix.IoctlSetInt(fd, unix.TIOCEXCL, 0)
 	})
 }

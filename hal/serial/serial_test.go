@@ -7,6 +7,7 @@ import (
 	"os"
 	"testing"
 	"time"
+	"unsafe"
 
 	"platen/hal"
 
@@ -237,5 +238,14 @@ func TestResetNeedsDTR(t *testing.T) {
 	p := open(t, slave, 115200)
 	if err := p.Reset(); err == nil {
 		t.Error("a pty claims to have a DTR line")
+	}
+}
+
+// TestSerialStruct holds the size against what the kernel copies: a smaller one
+// would be overrun.
+func TestSerialStruct(t *testing.T) {
+	want := map[uintptr]uintptr{4: 60, 8: 72}[unsafe.Sizeof(uintptr(0))]
+	if got := unsafe.Sizeof(serialStruct{}); got != want {
+		t.Errorf("%d bytes, the kernel has %d", got, want)
 	}
 }
