@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,7 +54,7 @@ type Dir struct{ root *os.Root }
 // OpenDir returns the FS of the folder at path, which it creates together with the
 // subfolders named. Only the owner may write in them.
 func OpenDir(path string, subfolders ...string) (*Dir, error) {
-	if err := os.MkdirAll(path, 0o755); err != nil {
+	if err := makeFolder(path); err != nil {
 		return nil, fmt.Errorf("make folder for updates: %w", err)
 	}
 	root, err := os.OpenRoot(path)
@@ -72,6 +73,31 @@ func OpenDir(path string, subfolders ...string) (*Dir, error) {
 		return nil, fmt.Errorf("make folder for updates: %w", err)
 	}
 	return d, nil
+}
+
+// makeFolder is os.MkdirAll that survives a power cut.
+func makeFolder(path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	err = os.Mkdir(path, 0o755)
+	if errors.Is(err, os.ErrNotExist) {
+		if err = makeFolder(filepath.Dir(path)); err == nil {
+			err = os.Mkdir(path, 0o755)
+		}
+	}
+	if errors.Is(err, os.ErrExist) {
+		return nil // if it is no folder, opening it fails
+	}
+	if err != nil {
+		return err
+	}
+	parent, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
 }
 
 // Path is the folder it was opened with.

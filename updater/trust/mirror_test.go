@@ -3,8 +3,10 @@ package trust
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime"
 	"testing"
@@ -19,7 +21,7 @@ func TestEndlessData(t *testing.T) {
 	c := l.client()
 	mustRefresh(t, c, 1)
 	rel := l.release(2)
-	endless := func(w http.ResponseWriter, r *http.Request) {
+	forever := func(w http.ResponseWriter, r *http.Request) {
 		junk := bytes.Repeat([]byte("x"), 1<<16)
 		for r.Context().Err() == nil {
 			if _, err := w.Write(junk); err != nil {
@@ -30,12 +32,12 @@ func TestEndlessData(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for _, path := range []string{"2.root.json", "timestamp.json", "3.snapshot.json", "3.targets.json"} {
-		l.hook(path, endless)
+		l.hook(path, forever)
 		refused(t, c, updater.ErrTooLong)
 		l.heal()
 	}
 	target := mustRefresh(t, c, 2)
-	l.hook("targets/sim/agent/2/"+rel.SHA256+".platen", endless)
+	l.hook("targets/sim/agent/2/"+rel.SHA256+".platen", forever)
 	var n counter
 	if err := c.Download(context.Background(), target, &n); !errors.Is(err, updater.ErrTooLong) {
 		t.Errorf("download: %v", err)
@@ -159,5 +161,39 @@ func TestTamperedTarget(t *testing.T) {
 	l.serve("targets/sim/agent/1/"+rel.SHA256+".platen", bad)
 	if _, err := fetched(t, c, target); !errors.Is(err, updater.ErrTarget) || updater.Code(err) != "target" {
 		t.Errorf("a flipped bit: %v", err)
+	}
+}
+
+// endless is a repository of one file of a given length, made as it is read.
+type endless int64
+
+func (e endless) open(_ context.Context, _ string, offset int64) (io.ReadCloser, error) {
+	return io.NopCloser(io.LimitReader(zeros{}, int64(e)-offset)), nil
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// TestConstantMemory downloads a target much larger than the memory it may take.
+func TestConstantMemory(t *testing.T) {
+	const size = 64 << 20
+	l := newLab(t)
+	c := l.client()
+	c.fetch = endless(size)
+	sum := sha256.New()
+	if _, err := io.CopyN(sum, zeros{}, size); err != nil {
+		t.Fatal(err)
+	}
+	target := updater.Target{Path: "x/y", Release: 1, Size: size, SHA256: [32]byte(sum.Sum(nil))}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var n counter
+	if err := c.Download(context.Background(), target, &n); err != nil || n != size {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 1<<20 {
+		t.Errorf("a download of %d bytes allocated %d", size, got)
 	}
 }
