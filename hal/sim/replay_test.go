@@ -161,9 +161,16 @@ func heard(recs []record) string {
 	return s.String()
 }
 
-// TestReplayOwn replays short transcripts of what the firmware is known to do, word
-// for word.
-func TestReplayOwn(t *testing.T) {
+// TestReplay holds the simulator to transcripts: to those in testdata word for word,
+// and to recordings of real firmware where these stand beside the checkout.
+func TestReplay(t *testing.T) {
+	t.Run("testdata", replayOwn)
+	if _, err := os.Stat(recordings); err == nil {
+		t.Run("recorded", replayRecorded)
+	}
+}
+
+func replayOwn(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.jsonl")
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no transcripts in testdata: %v", err)
@@ -196,7 +203,7 @@ const (
 )
 
 // recorded lists the recordings of real firmware that the simulator is held to.
-// They stand beside the module in some checkouts. Left out are floods: which byte an
+// Left out are floods: which byte an
 // overrun eats depends on microseconds; [TestFlood] covers them.
 var recorded = []struct {
 	name string
@@ -261,14 +268,12 @@ func folded(s string, how strictness) []string {
 	return kinds
 }
 
-func TestReplayRecorded(t *testing.T) {
-	dir := filepath.Join("..", "..", "..", "shared", "facts", "serial")
-	if _, err := os.Stat(dir); err != nil {
-		t.Skip("the recordings of real firmware do not stand beside this checkout")
-	}
+var recordings = filepath.Join("..", "..", "..", "shared", "facts", "serial")
+
+func replayRecorded(t *testing.T) {
 	for _, r := range recorded {
 		t.Run(r.name, func(t *testing.T) {
-			recs := readTranscript(t, filepath.Join(dir, r.name+".jsonl"))
+			recs := readTranscript(t, filepath.Join(recordings, r.name+".jsonl"))
 			cfg := Config{}
 			if strings.HasPrefix(r.name, "marlin2rich") {
 				cfg = richBuild()
