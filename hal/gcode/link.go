@@ -31,10 +31,11 @@ const (
 	maxLine     = MaxCommand + len("N1234567 ") + len("*255\n")
 	queryNumber = 7_000_000 // a number that no line ever has
 	syncCommand = "M105"
-	tightSync   = 4  // lines between two proofs after a fault
-	maxProbes   = 6  // unanswered questions before ErrLost
-	maxFutile   = 64 // Resends for the same line before ErrLost
-	maxAbsurd   = 3  // Resends for impossible lines before ErrLost or ErrReset
+	tightSync   = 4   // lines between two proofs after a fault
+	maxProbes   = 6   // unanswered questions before ErrLost
+	maxFutile   = 64  // Resends for the same line before ErrLost
+	maxStorm    = 128 // Resends since the last proof before ErrLost
+	maxAbsurd   = 3   // Resends for impossible lines before ErrLost or ErrReset
 )
 
 // Stats counts what a Link has seen.
@@ -87,6 +88,7 @@ type Link struct {
 	queries   int // answered in a row with nothing else in between
 	keepalive bool
 	futile    int
+	storm     int
 	absurd    int
 	queueSeen int16
 	stats     Stats
@@ -127,6 +129,7 @@ func (l *Link) Restart(now time.Time) {
 	l.next, l.send, l.acked, l.prove, l.lastSync = 0, 0, -1, -1, -1
 	l.recovering, l.swallow, l.wrapping, l.queryDue, l.queryOut = false, false, false, false, false
 	l.probes, l.futile, l.absurd, l.queries, l.sinceSync, l.want = 0, 0, 0, 0, 0, 0
+	l.storm = 0
 	l.fresh, l.careful, l.last, l.bare = true, true, now, 0
 	l.add([]byte("M110 N0"), false)
 	l.syncDue = true
@@ -292,7 +295,14 @@ func (l *Link) outstanding() bool {
 	return l.send-1 > l.acked || l.syncOut() || l.fresh || l.queryOut
 }
 
-func (l *Link) patience() time.Duration { return l.cfg.Stall << min(l.probes, 4) }
+// patience is how long the controller may do nothing. One that has said that it is
+// busy would say it again; another may be at a long command, and gets ever more time.
+func (l *Link) patience() time.Duration {
+	if l.keepalive {
+		return l.cfg.Stall
+	}
+	return l.cfg.Stall << min(l.probes, 4)
+}
 
 // Tick asks the controller what it waits for if nothing has moved for too long. It
 // returns ErrLost if asking does not help.
@@ -303,7 +313,7 @@ func (l *Link) Tick(now time.Time) error {
 	l.last = now
 	l.stats.Stalls++
 	l.fault()
-	if l.probes++; l.probes > maxProbes {
+	if l.probes++; l.probes > maxProbes || l.keepalive && l.probes > maxProbes/2 {
 		return ErrLost
 	}
 	if !l.syncOut() && !l.queryOut && l.probes == 1 && l.send == l.next {

@@ -319,6 +319,36 @@ func TestSilenceEndsTheLink(t *testing.T) {
 	}
 }
 
+// TestHostileReplies ends the link within seconds whatever a controller makes up.
+func TestHostileReplies(t *testing.T) {
+	for name, say := range map[string]func(i int) string{
+		"the same again": func(int) string { return "Resend: 5" },
+		"this and that":  func(i int) string { return fmt.Sprintf("Resend: %d", 5+i%2) },
+		"the impossible": func(i int) string { return fmt.Sprintf("Resend: %d", 1000+i) },
+		"the beginning":  func(int) string { return "Resend: 1" },
+	} {
+		b := newBench(t, 1, chances{workMin: 1, workMax: 1, lines: 3})
+		b.run()
+		for range 3 {
+			b.link.Add([]byte("G1 X1"))
+			b.link.AppendWire(nil, b.now)
+			b.now = b.now.Add(100 * time.Millisecond)
+		}
+		begin, i := b.now, 0
+		for err := error(nil); err == nil; i++ {
+			var r Reply
+			Parse([]byte(say(i)), &r)
+			err = errors.Join(b.link.Handle(&r, b.now), b.link.Tick(b.now))
+			b.now = b.now.Add(65 * time.Millisecond)
+			b.link.AppendWire(nil, b.now)
+			if b.now.Sub(begin) > 10*time.Second {
+				t.Errorf("%s: still listening", name)
+				break
+			}
+		}
+	}
+}
+
 func TestLinkDoesNotAllocate(t *testing.T) {
 	l := NewLink(Config{})
 	now := time.Unix(1e9, 0)

@@ -92,6 +92,7 @@ func (l *Link) spurious() {
 func (l *Link) proven(n int32, now time.Time) {
 	l.prove, l.acked = n, n
 	l.last, l.probes, l.queries, l.futile, l.absurd = now, 0, 0, 0, 0
+	l.storm = 0
 	l.sinceSync = int(l.next - 1 - n)
 	if l.clean {
 		l.syncEvery = min(2*l.syncEvery, l.cfg.SyncEvery)
@@ -137,7 +138,9 @@ func (l *Link) resend(r int32, now time.Time) error {
 	if r != l.want {
 		l.futile = 0
 	}
-	if l.futile++; l.futile > maxFutile {
+	l.futile++
+	l.storm++
+	if l.futile > maxFutile || l.storm > maxStorm {
 		return ErrLost
 	}
 	l.probes = 0 // it listens

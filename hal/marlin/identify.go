@@ -11,6 +11,9 @@ import (
 	"platen/hal/gcode"
 )
 
+// resetAfter is the question before which a silent controller is reset.
+const resetAfter = 3
+
 // maxCaps bounds the capabilities kept; Marlin 2.1 names fewer than 50.
 const maxCaps = 64
 
@@ -23,7 +26,7 @@ func (o *owner) identify(ctx context.Context) error {
 	ask := time.NewTimer(o.opt.Settle)
 	defer ask.Stop()
 	known := answer{m: o.Machine}
-	asked := time.Now()
+	asked, questions := time.Now(), 0
 	for {
 		select {
 		case chunk := <-o.rx:
@@ -38,6 +41,9 @@ func (o *owner) identify(ctx context.Context) error {
 			if known.complete {
 				return known.check()
 			}
+			if questions++; questions == resetAfter && known.lines == 0 {
+				o.reset()
+			}
 			o.ask()
 			asked = time.Now()
 			ask.Reset(o.opt.Retry)
@@ -47,6 +53,16 @@ func (o *owner) identify(ctx context.Context) error {
 			return known.giveUp(o.opt.Connect)
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// reset resets a controller that says nothing at all, if the port can: after an
+// emergency stop it hears nothing else.
+func (m *Machine) reset() {
+	if r, ok := m.port.(interface{ Reset() error }); ok {
+		if err := r.Reset(); err != nil {
+			m.log.Debug("the controller cannot be reset", "error", err)
 		}
 	}
 }

@@ -204,6 +204,73 @@ func TestSilentController(t *testing.T) {
 	})
 }
 
+// TestGarbageIsNotLife has the controller send nothing but noise in the middle of a
+// program.
+func TestGarbageIsNotLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var noise atomic.Bool
+		s, host := play(t, nil)
+		m, err := Open(t.Context(), host, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		s.mute.Store(true)
+		noise.Store(true)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for noise.Load() {
+				s.far.Write([]byte("\xf0\x8e\n\x03"))
+				time.Sleep(100 * time.Millisecond)
+			}
+		}()
+		begin := time.Now()
+		err = m.Run(t.Context(), ops(motion.Op{Kind: motion.Home}))
+		if !errors.Is(err, hal.ErrHalted) || time.Since(begin) > 10*time.Second {
+			t.Errorf("got %v after %v", err, time.Since(begin))
+		}
+		if m.State().LinkError == 0 {
+			t.Error("the noise was not counted")
+		}
+		noise.Store(false)
+		<-done
+	})
+}
+
+// resettable is a port with a DTR line.
+type resettable struct {
+	net.Conn
+	pulses atomic.Int32
+	wake   func()
+}
+
+func (r *resettable) Reset() error {
+	r.pulses.Add(1)
+	r.wake()
+	return nil
+}
+
+// TestOpenRevives opens a controller that was stopped for good: it hears nothing
+// until it is reset. One that talks is not.
+func TestOpenRevives(t *testing.T) {
+	for _, stopped := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			s, host := play(t, nil)
+			s.mute.Store(stopped)
+			port := &resettable{Conn: host, wake: func() { s.mute.Store(false) }}
+			m, err := Open(t.Context(), port, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Close()
+			if got := port.pulses.Load() > 0; got != stopped {
+				t.Errorf("stopped %v: reset %v", stopped, got)
+			}
+		})
+	}
+}
+
 // TestResetSwitchesOffBare wants the heaters of a controller that has restarted
 // switched off, and no M112, which would keep it from being opened again.
 func TestResetSwitchesOffBare(t *testing.T) {

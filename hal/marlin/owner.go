@@ -333,9 +333,5 @@ func (o *owner) stopAgain(now time.Time) {
 		return
 	}
 	o.log.Warn("the controller does not confirm the stop: switch the printer off")
-	if r, ok := o.port.(interface{ Reset() error }); ok {
-		if err := r.Reset(); err != nil {
-			o.log.Warn("the controller cannot be reset", "error", err)
-		}
-	}
+	o.reset()
 }

@@ -9,7 +9,6 @@ import (
 
 // read deals with what the port said.
 func (o *owner) read(chunk []byte, now time.Time) {
-	o.heard = now
 	for in := chunk; len(in) > 0; {
 		text, rest, more := o.split.Next(in)
 		in = rest
@@ -17,6 +16,9 @@ func (o *owner) read(chunk []byte, now time.Time) {
 			break
 		}
 		gcode.Parse(text, &o.reply)
+		if o.reply.Kind != gcode.Garbage && o.reply.Kind != gcode.Empty {
+			o.heard = now // noise is not life
+		}
 		o.understand(&o.reply, now)
 	}
 	o.count()
