@@ -73,7 +73,7 @@ func TestSampleCarriesNumbersOnly(t *testing.T) {
 	// Control: the check sees a type that could carry a file name.
 	type bad struct {
 		Sample
-		name string
+		Name string
 	}
 	if k := holds(reflect.TypeFor[bad]()); len(k) != 1 {
 		t.Errorf("control: found %v in a type with a string", k)

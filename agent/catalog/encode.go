@@ -156,7 +156,7 @@ var decoder = strict()
 func strict() cbor.DecMode {
 	m, err := cbor.DecOptions{
 		DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden, TagsMd: cbor.TagsForbidden,
-		MaxMapPairs: 64, MaxNestedLevels: 4, MaxArrayElements: 16, IntDec: cbor.IntDecConvertSigned,
+		MaxMapPairs: 64, MaxNestedLevels: 4, MaxArrayElements: 16,
 	}.DecMode()
 	if err != nil {
 		panic("catalog: decoder options: " + err.Error())

@@ -168,51 +168,59 @@ func printEntries(w io.Writer, list []entry) error {
 	return nil
 }
 
+// eventFlags are what events was asked for.
+type eventFlags struct {
+	dir    *string
+	since  time.Duration
+	frames bool
+}
+
 func eventsCmd() *cobra.Command {
-	var dir *string
-	var since time.Duration
-	var frames bool
+	var f eventFlags
 	c := &cobra.Command{
 		Use:   "events --dir DIR",
 		Short: "Print what was verified and refused",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			var all []store.Event
-			enc := json.NewEncoder(c.OutOrStdout())
-			for e, err := range store.Events(*dir) {
-				if err != nil {
-					return err
-				}
-				if since > 0 && time.Since(e.At) > since {
-					continue
-				}
-				if !frames {
-					e.Frame = nil
-				}
-				switch cli.OutputOf(c) {
-				case cli.JSONL:
-					err = enc.Encode(e)
-				case cli.JSON:
-					all = append(all, e)
-				default:
-					_, err = fmt.Fprintln(c.OutOrStdout(), line(e))
-				}
-				if err != nil {
-					return err
-				}
-			}
-			if cli.OutputOf(c) != cli.JSON {
-				return nil
-			}
-			enc.SetIndent("", "  ")
-			return enc.Encode(struct {
-				Schema int           `json:"schema"`
-				Events []store.Event `json:"events"`
-			}{store.Schema, all})
-		},
+		RunE:  func(c *cobra.Command, _ []string) error { return events(c, f) },
 	}
-	dir = dirFlag(c)
-	c.Flags().DurationVar(&since, "since", 0, "only the last so long, for example 1h")
-	c.Flags().BoolVar(&frames, "frames", false, "with the evidence itself (JSON only)")
+	f.dir = dirFlag(c)
+	c.Flags().DurationVar(&f.since, "since", 0, "only the last so long, for example 1h")
+	c.Flags().BoolVar(&f.frames, "frames", false, "with the evidence itself (JSON only)")
 	return c
+}
+
+func events(c *cobra.Command, f eventFlags) error {
+	all := []store.Event{}
+	w, out := c.OutOrStdout(), cli.OutputOf(c)
+	enc := json.NewEncoder(w)
+	for e, err := range store.Events(*f.dir) {
+		if err != nil {
+			return err
+		}
+		if f.since > 0 && time.Since(e.At) > f.since {
+			continue
+		}
+		if !f.frames {
+			e.Frame = nil
+		}
+		switch out {
+		case cli.JSONL:
+			err = enc.Encode(e)
+		case cli.JSON:
+			all = append(all, e)
+		default:
+			_, err = fmt.Fprintln(w, line(e))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if out != cli.JSON {
+		return nil
+	}
+	enc.SetIndent("", "  ")
+	return enc.Encode(struct {
+		Schema int           `json:"schema"`
+		Events []store.Event `json:"events"`
+	}{store.Schema, all})
 }

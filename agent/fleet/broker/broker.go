@@ -207,6 +207,9 @@ func (g *gate) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	if !allowed(cl.ID, pk.TopicName, true) { // again: an alias may have changed the topic
 		return pk, packets.ErrRejectPacket
 	}
+	if pk.FixedHeader.Retain { // nothing is kept for later
+		return pk, packets.ErrRetainNotSupported
+	}
 	id, kind := evidence.ParseTopic(pk.TopicName)
 	if kind == evidence.TopicHello {
 		g.b.sendNonce(id)

@@ -19,11 +19,7 @@ import (
 	"time"
 )
 
-const (
-	maxFile = 16 << 20
-	// pause is the shortest time between two looks at the folder.
-	pause = time.Second
-)
+const maxFile = 16 << 20
 
 // Index knows agents by their SHA-256 digest. It is a verify.Releases. Its methods
 // may be called from any goroutine.
@@ -31,6 +27,7 @@ type Index struct {
 	dir    string
 	log    *slog.Logger
 	change func(known int)
+	pause  time.Duration // between two looks at the folder, at least
 
 	mu     sync.Mutex
 	fixed  map[[32]byte]uint64
@@ -50,7 +47,7 @@ func New(dir string, fixed map[[32]byte]uint64, change func(known int), log *slo
 	if change == nil {
 		change = func(int) {}
 	}
-	x := &Index{dir: dir, log: log, change: change, fixed: maps.Clone(fixed)}
+	x := &Index{dir: dir, log: log, change: change, pause: time.Second, fixed: maps.Clone(fixed)}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.refresh()
@@ -61,7 +58,7 @@ func New(dir string, fixed map[[32]byte]uint64, change func(known int), log *slo
 func (x *Index) Release(agent [32]byte) (uint64, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if time.Since(x.looked) >= pause {
+	if time.Since(x.looked) >= x.pause {
 		x.refresh()
 	}
 	if n, ok := x.found[agent]; ok {
