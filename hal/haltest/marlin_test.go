@@ -3,6 +3,7 @@ package haltest_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"log/slog"
 	"net"
@@ -20,6 +21,16 @@ import (
 	"platen/hal/serial"
 	"platen/hal/sim"
 )
+
+// TestMain lets more cases run side by side than there are processors: they mostly
+// wait for simulated heat.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err) // the flag is the testing package's own
+	}
+	os.Exit(m.Run())
+}
 
 // serve runs a printer on rw until the test ends.
 func serve(t *testing.T, cfg sim.Config, rw io.ReadWriter) *sim.Printer {
