@@ -80,10 +80,11 @@ func TestLaunchTrialHangs(t *testing.T) {
 func TestLaunchConfirmedInTimeIsNotStopped(t *testing.T) {
 	p := newPrinter(t, "a=run,b=confirm")
 	p.stage(2)
-	p.cfg.ConfirmTimeout = 3 * time.Second
+	p.cfg.ConfirmTimeout = 5 * time.Second
+	beyond := time.After(p.cfg.ConfirmTimeout + 500*time.Millisecond)
 	stop := p.launch()
 	p.waitFor("b confirmed")
-	time.Sleep(3300 * time.Millisecond) // beyond the timeout
+	<-beyond
 	if strings.Contains(p.out.String(), "terminated") {
 		t.Error("a confirmed release was stopped")
 	}

@@ -28,7 +28,7 @@ import (
 // lab is a real repository behind a mirror that a test can make hostile, and the
 // clock of the printer.
 type lab struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string // public files
 	keys   string // offline keys
 	online string
@@ -46,9 +46,9 @@ const board = "sim"
 
 var labStart = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func newLab(t *testing.T) *lab { return newLabWith(t, publish.DefaultPolicy()) }
+func newLab(t testing.TB) *lab { return newLabWith(t, publish.DefaultPolicy()) }
 
-func newLabWith(t *testing.T, p publish.Policy) *lab {
+func newLabWith(t testing.TB, p publish.Policy) *lab {
 	t.Helper()
 	base := t.TempDir()
 	l := &lab{
@@ -193,7 +193,7 @@ func (l *lab) signers(role string) []ed25519.PrivateKey {
 	return keys
 }
 
-func keyID(t *testing.T, k ed25519.PrivateKey) (string, *metadata.Key) {
+func keyID(t testing.TB, k ed25519.PrivateKey) (string, *metadata.Key) {
 	t.Helper()
 	pub, err := metadata.KeyFromPublicKey(k.Public())
 	if err != nil {
@@ -207,7 +207,7 @@ func keyID(t *testing.T, k ed25519.PrivateKey) (string, *metadata.Key) {
 }
 
 // sign replaces the signatures of md and returns its bytes.
-func sign[T metadata.Roles](t *testing.T, md *metadata.Metadata[T], keys ...ed25519.PrivateKey) []byte {
+func sign[T metadata.Roles](t testing.TB, md *metadata.Metadata[T], keys ...ed25519.PrivateKey) []byte {
 	t.Helper()
 	payload, err := cjson.EncodeCanonical(md.Signed)
 	if err != nil {
@@ -252,7 +252,7 @@ func (l *lab) forge(targets []byte, targetsVersion int64) {
 }
 
 // mustRefresh refreshes and finds release want.
-func mustRefresh(t *testing.T, c *Client, want uint64) updater.Target {
+func mustRefresh(t testing.TB, c *Client, want uint64) updater.Target {
 	t.Helper()
 	if err := c.Refresh(context.Background()); err != nil {
 		t.Fatalf("refresh: %v", err)
@@ -260,7 +260,7 @@ func mustRefresh(t *testing.T, c *Client, want uint64) updater.Target {
 	return mustFind(t, c, want)
 }
 
-func mustFind(t *testing.T, c *Client, want uint64) updater.Target {
+func mustFind(t testing.TB, c *Client, want uint64) updater.Target {
 	t.Helper()
 	got, err := c.Find(board, "agent")
 	if err != nil || got.Release != want {
@@ -271,7 +271,7 @@ func mustFind(t *testing.T, c *Client, want uint64) updater.Target {
 
 // refused refreshes, expects the reason, and expects everything to be as before:
 // what is found, the floor, and what a client started anew believes.
-func refused(t *testing.T, c *Client, want error) {
+func refused(t testing.TB, c *Client, want error) {
 	t.Helper()
 	before, beforeErr := c.Find(board, "agent")
 	floor := c.Floor()

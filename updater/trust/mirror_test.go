@@ -81,7 +81,7 @@ func TestSlowData(t *testing.T) {
 		}
 	}
 	l.heal()
-	target := mustRefresh(t, c, 1)
+	target := mustRefresh(t, l.client(), 1)
 	l.hook("targets/sim/agent/1/"+hexOf(target)+".platen", drip)
 	if _, err := fetched(t, c, target); !errors.Is(err, updater.ErrSlow) {
 		t.Errorf("download: %v", err)
