@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -208,5 +209,43 @@ func TestLaunchNotAProgram(t *testing.T) {
 	}
 	if rec := p.record(); rec.Trying != slot.None {
 		t.Errorf("record %+v", rec)
+	}
+}
+
+// TestLauncherKilled: the agent does not outlive a launcher that is killed, so that
+// the next launcher's agent is alone.
+func TestLauncherKilled(t *testing.T) {
+	p := newPrinter(t, "a=run")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd := exec.Command(self)
+	cmd.Env = append(p.cfg.Env, envLauncher+"="+p.dir)
+	cmd.Stdout, cmd.Stderr = w, w
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := make(chan struct{})
+	go func() {
+		defer close(copied)
+		_, _ = io.Copy(p.out, r) // ends when the last of them has ended
+	}()
+	p.waitFor("a run")
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p.waitFor("a terminated")
+	_ = cmd.Wait() // it was killed
+	<-copied
+	if strings.Contains(p.out.String(), "launcher ended") {
+		t.Error("the launcher was not killed")
 	}
 }

@@ -23,7 +23,16 @@ import (
 // for each slot, separated by commas.
 const envAgent = "PLATEN_TEST_AGENT"
 
+// envLauncher makes the test binary behave as a launcher for the folder of its value.
+const envLauncher = "PLATEN_TEST_LAUNCHER"
+
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(envLauncher); dir != "" {
+		os.Unsetenv(envLauncher)
+		err := boot.Run(context.Background(), boot.LaunchConfig{Dir: dir, Args: []string{dir}, Stdout: os.Stdout, Stderr: os.Stderr})
+		fmt.Println("launcher ended", err)
+		os.Exit(0)
+	}
 	if plan := os.Getenv(envAgent); plan != "" {
 		os.Exit(agent(plan, os.Args[1]))
 	}
