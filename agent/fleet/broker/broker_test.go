@@ -68,11 +68,10 @@ func connect(id string, flags byte, will ...[]byte) []byte {
 }
 
 type rig struct {
-	t  *testing.T
-	a  *ca.CA
-	b  *Broker
-	d  *desk
-	id evidence.PrinterID
+	t *testing.T
+	a *ca.CA
+	b *Broker
+	d *desk
 }
 
 func start(t *testing.T) *rig {
