@@ -253,6 +253,7 @@ func (r *run) layWalls() {
 }
 
 func (r *run) layWall(l *Layer, k *geom.Kernel, b *wall.Builder, g *gapFiller) error {
+	dropSpecks(&l.raw, r.p.Width/thinnest)
 	if err := k.Simplify(&l.Outline, &l.raw, simplify); err != nil {
 		return err
 	}
@@ -274,6 +275,27 @@ func (r *run) layWall(l *Layer, k *geom.Kernel, b *wall.Builder, g *gapFiller) e
 	// Lines of skin end a quarter of a width before the wall: their round ends, and
 	// the joints between them, then just fill what is left.
 	return k.Offset(&l.inner, beyond, r.p.Width/2-r.p.Width/4, geom.JoinMiter)
+}
+
+// dropSpecks removes rings that measure less than size along both axes: noise of a
+// scanned surface, far below what a nozzle can make.
+func dropSpecks(r *geom.Region, size unit.Length) {
+	pts, ends := r.Pts[:0], r.Ends[:0]
+	start := int32(0)
+	for _, end := range r.Ends {
+		ring := r.Pts[start:end]
+		start = end
+		lo, hi := ring[0], ring[0]
+		for _, p := range ring {
+			lo = geom.Point{X: min(lo.X, p.X), Y: min(lo.Y, p.Y)}
+			hi = geom.Point{X: max(hi.X, p.X), Y: max(hi.Y, p.Y)}
+		}
+		if hi.X-lo.X >= size || hi.Y-lo.Y >= size {
+			pts = append(pts, ring...)
+			ends = append(ends, int32(len(pts)))
+		}
+	}
+	r.Pts, r.Ends = pts, ends
 }
 
 // finishLayers is the last stage: what needs the layers around.

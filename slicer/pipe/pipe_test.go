@@ -190,6 +190,23 @@ func TestMemoryFormula(t *testing.T) {
 	}
 }
 
+// Specks go, thin lines and everything else stay as they were.
+func TestDropSpecks(t *testing.T) {
+	box := func(x, w, h unit.Length) []geom.Point {
+		return []geom.Point{{X: x}, {X: x + w}, {X: x + w, Y: h}, {X: x, Y: h}}
+	}
+	var r, want geom.Region
+	for _, b := range [][]geom.Point{box(0, 9, 9), box(20, 10, 1), box(40, 9, 9), box(60, 1, 10), box(80, 50, 50), box(200, 1, 1)} {
+		r.Add(b)
+	}
+	want.Add(box(20, 10, 1))
+	want.Add(box(60, 1, 10))
+	want.Add(box(80, 50, 50))
+	if dropSpecks(&r, 10); !sameRegion(&r, &want) {
+		t.Errorf("left are %d rings of %d points", r.Len(), len(r.Pts))
+	}
+}
+
 // A window knows what its regions have in common, compared with intersecting all of
 // them each time.
 func TestWindow(t *testing.T) {
