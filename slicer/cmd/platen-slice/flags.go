@@ -69,6 +69,17 @@ func addSettings(fs *pflag.FlagSet, s *slicer.Settings) {
 	fs.IntVar(&s.FanLayer, "fan-layer", s.FanLayer, "layers before the fan starts")
 }
 
+// follow lets the first layer have the temperatures of the others where only those
+// were given.
+func follow(fs *pflag.FlagSet, s *slicer.Settings) {
+	if fs.Changed("hotend") && !fs.Changed("first-layer-hotend") {
+		s.FirstHotEnd = s.HotEnd
+	}
+	if fs.Changed("bed") && !fs.Changed("first-layer-bed") {
+		s.FirstBed = s.Bed
+	}
+}
+
 // number parses a decimal that may end in one of the given units; scale is what
 // the number is multiplied with.
 func number(s string, units map[string]float64) (float64, error) {

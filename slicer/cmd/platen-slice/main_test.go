@@ -218,6 +218,31 @@ func TestSettingsFlags(t *testing.T) {
 	}
 }
 
+// The first layer has the temperatures of the others unless it is given its own.
+func TestTemperatures(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{nil, []string{"M109 S215\n", "M104 S210\n", "M190 S60\n"}},
+		{[]string{"--hotend", "240C", "--bed", "80"}, []string{"M109 S240\n", "M190 S80\n"}},
+		{[]string{"--hotend", "240C", "--first-layer-hotend", "250C"}, []string{"M109 S250\n", "M104 S240\n"}},
+	} {
+		code, out, errs := run(t, append([]string{models + "/tee.stl", "-o", "-"}, c.args...)...)
+		if code != 0 {
+			t.Fatal(errs)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("%v: no %q", c.args, want)
+			}
+		}
+		if strings.Contains(out, "M109 S215\n") != (c.args == nil) {
+			t.Errorf("%v: the default is in the way", c.args)
+		}
+	}
+}
+
 func TestRefuses(t *testing.T) {
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "bad.stl")
