@@ -71,10 +71,11 @@ func (s *session) print(ctx context.Context, st seam.Start, file *os.File) error
 		s.log.Warn("receipt not delivered")
 	}
 	s.progress.layers = int32(job.Info().Layers)
-	s.pause.top = s.cfg.Board.Limits.Max[motion.IZ]
+	b := s.cfg.Board
+	s.pause.top, s.pause.lift, s.pause.feed = b.Limits.Max[motion.IZ], b.Print.Lift, b.Print.RetractSpeed
 	s.setPhase(seam.PhasePrinting)
 	prog := s.pause.hold(s.progress.watch(job.Program(ctx)), ctx.Done())
-	err = s.machine.Run(ctx, envelope.Check(s.cfg.Board.Limits, prog))
+	err = s.machine.Run(ctx, envelope.Check(b.Limits, prog))
 	if err != nil && !errors.Is(err, hal.ErrHalted) {
 		s.cool()
 	}

@@ -34,11 +34,10 @@ func (p *progress) watch(prog motion.Program) motion.Program {
 // percent is 0, 25, 50, 75 or 100.
 func (p *progress) percent() uint8 { return uint8(25 * p.quarter.Load()) }
 
-// Where the nozzle waits while a print is paused, and how it gets there.
+// Where the nozzle waits while a print is paused.
 const (
 	pauseLift    = 5 * unit.Millimetre
 	pauseRetract = 2 * unit.Millimetre
-	pauseFeed    = 20 * unit.MillimetrePerSecond
 )
 
 // pause holds a program back between two operations. A held machine retracts,
@@ -47,6 +46,8 @@ type pause struct {
 	mu     sync.Mutex
 	resume chan struct{} // closed to go on; nil while not paused
 	top    unit.Length   // the machine's highest Z
+	lift   unit.Speed    // how fast it may go up and down
+	feed   unit.Speed    // how fast it draws filament back
 
 	// Where the program is; touched by whoever pulls it.
 	at            unit.Length
@@ -59,7 +60,7 @@ func (p *pause) lifted() (motion.Op, bool) {
 	if !p.known || !p.primed {
 		return motion.Op{}, false
 	}
-	op := motion.Op{Kind: motion.Move, Axes: motion.Z, Feed: pauseFeed}
+	op := motion.Op{Kind: motion.Move, Axes: motion.Z, Feed: p.lift}
 	op.To[motion.IZ] = min(p.at+pauseLift, max(p.at, p.top))
 	return op, true
 }
@@ -110,7 +111,7 @@ func (p *pause) hold(prog motion.Program, done <-chan struct{}) motion.Program {
 func (p *pause) wait(gate, done <-chan struct{}, yield func(motion.Op, error) bool) bool {
 	lift, printing := p.lifted()
 	filament := func(e unit.Length) bool {
-		return yield(motion.Op{Kind: motion.Move, Axes: motion.E, Role: motion.Retraction, E: e, Feed: pauseFeed}, nil)
+		return yield(motion.Op{Kind: motion.Move, Axes: motion.E, Role: motion.Retraction, E: e, Feed: p.feed}, nil)
 	}
 	if printing && !(filament(-pauseRetract) && yield(lift, nil)) {
 		return false

@@ -22,7 +22,9 @@ import (
 	"platen/agent/seam/link"
 	"platen/boards"
 	"platen/hal/envelope"
+	"platen/hal/motion"
 	"platen/hal/sim"
+	"platen/hal/unit"
 	"platen/slicer"
 	"platen/slicer/vault"
 )
@@ -152,7 +154,9 @@ func model(t *testing.T, name string) []byte {
 	return b
 }
 
-var fast = sim.Config{Speed: 0}
+var volume = [3]unit.Length{220 * unit.Millimetre, 220 * unit.Millimetre, 250 * unit.Millimetre}
+
+var fast = sim.Config{Speed: sim.Fastest, Volume: volume}
 
 func TestSessionPrintsInTheClear(t *testing.T) {
 	c := startSession(t, fast)
@@ -250,7 +254,7 @@ func TestSessionRefuses(t *testing.T) {
 }
 
 func TestSessionCancelCools(t *testing.T) {
-	c := startSession(t, sim.Config{Speed: 50})
+	c := startSession(t, sim.Config{Speed: 50, Volume: volume})
 	b := model(t, "cube.stl")
 	c.start(seam.Start{Job: [16]byte{4}, Size: uint64(len(b))}, b)
 	await[*seam.Receipt](c)
@@ -268,7 +272,7 @@ func TestSessionCancelCools(t *testing.T) {
 }
 
 func TestPrintGoesOnWithoutTheAgent(t *testing.T) {
-	c := startSession(t, sim.Config{Speed: 200})
+	c := startSession(t, sim.Config{Speed: 200, Volume: volume})
 	b := model(t, "tee.stl")
 	c.start(seam.Start{Job: [16]byte{5}, Size: uint64(len(b))}, b)
 	await[*seam.Receipt](c)
@@ -302,6 +306,9 @@ func TestModelsStayInTheEnvelope(t *testing.T) {
 				t.Errorf("%s on %s: %v", filepath.Base(f), id, err)
 			}
 		}
+		if err := pausedDry(t, b, s, files[0]); err != nil {
+			t.Errorf("a pause on %s: %v", id, err)
+		}
 		tight := *b
 		tight.Limits.Max[2] = 1
 		if runDry(t, &tight, s, files[0]) == nil {
@@ -310,7 +317,39 @@ func TestModelsStayInTheEnvelope(t *testing.T) {
 	}
 }
 
+// pausedDry holds a program with a pause after its 500th operation against the
+// envelope.
+func pausedDry(t *testing.T, b *boards.Board, s slicer.Settings, file string) error {
+	p := pause{top: b.Limits.Max[2], lift: b.Print.Lift, feed: b.Print.RetractSpeed}
+	n, parked := 0, false
+	err := dry(t, b, s, file, func(prog motion.Program) motion.Program {
+		return p.hold(func(yield func(motion.Op, error) bool) {
+			for op, err := range prog {
+				if n++; n == 500 {
+					p.set(true)
+				}
+				if !yield(op, err) {
+					return
+				}
+			}
+		}, nil)
+	}, func(op motion.Op) {
+		if op.E == -pauseRetract {
+			parked = true
+			p.set(false)
+		}
+	})
+	if err == nil && !parked {
+		t.Error("control: the pause did not park")
+	}
+	return err
+}
+
 func runDry(t *testing.T, b *boards.Board, s slicer.Settings, file string) error {
+	return dry(t, b, s, file, func(p motion.Program) motion.Program { return p }, func(motion.Op) {})
+}
+
+func dry(t *testing.T, b *boards.Board, s slicer.Settings, file string, through func(motion.Program) motion.Program, see func(motion.Op)) error {
 	t.Helper()
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -325,10 +364,11 @@ func runDry(t *testing.T, b *boards.Board, s slicer.Settings, file string) error
 	if err != nil {
 		return err
 	}
-	for _, err := range envelope.Check(b.Limits, job.Program(t.Context())) {
+	for op, err := range envelope.Check(b.Limits, through(job.Program(t.Context()))) {
 		if err != nil {
 			return err
 		}
+		see(op)
 	}
 	return nil
 }
