@@ -292,3 +292,43 @@ func TestSweep(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestLogIsFull: an enrolment carries no more, so no more is measured.
+func TestLogIsFull(t *testing.T) {
+	tpm := open(t, rigtest.Swtpm(t), "")
+	for i := range evidence.MaxFullLog {
+		if err := tpm.ExtendAgent(t.Context(), sha256.Sum256([]byte{byte(i)})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, err := tpm.Quote(t.Context(), [32]byte{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tpm.ExtendAgent(t.Context(), sha256.Sum256([]byte("one more"))); err == nil {
+		t.Error("measured one agent more than the log holds")
+	}
+	after, err := tpm.Quote(t.Context(), [32]byte{})
+	if err != nil || after.PCRs != before.PCRs {
+		t.Errorf("the PCR moved without the log: %v", err)
+	}
+}
+
+// TestForeignCounter: what other software keeps in our NV index is left alone.
+func TestForeignCounter(t *testing.T) {
+	s := rigtest.Swtpm(t)
+	link, err := attest.Open(s.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = tpm2.NVDefineSpace{AuthHandle: tpm2.TPMRHOwner, PublicInfo: tpm2.New2B(tpm2.TPMSNVPublic{
+		NVIndex: 0x0180504c, NameAlg: tpm2.TPMAlgSHA256, DataSize: 8,
+		Attributes: tpm2.TPMANV{NT: tpm2.TPMNTOrdinary, AuthRead: true, AuthWrite: true, OwnerRead: true, WriteSTClear: true, NoDA: true},
+	})}.Execute(link)
+	if err := errors.Join(err, link.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := attest.New(t.Context(), attest.Config{Path: s.Path()}); err == nil {
+		t.Error("took another's NV index for the boot counter")
+	}
+}
