@@ -323,7 +323,7 @@ func TestForeignCounter(t *testing.T) {
 	}
 	_, err = tpm2.NVDefineSpace{AuthHandle: tpm2.TPMRHOwner, PublicInfo: tpm2.New2B(tpm2.TPMSNVPublic{
 		NVIndex: 0x0180504c, NameAlg: tpm2.TPMAlgSHA256, DataSize: 8,
-		Attributes: tpm2.TPMANV{NT: tpm2.TPMNTOrdinary, AuthRead: true, AuthWrite: true, OwnerRead: true, WriteSTClear: true, NoDA: true},
+		Attributes: tpm2.TPMANV{NT: tpm2.TPMNTCounter, AuthRead: true, AuthWrite: true, OwnerRead: true, WriteSTClear: true},
 	})}.Execute(link)
 	if err := errors.Join(err, link.Close()); err != nil {
 		t.Fatal(err)
