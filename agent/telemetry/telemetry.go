@@ -104,6 +104,8 @@ const (
 type Collector struct {
 	cfg Config
 
+	failed map[evidence.RecipientID]string // why a channel could not be started, once said
+
 	mu       sync.Mutex
 	channels map[evidence.RecipientID]*channel
 }
@@ -122,7 +124,7 @@ func New(cfg Config) (*Collector, error) {
 	if cfg.Loaded == nil {
 		cfg.Loaded = func() bool { return true }
 	}
-	return &Collector{cfg: cfg, channels: map[evidence.RecipientID]*channel{}}, nil
+	return &Collector{cfg: cfg, failed: map[evidence.RecipientID]string{}, channels: map[evidence.RecipientID]*channel{}}, nil
 }
 
 // Run samples and sends until ctx ends, then waits for what it started. Frames
@@ -164,10 +166,14 @@ func (c *Collector) reconcile(ctx context.Context) {
 	}
 	for r, g := range want {
 		ch, err := c.start(ctx, g)
-		if err != nil {
-			c.cfg.Logger.Error("cannot send to a recipient", "recipient", r.String(), "error", err)
+		if err != nil { // and again in a second
+			if c.failed[r] != err.Error() {
+				c.failed[r] = err.Error()
+				c.cfg.Logger.Error("cannot send to a recipient", "recipient", r.String(), "error", err)
+			}
 			continue
 		}
+		delete(c.failed, r)
 		c.set(r, ch)
 		c.cfg.Logger.Info("recipient is granted", "recipient", r.String(), "profile", g.Profile.String(), "period", ch.period.String())
 	}

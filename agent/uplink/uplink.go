@@ -39,6 +39,10 @@ type Config struct {
 	Roots *x509.CertPool
 	// Certificate is the printer's client certificate with its key, usually in the TPM.
 	Certificate tls.Certificate
+	// Chain, if set, returns the present certificate in DER, leaf first: it is asked
+	// at each handshake, so that a renewed one is used without dialling again. The
+	// key is that of Certificate.
+	Chain func() [][]byte
 	// Printer is who publishes; its text form is the MQTT client id.
 	Printer evidence.PrinterID
 	// Nonce is the recipient's last nonce if one is known, for example from the
@@ -163,6 +167,11 @@ func (l *Link) attempt(ctx context.Context, _ autopaho.ClientConfig, _ *url.URL)
 func (l *Link) tlsConfig() *tls.Config {
 	cert := l.cfg.Certificate
 	cert.SupportedSignatureAlgorithms = []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}
+	if l.cfg.Chain != nil {
+		if chain := l.cfg.Chain(); len(chain) > 0 {
+			cert.Certificate, cert.Leaf = chain, nil
+		}
+	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, RootCAs: l.cfg.Roots, ServerName: l.host, Certificates: []tls.Certificate{cert},
 	}

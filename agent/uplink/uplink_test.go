@@ -289,6 +289,21 @@ func TestStrangersAreNotLetIn(t *testing.T) {
 	}
 }
 
+func TestRenewedCertificateIsUsed(t *testing.T) {
+	a, d := authority(t), &desk{}
+	b := startBroker(t, a, d)
+	now, old := identity(t, a, me), identity(t, authority(t), me)
+	old.PrivateKey = now.PrivateKey
+	l, err := Dial(Config{Broker: b.Addr(), Roots: a.Pool(), Certificate: old, Printer: me, Chain: func() [][]byte { return now.Certificate }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shut(t, l)
+	if _, err := l.Nonce(within(t, 10*time.Second)); err != nil {
+		t.Error(err)
+	}
+}
+
 // A broker that takes the connection and then says nothing.
 func TestSilentBroker(t *testing.T) {
 	a := authority(t)
