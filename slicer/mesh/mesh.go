@@ -17,6 +17,7 @@ import (
 	"math"
 
 	"platen/hal/unit"
+	"platen/slicer/vault"
 )
 
 var (
@@ -41,7 +42,8 @@ type Triangle [3]int32
 type Repairs struct {
 	Degenerate int  // triangles with two corners at one place, dropped
 	Duplicate  int  // copies of another triangle, dropped
-	Reversed   bool // the surface was inside out and was turned around
+	Reversed   bool // the whole surface was inside out and was turned around
+	Shells     int  // closed parts of it that were, and are no voids, turned around
 }
 
 // Mesh is an indexed triangle mesh in a vault. It is design data. After Place it
@@ -52,6 +54,7 @@ type Mesh struct {
 	bounds  Box
 	volume  unit.Volume
 	repairs Repairs
+	vault   *vault.Vault
 }
 
 // Vertices returns the corners. They share the vault's memory.
@@ -101,14 +104,14 @@ func (m *Mesh) Place(volume Box) error {
 		Vertex{shift(b.Min.X, dx), shift(b.Min.Y, dy), shift(b.Min.Z, dz)},
 		Vertex{shift(b.Max.X, dx), shift(b.Max.Y, dy), shift(b.Max.Z, dz)},
 	}
-	six := m.sixVolumes()
-	if six < 0 {
+	if m.sixVolumes() < 0 {
 		for i, t := range m.tris {
 			m.tris[i] = Triangle{t[0], t[2], t[1]}
 		}
 		m.repairs.Reversed = true
-		six = -six
 	}
+	m.repairs.Shells = m.turnShells()
+	six := max(m.sixVolumes(), 0)
 	const umPerUnit = 1000.0 / float64(unit.Millimetre)
 	m.volume = unit.Volume(math.Round(six / 6 * umPerUnit * umPerUnit * umPerUnit))
 	return nil
@@ -128,19 +131,33 @@ func shift(c unit.Length, d int64) unit.Length {
 	return unit.Length(max(-most, min(most, int64(c)+d)))
 }
 
-// sixVolumes is six times the signed volume in units³. The cross products are
-// exact; products and sums are rounded one by one, the same on every machine.
+// sixVolumes is six times the signed volume in units³.
 func (m *Mesh) sixVolumes() float64 {
 	o, sum := m.bounds.Min, 0.0
 	for _, t := range m.tris {
-		a, b, c := sub(m.verts[t[0]], o), sub(m.verts[t[1]], o), sub(m.verts[t[2]], o)
-		sum += float64(float64(a[0]) * float64(b[1]*c[2]-b[2]*c[1]))
-		sum += float64(float64(a[1]) * float64(b[2]*c[0]-b[0]*c[2]))
-		sum += float64(float64(a[2]) * float64(b[0]*c[1]-b[1]*c[0]))
+		sum += sixVolume(sub(m.verts[t[0]], o), sub(m.verts[t[1]], o), sub(m.verts[t[2]], o))
 	}
 	return sum
 }
 
+// sixVolume is six times the signed volume between a triangle and the origin. The
+// cross product is exact; the others are rounded one by one, the same on every
+// machine.
+func sixVolume(a, b, c [3]int64) float64 {
+	n := cross(b, c)
+	return float64(float64(a[0])*float64(n[0])) + float64(float64(a[1])*float64(n[1])) + float64(float64(a[2])*float64(n[2]))
+}
+
+func cross(a, b [3]int64) [3]int64 {
+	return [3]int64{a[1]*b[2] - a[2]*b[1], a[2]*b[0] - a[0]*b[2], a[0]*b[1] - a[1]*b[0]}
+}
+
 func sub(a, b Vertex) [3]int64 {
 	return [3]int64{int64(a.X) - int64(b.X), int64(a.Y) - int64(b.Y), int64(a.Z) - int64(b.Z)}
+}
+
+// add widens the box to hold p.
+func (b *Box) add(p Vertex) {
+	b.Min = Vertex{min(b.Min.X, p.X), min(b.Min.Y, p.Y), min(b.Min.Z, p.Z)}
+	b.Max = Vertex{max(b.Max.X, p.X), max(b.Max.Y, p.Y), max(b.Max.Z, p.Z)}
 }

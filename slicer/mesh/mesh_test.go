@@ -190,6 +190,42 @@ func TestRepairs(t *testing.T) {
 	}
 }
 
+// Bodies that are inside out beside others that are not are turned around; voids
+// and open surfaces stay as they are.
+func TestShells(t *testing.T) {
+	cube := func(x, y, z, side unit.Length) solids.Soup {
+		lo := solids.Point{X: x * mm, Y: y * mm, Z: z * mm}
+		return solids.Box(lo, solids.Point{X: lo.X + side*mm, Y: lo.Y + side*mm, Z: lo.Z + side*mm})
+	}
+	for _, c := range []struct {
+		name     string
+		body     solids.Soup
+		volume   float64
+		reversed bool
+		shells   int
+	}{
+		{"two cubes", solids.Join(cube(0, 0, 0, 10), cube(20, 0, 0, 10)), 2000, false, 0},
+		{"one inside out", solids.Join(cube(0, 0, 0, 10), solids.Soup.Reversed(cube(20, 0, 0, 8))), 1512, false, 1},
+		{"both inside out", solids.Soup.Reversed(solids.Join(cube(0, 0, 0, 10), cube(20, 0, 0, 10))), 2000, true, 0},
+		{"a void", solids.Join(cube(0, 0, 0, 10), solids.Soup.Reversed(cube(2, 2, 2, 5))), 875, false, 0},
+		{"hollow, inside out", solids.Soup.Reversed(solids.Join(cube(0, 0, 0, 10), solids.Soup.Reversed(cube(2, 2, 2, 5)))), 875, true, 0},
+		{"two voids, one body inside out", solids.Join(cube(0, 0, 0, 10), solids.Soup.Reversed(cube(1, 1, 1, 3)), solids.Soup.Reversed(cube(5, 5, 5, 3)), solids.Soup.Reversed(cube(20, 0, 0, 9))), 1000 - 54 + 729, false, 1},
+		{"open", solids.Join(cube(0, 0, 0, 10), solids.Soup.Reversed(cube(20, 0, 0, 8))[1:]), 0, false, 0},
+	} {
+		m, err := loadBytes(t, binarySTL(t, c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Place(bed); err != nil {
+			t.Fatal(err)
+		}
+		r := m.Repairs()
+		if r.Reversed != c.reversed || r.Shells != c.shells || c.volume > 0 && math.Abs(m.Volume().MM3()-c.volume) > 0.001 {
+			t.Errorf("%s: %+v, volume %v, want %v", c.name, r, m.Volume().MM3(), c.volume)
+		}
+	}
+}
+
 func TestPlace(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -127,8 +127,7 @@ func (l *loader) facet(c *[9]float64) error {
 		return nil
 	}
 	for _, p := range corner {
-		l.box.Min = Vertex{min(l.box.Min.X, p.X), min(l.box.Min.Y, p.Y), min(l.box.Min.Z, p.Z)}
-		l.box.Max = Vertex{max(l.box.Max.X, p.X), max(l.box.Max.Y, p.Y), max(l.box.Max.Z, p.Z)}
+		l.box.add(p)
 	}
 	l.tris[l.n] = t
 	l.n++
@@ -149,7 +148,7 @@ func (l *loader) finish(v *vault.Vault) (*Mesh, error) {
 		return nil, err
 	}
 	l.fixed.Duplicate = l.n - kept
-	return &Mesh{verts: verts, tris: l.tris[:kept], bounds: l.box, repairs: l.fixed}, nil
+	return &Mesh{verts: verts, tris: l.tris[:kept], bounds: l.box, repairs: l.fixed, vault: v}, nil
 }
 
 func loadBinary(v *vault.Vault, src *source, n int64) (*Mesh, error) {

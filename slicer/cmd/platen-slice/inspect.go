@@ -19,6 +19,7 @@ type findings struct {
 	Degenerate int        `json:"degenerate_dropped"`
 	Duplicate  int        `json:"duplicates_dropped"`
 	Reversed   bool       `json:"turned_outside_out"`
+	Shells     int        `json:"shells_turned"`
 }
 
 func inspectCmd(o *options) *cobra.Command {
@@ -43,16 +44,16 @@ func find(i slicer.Info) findings {
 	return findings{
 		SizeMM:    [3]float64{(b.Max.X - b.Min.X).MM(), (b.Max.Y - b.Min.Y).MM(), (b.Max.Z - b.Min.Z).MM()},
 		VolumeMM3: i.Volume.MM3(), Triangles: i.Triangles, Layers: i.Layers,
-		Degenerate: i.Repairs.Degenerate, Duplicate: i.Repairs.Duplicate, Reversed: i.Repairs.Reversed,
+		Degenerate: i.Repairs.Degenerate, Duplicate: i.Repairs.Duplicate, Reversed: i.Repairs.Reversed, Shells: i.Repairs.Shells,
 	}
 }
 
 func (f findings) print(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "size       %.3f × %.3f × %.3f mm\nvolume     %.1f mm³\ntriangles  %d\nlayers     %d\n",
 		f.SizeMM[0], f.SizeMM[1], f.SizeMM[2], f.VolumeMM3, f.Triangles, f.Layers)
-	if err == nil && (f.Degenerate+f.Duplicate > 0 || f.Reversed) {
-		_, err = fmt.Fprintf(w, "repaired   %d degenerate and %d duplicate triangles dropped, turned outside out: %v\n",
-			f.Degenerate, f.Duplicate, f.Reversed)
+	if err == nil && (f.Degenerate+f.Duplicate+f.Shells > 0 || f.Reversed) {
+		_, err = fmt.Fprintf(w, "repaired   %d degenerate and %d duplicate triangles dropped, turned outside out: %v, and %d shells\n",
+			f.Degenerate, f.Duplicate, f.Reversed, f.Shells)
 	}
 	return err
 }
