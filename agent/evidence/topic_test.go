@@ -25,3 +25,15 @@ func TestTopics(t *testing.T) {
 		}
 	}
 }
+
+// TestPublishIsOneKiB: what an observer counts is the packet, not the payload.
+func TestPublishIsOneKiB(t *testing.T) {
+	const typeAndLength, topicLength, packetID, noProperties, tlsRecord = 1 + 2, 2, 2, 1, 5 + 1 + 16
+	packet := typeAndLength + topicLength + len(BatchTopic(PrinterID{})) + packetID + noProperties + WireSize
+	if packet != 1024 {
+		t.Errorf("a PUBLISH of %d bytes", packet)
+	}
+	if hour := 60 * (packet + tlsRecord); hour > 64<<10 {
+		t.Errorf("%d bytes an hour", hour)
+	}
+}
