@@ -4,7 +4,7 @@ SHELL   := /bin/sh
 VERSION ?= 0.1.0
 RELEASE ?= 0
 MODEL   ?=
-GOFLAGS_DEVICE = -trimpath -ldflags "-s -w -X platen/agent/cli.version=$(VERSION) -X platen/agent/cli.release=$(RELEASE)"
+GOFLAGS_DEVICE = -tags nethttpomithttp2 -trimpath -ldflags "-s -w -X platen/agent/cli.version=$(VERSION) -X platen/agent/cli.release=$(RELEASE)"
 COMMANDS = agent/cmd/platen agent/cmd/platen-fleet updater/cmd/platen-ota hal/cmd/platen-sim slicer/cmd/platen-slice
 ARM_PACKAGES = ./hal/... ./slicer/... ./boards/... ./updater/... ./agent/...
 
@@ -23,7 +23,7 @@ demo: build ## one job and one update from end to end; MODEL=part.stl prints you
 	@build/bin/demo $(if $(MODEL),-model "$(MODEL)")
 
 build/bin/platen-release-%: build
-	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X platen/agent/cli.version=$(VERSION) -X platen/agent/cli.release=$*" -o $@ ./agent/cmd/platen
+	@CGO_ENABLED=0 go build -tags nethttpomithttp2 -trimpath -ldflags "-s -w -X platen/agent/cli.version=$(VERSION) -X platen/agent/cli.release=$*" -o $@ ./agent/cmd/platen
 
 test: ## all tests; the outside peers they need are fetched into build/tools
 	@cross/tools.sh swtpm mosquitto qemu-arm || [ -z "$$CI" ]

@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -119,7 +120,6 @@ func Root(name, short, long string) *cobra.Command {
 	}
 	out := Text
 	root.PersistentFlags().VarP(&outputFlag{&out}, "output", "o", "print results as text, json or jsonl")
-	root.SetVersionTemplate(name + " {{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return Usage("%v; see %s --help", err, c.CommandPath())
 	})
@@ -145,6 +145,9 @@ func Run(ctx context.Context, root *cobra.Command) int {
 		return ExitOK
 	}
 	fmt.Fprintf(root.ErrOrStderr(), "%s: %v\n", root.Name(), err)
+	if strings.HasPrefix(err.Error(), "required flag(s)") { // cobra has no type for it
+		return ExitUsage
+	}
 	if e, ok := errors.AsType[*ExitError](err); ok {
 		return e.Code
 	}

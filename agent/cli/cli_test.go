@@ -22,6 +22,10 @@ func testRoot() (*cobra.Command, *bytes.Buffer, *bytes.Buffer) {
 			return &ExitError{ExitNotRunning, errors.New("agent is not running: start platen run")}
 		}},
 	)
+	need := &cobra.Command{Use: "need", Short: "needs a flag", RunE: func(*cobra.Command, []string) error { return nil }}
+	need.Flags().String("key", "", "a key")
+	need.MarkFlagRequired("key")
+	root.AddCommand(need)
 	return root, &out, &errs
 }
 
@@ -34,6 +38,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"version"}, ExitOK, ""},
 		{[]string{"fail"}, ExitFailed, "it broke"},
 		{[]string{"gone"}, ExitNotRunning, "start platen run"},
+		{[]string{"need"}, ExitUsage, "key"},
 		{[]string{"fail", "extra"}, ExitUsage, "--help"},
 		{[]string{"nonsense"}, ExitUsage, "unknown command"},
 		{nil, ExitOK, ""},

@@ -14,13 +14,14 @@ package intake
 
 import (
 	"crypto/ecdh"
+	"crypto/hkdf"
 	"crypto/hpke"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 
 	"filippo.io/age"
-	"filippo.io/age/tag"
 )
 
 // Labels of the p256tag stanza of age (C2SP age.md, tagged recipients).
@@ -35,37 +36,92 @@ var ErrNotSealedHere = errors.New("the file is not sealed to this printer: seal 
 
 // Recipient writes a P-256 public key as an age recipient, "age1tag1…".
 func Recipient(pub *ecdh.PublicKey) (string, error) {
-	r, err := recipient(pub)
+	c, err := compressed(pub)
 	if err != nil {
 		return "", err
 	}
-	return r.String(), nil
+	return bech32("age1tag", c), nil
 }
 
-func recipient(pub *ecdh.PublicKey) (*tag.Recipient, error) {
+// compressed is the SEC 1 compressed form of a P-256 key, 33 bytes.
+func compressed(pub *ecdh.PublicKey) ([]byte, error) {
 	raw := pub.Bytes() // uncompressed, SEC 1 section 2.3.3
 	if pub.Curve() != ecdh.P256() || len(raw) != 65 {
 		return nil, errors.New("the printer's job key is not a P-256 key")
 	}
-	compressed := append([]byte{2 + raw[64]&1}, raw[1:33]...)
-	r, err := tag.NewClassicRecipient(compressed)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the recipient: %w", err)
+	return append([]byte{2 + raw[64]&1}, raw[1:33]...), nil
+}
+
+// bech32 encodes data under a human-readable part (BIP 173), without its bound on
+// length, as age does.
+func bech32(hrp string, data []byte) string {
+	const charset = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+	var words []byte // of 5 bits
+	acc, bits := 0, 0
+	for _, b := range data {
+		acc, bits = acc<<8|int(b), bits+8
+		for ; bits >= 5; bits -= 5 {
+			words = append(words, byte(acc>>(bits-5)&31))
+		}
+		acc &= 1<<bits - 1
 	}
-	return r, nil
+	if bits > 0 {
+		words = append(words, byte(acc<<(5-bits)&31))
+	}
+	sum := uint32(1)
+	mix := func(v byte) {
+		generator := [...]uint32{0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3}
+		top := sum >> 25
+		sum = sum&0x1ffffff<<5 ^ uint32(v)
+		for i, g := range generator {
+			if top>>i&1 == 1 {
+				sum ^= g
+			}
+		}
+	}
+	for i := range len(hrp) {
+		mix(hrp[i] >> 5)
+	}
+	mix(0)
+	for i := range len(hrp) {
+		mix(hrp[i] & 31)
+	}
+	out := []byte(hrp + "1")
+	for _, w := range words {
+		mix(w)
+		out = append(out, charset[w])
+	}
+	for range 6 {
+		mix(0)
+	}
+	sum ^= 1
+	for i := range 6 {
+		out = append(out, charset[sum>>(25-5*i)&31])
+	}
+	return string(out)
+}
+
+// stanzaTag is the tag by which a recipient knows its stanza: HKDF-Extract over the
+// encapsulated key and the first 4 bytes of the digest of the recipient.
+func stanzaTag(enc, own []byte) ([]byte, error) {
+	h := sha256.Sum256(own)
+	t, err := hkdf.Extract(sha256.New, append(enc[:len(enc):len(enc)], h[:4]...), []byte(stanzaLabel))
+	if err != nil {
+		return nil, err
+	}
+	return t[:4], nil
 }
 
 // Identity opens stanzas with a key that need not be in memory: its ECDH runs
 // where the key is. It implements age.Identity.
 type Identity struct {
-	key  ecdh.KeyExchanger
 	priv hpke.PrivateKey
-	own  *tag.Recipient
+	own  []byte // compressed public key
 }
 
 // NewIdentity makes an identity of a P-256 key.
 func NewIdentity(key ecdh.KeyExchanger) (*Identity, error) {
-	own, err := recipient(key.PublicKey())
+	own, err := compressed(key.PublicKey())
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +129,7 @@ func NewIdentity(key ecdh.KeyExchanger) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("using the job key: %w", err)
 	}
-	return &Identity{key: key, priv: priv, own: own}, nil
+	return &Identity{priv: priv, own: own}, nil
 }
 
 // Unwrap returns the file key of the first stanza that is for this key. Stanzas
@@ -87,7 +143,7 @@ func (id *Identity) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 		if err != nil || len(enc) != 65 {
 			return nil, errors.New("the sealed file's header is damaged: seal it again")
 		}
-		want, err := id.own.Tag(enc)
+		want, err := stanzaTag(enc, id.own)
 		if err != nil {
 			return nil, fmt.Errorf("reading the sealed file's header: %w", err)
 		}

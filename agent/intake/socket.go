@@ -23,21 +23,21 @@ type Op string
 
 // The operations.
 const (
-	OpStatus  Op = "status"  // one Reply with Status
-	OpPrint   Op = "print"   // the file's descriptor beside it; Replies until the job ends
-	OpPause   Op = "pause"   //
-	OpResume  Op = "resume"  //
-	OpCancel  Op = "cancel"  //
-	OpHalt    Op = "halt"    // stop at once
-	OpGrant   Op = "grant"   // Envelope is an owner-signed grant
-	OpRevoke  Op = "revoke"  // Recipient gets nothing more
-	OpEnrol   Op = "enrol"   // join the fleet of the configuration with Claim
-	OpUpdate  Op = "update"  // check for a release now
+	OpStatus Op = "status" // one Reply with Status
+	OpPrint  Op = "print"  // the file's descriptor beside it; Replies until the job ends
+	OpPause  Op = "pause"  //
+	OpResume Op = "resume" //
+	OpCancel Op = "cancel" //
+	OpHalt   Op = "halt"   // stop at once
+	OpGrant  Op = "grant"  // Envelope is an owner-signed grant
+	OpRevoke Op = "revoke" // Recipient gets nothing more
+	OpEnrol  Op = "enrol"  // join the fleet of the configuration with Claim
+	OpUpdate Op = "update" // check for a release now
 )
 
 // Request is one request. Its fields other than Op count as Op says.
 type Request struct {
-	Op       Op     `json:"op"`
+	Op        Op     `json:"op"`
 	Envelope  []byte `json:"envelope,omitempty"`  // ticket or grant; OpPrint without one: the file is in clear
 	Recipient string `json:"recipient,omitempty"` // id of a recipient of machine data
 	Claim     string `json:"claim,omitempty"`     // code that lets a printer into a fleet

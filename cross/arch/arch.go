@@ -74,7 +74,7 @@ var Rules = []Rule{
 		"agent/intake", "agent/seam/...", "agent/session", "agent/telemetry/...", "agent/uplink", "boards", "hal/...",
 		"updater", "updater/boot", "updater/slot", "updater/trust"}},
 	{Package: "agent", May: []string{
-		"agent/attest", "agent/catalog", "agent/config", "agent/confine", "agent/consent", "agent/evidence", "agent/intake",
+		"agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence", "agent/intake",
 		"agent/seam/...", "agent/telemetry/...", "agent/uplink", "boards", "hal", "hal/unit",
 		"updater", "updater/boot", "updater/slot", "updater/trust"}},
 

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -216,7 +217,8 @@ type Found struct {
 }
 
 // Tree searches every regular file below roots that was written since a moment,
-// except those in skip. Files that are gone or that may not be read are passed
+// except those in skip. It stays on the file system of each root, so that a /proc
+// mounted below one is not read. Files that are gone or that may not be read are passed
 // over: nobody else can have read a model into them either.
 func (s *Set) Tree(roots []string, since time.Time, skip ...string) (Found, error) {
 	var f Found
@@ -227,12 +229,22 @@ func (s *Set) Tree(roots []string, since time.Time, skip ...string) (Found, erro
 		}
 	}
 	for _, root := range roots {
-		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() {
+		home, err := os.Stat(root)
+		if err != nil {
+			continue // nothing there that could hold anything
+		}
+		err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
 				return nil
 			}
 			info, err := d.Info()
-			if err != nil || info.ModTime().Before(since) || seen[path] {
+			if err != nil {
+				return nil
+			}
+			if d.IsDir() && device(info) != device(home) {
+				return fs.SkipDir
+			}
+			if !d.Type().IsRegular() || info.ModTime().Before(since) || seen[path] {
 				return nil
 			}
 			seen[path] = true
@@ -250,6 +262,14 @@ func (s *Set) Tree(roots []string, since time.Time, skip ...string) (Found, erro
 		}
 	}
 	return f, nil
+}
+
+// device is the number of the file system that a file is on.
+func device(fi fs.FileInfo) uint64 {
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Dev)
+	}
+	return 0
 }
 
 // hash mixes a window into 22 bits.
