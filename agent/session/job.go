@@ -142,6 +142,7 @@ func judge(err error) (seam.Code, seam.Reason) {
 		{errSealed, seam.CodeRefused, seam.ReasonDecrypt},
 		{slicer.ErrFormat, seam.CodeRefused, seam.ReasonFormat},
 		{slicer.ErrGeometry, seam.CodeRefused, seam.ReasonGeometry},
+		{slicer.ErrComplex, seam.CodeRefused, seam.ReasonGeometry},
 		{slicer.ErrOutOfReach, seam.CodeRefused, seam.ReasonOutOfReach},
 		{slicer.ErrTooBig, seam.CodeRefused, seam.ReasonTooBig},
 		{slicer.ErrSettings, seam.CodeRefused, seam.ReasonEnvelope},

@@ -247,6 +247,7 @@ func TestSessionRefuses(t *testing.T) {
 		if s := c.printer.Stats(); s.Moves != 0 || s.HotendSet != 0 || s.BedSet != 0 {
 			t.Errorf("%s: the machine moved or was heated", name)
 		}
+		c.exited()
 		if strings.Contains(c.stderr.String(), "900") {
 			t.Errorf("%s: the log tells of the model", name)
 		}
