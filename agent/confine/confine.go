@@ -36,6 +36,7 @@ const (
 	Syscalls                         // the seccomp filter is loaded
 	Files                            // Landlock forbids every file
 	MemoryLocked                     // the vault is locked; set by who made the vault
+	AllLocked                        // every page of the process is locked, working memory too
 )
 
 // Required are the measures without which a session takes no job.
@@ -46,7 +47,7 @@ var measureNames = []struct {
 	name string
 }{
 	{NoCore, "no-core"}, {NotDumpable, "not-dumpable"}, {NoNewPrivs, "no-new-privs"}, {NoCaps, "no-capabilities"},
-	{Syscalls, "seccomp"}, {Files, "landlock"}, {MemoryLocked, "memory-locked"},
+	{Syscalls, "seccomp"}, {Files, "landlock"}, {MemoryLocked, "vault-locked"}, {AllLocked, "all-locked"},
 }
 
 // String lists the measures in the set, separated by spaces.
@@ -75,6 +76,9 @@ func Session() (Measure, error) {
 		return held, fmt.Errorf("making the process undumpable: %w", err)
 	}
 	held |= NotDumpable
+	if lockAll() == nil {
+		held |= AllLocked
+	}
 	if err := noNewPrivs(); err != nil {
 		return held, err
 	}
@@ -111,6 +115,21 @@ func Agent() (Measure, error) {
 	}
 	return held | Syscalls, nil
 }
+
+// lockAll locks what the process has and will touch. It needs a bound on locked
+// memory that no working set can reach, or the right to lift it: without either,
+// only the vault is locked, and the measure is missing. Pages are locked when they
+// are first touched, so that reserved address space costs nothing.
+func lockAll() error {
+	lim := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &lim); err != nil {
+		return err
+	}
+	return unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | mclOnFault)
+}
+
+// mclOnFault is MCL_ONFAULT (mlockall(2)), the same on amd64, arm and arm64.
+const mclOnFault = 4
 
 // noNewPrivs applies to all threads.
 func noNewPrivs() error {

@@ -153,6 +153,9 @@ func TestSessionIsConfined(t *testing.T) {
 			t.Errorf("a confined session can still %s", name)
 		}
 	}
+	if got, want := r.Held.Has(AllLocked), mayLockAll(t); got != want {
+		t.Errorf("all memory locked: %t, want %t", got, want)
+	}
 	if !r.Worked {
 		t.Error("a confined session cannot do its work")
 	}
@@ -161,6 +164,20 @@ func TestSessionIsConfined(t *testing.T) {
 			t.Errorf("/proc/self/status lacks %q", line)
 		}
 	}
+}
+
+// mayLockAll reports whether this process can lock memory without bound.
+func mayLockAll(t *testing.T) bool {
+	t.Helper()
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &lim); err != nil {
+		t.Fatal(err)
+	}
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lim.Max == unix.RLIM_INFINITY || capable(string(status), unix.CAP_SYS_RESOURCE)
 }
 
 func TestAgentCannotListen(t *testing.T) {

@@ -25,7 +25,8 @@ import (
 
 type demo struct {
 	dir, bins, model string
-	speed            string
+	speed            int
+	height           float64
 	began            time.Time
 	running          []*process
 
@@ -69,7 +70,7 @@ func main() {
 	d := &demo{began: time.Now()}
 	flag.StringVar(&d.model, "model", filepath.Join("testdata", "models", "tug.stl"), "STL to print")
 	flag.StringVar(&d.bins, "bin", filepath.Join("build", "bin"), "folder of the binaries")
-	flag.StringVar(&d.speed, "speed", "60", "how much faster than real time the simulated printer is")
+	flag.IntVar(&d.speed, "speed", 0, "how much faster than real time the simulated printer is (default: so that the print takes about 20 s)")
 	keep := flag.Bool("keep", false, "keep the demo's folder")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"platen/agent/cli"
 	"platen/agent/fleet/ca"
 	"platen/cross/rig"
@@ -83,8 +85,11 @@ func (d *demo) release(ctx context.Context, n int) error {
 
 // startPrinter starts the simulated printer and an agent of release 1 in its slot.
 func (d *demo) startPrinter(ctx context.Context) (string, error) {
-	var err error
-	if d.sim, err = d.start("platen-sim", "-o", "jsonl", "--pty", d.path("tty"), "--speed", d.speed,
+	err := d.inspect(ctx)
+	if err != nil {
+		return "", err
+	}
+	if d.sim, err = d.start("platen-sim", "-o", "jsonl", "--pty", d.path("tty"), "--speed", fmt.Sprint(d.speed),
 		"--volume", "220x220x250", "--emergency-parser", "--status-every", "200ms"); err != nil {
 		return "", err
 	}
@@ -133,7 +138,7 @@ state = "state"
 socket = "run/agent.sock"
 owner_key = "owner.pub"
 operator_keys = ["operator.pub"]
-vault = "6MiB"
+vault = "%dMiB"
 tpm = %q
 [fleet]
 enrol = "https://%s"
@@ -143,8 +148,22 @@ url = "https://%s/tuf/"
 root = "root.json"
 slots = "slots"
 period = "1h"
-`, board, d.tpm.Path(), d.https, d.ca, d.https)
+`, board, vaultMiB(), d.tpm.Path(), d.https, d.ca, d.https)
 	return os.WriteFile(d.path("platen.toml"), []byte(text), 0o644)
+}
+
+// vaultMiB is as much locked memory as a session of this user can have, up to 256
+// MiB, in whole MiB.
+func vaultMiB() uint64 {
+	const most = 256
+	if os.Geteuid() == 0 {
+		return most
+	}
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &lim); err != nil {
+		return 1
+	}
+	return max(1, min(most, uint64(lim.Cur)>>20-1))
 }
 
 // status is what the demo reads of platen status.
@@ -251,10 +270,6 @@ func (d *demo) seal(ctx context.Context) (string, error) {
 
 // print prints the sealed job and tells what the simulated printer counted.
 func (d *demo) print(ctx context.Context) (string, error) {
-	height, err := d.height(ctx)
-	if err != nil {
-		return "", err
-	}
 	from := d.sim.seen()
 	bar := cli.NewProgress(os.Stderr, "    printing")
 	finished := make(chan struct{})
@@ -266,11 +281,11 @@ func (d *demo) print(ctx context.Context) (string, error) {
 				return
 			}
 			n = d.sim.seen()
-			bar.Set(int64(1000*e.Z), int64(1000*height), fmt.Sprintf("z %.1f mm, %d lines, %.0f °C", e.Z, e.Lines, e.HotEnd))
+			bar.Set(int64(1000*e.Z), int64(1000*d.height), fmt.Sprintf("z %.1f mm, %d lines, %.0f °C", e.Z, e.Lines, e.HotEnd))
 		}
 	}()
 	began := time.Now()
-	_, err = d.platen(ctx, "print", d.path("job.age"), "--ticket", d.path("job.ticket"))
+	_, err := d.platen(ctx, "print", d.path("job.age"), "--ticket", d.path("job.ticket"))
 	took := time.Since(began)
 	if err != nil {
 		return "", err
@@ -288,19 +303,26 @@ func (d *demo) print(ctx context.Context) (string, error) {
 		end.Layers, end.Lines, end.Filament/1000, time.Duration(end.SimTime*float64(time.Second)).Round(time.Second), took.Round(time.Second)), nil
 }
 
-// height asks the desk slicer how high the model is, for the progress bar.
-func (d *demo) height(ctx context.Context) (float64, error) {
+// inspect asks the desk slicer how high the model is, for the progress bar, and how
+// large, for the speed of the simulated printer.
+func (d *demo) inspect(ctx context.Context) error {
 	out, err := d.run(ctx, "platen-slice", "inspect", d.model, "-o", "json")
 	if err != nil {
-		return 0, err
+		return err
 	}
 	var info struct {
-		Size [3]float64 `json:"size_mm"`
+		Size   [3]float64 `json:"size_mm"`
+		Volume float64    `json:"volume_mm3"`
 	}
 	if err := json.Unmarshal(out, &info); err != nil || info.Size[2] <= 0 {
-		return 0, fmt.Errorf("platen-slice inspect did not give the size: %v", err)
+		return fmt.Errorf("platen-slice inspect did not give the size: %v", err)
 	}
-	return info.Size[2], nil
+	d.height = info.Size[2]
+	if d.speed == 0 {
+		const flow, wanted = 4, 20 // mm³ a second of printing; seconds of the demo
+		d.speed = int(max(60, min(1000, info.Volume/flow/wanted)))
+	}
+	return nil
 }
 
 func (d *demo) telemetry(ctx context.Context) (string, error) {
