@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -312,4 +313,46 @@ func TestMachineForgetsOldStatus(t *testing.T) {
 			t.Errorf("an old status is used: %v", got)
 		}
 	})
+}
+
+// T-P2, as far as this room goes: two designs that differ in all that the session's
+// status can tell of them, but not in temperatures and quarters, are the same to
+// the recipient.
+func TestDesignsLookTheSame(t *testing.T) {
+	said := func(p catalog.Profile, phase seam.Phase, resends, errs uint32) (msgs [][]byte) {
+		synctest.Test(t, func(t *testing.T) {
+			r := start(t, nil)
+			defer func() { r.stop() }()
+			for i := range uint32(300) {
+				st := status(phase, 60_000)
+				st.Progress = uint8(i / 75 * 25)
+				st.Resends, st.LinkErrs = i*resends, i*errs
+				r.src.m.Set(st)
+				time.Sleep(time.Second / 2) // slots are half way between two statuses
+				if i == 0 {
+					r.grants.set(allow(t, owner, p, time.Hour, 1))
+				}
+				time.Sleep(time.Second / 2)
+			}
+			synctest.Wait()
+			for _, f := range r.wire.sent() {
+				b, err := evidence.Decode(f.data)
+				if err != nil {
+					t.Fatal(err)
+				}
+				msgs = append(msgs, b.Msgs...)
+			}
+		})
+		return msgs
+	}
+	for _, p := range []catalog.Profile{catalog.Vendor, catalog.Owner, catalog.Service} {
+		a, b := said(p, seam.PhasePrinting, 1, 0), said(p, seam.PhasePrinting, 77, 3)
+		if len(a) < 4 || !slices.EqualFunc(a, b, bytes.Equal) {
+			t.Errorf("%s: two designs differ in %d messages", p, len(a))
+		}
+	}
+	// Control: without a job the same counts do show.
+	if slices.EqualFunc(said(catalog.Owner, seam.PhaseIdle, 1, 0), said(catalog.Owner, seam.PhaseIdle, 77, 3), bytes.Equal) {
+		t.Error("control: nothing would have shown")
+	}
 }

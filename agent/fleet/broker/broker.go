@@ -314,6 +314,9 @@ func (l *listener) Close(closeClients listeners.CloseFn) {
 	}
 	l.closed = true
 	_ = l.ln.Close() // nothing hangs on it any more
+	for raw := range l.conns {
+		_ = raw.SetDeadline(time.Now().Add(time.Second)) // nobody holds up the leave-taking
+	}
 	closeClients(listenerID)
 	for raw := range l.conns {
 		_ = raw.Close()
