@@ -104,16 +104,14 @@ func (d *demo) all(ctx context.Context) error {
 		return fmt.Errorf("the model cannot be read: %w", err)
 	}
 	for i, s := range steps {
-		fmt.Printf("%2d. %-40s ", i+1, s.name)
+		fmt.Printf("%2d. %s\n", i+1, s.name)
 		said, err := s.run(d, ctx)
 		if err != nil {
-			fmt.Println("FAILED")
+			fmt.Println("    FAILED")
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		lines := strings.Split(said, "\n")
-		fmt.Println(lines[0])
-		for _, l := range lines[1:] {
-			fmt.Printf("%44s%s\n", "", l)
+		for l := range strings.Lines(said) {
+			fmt.Printf("    %s\n", strings.TrimRight(l, "\n"))
 		}
 	}
 	return nil
