@@ -258,7 +258,7 @@ func (r *run) layWall(l *Layer, k *geom.Kernel, b *wall.Builder, g *gapFiller) e
 		return err
 	}
 	err := b.Walls(&l.Walls, &l.Outline, wall.Params{
-		Width: r.p.Width, Count: r.p.Walls, Overlap: -r.p.Width / 2, Join: geom.JoinMiter,
+		Width: r.p.Width, Count: r.p.Walls, Overlap: -r.p.Width / 2, Apart: r.p.Width * 6 / 10, Join: geom.JoinMiter,
 	})
 	if err != nil {
 		return err
