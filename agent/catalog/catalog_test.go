@@ -171,6 +171,31 @@ func TestEncodedIsWithinGrant(t *testing.T) {
 	}
 }
 
+func TestLongestMessage(t *testing.T) {
+	for _, p := range []Profile{Vendor, Owner, Service} {
+		e, err := NewEncoder(p, Granted(p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var in []Sample
+		for _, it := range list {
+			v := it.Hi
+			if -it.Lo > it.Hi {
+				v = it.Lo
+			}
+			s, ok := Of(it.ID, v)
+			if !ok {
+				t.Fatalf("%s: no sample", it.Name)
+			}
+			in = append(in, s)
+		}
+		b, err := e.Encode(nil, time.Unix(maxTime, 0), false, in)
+		if err != nil || len(b) > MaxMessage {
+			t.Errorf("%v: %d bytes, %v", p, len(b), err)
+		}
+	}
+}
+
 func TestEncoderRefusesGrantsBeyondTheProfile(t *testing.T) {
 	for _, c := range []struct {
 		p     Profile

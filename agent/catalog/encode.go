@@ -9,8 +9,9 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// MaxMessage bounds an encoded message in bytes: every item at its longest.
-const MaxMessage = 320
+// MaxMessage bounds an encoded message in bytes: every item at its longest is less,
+// and a frame of evidence has room for one such message whatever else is in it.
+const MaxMessage = 160
 
 // ErrMessage reports bytes that are not a message of this catalogue.
 var ErrMessage = errors.New("not a message of the catalogue")

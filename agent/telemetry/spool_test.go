@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"platen/agent/catalog"
+	"platen/agent/evidence"
 )
 
 // The spool against a plain slice: messages come out in order, and each one is
@@ -44,4 +47,11 @@ func TestSpool(t *testing.T) {
 			t.Fatalf("dropped %d, told %d, untold %d", s.dropped, told, s.lost)
 		}
 	})
+}
+
+// A frame always has room for one message, or a channel would get stuck on it.
+func TestEveryMessageFitsAFrame(t *testing.T) {
+	if room := evidence.Room(evidence.WireSize, evidence.MaxNonce, evidence.MaxLog); room < catalog.MaxMessage+evidence.MsgOverhead {
+		t.Errorf("a frame has room for %d bytes, a message may have %d", room, catalog.MaxMessage)
+	}
 }
