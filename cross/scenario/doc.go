@@ -1,0 +1,25 @@
+// Package scenario runs the scripts of testdata/script against the real binaries:
+// the commands as they are shipped, stock age, a software TPM, and a simulated
+// printer on a pseudo terminal.
+//
+// The package is its test. A script is a testscript (see go doc
+// github.com/rogpeppe/go-internal/testscript) with a folder of its own, in which
+// these commands act besides the usual ones:
+//
+//	printer [SIM-FLAGS]   a TPM, a simulated printer at ./tty and an agent, ready for a job
+//	sim [FLAGS]           a simulated printer alone, in place of the one before
+//	agent                 an agent of ./platen.toml; waits until it can take a job
+//	platen ARGS           platen with --config platen.toml
+//	exits CODE COMMAND    a command that ends with this exit code
+//	await REGEXP ARGS     platen ARGS again and again until its output matches
+//	said REGEXP           waits until the simulated printer says it; ! said: it has not
+//	logged REGEXP         waits until the agent or a session logs it; ! logged: it has not
+//	mark                  said and logged look at what comes from here on
+//	pids                  sets $AGENT and $SESSION to the ids of the two processes
+//	signal KILL|TERM PID  sends a signal and waits until the process is gone
+//	sockets PID           prints the listening network sockets of a process
+//	descriptors PID       prints what a process has open, one kind a line
+//
+// Every script that shows that something does not happen also shows that it would
+// have been noticed. Add a script for each bug that is fixed.
+package scenario

@@ -1,0 +1,175 @@
+package scenario
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func cmdPids(ts *testscript.TestScript, _ bool, _ []string) {
+	w := worldOf(ts)
+	agent := w.agent.cmd.Process.Pid
+	session, err := child(agent)
+	ts.Check(err)
+	w.sessions = append(w.sessions, session)
+	ts.Setenv("AGENT", strconv.Itoa(agent))
+	ts.Setenv("SESSION", strconv.Itoa(session))
+}
+
+// child is the one child of a process.
+func child(parent int) (int, error) {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0, err
+	}
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // ended meanwhile
+		}
+		text := string(b)
+		fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:]) // proc_pid_stat(5): state, parent
+		if len(fields) > 1 && fields[0] != "Z" && fields[1] == strconv.Itoa(parent) {
+			return strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		}
+	}
+	return 0, fmt.Errorf("process %d has no child", parent)
+}
+
+func pidArg(ts *testscript.TestScript, s string) int {
+	pid, err := strconv.Atoi(s)
+	if err != nil || pid < 2 {
+		ts.Fatalf("%q is not the id of a process: use pids first", s)
+	}
+	return pid
+}
+
+func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
+	sig, ok := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM}[args[0]]
+	if !ok {
+		ts.Fatalf("signal KILL|TERM PID")
+	}
+	w, pid := worldOf(ts), pidArg(ts, args[1])
+	ts.Check(syscall.Kill(pid, sig))
+	if a := w.agent; a != nil && pid == a.cmd.Process.Pid {
+		<-a.done
+		w.agent = nil
+		a.pipe.Close() // who read its log is gone as well, as a terminal is
+		return
+	}
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(b), ") Z ") {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("process %d is still there", pid)
+		}
+	}
+}
+
+// links reads where the descriptors of a process lead.
+func links(pid int) ([]string, error) {
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range entries {
+		to, err := os.Readlink(filepath.Join(dir, e.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // closed meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e.Name()+" "+to)
+	}
+	return out, nil
+}
+
+// number is what tells descriptors of one kind apart.
+var number = regexp.MustCompile(`[0-9]+`)
+
+// cmdDescriptors prints the kinds of what a process has open, without numbers. The
+// descriptors of a process that cannot be traced are hidden from all but root; that
+// is said as "hidden".
+func cmdDescriptors(ts *testscript.TestScript, _ bool, args []string) {
+	all, err := links(pidArg(ts, args[0]))
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		fmt.Fprintln(ts.Stdout(), "hidden")
+		return
+	}
+	ts.Check(err)
+	var kinds []string
+	for _, l := range all {
+		fd, to, _ := strings.Cut(l, " ")
+		kind := number.ReplaceAllString(to, "N")
+		if n, err := strconv.Atoi(fd); err == nil && n <= 2 {
+			kind = "standard " + kind
+		}
+		kinds = append(kinds, kind)
+	}
+	slices.Sort(kinds)
+	fmt.Fprintln(ts.Stdout(), strings.Join(slices.Compact(kinds), "\n"))
+}
+
+// cmdSockets prints the network sockets of a process that listen (TCP) or are bound
+// without a peer (UDP).
+func cmdSockets(ts *testscript.TestScript, _ bool, args []string) {
+	pid := pidArg(ts, args[0])
+	all, err := links(pid)
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		fmt.Fprintln(ts.Stdout(), "hidden")
+		return
+	}
+	ts.Check(err)
+	tables, err := filepath.Glob(fmt.Sprintf("/proc/%d/net/[tu][cd]p*", pid))
+	ts.Check(err)
+	seen := 0
+	for _, path := range tables {
+		n, err := listening(path, all, func(line string) { fmt.Fprintln(ts.Stdout(), filepath.Base(path), line) })
+		ts.Check(err)
+		seen += n
+	}
+	if len(tables) < 2 || len(all) == 0 {
+		ts.Fatalf("%d tables of sockets, %d descriptors: this proves nothing", len(tables), len(all))
+	}
+	ts.Logf("%d sockets of the network looked at", seen)
+}
+
+// listening shows each line of a table of sockets (proc_pid_net(5)) that listens
+// and is one of the descriptors; it returns how many lines there are.
+func listening(path string, fds []string, show func(string)) (n int, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	sc := bufio.NewScanner(f)
+	sc.Scan() // heading
+	for ; sc.Scan(); n++ {
+		fields := strings.Fields(sc.Text())
+		if len(fields) < 10 {
+			return n, fmt.Errorf("%s: unknown form", path)
+		}
+		const listen, closed = "0A", "07" // TCP_LISTEN, and UDP without a peer
+		own := slices.ContainsFunc(fds, func(l string) bool { return strings.HasSuffix(l, "socket:["+fields[9]+"]") })
+		if own && (fields[3] == listen || fields[3] == closed && strings.HasPrefix(filepath.Base(path), "udp")) {
+			show(fields[1])
+		}
+	}
+	return n, sc.Err()
+}
