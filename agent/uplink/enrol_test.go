@@ -85,7 +85,9 @@ func TestEnrolChecksWhatItIsGiven(t *testing.T) {
 		"redirect": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://evil.example/", http.StatusTemporaryRedirect)
 		}, "refused"},
-		"claim": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "claim code is used\x1b[31m\nmore", 403) }, "claim new"},
+		"claim": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "claim code is used\x1b[31m\nmore", http.StatusForbidden)
+		}, "claim new"},
 	} {
 		s := service(t, a, c.finish)
 		_, err := Enrol(t.Context(), s.URL, a.Pool(), "code", fakeTPM{}, mine.Public())
@@ -95,7 +97,7 @@ func TestEnrolChecksWhatItIsGiven(t *testing.T) {
 		if err != nil && strings.ContainsAny(err.Error(), "\x1b\n") {
 			t.Errorf("%s: the error carries a server's control characters: %q", name, err)
 		}
-		if r, ok := errors.AsType[*RefusedError](err); ok && name == "claim" && (r.Status != 403 || r.Reason != "claim code is used[31m") {
+		if r, ok := errors.AsType[*RefusedError](err); ok && name == "claim" && (r.Status != http.StatusForbidden || r.Reason != "claim code is used[31m") {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
