@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -20,19 +19,34 @@ func (e *jobError) Error() string { return e.receipt.Code.String() + ": " + e.re
 // ErrorCode is "job-refused", "job-fault" or "job-cancelled".
 func (e *jobError) ErrorCode() string { return "job-" + e.receipt.Code.String() }
 
+// refusal is why a request was not taken, with its code for programs.
+type refusal struct{ code, what string }
+
+// Error says what to do.
+func (e *refusal) Error() string { return e.what }
+
+// ErrorCode is the code.
+func (e *refusal) ErrorCode() string { return e.code }
+
+var (
+	errNoFile   = &refusal{"file-missing", "no file came with the request"}
+	errNoModel  = &refusal{"file-irregular", "not a regular file: give the path of a model"}
+	errStopping = &refusal{"stopping", "the agent is stopping; a print that has begun goes on by itself"}
+)
+
 // print takes in a job: a sealed file with its ticket, or, without one, a file in
 // clear that its owner gives at the printer. It returns when the job has ended, or
 // once it is loaded if the client does not wait.
 func (a *Agent) print(ctx context.Context, req intake.Request, file *os.File, reply func(intake.Reply) error) error {
 	if file == nil {
-		return errors.New("no file came with the request")
+		return errNoFile
 	}
 	var receipts <-chan seam.Receipt
 	var err error
 	if req.Envelope != nil {
 		receipts, err = a.sealed(ctx, req.Envelope, file)
 	} else {
-		receipts, err = a.clear(file)
+		receipts, err = a.clear(ctx, file)
 	}
 	if err != nil {
 		return err
@@ -44,26 +58,26 @@ func (a *Agent) print(ctx context.Context, req intake.Request, file *os.File, re
 	return a.follow(ctx, receipts, req.Detach, reply)
 }
 
-// sealed checks a ticket against a sealed file and this printer, counts the copy,
-// has the TPM unwrap the file key and hands both on.
+// sealed checks a ticket against a sealed file and this printer, has the TPM unwrap
+// the file key, and hands both to a session. The copy is counted last: a file that
+// cannot be opened here or a printer that is not ready costs none.
 func (a *Agent) sealed(ctx context.Context, envelope []byte, file *os.File) (<-chan seam.Receipt, error) {
-	if _, _, busy := a.sup.snapshot(); busy {
-		return nil, errBusy // before a copy is counted
-	}
 	ticket, err := intake.OpenTicket(ctx, envelope, a.cfg.OperatorKeys)
 	if err != nil {
 		return nil, err
+	}
+	if _, _, busy := a.sup.snapshot(); busy {
+		return nil, errBusy // before the file takes memory
 	}
 	held, err := intake.Hold(file, int64(a.cfg.MaxJob))
 	if err != nil {
 		return nil, err
 	}
 	defer held.Close()
-	now := time.Now()
-	if err := ticket.Check(a.tpm.ID().String(), held, now); err != nil {
+	if err := ticket.Check(a.tpm.ID().String(), held, time.Now()); err != nil {
 		return nil, err
 	}
-	if err := a.ledger.Take(ticket, now); err != nil {
+	if err := a.ledger.Left(ticket); err != nil {
 		return nil, err
 	}
 	start := seam.Start{Format: seam.FormatSTL, Sealed: true, Size: uint64(held.PlainSize())}
@@ -76,45 +90,54 @@ func (a *Agent) sealed(ctx context.Context, envelope []byte, file *os.File) (<-c
 	if err != nil {
 		return nil, err
 	}
-	return a.sup.start(start, f)
+	if err := a.sup.await(ctx); err != nil {
+		return nil, err
+	}
+	return a.sup.start(start, f, func() error { return a.ledger.Take(ticket, time.Now()) })
 }
 
 // clear passes the descriptor of a file on. The agent does not read it.
-func (a *Agent) clear(file *os.File) (<-chan seam.Receipt, error) {
+func (a *Agent) clear(ctx context.Context, file *os.File) (<-chan seam.Receipt, error) {
 	fi, err := file.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("looking at the file: %w", err)
 	}
 	if !fi.Mode().IsRegular() {
-		return nil, errors.New("not a regular file: give the path of a model")
+		return nil, errNoModel
 	}
-	return a.sup.start(seam.Start{Format: seam.FormatSTL, Size: uint64(fi.Size())}, file)
+	if err := a.sup.await(ctx); err != nil {
+		return nil, err
+	}
+	return a.sup.start(seam.Start{Format: seam.FormatSTL, Size: uint64(fi.Size())}, file, nil)
 }
 
-// follow reports a job to its client until its last receipt.
+// follow reports a job to its client until its session has ended with its last
+// receipt. A client that goes away ends the report, not the job.
 func (a *Agent) follow(ctx context.Context, receipts <-chan seam.Receipt, detach bool, reply func(intake.Reply) error) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	ended := false
+	var last *seam.Receipt
 	for {
 		select {
 		case r, ok := <-receipts:
 			switch {
-			case !ok && ended:
+			case !ok && last == nil && ctx.Err() != nil:
+				return errStopping // the agent let go of the session
+			case !ok && last == nil:
+				a.log.Warn("session ended without a receipt")
+				return errSession
+			case !ok && last.Code == seam.CodeDone:
 				return nil
 			case !ok:
-				return errSession
+				return &jobError{*last}
 			case r.Code == seam.CodeLoaded:
 				reply(intake.Reply{Event: "loaded"})
 				if detach {
 					return nil
 				}
-			case r.Code == seam.CodeDone:
-				a.log.Info("job done")
-				ended = true
 			default:
-				a.log.Warn("job ended", "code", r.Code.String(), "reason", int(r.Reason))
-				return &jobError{r}
+				a.log.Info("job ended", "code", r.Code.String(), "reason", int(r.Reason))
+				last = &r
 			}
 		case <-tick.C:
 			st, _, _ := a.sup.snapshot()
@@ -122,7 +145,7 @@ func (a *Agent) follow(ctx context.Context, receipts <-chan seam.Receipt, detach
 				return nil
 			}
 		case <-ctx.Done():
-			return nil // the client is gone; the job is not
+			return errStopping // or the client is gone, and nobody hears it
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"platen/agent/cli"
 	"platen/agent/confine"
+	"platen/agent/consent"
 	"platen/agent/evidence"
 	"platen/agent/intake"
 	"platen/agent/seam"
@@ -54,10 +55,26 @@ func (a *Agent) grant(envelope []byte, reply func(intake.Reply) error) error {
 	}
 	g, err := a.consent.Put(envelope, time.Now())
 	if err != nil {
-		return fmt.Errorf("grant refused: %w", err)
+		return &refusal{grantCode(err), "grant refused: " + err.Error()}
 	}
 	a.log.Info("grant in force", "serial", g.Serial)
 	return reply(intake.Reply{Event: "granted", Text: g.Text()})
+}
+
+// grantCode is the code of a refused grant for programs.
+func grantCode(err error) string {
+	for _, c := range []struct {
+		is   error
+		code string
+	}{
+		{consent.ErrSignature, "signature"}, {consent.ErrRecord, "form"}, {consent.ErrCatalogue, "catalogue"},
+		{consent.ErrTime, "time"}, {consent.ErrPrinter, "printer"}, {consent.ErrSerial, "serial"}, {consent.ErrAudit, "audit"},
+	} {
+		if errors.Is(err, c.is) {
+			return "grant-" + c.code
+		}
+	}
+	return "grant-failed"
 }
 
 func (a *Agent) revoke(recipient string) error {
@@ -75,7 +92,7 @@ func (a *Agent) revoke(recipient string) error {
 	return nil
 }
 
-var errNoOwner = errors.New("the printer knows no owner: set owner_key in the configuration")
+var errNoOwner = &refusal{"no-owner", "the printer knows no owner: set owner_key in the configuration"}
 
 // statusView is the printer on one screen.
 func (a *Agent) statusView(context.Context) (*intake.Status, error) {
@@ -87,6 +104,7 @@ func (a *Agent) statusView(context.Context) (*intake.Status, error) {
 		Confined: confine.Measure(ready.Confined).String(), VaultBytes: ready.VaultBytes,
 		Boot: a.tpm.BootCount(), Uptime: time.Since(a.started).Round(time.Second).String(),
 		Slot: a.slotName(), Update: a.updateState(),
+		Heaters: []intake.HeaterView{}, Recipients: []intake.GrantView{},
 	}
 	for _, h := range st.Heaters[:st.NHeaters] {
 		v.Heaters = append(v.Heaters, intake.HeaterView{Name: heaterName(h.ID), Actual: unit.Celsius(h.Actual).Rounded(), Target: unit.Celsius(h.Target).Rounded()})

@@ -19,9 +19,9 @@ import (
 
 // Errors of a supervisor that its callers tell apart.
 var (
-	errNotReady = errors.New("the printer is not ready: see platen status")
-	errBusy     = errors.New("the printer is busy with another job: wait, or platen cancel")
-	errSession  = errors.New("the session ended without a receipt; its heaters are off")
+	errNotReady = &refusal{"not-ready", "the printer is not ready: see platen status"}
+	errBusy     = &refusal{"busy", "the printer is busy with another job: wait, or platen cancel"}
+	errSession  = &refusal{"session-lost", "the session ended in the middle of the job: the next one switches the heaters off; see the agent's log"}
 )
 
 // How long a supervisor waits between two sessions: at once after a job, longer
@@ -30,6 +30,10 @@ const (
 	firstRetry = time.Second
 	lastRetry  = 30 * time.Second
 )
+
+// readyTime is how long a job waits for a session to get ready: longer than the
+// time from the end of one to the next.
+const readyTime = 5 * time.Second
 
 // supervisor keeps one session process alive and is the only one that talks to it.
 type supervisor struct {
@@ -179,16 +183,51 @@ func (s *supervisor) ended() {
 	}
 }
 
+// free says why the session cannot take a job now, if it cannot. The lock is held.
+func (s *supervisor) free() error {
+	switch {
+	case s.done != nil:
+		return errBusy
+	case s.conn == nil || s.ready == nil || s.status.Phase == seam.PhaseFault:
+		return errNotReady
+	}
+	return nil
+}
+
+// await waits until a session can take a job. It returns at once if another job has
+// it.
+func (s *supervisor) await(ctx context.Context) error {
+	limit := time.After(readyTime)
+	for {
+		s.mu.Lock()
+		err := s.free()
+		s.mu.Unlock()
+		if !errors.Is(err, errNotReady) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errStopping
+		case <-limit:
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
 // start hands a job to the session and returns the channel of its receipts, which
-// is closed when the session has ended.
-func (s *supervisor) start(st seam.Start, file *os.File) (<-chan seam.Receipt, error) {
+// is closed when the session has ended. count, if not nil, is called once nothing
+// else is in the way; its error keeps the job from being started.
+func (s *supervisor) start(st seam.Start, file *os.File, count func() error) (<-chan seam.Receipt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conn == nil || s.ready == nil || s.status.Phase == seam.PhaseFault {
-		return nil, errNotReady
+	if err := s.free(); err != nil {
+		return nil, err
 	}
-	if s.done != nil {
-		return nil, errBusy
+	if count != nil {
+		if err := count(); err != nil {
+			return nil, err
+		}
 	}
 	if st.Job == [16]byte{} {
 		rand.Read(st.Job[:])

@@ -47,7 +47,7 @@ func LoadKey(path string) (ed25519.PrivateKey, error) {
 	if key, ok := k.(ed25519.PrivateKey); ok {
 		return key, nil
 	}
-	return nil, fmt.Errorf("%s: not an Ed25519 key: make one with platen consent key", path)
+	return nil, fmt.Errorf("%s: not an Ed25519 key: make one with platen consent keygen", path)
 }
 
 // LoadPub reads an owner's public key (PEM, PKIX).

@@ -53,7 +53,7 @@ type Store struct {
 // out; a log that was tampered with is [ErrAudit], and then nothing is in force.
 func OpenStore(dir string, printer evidence.PrinterID, owner ed25519.PublicKey) (*Store, error) {
 	if len(owner) != ed25519.PublicKeySize {
-		return nil, errors.New("no owner's key: make one with platen consent key")
+		return nil, errors.New("no owner's key: make one with platen consent keygen")
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the consent directory: %w", err)

@@ -99,7 +99,7 @@ func TestStoreRefuses(t *testing.T) {
 	if n := len(s.Grants(t0)); n != 0 {
 		t.Errorf("%d grants in force", n)
 	}
-	if _, err := OpenStore(t.TempDir(), printer, nil); err == nil || !strings.Contains(err.Error(), "platen consent key") {
+	if _, err := OpenStore(t.TempDir(), printer, nil); err == nil || !strings.Contains(err.Error(), "platen consent keygen") {
 		t.Errorf("no owner: %v", err)
 	}
 }

@@ -3,7 +3,6 @@ package intake
 import (
 	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,8 +20,21 @@ type Held struct {
 	Header []byte   // the age header
 }
 
+// FileError is why a sealed file was refused: a code for programs and a sentence
+// for people.
+type FileError struct {
+	Code string // "too-big", "not-sealed", "not-sealed-here" or "altered"
+	What string
+}
+
+// Error says what was wrong and what to do.
+func (e *FileError) Error() string { return e.What }
+
+// ErrorCode is the file's code behind "file-".
+func (e *FileError) ErrorCode() string { return "file-" + e.Code }
+
 // ErrTooBig reports a file over the limit.
-var ErrTooBig = errors.New("the file is larger than the printer holds: raise max_job_mib in the configuration")
+var ErrTooBig error = &FileError{"too-big", "the sealed file is larger than is held: raise max_job in the printer's configuration"}
 
 // Hold copies r into a memory file of at most limit bytes, seals it against
 // change and reads its header. The memory is the kernel's, not this process's
@@ -58,7 +70,7 @@ func (h *Held) fill(r io.Reader, limit int64) error {
 	sum.Sum(h.Digest[:0])
 	h.Header, err = age.ExtractHeader(io.NewSectionReader(h.file, 0, min(n, 64<<10)))
 	if err != nil {
-		return errors.New("not a sealed file: seal the model with age to the recipient that platen status prints")
+		return &FileError{"not-sealed", "not a sealed file: seal the model with age to the recipient that platen status prints"}
 	}
 	return nil
 }

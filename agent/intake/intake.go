@@ -32,7 +32,7 @@ const (
 
 // ErrNotSealedHere reports a sealed file whose recipients do not include this
 // printer.
-var ErrNotSealedHere = errors.New("the file is not sealed to this printer: seal it to the recipient that platen status prints")
+var ErrNotSealedHere error = &FileError{"not-sealed-here", "the file is not sealed to this printer: seal it to the recipient that platen status prints"}
 
 // Recipient writes a P-256 public key as an age recipient, "age1tag1…".
 func Recipient(pub *ecdh.PublicKey) (string, error) {
@@ -141,7 +141,7 @@ func (id *Identity) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 		}
 		enc, err := base64.RawStdEncoding.Strict().DecodeString(s.Args[1])
 		if err != nil || len(enc) != 65 {
-			return nil, errors.New("the sealed file's header is damaged: seal it again")
+			return nil, &FileError{"altered", "the sealed file's header is damaged: seal it again"}
 		}
 		want, err := stanzaTag(enc, id.own)
 		if err != nil {
@@ -156,7 +156,7 @@ func (id *Identity) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 		}
 		key, err := r.Open(nil, s.Body)
 		if err != nil {
-			return nil, errors.New("the sealed file's header was altered: seal it again")
+			return nil, &FileError{"altered", "the sealed file's header was altered: seal it again"}
 		}
 		return key, nil
 	}
@@ -175,7 +175,7 @@ func FileKey(header []byte, id *Identity) ([16]byte, error) {
 		return key, fmt.Errorf("opening the sealed file: %w", err)
 	}
 	if copy(key[:], k) != len(key) || len(k) != len(key) {
-		return key, errors.New("the sealed file's key has the wrong size: seal it again")
+		return key, &FileError{"altered", "the sealed file's key has the wrong size: seal it again"}
 	}
 	clear(k)
 	return key, nil

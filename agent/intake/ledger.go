@@ -46,16 +46,31 @@ func OpenLedger(path string) (*Ledger, error) {
 	return l, nil
 }
 
+// Left is the TicketError "copies" if all copies of the ticket were taken. It takes
+// none.
+func (l *Ledger) Left(t Ticket) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.left(t)
+}
+
+func (l *Ledger) left(t Ticket) error {
+	if l.Taken[hex.EncodeToString(t.Job)].Copies >= t.Copies {
+		return refuse("copies", "all %d copies were printed: ask the operator for another ticket", t.Copies)
+	}
+	return nil
+}
+
 // Take counts one copy of the ticket. The TicketError "copies" says that all were
 // taken.
 func (l *Ledger) Take(t Ticket, now time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := l.left(t); err != nil {
+		return err
+	}
 	id := hex.EncodeToString(t.Job)
 	e := l.Taken[id]
-	if e.Copies >= t.Copies {
-		return refuse("copies", "all %d copies were printed: ask the operator for another", t.Copies)
-	}
 	for id, old := range l.Taken {
 		if now.Sub(old.NotAfter) > 30*24*time.Hour { // far past its end: cannot be used again
 			delete(l.Taken, id)

@@ -45,7 +45,7 @@ func claimCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "new --dir DIR",
 		Short: "Make a code that lets one printer enrol",
-		Long:  "Make a code that lets one printer enrol: platen enrol --claim CODE. It is good once.",
+		Long:  "Make a code that lets one printer enrol: platen enrol CODE, on the printer. It is good once.",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if life <= 0 {

@@ -94,8 +94,15 @@ func follow(c *cobra.Command, req intake.Request, f *os.File) error {
 	if err != nil {
 		return refused(c, last, err)
 	}
-	return cli.Print(c, printEvent{Event: "done"}, func(w io.Writer) error {
-		_, err := fmt.Fprintln(w, "done")
+	end := "done"
+	if req.Detach {
+		end = "loaded" // how it ends is for others to see
+	}
+	if jsonl && req.Detach {
+		return nil // said already
+	}
+	return cli.Print(c, printEvent{Event: end}, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, end)
 		return err
 	})
 }

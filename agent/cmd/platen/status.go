@@ -146,6 +146,9 @@ func doctorConfig(cfg *config.Config, err error) []confine.Finding {
 	f := confine.Finding{Name: "configuration"}
 	if err != nil {
 		f.Level, f.What, f.Remedy = confine.Fail, err.Error(), "write "+configPath
+		if _, serr := os.Stat(configPath); serr == nil {
+			f.Remedy = "correct " + configPath
+		}
 		return []confine.Finding{f}
 	}
 	f.What = "is in order"
