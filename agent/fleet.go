@@ -135,6 +135,7 @@ func (a *Agent) dial(g consent.Grant) (telemetry.Link, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Chain = func() [][]byte { return a.fleet.result().Certs } // a renewed one is used at the next connection
 	return uplink.Dial(cfg)
 }
 
