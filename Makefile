@@ -36,8 +36,8 @@ test-arm: ## unit tests as a 32-bit ARM machine runs them
 cross: ## the device binary for every target, with its size
 	@cross/build.sh "$(VERSION)" "$(RELEASE)"
 
-bench: ## benchmarks as tables
-	go test -run '^$$' -bench . -benchmem ./hal/... ./slicer/... ./agent/... ./updater/...
+bench: ## benchmarks as a table, and other slicers that are installed beside ours
+	@cross/bench.sh
 
 soak: ## long property tests and fuzzing
 	cross/soak.sh

@@ -1,0 +1,46 @@
+#!/bin/sh
+# Runs the benchmarks and prints them as one table; then, for every model, the desk
+# slicer beside each other slicer that is installed: CPU seconds and peak memory of
+# the same run.
+set -eu
+cd "$(dirname "$0")/.."
+mkdir -p build/bench
+go test -run '^$' -bench . -benchmem -benchtime "${BENCHTIME:-200ms}" ./hal/... ./slicer/... ./agent/... ./updater/... 2>&1 |
+	awk '
+	/^pkg:/ { pkg = $2; sub(/^platen\//, "", pkg) }
+	/^FAIL|^panic/ { print; bad = 1 }
+	/^Benchmark/ {
+		if (!head++) printf "%-24s %-44s %14s %12s %10s  %s\n", "room", "benchmark", "ns/op", "B/op", "allocs/op", "other"
+		name = $1; sub(/^Benchmark/, "", name); sub(/-[0-9]+$/, "", name)
+		ns = b = a = "-"; other = ""
+		for (i = 3; i < NF; i += 2) {
+			u = $(i + 1)
+			if (u == "ns/op") ns = $i; else if (u == "B/op") b = $i; else if (u == "allocs/op") a = $i
+			else other = other " " $i " " u
+		}
+		printf "%-24s %-44s %14s %12s %10s %s\n", pkg, name, ns, b, a, other
+	}
+	END { exit bad }'
+
+command -v /usr/bin/time >/dev/null || exit 0
+CGO_ENABLED=0 go build -trimpath -o build/bench/ ./slicer/cmd/platen-slice
+peers=
+for p in prusa-slicer CuraEngine; do
+	command -v $p >/dev/null && peers="$peers $p"
+done
+echo
+printf '%-24s %-16s %10s %10s\n' model slicer "CPU s" "RSS MiB"
+for m in testdata/models/*.stl; do
+	for s in platen-slice $peers; do
+		case $s in
+		platen-slice) set -- build/bench/platen-slice "$m" -o build/bench/out.gcode ;;
+		prusa-slicer) set -- prusa-slicer --export-gcode --perimeters 2 --fill-density 20% --layer-height 0.2 -o build/bench/out.gcode "$m" ;;
+		CuraEngine) set -- CuraEngine slice -l "$m" -o build/bench/out.gcode ;;
+		esac
+		if out=$(/usr/bin/time -f '%U %S %M' "$@" 2>&1 >/dev/null); then
+			echo "$out" | tail -1 | awk -v m="$(basename "$m")" -v s="$s" '{ printf "%-24s %-16s %10.2f %10.1f\n", m, s, $1 + $2, $3 / 1024 }'
+		else
+			printf '%-24s %-16s %10s\n' "$(basename "$m")" "$s" failed
+		fi
+	done
+done
