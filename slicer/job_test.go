@@ -63,10 +63,15 @@ type print struct {
 
 func observe(t testing.TB, j *Job, s Settings, r *raster) print {
 	t.Helper()
+	return observeProgram(t, j.Program(context.Background()), s, r)
+}
+
+func observeProgram(t testing.TB, prog motion.Program, s Settings, r *raster) print {
+	t.Helper()
 	p := print{worst: map[motion.Role]float64{}}
 	area := math.Pi / 4 * s.Filament.MM() * s.Filament.MM()
 	var at [2]float64
-	for op, err := range j.Program(context.Background()) {
+	for op, err := range prog {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,13 +147,18 @@ func TestModels(t *testing.T) {
 					t.Errorf("role %d: a line comes to %.2f mm, least is %.2f", role, d, least)
 				}
 			}
-			checkCover(t, r, s, got.painted)
+			most := 0.01
+			if f.Name() == "thin.stl" {
+				most = 0.03 // it is nearly all edge, and pixels are coarse
+			}
+			checkCover(t, r, s, got.painted, most)
 		})
 	}
 }
 
-// checkCover wants all of walls and skins painted, and nothing outside of the body.
-func checkCover(t *testing.T, r *raster, s Settings, painted [][]bool) {
+// checkCover wants all of walls and skins painted, and of what is outside of the body
+// at most the given share of the body.
+func checkCover(t *testing.T, r *raster, s Settings, painted [][]bool, most float64) {
 	solid, covered, spilt, body := 0, 0, 0, 0
 	for i, on := range painted {
 		for k, p := range r.parts(i, s) {
@@ -169,7 +179,7 @@ func checkCover(t *testing.T, r *raster, s Settings, painted [][]bool) {
 	if float64(covered) < 0.95*float64(solid) {
 		t.Errorf("%d of %d solid pixels are covered", covered, solid)
 	}
-	if float64(spilt) > 0.02*float64(body) {
+	if float64(spilt) > most*float64(body) {
 		t.Errorf("%d pixels outside are covered, the body has %d", spilt, body)
 	}
 }

@@ -163,7 +163,7 @@ func (s Settings) stack() cut.Stack { return cut.Stack{First: s.FirstHeight, Hei
 
 func (s Settings) pipe() pipe.Params {
 	return pipe.Params{
-		Stack: s.stack(), Width: s.Width, Walls: s.Walls,
+		Stack: s.stack(), Width: s.Width, Apart: s.Width * 6 / 10, Walls: s.Walls,
 		TopLayers: s.TopLayers, BottomLayers: s.BottomLayers,
 		Density: s.Density, Pattern: s.Pattern,
 		Skirts: s.Skirts, SkirtGap: s.SkirtGap, Volume: s.Build,

@@ -59,6 +59,7 @@ func TestModels(t *testing.T) {
 		"tee.stl":           8*10*13 + 24*10*6,
 		"overlap.stl":       2 * math.Pi * 64 * 10,
 		"hollow-sphere.stl": sphere(12) - sphere(8),
+		"thin.stl":          4 * (16*(0.45+0.6+0.7+0.8) + 20*0.85 + 0.7*(10+8+12+10) + math.Pi*(25-4.4*4.4)),
 		"tug.stl":           0, // no closed form; it has one of its own below
 	}
 	for _, m := range solids.Models() {

@@ -107,7 +107,7 @@ func (pl *Planner) Layer(l *pipe.Layer) bool {
 		pl.prime(l)
 	}
 	for i := range l.Skirt.Len() {
-		pl.ring(l.Skirt.Ring(i), motion.Skirt)
+		pl.ring(l.Skirt.Ring(i), nil, motion.Skirt)
 	}
 	pl.newSeams = pl.newSeams[:0]
 	pl.sorter.load(l, pl.p.OuterFirst)
@@ -143,7 +143,7 @@ func (pl *Planner) print(l *pipe.Layer, it item) {
 		if it.wall == 0 {
 			role = motion.OuterWall
 		}
-		pl.ring(l.Walls.Wall(int(it.wall)).Ring(int(it.index)), role)
+		pl.wall(l, it, role)
 	case kindGap:
 		pl.line(l.Gaps.Line(int(it.index)), it.reversed, motion.InnerWall, l.Gaps.Widths[it.index])
 	case kindSkin:
@@ -153,14 +153,29 @@ func (pl *Planner) print(l *pipe.Layer, it item) {
 	}
 }
 
-// ring prints a closed line.
-func (pl *Planner) ring(ring []geom.Point, role motion.Role) {
+// wall prints a ring of a wall.
+func (pl *Planner) wall(l *pipe.Layer, it item, role motion.Role) {
+	r := l.Walls.Wall(int(it.wall))
+	ring := r.Ring(int(it.index))
+	widths := l.Walls.Widths(int(it.wall))
+	if widths != nil {
+		end := int(r.Ends[it.index])
+		widths = widths[end-len(ring) : end]
+	}
+	pl.ring(ring, widths, role)
+}
+
+// ring prints a closed line. widths are those of its edges; nil is one for all.
+func (pl *Planner) ring(ring []geom.Point, widths []unit.Length, role motion.Role) {
 	if len(ring) < 2 {
 		return
 	}
 	start := pl.seam(ring, role)
 	pl.begin(ring[start], pl.p.Width)
 	for i := 1; i <= len(ring) && pl.ok; i++ {
+		if widths != nil {
+			pl.setWidth(widths[(start+i-1)%len(ring)])
+		}
 		pl.extrude(ring[(start+i)%len(ring)], role)
 	}
 }

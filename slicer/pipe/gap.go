@@ -1,8 +1,6 @@
 package pipe
 
 import (
-	"math"
-
 	"platen/hal/unit"
 	"platen/slicer/fill"
 	"platen/slicer/geom"
@@ -44,10 +42,10 @@ const thinnest = 4
 // fit, and where not even one does. Level k is what the walls before k leave; what
 // a wall of full width does not reach of it is a gap.
 //
-// A gap gets one line along its middle, as wide as it is on average, so that the
-// amount is right: of a ring-shaped gap, its outer side moved inward by half that
-// width; of a plain one, the mean of its two sides. Gaps that branch have no such
-// line; they are hatched.
+// A gap gets one line along its middle, open or closed, cut into pieces where its
+// width changes, so that the amount is right everywhere. A gap that branches has no
+// such line: it gets closed lines of half its width along its edge, or, if they
+// would be too thin, short parallel ones.
 type gapFiller struct {
 	width   unit.Length
 	level   geom.Region
@@ -57,6 +55,10 @@ type gapFiller struct {
 	middle  geom.Region
 	hatcher fill.Hatcher
 	lines   fill.Lines
+	outer   []geom.Point // points along the outer ring of part
+	hole    []geom.Point // and along its only hole
+	mids    []geom.Point // of the gap, from one end to the other
+	wide    []float64    // how wide it is there
 }
 
 func (g *gapFiller) wipe() {
@@ -65,6 +67,10 @@ func (g *gapFiller) wipe() {
 	}
 	g.hatcher.Wipe()
 	g.lines.Wipe()
+	for _, pts := range [][]geom.Point{g.outer, g.hole, g.mids} {
+		clear(pts[:cap(pts)])
+	}
+	clear(g.wide[:cap(g.wide)])
 }
 
 // fill appends to l.Gaps what the walls of l leave open. beyond is the next wall
@@ -146,80 +152,75 @@ func (g *gapFiller) stroke(k *geom.Kernel, dst *Strokes, outer []geom.Point) err
 		}
 	}
 	area := float64(g.part.Area2()) / 2
-	around := 0.0
-	for r := range g.part.Len() {
-		ring := g.part.Ring(r)
-		around += length(ring) + distance(ring[len(ring)-1], ring[0])
-	}
 	if area < float64(g.width)*float64(g.width) {
 		return nil
 	}
-	switch g.part.Len() {
-	case 1:
-		if g.plain(dst, outer, area, around) {
-			return nil
-		}
-	case 2:
-		if ok, err := g.ring(k, dst, area, around); ok || err != nil {
-			return err
-		}
+	edge := 0.0
+	for r := range g.part.Len() {
+		edge += around(g.part.Ring(r))
+	}
+	if n := g.part.Len(); n == 1 && g.plain(dst, area) || n == 2 && g.ring(dst, area) {
+		return nil
+	}
+	if ok, err := g.loops(k, dst, area, edge); ok || err != nil {
+		return err
 	}
 	return g.hatch(dst, area)
 }
 
-// ring lays one closed line along the middle of a gap with one hole.
-func (g *gapFiller) ring(k *geom.Kernel, dst *Strokes, area, around float64) (bool, error) {
-	width := 2 * area / around
-	g.middle.Reset()
-	g.middle.Add(g.part.Ring(0))
-	if err := k.Offset(&g.middle, &g.middle, -unit.Length(width/2), geom.JoinMiter); err != nil {
-		return false, err
-	}
-	if g.middle.Len() != 1 {
-		return false, nil
-	}
-	ring := g.middle.Ring(0)
-	for _, p := range ring {
-		if !g.within(p) {
-			return false, nil
-		}
-	}
-	start := len(dst.Pts)
-	dst.Pts = append(append(dst.Pts, ring...), ring[0])
-	dst.end(start, unit.Length(area/length(dst.Pts[start:])))
-	return true, nil
+// around is the length of a ring.
+func around(ring []geom.Point) float64 {
+	return length(ring) + distance(ring[len(ring)-1], ring[0])
 }
 
-// plain lays one line along the middle of a gap without holes, and reports false
-// if it branches.
-func (g *gapFiller) plain(dst *Strokes, outer []geom.Point, area, around float64) bool {
-	a := farthest(outer, 0)
-	b := farthest(outer, a)
-	n := len(outer)
-	root := around*around - 16*area // of a strip of that area and perimeter
-	if a == b || root <= 0 {
-		return false
+// plain lays a line along the middle of a gap without holes, and reports false if
+// it branches.
+func (g *gapFiller) plain(dst *Strokes, area float64) bool {
+	outer := g.part.Ring(0)
+	g.outer = sample(g.outer, outer, around(outer), g.width)
+	a, b := tips(g.outer)
+	n := len(g.outer)
+	there := (b - a + n) % n
+	return g.zip(side{g.outer, a, 1, there}, side{g.outer, a, -1, n - there}) && g.lay(dst, area, false)
+}
+
+// ring lays a closed line along the middle of a gap with one hole, and reports
+// false if it branches.
+func (g *gapFiller) ring(dst *Strokes, area float64) bool {
+	outer, hole := g.part.Ring(0), g.part.Ring(1)
+	g.outer = sample(g.outer, outer, around(outer), g.width)
+	g.hole = sample(g.hole, hole, around(hole), g.width)
+	at := nearestTo(g.hole, g.outer[0])
+	return g.zip(side{g.outer, 0, 1, len(g.outer)}, side{g.hole, at, -1, len(g.hole)}) && g.lay(dst, area, true)
+}
+
+// loops lays closed lines of half the width of a gap that branches, along its edge,
+// and reports false if it is too narrow for that, in all or in places.
+func (g *gapFiller) loops(k *geom.Kernel, dst *Strokes, area, edge float64) (bool, error) {
+	quarter := area / edge / 2
+	if quarter < float64(g.width)*3/16 {
+		return false, nil
 	}
-	long := (around + math.Sqrt(root)) / 4
-	steps := int(min(max(2*long/float64(g.width), 1), 1000))
-	one := walker{ring: outer, at: a, left: (b - a + n) % n, step: 1}
-	two := walker{ring: outer, at: a, left: (a - b + n) % n, step: n - 1}
-	one.measure()
-	two.measure()
-	start := len(dst.Pts)
-	for i := range steps + 1 {
-		f := float64(i) / float64(steps)
-		p, q := one.to(f), two.to(f)
-		m := geom.Point{X: p.X + (q.X-p.X)/2, Y: p.Y + (q.Y-p.Y)/2}
-		if i > 0 && i < steps && !g.within(m) {
-			dst.end(start, 0)
-			return false
-		}
-		dst.Pts = append(dst.Pts, m)
+	if err := k.Offset(&g.middle, &g.part, -unit.Length(quarter), geom.JoinMiter); err != nil || g.middle.Empty() {
+		return false, err
 	}
-	dst.Pts = dst.Pts[:start+len(straighten(dst.Pts[start:]))]
-	dst.end(start, unit.Length(area/length(dst.Pts[start:])))
-	return true
+	if err := k.Offset(&g.reached, &g.middle, unit.Length(quarter), geom.JoinMiter); err != nil {
+		return false, err
+	}
+	if float64(g.reached.Area2())/2 < 0.85*area {
+		return false, nil
+	}
+	long := 0.0
+	for r := range g.middle.Len() {
+		long += around(g.middle.Ring(r))
+	}
+	for r := range g.middle.Len() {
+		ring := g.middle.Ring(r)
+		start := len(dst.Pts)
+		dst.Pts = append(append(dst.Pts, ring...), ring[0])
+		dst.end(start, min(unit.Length(area/long), g.width))
+	}
+	return true, nil
 }
 
 // hatch covers a gap that branches with short lines.
@@ -238,15 +239,4 @@ func (g *gapFiller) hatch(dst *Strokes, area float64) error {
 		dst.end(start, width)
 	}
 	return nil
-}
-
-// within reports whether p lies in the gap at hand.
-func (g *gapFiller) within(p geom.Point) bool {
-	in := false
-	for r := range g.part.Len() {
-		if inside(g.part.Ring(r), p) {
-			in = !in
-		}
-	}
-	return in
 }

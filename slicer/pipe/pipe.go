@@ -36,6 +36,7 @@ import (
 type Params struct {
 	Stack        cut.Stack
 	Width        unit.Length  // of a line; lines lie side by side
+	Apart        unit.Length  // how close two sides of one wall may come, middle to middle; closer, one line replaces them
 	Walls        int          // lines around every contour
 	TopLayers    int          // solid layers below every upward surface
 	BottomLayers int          // solid layers above every downward surface
@@ -257,10 +258,10 @@ func (r *run) layWall(l *Layer, k *geom.Kernel, b *wall.Builder, g *gapFiller) e
 	if err := k.Simplify(&l.Outline, &l.raw, simplify); err != nil {
 		return err
 	}
-	err := b.Walls(&l.Walls, &l.Outline, wall.Params{
-		Width: r.p.Width, Count: r.p.Walls, Overlap: -r.p.Width / 2, Apart: r.p.Width * 6 / 10, Join: geom.JoinMiter,
-	})
-	if err != nil {
+	p := wall.Params{
+		Width: r.p.Width, Count: r.p.Walls, Overlap: -r.p.Width / 2, Apart: r.p.Apart, Join: geom.JoinMiter,
+	}
+	if err := b.Walls(&l.Walls, &l.Outline, p); err != nil {
 		return err
 	}
 	beyond := l.Walls.Inner() // the centre line of one wall more
@@ -274,7 +275,10 @@ func (r *run) layWall(l *Layer, k *geom.Kernel, b *wall.Builder, g *gapFiller) e
 	}
 	// Lines of skin end a quarter of a width before the wall: their round ends, and
 	// the joints between them, then just fill what is left.
-	return k.Offset(&l.inner, beyond, r.p.Width/2-r.p.Width/4, geom.JoinMiter)
+	if err := k.Offset(&l.inner, beyond, r.p.Width/2-r.p.Width/4, geom.JoinMiter); err != nil {
+		return err
+	}
+	return b.Narrow(&l.Walls, p)
 }
 
 // dropSpecks removes rings that measure less than size along both axes: noise of a

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"math"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -25,7 +24,7 @@ const mm = unit.Millimetre
 func params() Params {
 	return Params{
 		Stack: cut.Stack{First: mm / 5, Height: mm / 5}, Width: unit.Micrometres(450),
-		Walls: 2, TopLayers: 3, BottomLayers: 2, Density: 20, Skirts: 2, SkirtGap: 3 * mm,
+		Apart: unit.Micrometres(270), Walls: 2, TopLayers: 3, BottomLayers: 2, Density: 20, Skirts: 2, SkirtGap: 3 * mm,
 		Volume: mesh.Box{Max: mesh.Vertex{X: 220 * mm, Y: 220 * mm, Z: 250 * mm}},
 	}
 }
@@ -249,105 +248,6 @@ func TestWindow(t *testing.T) {
 			}
 		}
 	})
-}
-
-// A gap of any shape gets as much material as it holds, inside of it.
-func TestGaps(t *testing.T) {
-	p := func(x, y float64) geom.Point {
-		return geom.Point{X: unit.Length(x * float64(mm)), Y: unit.Length(y * float64(mm))}
-	}
-	arc := func(r0, r1, to float64) []geom.Point {
-		var out, back []geom.Point
-		for i := range 41 {
-			s, c := math.Sincos(to * float64(i) / 40)
-			out = append(out, p(r1*c, r1*s))
-			back = append([]geom.Point{p(r0*c, r0*s)}, back...)
-		}
-		return append(out, back...)
-	}
-	circle := func(r float64, n int) []geom.Point {
-		var out []geom.Point
-		for i := range n {
-			s, c := math.Sincos(2 * math.Pi * float64(i) / float64(n))
-			out = append(out, p(r*c, r*s))
-		}
-		return out
-	}
-	reverse := func(in []geom.Point) []geom.Point {
-		var out []geom.Point
-		for i := range in {
-			out = append(out, in[len(in)-1-i])
-		}
-		return out
-	}
-	for _, c := range []struct {
-		name      string
-		rings     [][]geom.Point
-		strokes   int     // 0 is any number
-		tolerance float64 // of the volume
-	}{
-		{"strip", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.3), p(0, 0.3)}}, 1, 0.001},
-		{"wedge", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.4), p(0, 0.2)}}, 1, 0.001},
-		{"arc", [][]geom.Point{arc(10, 10.3, 3)}, 1, 0.001},
-		{"angle", [][]geom.Point{{p(0, 0), p(10, 0), p(10, 0.3), p(0.3, 0.3), p(0.3, 10), p(0, 10)}}, 1, 0.001},
-		{"ring", [][]geom.Point{circle(10.3, 60), reverse(circle(10, 60))}, 1, 0.001},
-		{"tee", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.35), p(10.2, 0.35), p(10.2, 10), p(9.8, 10), p(9.8, 0.35), p(0, 0.35)}}, 0, 0.2},
-		{"two", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.3), p(0, 0.3)}, {p(0, 1), p(20, 1), p(20, 1.3), p(0, 1.3)}}, 2, 0.001},
-		{"too thin", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.1), p(0, 0.1)}}, -1, 0},
-	} {
-		var k geom.Kernel
-		var g gapFiller
-		var s Strokes
-		for _, r := range c.rings {
-			g.gap.Add(r)
-		}
-		var gap geom.Region
-		gap.Append(&g.gap)
-		if err := g.strokes(&k, &s, unit.Micrometres(450)); err != nil {
-			t.Fatal(err)
-		}
-		if c.strokes < 0 {
-			if s.Len() != 0 {
-				t.Errorf("%s: %d strokes", c.name, s.Len())
-			}
-			continue
-		}
-		if s.Len() == 0 || c.strokes > 0 && s.Len() != c.strokes {
-			t.Errorf("%s: %d strokes, want %d", c.name, s.Len(), c.strokes)
-		}
-		held := 0.0
-		for i := range s.Len() {
-			held += length(s.Line(i)) * float64(s.Widths[i])
-			for _, q := range s.Line(i) {
-				odd := 0
-				for r := range gap.Len() {
-					if inside(gap.Ring(r), q) {
-						odd++
-					}
-				}
-				if odd%2 == 0 && !onEdge(&gap, q) {
-					t.Errorf("%s: a stroke leaves the gap", c.name)
-				}
-			}
-		}
-		if want := float64(gap.Area2()) / 2; math.Abs(held/want-1) > c.tolerance {
-			t.Errorf("%s: strokes hold %.3f of the gap", c.name, held/want)
-		}
-	}
-}
-
-// onEdge reports whether p is within 2 µm of a ring.
-func onEdge(r *geom.Region, p geom.Point) bool {
-	for i := range r.Len() {
-		ring := r.Ring(i)
-		for k, a := range ring {
-			b := ring[(k+1)%len(ring)]
-			if distance(a, p)+distance(p, b) < distance(a, b)+float64(mm)/500 {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func BenchmarkLayers(b *testing.B) {

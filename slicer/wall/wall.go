@@ -5,7 +5,8 @@
 // for each layer without allocating once they have warmed up. Wall 0 is the
 // outermost: its centre line runs half a line width inside the contour, that of
 // wall 1 a whole width farther in, and so on. Where the region is too narrow for a
-// wall, that wall has no ring there.
+// wall, that wall has no ring there. [Builder.Narrow] then makes lines narrower where
+// two of them share less room than they take.
 package wall
 
 import (
@@ -47,9 +48,10 @@ type Params struct {
 
 // Walls holds the walls of one layer. The zero value is empty and ready.
 type Walls struct {
-	lines []geom.Region // centre lines by wall; at most those up to n are in use
-	n     int
-	inner geom.Region
+	lines  []geom.Region   // centre lines by wall; at most those up to n are in use
+	widths [][]unit.Length // of the same
+	n      int
+	inner  geom.Region
 }
 
 // Len is the number of walls that have at least one ring.
@@ -58,6 +60,16 @@ func (w *Walls) Len() int { return w.n }
 // Wall returns the centre lines of wall i, 0 being the outermost: outer rings
 // counter-clockwise, rings around holes clockwise. They share the memory of w.
 func (w *Walls) Wall(i int) *geom.Region { return &w.lines[:w.n][i] }
+
+// Widths tells how wide the lines of wall i are: the one that begins at point k of
+// its region is Widths(i)[k] wide. It is nil where all are as wide as asked for,
+// which they are before [Builder.Narrow]. It shares the memory of w.
+func (w *Walls) Widths(i int) []unit.Length {
+	if len(w.widths[:w.n][i]) == 0 {
+		return nil
+	}
+	return w.widths[i]
+}
 
 // Inner returns the region that is left for infill, overlap included. It shares
 // the memory of w.
@@ -73,6 +85,8 @@ func (w *Walls) Reset() {
 func (w *Walls) Wipe() {
 	for i := range w.lines {
 		w.lines[i].Wipe()
+		clear(w.widths[i][:cap(w.widths[i])])
+		w.widths[i] = w.widths[i][:0]
 	}
 	w.inner.Wipe()
 	w.n = 0
@@ -82,10 +96,14 @@ func (w *Walls) Wipe() {
 // goroutines at once.
 type Builder struct {
 	kernel geom.Kernel
+	narrow narrower
 }
 
 // Wipe overwrites the builder's scratch memory.
-func (b *Builder) Wipe() { b.kernel.Wipe() }
+func (b *Builder) Wipe() {
+	b.kernel.Wipe()
+	b.narrow.wipe()
+}
 
 // Walls sets dst to the walls of r, a region as [geom.Kernel.Union] leaves it.
 func (b *Builder) Walls(dst *Walls, r *geom.Region, p Params) error {
@@ -98,7 +116,9 @@ func (b *Builder) Walls(dst *Walls, r *geom.Region, p Params) error {
 	for i := range p.Count {
 		if i == len(dst.lines) {
 			dst.lines = append(dst.lines, geom.Region{})
+			dst.widths = append(dst.widths, nil)
 		}
+		dst.widths[i] = dst.widths[i][:0]
 		line := &dst.lines[i]
 		if err := b.lay(line, from, step, p); err != nil {
 			dst.Reset()

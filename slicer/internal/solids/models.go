@@ -2,6 +2,7 @@ package solids
 
 import (
 	"io"
+	"math"
 
 	"platen/hal/unit"
 )
@@ -35,6 +36,7 @@ func Models() []Model {
 		{"overlap.stl", false, Overlap},
 		{"hollow-sphere.stl", false, HollowSphere},
 		{"tug.stl", false, Tug},
+		{"thin.stl", false, Thin},
 	}
 }
 
@@ -111,4 +113,31 @@ func Tug() Soup {
 		window,
 		Loft(Rect(Point{-7 * mm, -6 * mm, 0}, Point{3 * mm, 6 * mm, 0}, 16*mm), Rect(Point{-6 * mm, -5 * mm, 0}, Point{2 * mm, 5 * mm, 0}, 19*mm)),
 		funnel)
+}
+
+// Thin is what is between one line and two wide: walls of 0.45, 0.6, 0.7 and 0.8 mm,
+// a wedge from 1.4 to 0.3 mm, a ring of 0.6 mm, an angle and a cross of 0.7 mm. All
+// of it is askew, so that no grid favours it.
+func Thin() Soup {
+	const high = 4 * mm
+	um := func(n unit.Length) unit.Length { return n * mm / 1000 }
+	// wall begins at x, y and grows from from to to wide over its length.
+	wall := func(x, y, long, from, to unit.Length, degrees float64) Soup {
+		sin, cos := math.Sincos(degrees * math.Pi / 180)
+		at := func(along, across unit.Length) Point {
+			return Point{round(x, 1) + round(along, cos) - round(across, sin), round(y, 1) + round(along, sin) + round(across, cos), 0}
+		}
+		foot := []Point{at(0, -from/2), at(long, -to/2), at(long, to/2), at(0, from/2)}
+		return Loft(foot, Raised(foot, high))
+	}
+	var all Soup
+	for i, wide := range []unit.Length{450, 600, 700, 800} {
+		all = Join(all, wall(0, 3*mm*unit.Length(i), 16*mm, um(wide), um(wide), 17))
+	}
+	ring := func(r unit.Length) []Point { return Circle(Point{25 * mm, 12 * mm, 0}, r, 90) }
+	return Join(all,
+		wall(0, 13*mm, 20*mm, um(1400), um(300), 17),
+		Tube(ring(5*mm), ring(um(4400)), 0, high),
+		wall(22*mm, -3*mm, 10*mm, um(700), um(700), 31), wall(22*mm, -3*mm, 8*mm, um(700), um(700), 121),
+		wall(35*mm, 2*mm, 12*mm, um(700), um(700), 71), wall(32*mm, 9*mm, 10*mm, um(700), um(700), -19))
 }

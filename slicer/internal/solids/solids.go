@@ -117,7 +117,7 @@ func Loft(bottom, top []Point) Soup {
 // Tube is the body between two upright walls of as many corners each, from height
 // z0 to z1; inner must lie inside outer.
 func Tube(outer, inner []Point, z0, z1 unit.Length) Soup {
-	ob, ot, ib, it := at(outer, z0), at(outer, z1), at(inner, z0), at(inner, z1)
+	ob, ot, ib, it := Raised(outer, z0), Raised(outer, z1), Raised(inner, z0), Raised(inner, z1)
 	return Join(strip(ob, ot), strip(ib, it).Reversed(), strip(ot, it), strip(ob, ib).Reversed())
 }
 
@@ -132,7 +132,8 @@ func strip(from, to []Point) Soup {
 	return s
 }
 
-func at(line []Point, z unit.Length) []Point {
+// Raised is an outline at height z.
+func Raised(line []Point, z unit.Length) []Point {
 	out := make([]Point, len(line))
 	for i, p := range line {
 		out[i] = Point{p.X, p.Y, z}

@@ -1,0 +1,131 @@
+package wall
+
+import (
+	"errors"
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"platen/hal/unit"
+	"platen/slicer/geom"
+)
+
+// held is the length of all lines of wall i times their widths.
+func held(w *Walls, i int, width unit.Length) float64 {
+	sum := 0.0
+	widths := w.Widths(i)
+	r := w.Wall(i)
+	k := 0
+	for j := range r.Len() {
+		ring := r.Ring(j)
+		for n, a := range ring {
+			wide := width
+			if widths != nil {
+				wide = widths[k]
+			}
+			sum += distance(a, ring[(n+1)%len(ring)]) * float64(wide)
+			k++
+		}
+	}
+	return sum
+}
+
+// Two sides that share 1.6 to 2 widths take just that; without Narrow they take 2.
+// What is wider is left alone.
+func TestNarrow(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const width = mm / 2
+		thick := unit.Length(rapid.IntRange(int(width)*16/10+10, int(width)*3).Draw(t, "thick"))
+		turn := rapid.Float64Range(0, 2*math.Pi).Draw(t, "turn")
+		r := region(turned(rectangle(0, 0, 40*mm, thick), turn))
+		var k geom.Kernel
+		if err := k.Union(r, r); err != nil {
+			t.Fatal(err)
+		}
+		var b Builder
+		var w Walls
+		p := Params{Width: width, Count: 1, Apart: width * 6 / 10, Join: geom.JoinMiter}
+		if err := b.Walls(&w, r, p); err != nil {
+			t.Fatal(err)
+		}
+		before := held(&w, 0, width)
+		if err := b.Narrow(&w, p); err != nil {
+			t.Fatal(err)
+		}
+		after, want := held(&w, 0, width), math.Min(area(r), before)
+		if thick > 2*width {
+			if w.Widths(0) != nil {
+				t.Fatal("a line with room is narrowed")
+			}
+			return
+		}
+		if math.Abs(after/want-1) > 0.03 {
+			t.Fatalf("thickness %v: lines hold %.3f of it, without Narrow %.3f", thick, after/want, before/want)
+		}
+		if thick < width*18/10 && before/want < 1.08 {
+			t.Fatalf("control: without Narrow they hold %.3f", before/want)
+		}
+	})
+}
+
+func turned(ring []geom.Point, by float64) []geom.Point {
+	sin, cos := math.Sincos(by)
+	for i, p := range ring {
+		x, y := float64(p.X), float64(p.Y)
+		ring[i] = geom.Point{X: unit.Length(math.Round(x*cos - y*sin)), Y: unit.Length(math.Round(x*sin + y*cos))}
+	}
+	return ring
+}
+
+// Only the thin half of a key is narrowed; its ring keeps its shape.
+func TestNarrowInPart(t *testing.T) {
+	const width = mm / 2
+	r := region([]geom.Point{
+		{X: 0, Y: 0}, {X: 20 * mm, Y: 0}, {X: 20 * mm, Y: -3 * mm}, {X: 30 * mm, Y: -3 * mm}, {X: 30 * mm, Y: 3 * mm},
+		{X: 20 * mm, Y: 3 * mm}, {X: 20 * mm, Y: width * 17 / 10}, {X: 0, Y: width * 17 / 10},
+	})
+	var b Builder
+	var w Walls
+	p := Params{Width: width, Count: 2, Apart: width / 2, Join: geom.JoinMiter}
+	if err := b.Walls(&w, r, p); err != nil {
+		t.Fatal(err)
+	}
+	long, inside := perimeter(w.Wall(0)), area(w.Wall(0))
+	if err := b.Narrow(&w, p); err != nil {
+		t.Fatal(err)
+	}
+	if got := perimeter(w.Wall(0)); math.Abs(got-long) > 64 {
+		t.Errorf("the wall is %.0f long, was %.0f", got, long)
+	}
+	if got := area(w.Wall(0)); math.Abs(got/inside-1) > 1e-5 {
+		t.Errorf("the wall encloses %.0f, did %.0f", got, inside)
+	}
+	if w.Widths(1) != nil {
+		t.Error("the second wall is narrowed")
+	}
+	narrow, full := 0, 0
+	for i, wide := range w.Widths(0) {
+		switch x := w.Wall(0).Pts[i].X; {
+		case x < 21*mm && wide < width*9/10 && wide > width*8/10:
+			narrow++
+		case x > 21*mm && wide == width:
+			full++
+		case wide != width && (x > 21*mm || wide < width/2):
+			t.Errorf("a line is %v wide", wide)
+		}
+	}
+	if narrow < 2 || full < 2 {
+		t.Errorf("%d narrow lines, %d full ones", narrow, full)
+	}
+	b.Wipe()
+	w.Wipe()
+	for _, wide := range w.widths[0][:cap(w.widths[0])] {
+		if wide != 0 {
+			t.Fatal("wiping leaves widths")
+		}
+	}
+	if err := b.Narrow(&w, Params{}); !errors.Is(err, ErrParams) {
+		t.Errorf("no width: %v", err)
+	}
+}
