@@ -2,6 +2,7 @@ package pipe
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"platen/hal/unit"
@@ -173,5 +174,34 @@ func TestCross(t *testing.T) {
 		if s.Len() == 0 || math.Abs(held/want-1) > 0.15 {
 			t.Errorf("%v: %d strokes hold %.3f of the cross", c.wide, s.Len(), held/want)
 		}
+	}
+}
+
+// A line that bends slowly keeps its bends: every point left out is near what is
+// left. A straight one keeps its ends.
+func TestStraighten(t *testing.T) {
+	bend := make([]geom.Point, 400)
+	for i := range bend {
+		s, c := math.Sincos(float64(i) / 399)
+		bend[i] = geom.Point{X: unit.Length(s * 20 * float64(mm)), Y: unit.Length(c * 20 * float64(mm))}
+	}
+	left := straighten(slices.Clone(bend))
+	if len(left) < 10 || len(left) > 60 {
+		t.Errorf("%d points left of a bend", len(left))
+	}
+	for _, p := range bend {
+		near := false
+		for i := range len(left) - 1 {
+			a, b := left[i], left[i+1]
+			off := math.Abs(float64(geom.Cross(a, b, p))) / distance(a, b)
+			near = near || off <= 1.01*float64(simplify) && distance(a, p) <= distance(a, b) && distance(p, b) <= distance(a, b)
+		}
+		if !near {
+			t.Fatal("a point is far from what is left")
+		}
+	}
+	straight := []geom.Point{{X: 0}, {X: mm}, {X: 2 * mm}, {X: 3 * mm}}
+	if got := straighten(straight); len(got) != 2 || got[1].X != 3*mm {
+		t.Errorf("%d points left of a straight line", len(got))
 	}
 }

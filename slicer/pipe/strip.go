@@ -210,23 +210,38 @@ func (g *gapFiller) after(lo, hi int) int {
 	return lo
 }
 
-// straighten leaves out points within simplify of the line from the last one kept
-// to the one after.
+// mostStraight is how many points are left out one after the other at most, which
+// bounds the work: all of them are looked at again for each one more.
+const mostStraight = 64
+
+// straighten leaves out points of a line such that all of them are within simplify
+// of what is left.
 func straighten(line []geom.Point) []geom.Point {
-	kept := 1
+	if len(line) < 3 {
+		return line
+	}
+	kept, from := 1, 1 // from is the first point left out since the last one kept
 	for i := 1; i+1 < len(line); i++ {
-		a, b := line[kept-1], line[i+1]
-		if d := distance(a, b); d > 0 && math.Abs(float64(geom.Cross(a, b, line[i])))/d <= float64(simplify) {
+		if i-from < mostStraight && along(line[kept-1], line[i+1], line[from:i+1]) {
 			continue
 		}
 		line[kept] = line[i]
 		kept++
+		from = i + 1
 	}
-	if len(line) > 1 {
-		line[kept] = line[len(line)-1]
-		kept++
+	line[kept] = line[len(line)-1]
+	return line[:kept+1]
+}
+
+// along reports whether all points are within simplify of the line from a to b.
+func along(a, b geom.Point, pts []geom.Point) bool {
+	most := float64(distance(a, b) * float64(simplify))
+	for _, p := range pts {
+		if math.Abs(float64(geom.Cross(a, b, p))) > most {
+			return false
+		}
 	}
-	return line[:kept]
+	return true
 }
 
 // length is that of an open line.
