@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
+	"platen/agent/attest"
 	"platen/agent/catalog"
 	"platen/agent/cli"
 	"platen/agent/config"
@@ -152,7 +155,7 @@ func doctorConfig(cfg *config.Config, err error) []confine.Finding {
 		return []confine.Finding{f}
 	}
 	f.What = "is in order"
-	out := []confine.Finding{f}
+	out := []confine.Finding{f, doctorTPM(cfg.TPM)}
 	if cfg.OwnerKey == nil {
 		out = append(out, confine.Finding{Name: "owner", Level: confine.Warn, What: "no owner is known: no machine data can be granted to anyone", Remedy: "platen consent keygen, then owner_key in the configuration"})
 	}
@@ -160,6 +163,19 @@ func doctorConfig(cfg *config.Config, err error) []confine.Finding {
 		out = append(out, confine.Finding{Name: "operators", Level: confine.Warn, What: "no operator is trusted: sealed jobs are refused", Remedy: "operator_keys in the configuration"})
 	}
 	return out
+}
+
+// doctorTPM checks that the TPM is there and that this user may use it.
+func doctorTPM(path string) confine.Finding {
+	f := confine.Finding{Name: "tpm", What: "is at " + path}
+	err := unix.Access(strings.TrimPrefix(path, attest.SwtpmPrefix), unix.R_OK|unix.W_OK)
+	switch {
+	case errors.Is(err, unix.EACCES):
+		f.Level, f.What, f.Remedy = confine.Fail, "this user may not open "+path, "add the user to the group of the device, usually tss"
+	case err != nil:
+		f.Level, f.What, f.Remedy = confine.Fail, "there is none at "+path, "enable the TPM in the device tree, or set tpm in the configuration"
+	}
+	return f
 }
 
 func writeFindings(w io.Writer, found []finding) error {
