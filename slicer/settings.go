@@ -3,6 +3,7 @@ package slicer
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"platen/hal/unit"
 	"platen/slicer/cut"
@@ -59,6 +60,8 @@ type Settings struct {
 	FirstHotEnd, FirstBed unit.Celsius // on the first layer
 	Fan                   unit.Duty
 	FanLayer              int // index of the first layer with the fan on
+
+	MinLayerTime time.Duration // a layer that would take less is printed slower, not below 10 mm/s
 }
 
 // Default is a start that prints PLA on most machines with a nozzle of 0.4 mm and a
@@ -84,6 +87,7 @@ func Default() Settings {
 		HotEnd: 210 * unit.Degree, Bed: 60 * unit.Degree,
 		FirstHotEnd: 215 * unit.Degree, FirstBed: 60 * unit.Degree,
 		Fan: unit.FullDuty, FanLayer: 2,
+		MinLayerTime: 8 * time.Second,
 	}
 }
 
@@ -120,6 +124,9 @@ func (s Settings) Validate() error {
 	count("pattern", int(s.Pattern), int(PatternLines), int(PatternGrid))
 	count("skirts", s.Skirts, 0, 50)
 	count("acceleration", int(s.Accel), 0, 100_000)
+	if s.MinLayerTime < 0 || s.MinLayerTime > 10*time.Minute {
+		errs = append(errs, fmt.Errorf("%w: a least time of %v for a layer is not between 0s and 10m", ErrSettings, s.MinLayerTime))
+	}
 	errs = append(errs, s.volumeError(), s.speedError(), s.heatError())
 	return errors.Join(errs...)
 }
@@ -178,5 +185,6 @@ func (s Settings) path() path.Params {
 		Retract: s.Retract, RetractTravel: s.RetractTravel,
 		Fan: s.Fan, FanLayer: s.FanLayer,
 		OuterFirst: s.OuterFirst, SeamAligned: s.SeamAligned, PrimeLine: s.PrimeLine,
+		MinLayerTime: s.MinLayerTime,
 	}
 }

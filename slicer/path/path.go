@@ -13,6 +13,7 @@ package path
 import (
 	"math"
 	"math/bits"
+	"time"
 
 	"platen/hal/motion"
 	"platen/hal/unit"
@@ -50,6 +51,9 @@ type Params struct {
 	OuterFirst    bool
 	SeamAligned   bool // rings begin above those of the layer below, else nearest
 	PrimeLine     bool // draw a line at the front edge first, if the model is not there
+	// MinLayerTime is the least that a layer takes, so that the one below is firm: a
+	// smaller one is printed slower, though not below 10 mm/s. 0 slows none.
+	MinLayerTime time.Duration
 }
 
 // Planner makes the operations of one program. The zero value is not ready; use
@@ -65,6 +69,7 @@ type Planner struct {
 	drawn     bool   // filament is drawn back
 	rest      uint64 // of the last extrusion, in 1/2^48 units
 	perLength uint64 // filament units per unit of the present line × 2^32
+	pace      pace   // of the present layer
 	sorter    sorter
 	seams     []geom.Point // of the layer below
 	newSeams  []geom.Point
@@ -95,13 +100,20 @@ func (pl *Planner) emit(op motion.Op) {
 func (pl *Planner) Layer(l *pipe.Layer) bool {
 	pl.layer = int32(l.Index)
 	pl.height = l.Thickness
-	z := pl.p.Volume.Min.Z + l.Top
-	pl.z = z
-	pl.emit(motion.Op{Kind: motion.BeginLayer, To: [3]unit.Length{motion.IZ: z}})
+	pl.z = pl.p.Volume.Min.Z + l.Top
+	pl.measure(l)
+	pl.emit(motion.Op{Kind: motion.BeginLayer, To: [3]unit.Length{motion.IZ: pl.z}})
 	pl.settings(l.Index)
+	pl.lines(l)
+	pl.seams, pl.newSeams = pl.newSeams, pl.seams
+	return pl.ok
+}
+
+// lines prints all that a layer consists of.
+func (pl *Planner) lines(l *pipe.Layer) {
 	pl.emit(motion.Op{
 		Kind: motion.Move, Axes: motion.Z, Role: motion.Travel,
-		To: [3]unit.Length{motion.IZ: z}, Feed: pl.p.Speeds.Lift,
+		To: [3]unit.Length{motion.IZ: pl.z}, Feed: pl.p.Speeds.Lift,
 	})
 	if l.Index == 0 {
 		pl.prime(l)
@@ -116,8 +128,6 @@ func (pl *Planner) Layer(l *pipe.Layer) bool {
 			pl.print(l, pl.sorter.picked)
 		}
 	}
-	pl.seams, pl.newSeams = pl.newSeams, pl.seams
-	return pl.ok
 }
 
 // settings changes temperatures and the fan where a layer asks for it.
@@ -263,7 +273,13 @@ func (pl *Planner) filament(d2 int64) unit.Length {
 	return unit.Length(hi<<16 | lo>>48)
 }
 
+// speed is how fast a line of the present layer is printed.
 func (pl *Planner) speed(role motion.Role) unit.Speed {
+	return pl.pace.slowed(pl.nominal(role))
+}
+
+// nominal is how fast a line is printed if the layer takes long enough.
+func (pl *Planner) nominal(role motion.Role) unit.Speed {
 	s := pl.p.Speeds
 	if pl.layer == 0 {
 		return s.FirstLayer

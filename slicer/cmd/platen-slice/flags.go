@@ -66,6 +66,7 @@ func addSettings(fs *pflag.FlagSet, s *slicer.Settings) {
 	heat(&s.FirstHotEnd, "first-layer-hotend", "temperature of the hot end on the first layer")
 	heat(&s.FirstBed, "first-layer-bed", "temperature of the bed on the first layer")
 	fs.Var(dutyFlag(&s.Fan), "fan", "power of the fan")
+	fs.DurationVar(&s.MinLayerTime, "min-layer-time", s.MinLayerTime, "print layers slower that would take less")
 	fs.IntVar(&s.FanLayer, "fan-layer", s.FanLayer, "layers before the fan starts")
 }
 
