@@ -92,20 +92,25 @@ func Session() (Measure, error) {
 		return held, err
 	}
 	held |= NoCaps
-	if err := load(sessionFilter()); err != nil {
+	if err := load(sessionFilter(unix.Getpid())); err != nil {
 		return held, err
 	}
 	return held | Syscalls, nil
 }
 
 // Agent confines the calling process as an agent: it may connect, but neither
-// bind nor listen on any socket that it does not already have.
+// bind nor listen on any socket that it does not already have. It leaves no core
+// and cannot be traced, as the key of a file is in its memory for a moment.
 func Agent() (Measure, error) {
 	var held Measure
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return held, fmt.Errorf("setting RLIMIT_CORE to 0: %w", err)
 	}
 	held |= NoCore
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return held, fmt.Errorf("making the process undumpable: %w", err)
+	}
+	held |= NotDumpable
 	if err := noNewPrivs(); err != nil {
 		return held, err
 	}

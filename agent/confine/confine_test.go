@@ -36,28 +36,41 @@ type report struct {
 	Attempts map[string]string
 	Status   string
 	Worked   bool
+	Dumpable int
+	Threads  [2]int // GOMAXPROCS before, and once the runtime had time to look again
 }
 
 func child(confine func() (Measure, error)) {
 	pre, _ := os.Open("/proc/self/status")
 	a, b, _ := socketpair()
 	var r report
+	r.Threads[0] = runtime.GOMAXPROCS(0)
 	held, err := confine()
 	r.Held = held
 	if err != nil {
 		r.Err = err.Error()
 	}
 	r.Attempts = map[string]string{
-		"open":    try(func() error { f, err := os.Open("/proc/self/cmdline"); closeIf(f); return err }),
-		"create":  try(func() error { return os.WriteFile(os.TempDir()+"/platen-confine-test", nil, 0o600) }),
-		"socket":  try(func() error { fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0); unix.Close(fd); return err }),
-		"unix":    try(func() error { fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0); unix.Close(fd); return err }),
-		"listen":  try(func() error { l, err := net.Listen("tcp", "127.0.0.1:0"); closeIf(l); return err }),
-		"exec":    try(func() error { return exec.Command("/bin/true").Run() }),
-		"memfd":   try(func() error { fd, err := unix.MemfdCreate("x", 0); unix.Close(fd); return err }),
+		"open":   try(func() error { f, err := os.Open("/proc/self/cmdline"); closeIf(f); return err }),
+		"create": try(func() error { return os.WriteFile(os.TempDir()+"/platen-confine-test", nil, 0o600) }),
+		"socket": try(func() error { fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0); unix.Close(fd); return err }),
+		"unix":   try(func() error { fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0); unix.Close(fd); return err }),
+		"listen": try(func() error { l, err := net.Listen("tcp", "127.0.0.1:0"); closeIf(l); return err }),
+		"exec":   try(func() error { return exec.Command("/bin/true").Run() }),
+		"memfd":  try(func() error { fd, err := unix.MemfdCreate("x", 0); unix.Close(fd); return err }),
+		"signal": try(func() error { return unix.Tgkill(os.Getppid(), os.Getppid(), 0) }),
+		"own":    try(func() error { _, err := unix.FcntlInt(uintptr(a), unix.F_SETOWN, os.Getpid()); return err }),
+		"execute": try(func() error {
+			_, err := unix.Mmap(-1, 0, 4096, unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_ANON)
+			return err
+		}),
+		"ask":     try(func() error { _, err := unix.IoctlGetInt(a, unix.TIOCINQ); return err }),
 		"process": try(func() error { return unix.Kill(os.Getppid(), 0) }),
 	}
 	r.Worked = work(a, b)
+	r.Dumpable, _ = unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	time.Sleep(2500 * time.Millisecond) // the runtime looks at its processors every second
+	r.Threads[1] = runtime.GOMAXPROCS(0)
 	buf := make([]byte, 4096)
 	if pre != nil {
 		n, _ := pre.ReadAt(buf, 0)
@@ -141,7 +154,16 @@ func TestSessionIsConfined(t *testing.T) {
 			t.Errorf("control: %s fails in a free process already: %s", name, err)
 		}
 	}
+	if free.Dumpable != 1 {
+		t.Errorf("control: a free process is dumpable: %d", free.Dumpable)
+	}
 	r := runChild(t, "session")
+	if r.Dumpable != 0 {
+		t.Error("a confined session is dumpable")
+	}
+	if r.Threads[0] != r.Threads[1] {
+		t.Errorf("the runtime uses %d processors before and %d after", r.Threads[0], r.Threads[1])
+	}
 	if r.Err != "" {
 		t.Fatalf("confining failed: %s", r.Err)
 	}
@@ -184,6 +206,9 @@ func TestAgentCannotListen(t *testing.T) {
 	r := runChild(t, "agent")
 	if r.Err != "" {
 		t.Fatalf("confining failed: %s", r.Err)
+	}
+	if r.Dumpable != 0 {
+		t.Error("a confined agent is dumpable")
 	}
 	if !strings.Contains(r.Attempts["listen"], "operation not permitted") {
 		t.Errorf("a confined agent listens: %q", r.Attempts["listen"])

@@ -15,7 +15,7 @@ import (
 const (
 	offNr   = 0
 	offArch = 4
-	offArg0 = 16
+	offArgs = 16
 )
 
 // verdicts of a filter.
@@ -27,30 +27,41 @@ var (
 )
 
 // agentFilter refuses bind and listen and allows the rest. Go connects without
-// binding, so that nothing outbound is lost.
+// binding, so that nothing outbound is lost. An io_uring can bind and listen too,
+// and Go uses none.
 func agentFilter() []bpf.Instruction {
-	return filter([]uint32{unix.SYS_BIND, unix.SYS_LISTEN}, nil, refuse, allow)
+	return filter([]uint32{unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_IO_URING_SETUP}, nil, refuse, allow)
 }
 
-// sessionFilter allows what a session needs while it reads a job it was handed,
-// slices and talks to an open port; everything else fails with EPERM. A clone
-// that does not make a thread of this process is refused.
-func sessionFilter() []bpf.Instruction {
-	return filter(sessionCalls, threadsOnly(), allow, refuse)
+// sessionFilter allows the process pid what a session needs while it reads a job it
+// was handed, slices and talks to an open port; everything else fails with EPERM.
+// So does a clone that does not make a thread of this process, a signal to any
+// other process, by tgkill or by what fcntl and ioctl can set on a descriptor, and
+// memory that can be executed.
+func sessionFilter(pid int) []bpf.Instruction {
+	special := threadsOnly()
+	special = append(special, argument(unix.SYS_TGKILL, 0, uint32(pid))...)
+	special = append(special, argument(unix.SYS_IOCTL, 1, unix.TIOCMBIS, unix.TIOCMBIC, unix.TIOCNXCL)...) // of the port
+	for _, nr := range fcntlCalls {
+		special = append(special, argument(nr, 1, unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL)...)
+	}
+	for _, nr := range []uint32{mmapCall, unix.SYS_MPROTECT} {
+		special = append(special, noExec(nr)...)
+	}
+	return filter(sessionCalls, special, allow, refuse)
 }
 
 // sessionCalls are the system calls of a confined session, one line a purpose.
 var sessionCalls = append([]uint32{
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_PREAD64, unix.SYS_CLOSE, // the port, the job's descriptor, the log
 	unix.SYS_RECVMSG, unix.SYS_SENDMSG, // the seam, which is an open socket
-	unix.SYS_FUTEX, unix.SYS_NANOSLEEP, unix.SYS_SCHED_YIELD, unix.SYS_GETTID, unix.SYS_GETPID, unix.SYS_TGKILL, // the Go scheduler
+	unix.SYS_FUTEX, unix.SYS_NANOSLEEP, unix.SYS_SCHED_YIELD, unix.SYS_GETTID, unix.SYS_GETPID, // the Go scheduler
+	unix.SYS_SCHED_GETAFFINITY,               // it asks again every second, and takes a refusal for one processor
 	unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_CTL, // its network poller, already made
-	unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MUNLOCK, // memory; mmap and mprotect are per machine
+	unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MUNLOCK, // memory; for mmap and mprotect see sessionFilter
 	unix.SYS_RT_SIGRETURN, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGACTION, unix.SYS_SIGALTSTACK, // signals
 	unix.SYS_CLOCK_GETTIME, unix.SYS_RESTART_SYSCALL, unix.SYS_GETRANDOM,
 	unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
-	unix.SYS_IOCTL, // the port's modem lines
-	unix.SYS_FCNTL,
 }, append(machineCalls, libcCalls...)...)
 
 // threadsOnly loads the first argument of clone and refuses the call unless it has
@@ -61,8 +72,32 @@ func threadsOnly() []bpf.Instruction {
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.SYS_CLONE3, SkipTrue: 1},
 		absent,
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.SYS_CLONE, SkipTrue: 4},
-		bpf.LoadAbsolute{Off: offArg0, Size: 4},
+		bpf.LoadAbsolute{Off: offArgs, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: unix.CLONE_THREAD, SkipTrue: 1},
+		refuse,
+		allow,
+	}
+}
+
+// argument allows call nr if the low half of its argument n, an int to the kernel,
+// is one of values, and else refuses it.
+func argument(nr uint32, n int, values ...uint32) []bpf.Instruction {
+	p := []bpf.Instruction{
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: nr, SkipTrue: uint8(2*len(values) + 2)},
+		bpf.LoadAbsolute{Off: uint32(offArgs + 8*n), Size: 4},
+	}
+	for _, v := range values {
+		p = append(p, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: v, SkipTrue: 1}, allow)
+	}
+	return append(p, refuse)
+}
+
+// noExec allows call nr, mmap or mprotect, unless its third argument has PROT_EXEC.
+func noExec(nr uint32) []bpf.Instruction {
+	return []bpf.Instruction{
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: nr, SkipTrue: 4},
+		bpf.LoadAbsolute{Off: offArgs + 8*2, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: unix.PROT_EXEC, SkipTrue: 1},
 		refuse,
 		allow,
 	}

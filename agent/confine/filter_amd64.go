@@ -2,7 +2,12 @@ package confine
 
 import "golang.org/x/sys/unix"
 
-const auditArch = unix.AUDIT_ARCH_X86_64
+const (
+	auditArch = unix.AUDIT_ARCH_X86_64
+	mmapCall  = unix.SYS_MMAP
+)
+
+var fcntlCalls = []uint32{unix.SYS_FCNTL}
 
 // machineCalls are the session's calls that go by another name on other machines.
-var machineCalls = []uint32{unix.SYS_MMAP, unix.SYS_MPROTECT, unix.SYS_EPOLL_WAIT}
+var machineCalls = []uint32{unix.SYS_EPOLL_WAIT}
