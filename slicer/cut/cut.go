@@ -15,6 +15,7 @@
 package cut
 
 import (
+	"log/slog"
 	"math/bits"
 	"math/rand/v2"
 
@@ -105,6 +106,15 @@ type Cutter struct {
 	tails   []openEnd
 	repairs Repairs
 }
+
+// String says nothing of the cutter.
+func (c *Cutter) String() string { return "cutter" }
+
+// GoString says nothing of the cutter.
+func (c *Cutter) GoString() string { return "cutter" }
+
+// LogValue says nothing of the cutter.
+func (c *Cutter) LogValue() slog.Value { return slog.StringValue("cutter") }
 
 // New prepares to cut a mesh that has been placed. It takes from v 4 bytes a
 // triangle, 4 bytes a layer, and some 50 bytes for every triangle that the fullest

@@ -12,6 +12,7 @@ package fill
 
 import (
 	"errors"
+	"log/slog"
 	"math"
 
 	"platen/hal/unit"
@@ -81,6 +82,15 @@ type Lines struct {
 	Pts  []geom.Point
 	Ends []int32
 }
+
+// String says nothing of the lines.
+func (l Lines) String() string { return "lines" }
+
+// GoString says nothing of the lines.
+func (l Lines) GoString() string { return "lines" }
+
+// LogValue says nothing of the lines.
+func (l Lines) LogValue() slog.Value { return slog.StringValue("lines") }
 
 // Reset empties the list and keeps its memory.
 func (l *Lines) Reset() { l.Pts, l.Ends = l.Pts[:0], l.Ends[:0] }

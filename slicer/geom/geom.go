@@ -13,7 +13,11 @@
 // layer without allocating, and it can live in locked memory.
 package geom
 
-import "platen/hal/unit"
+import (
+	"log/slog"
+
+	"platen/hal/unit"
+)
 
 // Point is a point in the plane, in machine coordinates.
 type Point struct{ X, Y unit.Length }
@@ -26,6 +30,15 @@ type Region struct {
 	Pts  []Point
 	Ends []int32
 }
+
+// String says nothing of the region.
+func (r Region) String() string { return "region" }
+
+// GoString says nothing of the region.
+func (r Region) GoString() string { return "region" }
+
+// LogValue says nothing of the region.
+func (r Region) LogValue() slog.Value { return slog.StringValue("region") }
 
 // Reset empties the region and keeps its memory.
 func (r *Region) Reset() { r.Pts, r.Ends = r.Pts[:0], r.Ends[:0] }

@@ -35,6 +35,7 @@ const reach = 512
 // sorter puts the items of a layer in order.
 type sorter struct {
 	islands []island
+	index   index
 	items   []item // sorted by island and phase
 	todo    []item // of the present island
 	picked  item
@@ -53,6 +54,7 @@ type island struct {
 func (s *sorter) wipe() {
 	clear(s.islands[:cap(s.islands)])
 	clear(s.items[:cap(s.items)])
+	s.index.wipe()
 	s.todo = nil
 }
 
@@ -102,6 +104,7 @@ func (s *sorter) group() {
 		s.items = s.items[:0]
 		return
 	}
+	s.index.build(s.islands)
 	for i := range s.items {
 		s.items[i].island = s.islandOf(s.items[i].from)
 	}
@@ -120,9 +123,9 @@ func (s *sorter) group() {
 // islandOf is the smallest contour around p. A point that rounding has put outside
 // of all goes to the contour whose box is nearest.
 func (s *sorter) islandOf(p geom.Point) int32 {
-	for i := range s.islands {
+	for _, i := range s.index.at(s.index.strip(p)) {
 		if is := &s.islands[i]; is.boxDistance2(p) == 0 && contains(is.ring, p) {
-			return int32(i)
+			return i
 		}
 	}
 	best, at := int64(-1), 0
@@ -156,16 +159,10 @@ func contains(ring []geom.Point, p geom.Point) bool {
 // island goes on with the nearest island that is not done, and reports whether
 // there is one.
 func (s *sorter) island(at geom.Point) bool {
-	best, next := int64(-1), -1
-	for i := range s.islands {
-		is := &s.islands[i]
-		if is.done || is.start == is.end {
-			continue
-		}
-		if d := is.boxDistance2(at); next < 0 || d < best {
-			best, next = d, i
-		}
+	if len(s.islands) == 0 {
+		return false
 	}
+	next := s.index.nearest(at, s.islands)
 	if next < 0 {
 		return false
 	}

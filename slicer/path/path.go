@@ -11,6 +11,7 @@
 package path
 
 import (
+	"log/slog"
 	"math"
 	"math/bits"
 	"time"
@@ -71,9 +72,18 @@ type Planner struct {
 	perLength uint64 // filament units per unit of the present line × 2^32
 	pace      pace   // of the present layer
 	sorter    sorter
-	seams     []geom.Point // of the layer below
+	seams     []geom.Point // of the layer below, from left to right
 	newSeams  []geom.Point
 }
+
+// String says nothing of the planner.
+func (pl *Planner) String() string { return "planner" }
+
+// GoString says nothing of the planner.
+func (pl *Planner) GoString() string { return "planner" }
+
+// LogValue says nothing of the planner.
+func (pl *Planner) LogValue() slog.Value { return slog.StringValue("planner") }
 
 // New makes a planner that hands its operations to yield. Once yield returns false
 // nothing follows.
@@ -105,7 +115,7 @@ func (pl *Planner) Layer(l *pipe.Layer) bool {
 	pl.emit(motion.Op{Kind: motion.BeginLayer, To: [3]unit.Length{motion.IZ: pl.z}})
 	pl.settings(l.Index)
 	pl.lines(l)
-	pl.seams, pl.newSeams = pl.newSeams, pl.seams
+	pl.keepSeams()
 	return pl.ok
 }
 

@@ -1,6 +1,9 @@
 package path
 
 import (
+	"cmp"
+	"slices"
+
 	"platen/hal/motion"
 	"platen/hal/unit"
 	"platen/slicer/geom"
@@ -37,8 +40,12 @@ func (pl *Planner) seamBelow(ring []geom.Point) (start int, found bool) {
 		hi = geom.Point{X: max(hi.X, p.X), Y: max(hi.Y, p.Y)}
 	}
 	best, tries := int64(seamReach)*int64(seamReach), 0
-	for _, s := range pl.seams {
-		if s.X < lo.X-seamReach || s.X > hi.X+seamReach || s.Y < lo.Y-seamReach || s.Y > hi.Y+seamReach {
+	from, _ := slices.BinarySearchFunc(pl.seams, lo.X-seamReach, func(s geom.Point, x unit.Length) int { return cmp.Compare(s.X, x) })
+	for _, s := range pl.seams[from:] {
+		if s.X > hi.X+seamReach {
+			break
+		}
+		if s.Y < lo.Y-seamReach || s.Y > hi.Y+seamReach {
 			continue
 		}
 		if i, d := nearest(ring, s); d < best {
@@ -49,6 +56,13 @@ func (pl *Planner) seamBelow(ring []geom.Point) (start int, found bool) {
 		}
 	}
 	return start, found
+}
+
+// keepSeams makes the seams of this layer those of the layer below, from left to
+// right.
+func (pl *Planner) keepSeams() {
+	pl.seams, pl.newSeams = pl.newSeams, pl.seams
+	slices.SortFunc(pl.seams, func(a, b geom.Point) int { return cmp.Or(cmp.Compare(a.X, b.X), cmp.Compare(a.Y, b.Y)) })
 }
 
 // nearest is the point of ring nearest to p, and its distance squared.

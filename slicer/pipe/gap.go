@@ -1,6 +1,9 @@
 package pipe
 
 import (
+	"cmp"
+	"slices"
+
 	"platen/hal/unit"
 	"platen/slicer/fill"
 	"platen/slicer/geom"
@@ -51,6 +54,7 @@ type gapFiller struct {
 	level   geom.Region
 	reached geom.Region
 	gap     geom.Region
+	holes   []int32     // rings of gap, from left to right
 	part    geom.Region // one gap: its outer ring, then its holes
 	middle  geom.Region
 	hatcher fill.Hatcher
@@ -71,6 +75,7 @@ func (g *gapFiller) wipe() {
 		clear(pts[:cap(pts)])
 	}
 	clear(g.wide[:cap(g.wide)])
+	clear(g.holes[:cap(g.holes)])
 }
 
 // fill appends to l.Gaps what the walls of l leave open. beyond is the next wall
@@ -108,14 +113,28 @@ func (g *gapFiller) strokes(k *geom.Kernel, dst *Strokes, width unit.Length) err
 	if err := open(k, &g.gap, &g.gap, width/thinnest); err != nil {
 		return err
 	}
+	g.sortHoles()
 	for r := range g.gap.Len() {
-		if ring := g.gap.Ring(r); geom.Area2(ring) > 0 {
+		if ring := g.gap.Ring(r); geom.Area2(ring)/2 >= int64(g.width)*int64(g.width) {
 			if err := g.stroke(k, dst, ring); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// sortHoles lists the holes of gap from left to right.
+func (g *gapFiller) sortHoles() {
+	g.holes = g.holes[:0]
+	for r := range g.gap.Len() {
+		if geom.Area2(g.gap.Ring(r)) < 0 {
+			g.holes = append(g.holes, int32(r))
+		}
+	}
+	slices.SortFunc(g.holes, func(a, b int32) int {
+		return cmp.Or(cmp.Compare(g.gap.Ring(int(a))[0].X, g.gap.Ring(int(b))[0].X), cmp.Compare(a, b))
+	})
 }
 
 // open sets dst to the parts of src in which a disc of the given width fits,
@@ -146,8 +165,17 @@ func (g *gapFiller) find(k *geom.Kernel, level, line *geom.Region) error {
 func (g *gapFiller) stroke(k *geom.Kernel, dst *Strokes, outer []geom.Point) error {
 	g.part.Reset()
 	g.part.Add(outer)
-	for r := range g.gap.Len() {
-		if ring := g.gap.Ring(r); geom.Area2(ring) < 0 && inside(outer, ring[0]) {
+	lo, hi := outer[0].X, outer[0].X
+	for _, p := range outer {
+		lo, hi = min(lo, p.X), max(hi, p.X)
+	}
+	from, _ := slices.BinarySearchFunc(g.holes, lo, func(r int32, x unit.Length) int { return cmp.Compare(g.gap.Ring(int(r))[0].X, x) })
+	for _, r := range g.holes[from:] {
+		ring := g.gap.Ring(int(r))
+		if ring[0].X > hi {
+			break
+		}
+		if inside(outer, ring[0]) {
 			g.part.Add(ring)
 		}
 	}

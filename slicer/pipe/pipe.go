@@ -56,6 +56,10 @@ const ahead = 3
 // what a nozzle resolves, and it takes most points of a fine mesh away.
 const simplify = 5 * unit.Millimetre / 1000
 
+// mostPoints bounds the points of one layer as cut, and with them the memory of
+// everything that follows. It is ten times what large scans have.
+const mostPoints = 1 << 18
+
 // Slots is the number of layers that are in flight at most.
 func (p Params) Slots() int { return p.TopLayers + 1 + p.workers() + ahead }
 
@@ -88,6 +92,9 @@ type Layer struct {
 	done  chan struct{} // one token once outline and walls are there
 	err   error
 }
+
+// GoString says nothing of the layer.
+func (l *Layer) GoString() string { return "layer" }
 
 // String says nothing of the layer.
 func (l *Layer) String() string { return "layer" }
@@ -255,6 +262,9 @@ func (r *run) layWalls() {
 
 func (r *run) layWall(l *Layer, k *geom.Kernel, b *wall.Builder, g *gapFiller) error {
 	dropSpecks(&l.raw, r.p.Width/thinnest)
+	if len(l.raw.Pts) > mostPoints {
+		return geom.ErrComplex
+	}
 	if err := k.Simplify(&l.Outline, &l.raw, simplify); err != nil {
 		return err
 	}

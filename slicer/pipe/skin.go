@@ -180,13 +180,13 @@ func (s *skins) covered(l *Layer) (bool, error) {
 	return true, nil
 }
 
-// skirt lays lines around the first layer. A line that would leave the volume is
-// left out.
+// skirt lays lines around the first layer. A line that would leave the volume, or
+// that a model in very many pieces makes too hard to find, is left out.
 func (s *skins) skirt(l *Layer) error {
 	for i := range s.p.Skirts {
 		away := s.p.SkirtGap + s.p.Width/2 + unit.Length(i)*s.p.Width
 		switch err := s.kernel.Offset(&s.cover, &l.Outline, away, geom.JoinRound); {
-		case errors.Is(err, geom.ErrOutside):
+		case errors.Is(err, geom.ErrOutside) || errors.Is(err, geom.ErrComplex):
 			return nil
 		case err != nil:
 			return err

@@ -99,7 +99,7 @@ func NewPageable(budget int64) (*Vault, error) {
 func pages(budget int64) (int, error) {
 	page := int64(unix.Getpagesize())
 	if budget <= 0 || budget > math.MaxInt/2-page {
-		return 0, fmt.Errorf("open vault: a budget of %d bytes is outside what this machine can map", budget)
+		return 0, errors.New("open vault: the budget is outside what this machine can map")
 	}
 	return int((budget + page - 1) / page * page), nil
 }

@@ -45,7 +45,7 @@ func (b *Builder) Narrow(w *Walls, p Params) error {
 	}
 	for i := range w.n {
 		if err := b.narrow.wall(w, i, p.Width); err != nil {
-			return fmt.Errorf("narrow wall %d: %w", i+1, err)
+			return fmt.Errorf("narrow walls: %w", err)
 		}
 	}
 	return nil

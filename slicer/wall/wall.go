@@ -12,6 +12,7 @@ package wall
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"platen/hal/unit"
 	"platen/slicer/geom"
@@ -53,6 +54,15 @@ type Walls struct {
 	n      int
 	inner  geom.Region
 }
+
+// String says nothing of the walls.
+func (w Walls) String() string { return "walls" }
+
+// GoString says nothing of the walls.
+func (w Walls) GoString() string { return "walls" }
+
+// LogValue says nothing of the walls.
+func (w Walls) LogValue() slog.Value { return slog.StringValue("walls") }
 
 // Len is the number of walls that have at least one ring.
 func (w *Walls) Len() int { return w.n }
@@ -122,7 +132,7 @@ func (b *Builder) Walls(dst *Walls, r *geom.Region, p Params) error {
 		line := &dst.lines[i]
 		if err := b.lay(line, from, step, p); err != nil {
 			dst.Reset()
-			return fmt.Errorf("lay wall %d: %w", i+1, err)
+			return fmt.Errorf("lay walls: %w", err)
 		}
 		if line.Empty() {
 			return nil // nor is there anything left for infill
