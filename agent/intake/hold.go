@@ -23,7 +23,7 @@ type Held struct {
 // FileError is why a sealed file was refused: a code for programs and a sentence
 // for people.
 type FileError struct {
-	Code string // "too-big", "not-sealed", "not-sealed-here" or "altered"
+	Code string // "irregular", "writable", "too-big", "not-sealed", "not-sealed-here" or "altered"
 	What string
 }
 
@@ -35,6 +35,27 @@ func (e *FileError) ErrorCode() string { return "file-" + e.Code }
 
 // ErrTooBig reports a file over the limit.
 var ErrTooBig error = &FileError{"too-big", "the sealed file is larger than is held: raise max_job in the printer's configuration"}
+
+// Regular returns the size of a file that a client passed. It refuses what is no
+// regular file, reading which might never end, and a descriptor that can be written
+// to, which must not get to a session.
+func Regular(f *os.File) (int64, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("looking at the file: %w", err)
+	}
+	if !fi.Mode().IsRegular() {
+		return 0, &FileError{"irregular", "not a regular file: give the path of a model"}
+	}
+	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
+	if err != nil {
+		return 0, fmt.Errorf("looking at the file: %w", err)
+	}
+	if flags&unix.O_ACCMODE != unix.O_RDONLY {
+		return 0, &FileError{"writable", "the file is open for writing: open it for reading only"}
+	}
+	return fi.Size(), nil
+}
 
 // Hold copies r into a memory file of at most limit bytes, seals it against
 // change and reads its header. The memory is the kernel's, not this process's

@@ -23,6 +23,7 @@ type Ledger struct {
 	mu    sync.Mutex
 	path  string
 	Taken map[string]entry `json:"taken"`
+	Ended time.Time        `json:"ended,omitzero"` // latest end of a ticket that was forgotten
 }
 
 type entry struct {
@@ -40,6 +41,9 @@ func OpenLedger(path string) (*Ledger, error) {
 	if err == nil {
 		err = strictJSON(b, l)
 	}
+	if err == nil && l.Taken == nil {
+		err = errors.New("it has no counts")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the ticket ledger %s: %w; no ticket is taken until it is repaired or the tickets have ended and it is removed", path, err)
 	}
@@ -55,8 +59,12 @@ func (l *Ledger) Left(t Ticket) error {
 }
 
 func (l *Ledger) left(t Ticket) error {
-	if l.Taken[hex.EncodeToString(t.Job)].Copies >= t.Copies {
+	e, known := l.Taken[hex.EncodeToString(t.Job)]
+	switch {
+	case e.Copies >= t.Copies:
 		return refuse("copies", "all %d copies were printed: ask the operator for another ticket", t.Copies)
+	case !known && !t.NotAfter.After(l.Ended): // may be a forgotten one, after the clock was set back
+		return refuse("copies", "the printer has forgotten tickets as old as this one: ask the operator for another ticket")
 	}
 	return nil
 }
@@ -70,19 +78,26 @@ func (l *Ledger) Take(t Ticket, now time.Time) error {
 		return err
 	}
 	id := hex.EncodeToString(t.Job)
-	e := l.Taken[id]
+	next := Ledger{path: l.path, Taken: map[string]entry{}, Ended: l.Ended}
 	for id, old := range l.Taken {
-		if now.Sub(old.NotAfter) > 30*24*time.Hour { // far past its end: cannot be used again
-			delete(l.Taken, id)
+		if now.Sub(old.NotAfter) <= keepEnded {
+			next.Taken[id] = old
+		} else if old.NotAfter.After(next.Ended) {
+			next.Ended = old.NotAfter
 		}
 	}
-	l.Taken[id] = entry{e.Copies + 1, t.NotAfter}
-	if err := l.write(); err != nil {
-		l.Taken[id] = e
+	next.Taken[id] = entry{l.Taken[id].Copies + 1, t.NotAfter}
+	if err := next.write(); err != nil {
 		return fmt.Errorf("counting the copy: %w", err)
 	}
+	l.Taken, l.Ended = next.Taken, next.Ended
 	return nil
 }
+
+// keepEnded is how long the count of a ticket that has ended is kept. When it is
+// forgotten, all that ended no later are refused from then on: a clock that is set
+// forward and back again frees no copy.
+const keepEnded = 30 * 24 * time.Hour
 
 // write replaces the file: temporary, fsync, rename, fsync of the folder.
 func (l *Ledger) write() error {

@@ -108,10 +108,13 @@ type Server struct {
 }
 
 // Listen makes the socket at path, mode 0660. A socket that nobody serves any more
-// is replaced; one that is served is an error.
+// is replaced; one that is served, be it too busy to answer, is an error.
 func Listen(path string, log *slog.Logger) (*Server, error) {
-	if c, err := net.Dial("unixpacket", path); err == nil {
+	c, err := net.Dial("unixpacket", path)
+	if err == nil {
 		c.Close()
+	}
+	if err == nil || errors.Is(err, unix.EAGAIN) { // EAGAIN: its queue is full (unix(7))
 		return nil, fmt.Errorf("%s is served already: is another agent running?", path)
 	}
 	if fi, err := os.Lstat(path); err == nil && fi.Mode()&os.ModeSocket != 0 {
@@ -145,6 +148,14 @@ func (s *Server) Serve(ctx context.Context, h Handler) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		if scarce(err) {
+			s.log.Warn("local client kept waiting", "error", err.Error())
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("serving the local socket: %w", err)
 		}
@@ -159,6 +170,16 @@ func (s *Server) Serve(ctx context.Context, h Handler) error {
 			s.one(ctx, c, h)
 		})
 	}
+}
+
+// scarce reports whether err says that something has run out which comes back.
+func scarce(err error) bool {
+	for _, e := range []error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOBUFS} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Server) one(ctx context.Context, c *net.UnixConn, h Handler) {
@@ -217,19 +238,35 @@ func readRequest(c *net.UnixConn) (Request, *os.File, error) {
 	if err != nil {
 		return req, nil, fmt.Errorf("reading the request: %w", err)
 	}
-	var file *os.File
-	if msgs, err := unix.ParseSocketControlMessage(oob[:oobn]); err == nil {
-		for _, m := range msgs {
-			if fds, err := unix.ParseUnixRights(&m); err == nil && len(fds) > 0 {
-				unix.CloseOnExec(fds[0])
-				file = os.NewFile(uintptr(fds[0]), "job")
-			}
-		}
-	}
+	file := received(oob[:oobn])
 	if n > maxPacket || strictJSON(buf[:n], &req) != nil {
 		return req, file, errors.New("not a request of this version: agent and command are of different releases")
 	}
 	return req, file, nil
+}
+
+// received is the first descriptor in a control message; others are closed. All
+// are close-on-exec, which package net asks for.
+func received(oob []byte) *os.File {
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil
+	}
+	var file *os.File
+	for _, m := range msgs {
+		fds, err := unix.ParseUnixRights(&m)
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			if file == nil {
+				file = os.NewFile(uintptr(fd), "job")
+			} else {
+				unix.Close(fd)
+			}
+		}
+	}
+	return file
 }
 
 func peer(c *net.UnixConn) (uint32, error) {

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -127,8 +128,8 @@ func OpenTicket(ctx context.Context, envelope []byte, operators []ed25519.Public
 	if err != nil {
 		return t, refuse("form", "its payload is not base64")
 	}
-	if err := strictJSON(body, &t); err != nil {
-		return Ticket{}, refuse("form", "its payload is not a ticket of this version")
+	if err := strictJSON(body, &t); err != nil || !canonical(body, t) {
+		return Ticket{}, refuse("form", "its payload is not a ticket of this version: make it with platen-fleet ticket")
 	}
 	return t, t.form()
 }
@@ -192,8 +193,17 @@ func strictJSON(b []byte, v any) error {
 	if err := d.Decode(v); err != nil {
 		return err
 	}
-	if d.More() {
-		return errors.New("more than one value")
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("something follows the value")
 	}
 	return nil
+}
+
+// canonical reports whether body, apart from white space, is what t is written as:
+// it names no field twice or in another case, so that everyone who reads the ticket
+// reads the same.
+func canonical(body []byte, t Ticket) bool {
+	want, err := json.Marshal(t)
+	var got bytes.Buffer
+	return err == nil && json.Compact(&got, body) == nil && bytes.Equal(got.Bytes(), want)
 }
