@@ -26,9 +26,8 @@ var errSealed = errors.New("the sealed file does not open")
 
 // job is one job from its first byte to its last receipt. The session ends with it,
 // whatever comes of it, so that an error is returned for the log only.
-func (s *session) job(ctx context.Context, st seam.Start, file *os.File) error {
+func (s *session) job(ctx context.Context, st *seam.Start, file *os.File) error {
 	err := s.print(ctx, st, file)
-	clear(st.FileKey[:])
 	r := seam.Receipt{Job: st.Job, Code: seam.CodeDone}
 	phase := seam.PhaseDone
 	switch {
@@ -53,7 +52,7 @@ func (s *session) job(ctx context.Context, st seam.Start, file *os.File) error {
 }
 
 // print reads the model, says so, and prints it.
-func (s *session) print(ctx context.Context, st seam.Start, file *os.File) error {
+func (s *session) print(ctx context.Context, st *seam.Start, file *os.File) error {
 	if file == nil {
 		return fmt.Errorf("%w: no descriptor came", slicer.ErrFormat)
 	}
@@ -83,9 +82,10 @@ func (s *session) print(ctx context.Context, st seam.Start, file *os.File) error
 }
 
 // read opens the file if it is sealed and indexes it into the vault. Afterwards the
-// descriptor is closed: nothing is read twice.
-func (s *session) read(ctx context.Context, st seam.Start, file *os.File, settings slicer.Settings) (*slicer.Job, error) {
+// descriptor is closed and the file key zeroed: nothing is read twice.
+func (s *session) read(ctx context.Context, st *seam.Start, file *os.File, settings slicer.Settings) (*slicer.Job, error) {
 	defer file.Close()
+	defer clear(st.FileKey[:])
 	r := io.Reader(file)
 	if st.Sealed {
 		plain, err := age.Decrypt(file, age.NewInjectedFileKeyIdentity(st.FileKey[:]))

@@ -18,8 +18,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"platen/agent/confine"
 	"platen/agent/seam"
@@ -44,6 +47,9 @@ var dialects = map[string]uint8{"marlin": 1}
 // Run is a session from start to end. It returns an error if it could not get
 // ready; how a job ended is in its receipt.
 func Run(ctx context.Context, cfg Config) error {
+	// Who reads the log may go with the agent. Go ends a process that writes to a
+	// standard stream which nobody reads any more; a print does not end for that.
+	signal.Ignore(unix.SIGPIPE)
 	conn, err := link.FromFile(cfg.Seam)
 	if err != nil {
 		return err
@@ -108,6 +114,7 @@ func (s *session) serve(ctx context.Context) error {
 	defer cancel()
 	jobs := make(chan error, 1)
 	running := false
+	ended := ctx.Done()
 	tick := time.NewTicker(statusPeriod)
 	defer tick.Stop()
 	for {
@@ -123,7 +130,7 @@ func (s *session) serve(ctx context.Context) error {
 			}
 			if st, ok := in.msg.(*seam.Start); ok && !running {
 				running = true
-				wg.Go(func() { jobs <- s.job(ctx, *st, in.file) })
+				wg.Go(func() { jobs <- s.job(ctx, st, in.file) })
 			} else if s.command(in, cancel, running) {
 				return nil
 			}
@@ -132,11 +139,11 @@ func (s *session) serve(ctx context.Context) error {
 		case err := <-jobs:
 			s.report()
 			return err
-		case <-ctx.Done():
-			if running {
-				return <-jobs
+		case <-ended:
+			if !running {
+				return nil
 			}
-			return nil
+			ended = nil // the job cools the machine down, and the owner can still halt it
 		}
 	}
 }
