@@ -59,6 +59,9 @@ type Agent struct {
 // newer release waits in the other slot.
 func Run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	a := &Agent{cfg: cfg, log: log, started: time.Now(), machine: telemetry.NewMachine()}
+	if err := confine.KeepInherited(); err != nil {
+		return err
+	}
 	if err := Folders(cfg); err != nil {
 		return err
 	}

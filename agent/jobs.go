@@ -124,7 +124,6 @@ func (a *Agent) follow(ctx context.Context, receipts <-chan seam.Receipt, detach
 			case !ok && last == nil && ctx.Err() != nil:
 				return errStopping // the agent let go of the session
 			case !ok && last == nil:
-				a.log.Warn("session ended without a receipt")
 				return errSession
 			case !ok && last.Code == seam.CodeDone:
 				return nil
@@ -136,7 +135,6 @@ func (a *Agent) follow(ctx context.Context, receipts <-chan seam.Receipt, detach
 					return nil
 				}
 			default:
-				a.log.Info("job ended", "code", r.Code.String(), "reason", int(r.Reason))
 				last = &r
 			}
 		case <-tick.C:

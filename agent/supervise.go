@@ -46,6 +46,7 @@ type supervisor struct {
 	ready  *seam.Ready
 	status seam.Status
 	job    [16]byte
+	judged bool              // the job's last receipt has come
 	done   chan seam.Receipt // of the running job; nil if there is none
 }
 
@@ -99,7 +100,7 @@ func (s *supervisor) one(ctx context.Context) (wasReady bool, err error) {
 	defer stop()
 	wasReady = s.listen(conn)
 	err = s.reap(ctx, cmd)
-	s.ended()
+	s.ended(ctx.Err() != nil)
 	conn.Close()
 	return wasReady, err
 }
@@ -160,24 +161,43 @@ func (s *supervisor) listen(conn *link.Conn) (wasReady bool) {
 			s.status = *m
 			s.onStatus(*m)
 		case *seam.Receipt:
-			if s.done != nil && m.Job == s.job {
-				select {
-				case s.done <- *m:
-				default: // more receipts than a job has: dropped
-				}
-			}
+			s.receipt(*m)
 		}
 		s.mu.Unlock()
 	}
 }
 
-// ended forgets the session and closes the receipts of its job.
-func (s *supervisor) ended() {
+// receipt notes what became of the job, whether anybody waits for it or not. The
+// lock is held.
+func (s *supervisor) receipt(r seam.Receipt) {
+	if s.done == nil || r.Job != s.job {
+		return
+	}
+	if r.Code != seam.CodeLoaded {
+		s.judged = true
+		s.log.Info("job ended", "code", r.Code.String(), "reason", int(r.Reason))
+	}
+	select {
+	case s.done <- r:
+	default: // more receipts than a job has: dropped
+	}
+}
+
+// ended forgets the session and closes the receipts of its job. alone says that the
+// agent is going, and that a session with a job goes on without it.
+func (s *supervisor) ended(alone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conn, s.ready = nil, nil
 	s.status = seam.Status{Phase: seam.PhaseConnecting, Fault: s.status.Fault}
 	if s.done != nil {
+		switch {
+		case s.judged:
+		case alone:
+			s.log.Info("the print goes on without its agent")
+		default:
+			s.log.Warn("session ended without a receipt")
+		}
 		close(s.done)
 		s.done = nil
 	}
@@ -235,7 +255,7 @@ func (s *supervisor) start(st seam.Start, file *os.File, count func() error) (<-
 	if err := s.conn.Send(&st, file); err != nil {
 		return nil, err
 	}
-	s.job, s.done = st.Job, make(chan seam.Receipt, 8)
+	s.job, s.judged, s.done = st.Job, false, make(chan seam.Receipt, 8)
 	return s.done, nil
 }
 

@@ -61,13 +61,14 @@ func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("signal KILL|TERM PID")
 	}
 	w, pid := worldOf(ts), pidArg(ts, args[1])
-	ts.Check(syscall.Kill(pid, sig))
 	if a := w.agent; a != nil && pid == a.cmd.Process.Pid {
-		<-a.done
+		a.pipe.Close() // who reads its log goes with it, as a terminal does
 		w.agent = nil
-		a.pipe.Close() // who read its log is gone as well, as a terminal is
+		ts.Check(syscall.Kill(pid, sig))
+		<-a.done
 		return
 	}
+	ts.Check(syscall.Kill(pid, sig))
 	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil || strings.Contains(string(b), ") Z ") {

@@ -1,3 +1,7 @@
+// A confined session can neither read its cgroup again nor ask for its processors,
+// and has no use for the open files of a runtime that would.
+//go:debug updatemaxprocs=0
+
 // Command platen is the one binary on a printer: the launcher that picks a slot,
 // the agent, the session processes it starts, and the commands that talk to it
 // through its local socket.
