@@ -47,6 +47,7 @@ type Agent struct {
 	identity  *intake.Identity
 	recipient string
 	ledger    *intake.Ledger
+	holding   sync.Mutex     // one sealed file is in memory at a time
 	consent   *consent.Store // nil if the printer knows no owner
 	sup       *supervisor
 	machine   *telemetry.Machine

@@ -30,7 +30,6 @@ func (e *refusal) ErrorCode() string { return e.code }
 
 var (
 	errNoFile   = &refusal{"file-missing", "no file came with the request"}
-	errNoModel  = &refusal{"file-irregular", "not a regular file: give the path of a model"}
 	errStopping = &refusal{"stopping", "the agent is stopping; a print that has begun goes on by itself"}
 )
 
@@ -41,12 +40,15 @@ func (a *Agent) print(ctx context.Context, req intake.Request, file *os.File, re
 	if file == nil {
 		return errNoFile
 	}
+	size, err := intake.Regular(file)
+	if err != nil {
+		return err
+	}
 	var receipts <-chan seam.Receipt
-	var err error
 	if req.Envelope != nil {
-		receipts, err = a.sealed(ctx, req.Envelope, file)
+		receipts, err = a.sealed(ctx, req.Envelope, file, size)
 	} else {
-		receipts, err = a.clear(ctx, file)
+		receipts, err = a.clear(ctx, file, size)
 	}
 	if err != nil {
 		return err
@@ -61,13 +63,17 @@ func (a *Agent) print(ctx context.Context, req intake.Request, file *os.File, re
 // sealed checks a ticket against a sealed file and this printer, has the TPM unwrap
 // the file key, and hands both to a session. The copy is counted last: a file that
 // cannot be opened here or a printer that is not ready costs none.
-func (a *Agent) sealed(ctx context.Context, envelope []byte, file *os.File) (<-chan seam.Receipt, error) {
+func (a *Agent) sealed(ctx context.Context, envelope []byte, file *os.File, size int64) (<-chan seam.Receipt, error) {
 	ticket, err := intake.OpenTicket(ctx, envelope, a.cfg.OperatorKeys)
 	if err != nil {
 		return nil, err
 	}
-	if _, _, busy := a.sup.snapshot(); busy {
+	if _, _, busy := a.sup.snapshot(); busy || !a.holding.TryLock() {
 		return nil, errBusy // before the file takes memory
+	}
+	defer a.holding.Unlock()
+	if size > int64(a.cfg.MaxJob) {
+		return nil, intake.ErrTooBig
 	}
 	held, err := intake.Hold(file, int64(a.cfg.MaxJob))
 	if err != nil {
@@ -97,18 +103,11 @@ func (a *Agent) sealed(ctx context.Context, envelope []byte, file *os.File) (<-c
 }
 
 // clear passes the descriptor of a file on. The agent does not read it.
-func (a *Agent) clear(ctx context.Context, file *os.File) (<-chan seam.Receipt, error) {
-	fi, err := file.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("looking at the file: %w", err)
-	}
-	if !fi.Mode().IsRegular() {
-		return nil, errNoModel
-	}
+func (a *Agent) clear(ctx context.Context, file *os.File, size int64) (<-chan seam.Receipt, error) {
 	if err := a.sup.await(ctx); err != nil {
 		return nil, err
 	}
-	return a.sup.start(seam.Start{Format: seam.FormatSTL, Size: uint64(fi.Size())}, file, nil)
+	return a.sup.start(seam.Start{Format: seam.FormatSTL, Size: uint64(size)}, file, nil)
 }
 
 // follow reports a job to its client until its session has ended with its last
