@@ -78,6 +78,7 @@ type Job struct {
 	cutter   *cut.Cutter
 	info     Info
 	busy     atomic.Bool
+	repairs  atomic.Pointer[cut.Repairs]
 }
 
 // String says nothing of the job.
@@ -135,8 +136,14 @@ func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, s Settin
 // Info returns what is known of the job.
 func (j *Job) Info() Info { return j.info }
 
-// CutRepairs tells what was repaired in the outlines of the latest loop.
-func (j *Job) CutRepairs() cut.Repairs { return j.cutter.Repairs() }
+// CutRepairs tells what was repaired in the outlines of the latest loop that has
+// ended.
+func (j *Job) CutRepairs() cut.Repairs {
+	if r := j.repairs.Load(); r != nil {
+		return *r
+	}
+	return cut.Repairs{}
+}
 
 // Layers yields the layers from the lowest up. A layer is good until the loop body
 // returns. At most one error comes, as the last pair: that of ctx, ErrBusy, or a
@@ -147,7 +154,11 @@ func (j *Job) Layers(ctx context.Context) iter.Seq2[*Layer, error] {
 			yield(nil, ErrBusy)
 			return
 		}
-		defer j.busy.Store(false)
+		defer func() {
+			r := j.cutter.Repairs() // no stage runs any more
+			j.repairs.Store(&r)
+			j.busy.Store(false)
+		}()
 		for l, err := range pipe.Layers(ctx, j.cutter, j.settings.pipe()) {
 			if !yield(l, err) {
 				return
