@@ -259,9 +259,13 @@ func (pl *Planner) feed(e unit.Length) {
 	pl.emit(motion.Op{Kind: motion.Move, Axes: motion.E, Role: motion.Retraction, E: e, Feed: pl.p.Speeds.Retract})
 }
 
+// closest is how near two points of a line are for the second to be left out, 2 µm:
+// programs are sent with a resolution of 1 µm. The next point makes up for it.
+const closest = 2 * unit.Millimetre / 1000
+
 // extrude prints a straight line to p.
 func (pl *Planner) extrude(p geom.Point, role motion.Role) {
-	if p == pl.at {
+	if distance2(pl.at, p) < int64(closest)*int64(closest) {
 		return
 	}
 	pl.emit(motion.Op{

@@ -145,21 +145,24 @@ func (g *gapFiller) lay(dst *Strokes, area float64, closed bool) bool {
 }
 
 // trim returns the part of the middle line that keeps about half of its width away
-// from both ends of the gap; of a gap that is hardly longer than wide, all of it.
+// from both ends of the gap, or a tenth of its length if that is less: what is held
+// by the ends goes into the rest, which must not become much wider for it.
 func (g *gapFiller) trim() (lo, hi int) {
 	const share = 0.55 // more than half: a rung that ends in a corner is no better
 	last := len(g.mids) - 1
+	long, _ := g.piece(0, last)
+	away := func(a, b int) bool {
+		d := distance(g.mids[a], g.mids[b])
+		return d > share*g.wide[b] || d > long/10
+	}
 	lo, hi = 0, last
-	for lo < last && distance(g.mids[0], g.mids[lo]) <= share*g.wide[lo] {
+	for lo < last && !away(0, lo) {
 		lo++
 	}
-	for hi > 0 && distance(g.mids[last], g.mids[hi]) <= share*g.wide[hi] {
+	for hi > 0 && !away(last, hi) {
 		hi--
 	}
 	if lo >= hi {
-		return 0, last
-	}
-	if long, _ := g.piece(lo, hi); long < float64(g.width) {
 		return 0, last
 	}
 	return lo, hi
