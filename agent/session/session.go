@@ -136,6 +136,9 @@ func (s *session) serve(ctx context.Context) error {
 			}
 		case <-tick.C:
 			s.report()
+			if !running && s.stopped() {
+				return errStopped
+			}
 		case err := <-jobs:
 			s.report()
 			return err
@@ -225,7 +228,7 @@ func (s *session) report() {
 	if s.machine != nil {
 		m := s.machine.State()
 		st.Fault = uint8(m.Fault)
-		if m.Phase == hal.PhaseHalted || m.Phase == hal.PhaseLost {
+		if s.stopped() {
 			st.Phase = seam.PhaseFault
 		}
 		st.NHeaters = uint8(m.NHeaters)
@@ -239,6 +242,16 @@ func (s *session) report() {
 	if err := s.conn.Send(&st, nil); err != nil {
 		s.log.Debug("status not sent")
 	}
+}
+
+// errStopped ends a session whose machine can do no more: the next one opens the
+// port anew, once it is there, and takes the controller up again.
+var errStopped = errors.New("the controller stopped or is gone")
+
+// stopped reports whether the machine can do no more.
+func (s *session) stopped() bool {
+	p := s.machine.State().Phase
+	return p == hal.PhaseHalted || p == hal.PhaseLost
 }
 
 func (s *session) idle() bool {

@@ -47,7 +47,11 @@ func child(parent int) (int, error) {
 	return 0, fmt.Errorf("process %d has no child", parent)
 }
 
+// pidArg reads the id of a process, or takes it from what was printed last.
 func pidArg(ts *testscript.TestScript, s string) int {
+	if s == "stdout" {
+		s = strings.TrimSpace(ts.ReadFile(s))
+	}
 	pid, err := strconv.Atoi(s)
 	if err != nil || pid < 2 {
 		ts.Fatalf("%q is not the id of a process: use pids first", s)
@@ -137,11 +141,12 @@ func cmdSockets(ts *testscript.TestScript, _ bool, args []string) {
 		return
 	}
 	ts.Check(err)
+	var found strings.Builder
 	tables, err := filepath.Glob(fmt.Sprintf("/proc/%d/net/[tu][cd]p*", pid))
 	ts.Check(err)
 	seen := 0
 	for _, path := range tables {
-		n, err := listening(path, all, func(line string) { fmt.Fprintln(ts.Stdout(), filepath.Base(path), line) })
+		n, err := listening(path, all, func(line string) { fmt.Fprintln(&found, filepath.Base(path), line) })
 		ts.Check(err)
 		seen += n
 	}
@@ -149,6 +154,7 @@ func cmdSockets(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%d tables of sockets, %d descriptors: this proves nothing", len(tables), len(all))
 	}
 	ts.Logf("%d sockets of the network looked at", seen)
+	fmt.Fprint(ts.Stdout(), found.String())
 }
 
 // listening shows each line of a table of sockets (proc_pid_net(5)) that listens

@@ -48,11 +48,16 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", bins+":"+os.Getenv("PATH"))
 			e.Setenv("MODELS", models)
-			e.Setenv("ROOT", fmt.Sprint(os.Geteuid() == 0))
 			w := &world{dir: e.WorkDir, bins: bins, t: e.T(), factory: f}
 			e.Values[worldKey{}] = w
 			e.Defer(w.end)
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return os.Geteuid() == 0, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"printer": cmdPrinter, "sim": cmdSim, "agent": cmdAgent, "platen": cmdPlaten, "exits": cmdExits,

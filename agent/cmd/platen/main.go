@@ -1,5 +1,6 @@
-// A confined session can neither read its cgroup again nor ask for its processors,
-// and has no use for the open files of a runtime that would.
+// A runtime that follows the bounds of its cgroup keeps files of it open, and a
+// session is to have none.
+//go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 
 // Command platen is the one binary on a printer: the launcher that picks a slot,

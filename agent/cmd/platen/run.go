@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"platen/agent"
 	"platen/agent/attest"
@@ -102,6 +102,9 @@ func installCmd() *cobra.Command {
 	return c
 }
 
+// seamFD is the descriptor that a session finds its end of the seam at.
+const seamFD = 3
+
 func sessionCmd() *cobra.Command {
 	var board, device string
 	var vault int64
@@ -111,13 +114,14 @@ func sessionCmd() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			var st unix.Stat_t
+			if unix.Fstat(seamFD, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+				return errors.New("a session is started by platen run, which gives it its end of the seam")
+			}
+			seam := os.NewFile(seamFD, "seam")
 			b, err := boards.Load(board)
 			if err != nil {
 				return err
-			}
-			seam := os.NewFile(3, "seam")
-			if seam == nil {
-				return fmt.Errorf("a session is started by platen run, which gives it descriptor 3")
 			}
 			return session.Run(c.Context(), session.Config{Seam: seam, Board: b, Device: device, Vault: vault, Logger: logger()})
 		},
