@@ -38,6 +38,11 @@ func (s *Strokes) end(start int, width unit.Length) {
 	s.Widths = append(s.Widths, width)
 }
 
+// cut drops the lines from number lines on, which begin at point pts.
+func (s *Strokes) cut(lines, pts int) {
+	s.Ends, s.Widths, s.Pts = s.Ends[:lines], s.Widths[:lines], s.Pts[:pts]
+}
+
 // thinnest is the narrowest gap that is filled, in line widths⁻¹.
 const thinnest = 4
 
@@ -47,8 +52,8 @@ const thinnest = 4
 //
 // A gap gets one line along its middle, open or closed, cut into pieces where its
 // width changes, so that the amount is right everywhere. A gap that branches has no
-// such line: it gets closed lines of half its width along its edge, or, if they
-// would be too thin, short parallel ones.
+// such line: it gets closed lines of half its width along its edge; if they would be
+// too thin, a line along each arm; and if it has none, short parallel ones.
 type gapFiller struct {
 	width   unit.Length
 	level   geom.Region
@@ -187,10 +192,13 @@ func (g *gapFiller) stroke(k *geom.Kernel, dst *Strokes, outer []geom.Point) err
 	for r := range g.part.Len() {
 		edge += around(g.part.Ring(r))
 	}
-	if n := g.part.Len(); n == 1 && g.plain(dst, area) || n == 2 && g.ring(dst, area) {
+	if n := g.part.Len(); n == 1 && g.plain(dst, outer, area) || n == 2 && g.ring(dst, area) {
 		return nil
 	}
 	if ok, err := g.loops(k, dst, area, edge); ok || err != nil {
+		return err
+	}
+	if ok, err := g.arms(k, dst, area, edge); ok || err != nil {
 		return err
 	}
 	return g.hatch(dst, area)
@@ -203,8 +211,7 @@ func around(ring []geom.Point) float64 {
 
 // plain lays a line along the middle of a gap without holes, and reports false if
 // it branches.
-func (g *gapFiller) plain(dst *Strokes, area float64) bool {
-	outer := g.part.Ring(0)
+func (g *gapFiller) plain(dst *Strokes, outer []geom.Point, area float64) bool {
 	g.outer = sample(g.outer, outer, around(outer), g.width)
 	a, b := tips(g.outer)
 	n := len(g.outer)
@@ -249,6 +256,46 @@ func (g *gapFiller) loops(k *geom.Kernel, dst *Strokes, area, edge float64) (boo
 		dst.end(start, min(unit.Length(area/long), g.width))
 	}
 	return true, nil
+}
+
+// arms lays a line along every arm of a thin gap that branches: along what is left
+// where the knots, in which arms meet, are taken out. It reports false if that does
+// not leave most of the gap, or not in plain arms.
+func (g *gapFiller) arms(k *geom.Kernel, dst *Strokes, area, edge float64) (bool, error) {
+	// A knot has room for a disc a seventh wider than the arms; where three arms meet
+	// that is a quarter. It is taken out with a margin, so that arms come apart.
+	disc := unit.Length(area / edge * 8 / 7)
+	if err := k.Offset(&g.middle, &g.part, -disc, geom.JoinRound); err != nil || g.middle.Empty() {
+		return false, err
+	}
+	if err := k.Offset(&g.middle, &g.middle, disc+disc/8, geom.JoinRound); err != nil {
+		return false, err
+	}
+	if err := k.Difference(&g.middle, &g.part, &g.middle); err != nil {
+		return false, err
+	}
+	left := float64(g.middle.Area2()) / 2
+	if left < 0.7*area {
+		return false, nil
+	}
+	lines, pts := len(dst.Ends), len(dst.Pts)
+	for r := range g.middle.Len() {
+		arm := g.middle.Ring(r)
+		own := float64(geom.Area2(arm)) / 2
+		if own > 0 && own < float64(g.width)*float64(g.width)/thinnest {
+			left -= own
+			continue
+		}
+		if own < 0 || !g.plain(dst, arm, own) {
+			dst.cut(lines, pts)
+			return false, nil
+		}
+	}
+	for i := range dst.Widths[lines:] { // the arms hold what the knots would
+		w := &dst.Widths[lines+i]
+		*w = min(unit.Length(float64(*w)*area/left), g.width)
+	}
+	return len(dst.Ends) > lines, nil
 }
 
 // hatch covers a gap that branches with short lines.

@@ -205,3 +205,48 @@ func TestStraighten(t *testing.T) {
 		t.Errorf("%d points left of a straight line", len(got))
 	}
 }
+
+// A thin gap with a side arm gets one line along each arm; a comb of which not even
+// that can be said is hatched. Either way the amount is right.
+func TestArms(t *testing.T) {
+	h := unit.Micrometres(150)
+	tee := []geom.Point{
+		{X: -15 * mm, Y: -h}, {X: 15 * mm, Y: -h}, {X: 15 * mm, Y: h}, {X: h, Y: h},
+		{X: h, Y: 8 * mm}, {X: -h, Y: 8 * mm}, {X: -h, Y: h}, {X: -15 * mm, Y: h},
+	}
+	blob := []geom.Point{ // nearly all knot
+		{X: 0, Y: 0}, {X: 2 * mm, Y: 0}, {X: 2 * mm, Y: mm}, {X: 3 * mm, Y: mm}, {X: 3 * mm, Y: mm * 6 / 5}, {X: 2 * mm, Y: mm * 6 / 5}, {X: 2 * mm, Y: 2 * mm}, {X: 0, Y: 2 * mm},
+	}
+	for _, c := range []struct {
+		name   string
+		gap    []geom.Point
+		arms   bool
+		within float64
+	}{{"tee", tee, true, 0.02}, {"blob", blob, false, 0.25}} {
+		var k geom.Kernel
+		var g gapFiller
+		var s Strokes
+		g.width = unit.Micrometres(450)
+		g.part.Add(c.gap)
+		area, edge := float64(g.part.Area2())/2, around(c.gap)
+		ok, err := g.arms(&k, &s, area, edge)
+		if err != nil || ok != c.arms {
+			t.Errorf("%s: arms: %v, %v", c.name, ok, err)
+		}
+		if c.arms && s.Len() != 3 || !c.arms && (s.Len() != 0 || len(s.Pts) != 0) {
+			t.Errorf("%s: %d lines", c.name, s.Len())
+		}
+		if !ok {
+			if err := g.hatch(&s, area); err != nil {
+				t.Fatal(err)
+			}
+		}
+		held := 0.0
+		for i := range s.Len() {
+			held += length(s.Line(i)) * float64(s.Widths[i])
+		}
+		if math.Abs(held/area-1) > c.within {
+			t.Errorf("%s: lines hold %.3f of the gap", c.name, held/area)
+		}
+	}
+}
