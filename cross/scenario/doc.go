@@ -18,6 +18,7 @@
 //	pids                  sets $AGENT and $SESSION to the ids of the two processes
 //	signal KILL|TERM PID  sends a signal and waits until the process is gone
 //	sockets PID           prints the listening network sockets of a process
+//	env PATIENCE=10s      how long await, said and logged wait; 30 s by default
 //	descriptors PID       prints what a process has open, one kind a line
 //
 // Every script that shows that something does not happen also shows that it would

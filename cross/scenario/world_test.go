@@ -18,8 +18,19 @@ import (
 	"platen/cross/rig"
 )
 
-// patience is how long a script waits for what has to come.
+// patience is how long a script waits for what has to come, unless it sets
+// $PATIENCE.
 const patience = 30 * time.Second
+
+func patienceOf(ts *testscript.TestScript) time.Duration {
+	text := ts.Getenv("PATIENCE")
+	if text == "" {
+		return patience
+	}
+	d, err := time.ParseDuration(text)
+	ts.Check(err)
+	return d
+}
 
 type worldKey struct{}
 
@@ -114,7 +125,7 @@ func cmdSim(ts *testscript.TestScript, _ bool, args []string) {
 	args = append([]string{"-o", "jsonl", "--pty", "tty", "--status-every", "20ms"}, args...)
 	w.sim, err = w.start(false, "platen-sim", args...)
 	ts.Check(err)
-	ts.Check(w.sim.await(`"event":"ready"`))
+	ts.Check(w.sim.await(`"event":"ready"`, patience))
 }
 
 func cmdAgent(ts *testscript.TestScript, _ bool, args []string) {
@@ -155,7 +166,7 @@ func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
 func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
 	w := worldOf(ts)
 	re := regexp.MustCompile(args[0])
-	end := time.Now().Add(patience)
+	end := time.Now().Add(patienceOf(ts))
 	for {
 		cmd := exec.Command(filepath.Join(w.bins, "platen"), append(args[1:], "--config", "platen.toml")...)
 		cmd.Dir = w.dir
@@ -180,7 +191,7 @@ func (w *world) dump(ts *testscript.TestScript) {
 }
 
 // await waits until the process has written what matches, from its mark on.
-func (p *process) await(re string) error {
+func (p *process) await(re string, patience time.Duration) error {
 	r, err := regexp.Compile(re)
 	if err != nil {
 		return err
@@ -204,7 +215,7 @@ func look(ts *testscript.TestScript, p *process, neg bool, args []string) {
 		ts.Fatalf("want one regular expression, and a process that runs")
 	}
 	if !neg {
-		if err := p.await("(?m)" + args[0]); err != nil {
+		if err := p.await("(?m)"+args[0], patienceOf(ts)); err != nil {
 			worldOf(ts).dump(ts)
 			ts.Fatalf("%v", err)
 		}
