@@ -95,11 +95,16 @@ func (a *Agent) serve(ctx context.Context, server *intake.Server) error {
 			}
 		})
 	}
+	if a.updates != nil { // before a request can stage anything
+		a.updates.restart = func() { cancel(ErrRestart) }
+	}
 	task("local socket", func(ctx context.Context) error { return server.Serve(ctx, a.handle) })
 	task("session", func(ctx context.Context) error { a.sup.run(ctx); return nil })
 	if a.consent != nil {
 		collector, err := a.collector()
 		if err != nil {
+			cancel(err)
+			wg.Wait()
 			return err
 		}
 		task("telemetry", collector.Run)
@@ -108,7 +113,6 @@ func (a *Agent) serve(ctx context.Context, server *intake.Server) error {
 		task("renewal", a.renew)
 	}
 	if a.updates != nil {
-		a.updates.restart = func() { cancel(ErrRestart) }
 		task("updates", a.updateLoop)
 	}
 	<-ctx.Done()
@@ -167,6 +171,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	a.sup = &supervisor{
 		log: a.log, args: sessionArgs(a.board.ID, device, int64(a.cfg.Vault)),
 		onStatus: func(st seam.Status) { a.machine.Set(st) },
+		bounds:   patience,
 	}
 	return a.openUpdates()
 }

@@ -99,7 +99,7 @@ func (a *Agent) sealed(ctx context.Context, envelope []byte, file *os.File, size
 	if err := a.sup.await(ctx); err != nil {
 		return nil, err
 	}
-	return a.sup.start(start, f, func() error { return a.ledger.Take(ticket, time.Now()) })
+	return a.sup.start(&start, f, func() error { return a.ledger.Take(ticket, time.Now()) })
 }
 
 // clear passes the descriptor of a file on. The agent does not read it.
@@ -107,7 +107,7 @@ func (a *Agent) clear(ctx context.Context, file *os.File, size int64) (<-chan se
 	if err := a.sup.await(ctx); err != nil {
 		return nil, err
 	}
-	return a.sup.start(seam.Start{Format: seam.FormatSTL, Size: uint64(size)}, file, nil)
+	return a.sup.start(&seam.Start{Format: seam.FormatSTL, Size: uint64(size)}, file, nil)
 }
 
 // follow reports a job to its client until its session has ended with its last

@@ -21,11 +21,13 @@ import (
 var (
 	errNotReady = &refusal{"not-ready", "the printer is not ready: see platen status"}
 	errBusy     = &refusal{"busy", "the printer is busy with another job: wait, or platen cancel"}
+	errGoing    = &refusal{"restarting", "the agent is about to restart: try again in a minute"}
 	errSession  = &refusal{"session-lost", "the session ended in the middle of the job: the next one switches the heaters off; see the agent's log"}
 )
 
-// How long a supervisor waits between two sessions: at once after a job, longer
-// each time one fails to get ready.
+// How long a supervisor waits between two sessions: not at all after one that was
+// ready, unless it was shorter than firstRetry, and longer each time one fails to get
+// ready.
 const (
 	firstRetry = time.Second
 	lastRetry  = 30 * time.Second
@@ -35,19 +37,27 @@ const (
 // time from the end of one to the next.
 const readyTime = 5 * time.Second
 
+// sessionMemory is the soft bound in bytes of what the Go runtime of a session takes,
+// given to it as GOMEMLIMIT. The vault is not part of it. Near the bound the collector
+// works harder, so that garbage alone cannot push a board with little memory into
+// killing processes; a session that needs more still gets it.
+const sessionMemory = 128 << 20
+
 // supervisor keeps one session process alive and is the only one that talks to it.
 type supervisor struct {
 	log      *slog.Logger
 	args     []string          // of the session process, after its name
 	onStatus func(seam.Status) // told of every status
+	bounds   bounds
 
 	mu     sync.Mutex
 	conn   *link.Conn
 	ready  *seam.Ready
 	status seam.Status
 	job    [16]byte
-	judged bool              // the job's last receipt has come
+	told   seam.Code         // of the job's last receipt
 	done   chan seam.Receipt // of the running job; nil if there is none
+	going  bool              // the agent goes: no further job is taken
 }
 
 // sessionArgs are the arguments of the hidden session command.
@@ -60,9 +70,10 @@ func sessionArgs(board, device string, vault int64) []string {
 func (s *supervisor) run(ctx context.Context) {
 	wait := firstRetry
 	for ctx.Err() == nil {
+		begun := time.Now()
 		wasReady, err := s.one(ctx)
 		if wasReady {
-			wait = 0
+			wait = firstRetry - time.Since(begun)
 		}
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("session ended", "error", err.Error())
@@ -85,7 +96,7 @@ func (s *supervisor) one(ctx context.Context) (wasReady bool, err error) {
 	cmd.Args[0] = "platen"
 	cmd.ExtraFiles = []*os.File{end}
 	cmd.Stderr = os.Stderr
-	cmd.Env = append(os.Environ(), "GOTRACEBACK=none")
+	cmd.Env = append(os.Environ(), "GOTRACEBACK=none", "GOMEMLIMIT="+strconv.Itoa(sessionMemory))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // signals to the agent are not for the session
 	err = cmd.Start()
 	end.Close()
@@ -98,7 +109,7 @@ func (s *supervisor) one(ctx context.Context) (wasReady bool, err error) {
 	s.mu.Unlock()
 	stop := context.AfterFunc(ctx, func() { s.leave(conn) })
 	defer stop()
-	wasReady = s.listen(conn)
+	wasReady = s.watch(conn, cmd)
 	err = s.reap(ctx, cmd)
 	s.ended(ctx.Err() != nil)
 	conn.Close()
@@ -110,6 +121,7 @@ func (s *supervisor) one(ctx context.Context) (wasReady bool, err error) {
 func (s *supervisor) leave(conn *link.Conn) {
 	s.mu.Lock()
 	busy := s.done != nil
+	s.going = true // a job sent behind the command to quit would be lost
 	s.mu.Unlock()
 	if !busy {
 		conn.Send(&seam.Command{Kind: seam.KindQuit}, nil)
@@ -118,7 +130,8 @@ func (s *supervisor) leave(conn *link.Conn) {
 	conn.Close()
 }
 
-// reap waits for the process, unless the agent goes and the process prints on.
+// reap waits for the process, unless the agent goes and the process prints on. One
+// that stays without its seam is killed: it would keep the port.
 func (s *supervisor) reap(ctx context.Context, cmd *exec.Cmd) error {
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
@@ -128,6 +141,10 @@ func (s *supervisor) reap(ctx context.Context, cmd *exec.Cmd) error {
 			return fmt.Errorf("session process: %w", err)
 		}
 		return nil
+	case <-time.After(s.bounds.exit):
+		s.log.Error("session does not end with its seam: killed")
+		cmd.Process.Kill()
+		return <-exited
 	case <-ctx.Done():
 		select {
 		case err := <-exited:
@@ -138,49 +155,16 @@ func (s *supervisor) reap(ctx context.Context, cmd *exec.Cmd) error {
 	}
 }
 
-// listen takes in what the session says until it is gone; it reports whether the
-// session ever got ready.
-func (s *supervisor) listen(conn *link.Conn) (wasReady bool) {
-	for {
-		m, f, err := conn.Receive()
-		if f != nil {
-			f.Close() // nothing is taken from a session
-		}
-		if errors.Is(err, seam.ErrMessage) {
-			s.log.Warn("session sent what is no message")
-			continue
-		}
-		if err != nil {
-			return wasReady
-		}
-		s.mu.Lock()
-		switch m := m.(type) {
-		case *seam.Ready:
-			s.ready, wasReady = m, true
-		case *seam.Status:
-			s.status = *m
-			s.onStatus(*m)
-		case *seam.Receipt:
-			s.receipt(*m)
-		}
-		s.mu.Unlock()
-	}
-}
-
 // receipt notes what became of the job, whether anybody waits for it or not. The
 // lock is held.
 func (s *supervisor) receipt(r seam.Receipt) {
-	if s.done == nil || r.Job != s.job {
-		return
+	if s.done == nil || r.Job != s.job || s.told > seam.CodeLoaded || s.told == r.Code {
+		return // a job has one receipt when it is loaded and one at its end
 	}
-	if r.Code != seam.CodeLoaded {
-		s.judged = true
+	if s.told = r.Code; r.Code != seam.CodeLoaded {
 		s.log.Info("job ended", "code", r.Code.String(), "reason", int(r.Reason))
 	}
-	select {
-	case s.done <- r:
-	default: // more receipts than a job has: dropped
-	}
+	s.done <- r // it has room for both
 }
 
 // ended forgets the session and closes the receipts of its job. alone says that the
@@ -192,7 +176,7 @@ func (s *supervisor) ended(alone bool) {
 	s.status = seam.Status{Phase: seam.PhaseConnecting, Fault: s.status.Fault}
 	if s.done != nil {
 		switch {
-		case s.judged:
+		case s.told > seam.CodeLoaded:
 		case alone:
 			s.log.Info("the print goes on without its agent")
 		default:
@@ -208,6 +192,8 @@ func (s *supervisor) free() error {
 	switch {
 	case s.done != nil:
 		return errBusy
+	case s.going:
+		return errGoing
 	case s.conn == nil || s.ready == nil || s.status.Phase == seam.PhaseFault:
 		return errNotReady
 	}
@@ -237,8 +223,10 @@ func (s *supervisor) await(ctx context.Context) error {
 
 // start hands a job to the session and returns the channel of its receipts, which
 // is closed when the session has ended. count, if not nil, is called once nothing
-// else is in the way; its error keeps the job from being started.
-func (s *supervisor) start(st seam.Start, file *os.File, count func() error) (<-chan seam.Receipt, error) {
+// else is in the way; its error keeps the job from being started. The file key is
+// zeroed in any case.
+func (s *supervisor) start(st *seam.Start, file *os.File, count func() error) (<-chan seam.Receipt, error) {
+	defer clear(st.FileKey[:])
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.free(); err != nil {
@@ -252,10 +240,10 @@ func (s *supervisor) start(st seam.Start, file *os.File, count func() error) (<-
 	if st.Job == [16]byte{} {
 		rand.Read(st.Job[:])
 	}
-	if err := s.conn.Send(&st, file); err != nil {
+	if err := s.conn.Send(st, file); err != nil {
 		return nil, err
 	}
-	s.job, s.judged, s.done = st.Job, false, make(chan seam.Receipt, 8)
+	s.job, s.told, s.done = st.Job, 0, make(chan seam.Receipt, 2)
 	return s.done, nil
 }
 
@@ -268,6 +256,23 @@ func (s *supervisor) command(k seam.Kind) error {
 		return errNotReady
 	}
 	return conn.Send(&seam.Command{Kind: k}, nil)
+}
+
+// retire keeps jobs from being taken from now on. It reports false, and keeps
+// nothing, while one runs or a heater is on.
+func (s *supervisor) retire() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done != nil {
+		return false
+	}
+	for _, h := range s.status.Heaters[:s.status.NHeaters] {
+		if h.Target > 0 {
+			return false
+		}
+	}
+	s.going = true
+	return true
 }
 
 // snapshot is the last status, what the session gave up, and whether a job runs.

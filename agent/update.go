@@ -24,6 +24,7 @@ type updates struct {
 	mu      sync.Mutex // the updater is used by one goroutine at a time
 	up      *updater.Updater
 	restart func()
+	staged  chan struct{} // a release waits in the other slot
 
 	stateMu sync.Mutex
 	state   string
@@ -58,7 +59,7 @@ func (a *Agent) openUpdates() error {
 	if err != nil {
 		return err
 	}
-	a.updates = &updates{up: up}
+	a.updates = &updates{up: up, staged: make(chan struct{}, 1)}
 	return nil
 }
 
@@ -81,6 +82,9 @@ func (a *Agent) updateLoop(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			return nil
+		case <-a.updates.staged:
+			a.restart(ctx)
 			return nil
 		case <-time.After(period):
 		}
@@ -134,8 +138,27 @@ func (a *Agent) healthy(ctx context.Context) error {
 	}
 }
 
-// stage looks for a newer release, writes it into the idle slot, and asks for the
-// restart into it.
+// restart asks for the restart into the staged release as soon as nothing is printed
+// and nothing is hot; from then on no job is taken. A release on trial that finds the
+// port taken by a print would not be healthy.
+func (a *Agent) restart(ctx context.Context) {
+	tick := time.NewTicker(300 * time.Millisecond) // the first answer has left by then
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if a.sup.retire() {
+				a.updates.restart()
+				return
+			}
+		}
+	}
+}
+
+// stage looks for a newer release, writes it into the idle slot, and has the update
+// loop restart into it.
 func (a *Agent) stage(ctx context.Context) (updater.Target, error) {
 	a.updates.mu.Lock()
 	defer a.updates.mu.Unlock()
@@ -146,7 +169,10 @@ func (a *Agent) stage(ctx context.Context) (updater.Target, error) {
 	}
 	a.setUpdateState(fmt.Sprintf("release %d staged", t.Release))
 	a.log.Info("release staged", "release", t.Release)
-	time.AfterFunc(300*time.Millisecond, a.updates.restart) // after the answer has left
+	select {
+	case a.updates.staged <- struct{}{}:
+	default: // it is said already
+	}
 	return t, nil
 }
 

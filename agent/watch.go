@@ -1,0 +1,128 @@
+package agent
+
+import (
+	"errors"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"platen/agent/seam"
+	"platen/agent/seam/link"
+)
+
+// bounds are how much patience the agent has with a session that hangs.
+type bounds struct {
+	open   time.Duration // for the first word of one that opens its controller
+	silent time.Duration // for the next word of one that is ready
+	exit   time.Duration // for the end of one whose seam has ended
+}
+
+// patience is far beyond what a session needs on a slow board: it opens its controller
+// within 30 s, reports every second, and closes within 10 s.
+var patience = bounds{open: 2 * time.Minute, silent: 20 * time.Second, exit: 20 * time.Second}
+
+// What a session may say. One that works sends a status a second.
+const (
+	maxGarbage = 16 // packets that are no messages, before it is killed
+	maxRate    = 50 // messages a second; more are left waiting in the seam
+)
+
+// watch listens to a session until it is gone. It kills one that says nothing any
+// more, or nothing that makes sense: the next one switches the heaters off. It
+// reports whether the session ever got ready.
+func (s *supervisor) watch(conn *link.Conn, cmd *exec.Cmd) (wasReady bool) {
+	var ready, heard atomic.Bool
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if s.silent(&ready, &heard, done) {
+			s.log.Error("session says nothing any more: killed")
+			cmd.Process.Kill()
+		}
+	})
+	defer wg.Wait()
+	defer close(done)
+	garbage := 0
+	for p := (pace{}); ; p.wait() {
+		m, f, err := conn.Receive()
+		if f != nil {
+			f.Close() // nothing is taken from a session
+		}
+		switch {
+		case errors.Is(err, seam.ErrMessage):
+			if garbage++; garbage == 1 {
+				s.log.Warn("session sent what is no message")
+			}
+			if garbage == maxGarbage {
+				s.log.Error("session sends what are no messages: killed")
+				cmd.Process.Kill()
+				return ready.Load()
+			}
+			continue
+		case err != nil:
+			return ready.Load()
+		}
+		heard.Store(true)
+		if s.take(m) {
+			ready.Store(true)
+		}
+	}
+}
+
+// silent waits until done, or until a session has said nothing for too long; it
+// reports which. It counts ticks and not time, so that an agent that was stopped
+// itself does not blame the session.
+func (s *supervisor) silent(ready, heard *atomic.Bool, done <-chan struct{}) bool {
+	const parts = 4
+	tick := time.NewTicker(s.bounds.silent / parts)
+	defer tick.Stop()
+	opening := int(s.bounds.open / (s.bounds.silent / parts))
+	for n := 1; ; n++ {
+		select {
+		case <-done:
+			return false
+		case <-tick.C:
+		}
+		switch {
+		case heard.Swap(false):
+			n = 0
+		case n >= opening, ready.Load() && n >= parts:
+			return true
+		}
+	}
+}
+
+// take takes in one message and reports whether it was the one that says that the
+// session is ready.
+func (s *supervisor) take(m seam.Message) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch m := m.(type) {
+	case *seam.Ready:
+		s.ready = m
+		return true
+	case *seam.Status:
+		s.status = *m
+		s.onStatus(*m)
+	case *seam.Receipt:
+		s.receipt(*m)
+	}
+	return false
+}
+
+// pace bounds how many messages are taken in a second.
+type pace struct {
+	since time.Time
+	n     int
+}
+
+// wait waits if this second had its messages.
+func (p *pace) wait() {
+	if time.Since(p.since) >= time.Second {
+		p.since, p.n = time.Now(), 0
+	}
+	if p.n++; p.n >= maxRate {
+		time.Sleep(time.Until(p.since.Add(time.Second)))
+	}
+}
