@@ -77,6 +77,15 @@ func (f *fleetLink) result() *evidence.EnrolResult {
 	return f.res
 }
 
+// chain is the present certificate for a link that was made with res: the newest of
+// the same enrolment. Another fleet's is not shown to the one that was left.
+func (f *fleetLink) chain(res *evidence.EnrolResult) [][]byte {
+	if now := f.result(); now.Recipient == res.Recipient && now.Broker == res.Broker {
+		return now.Certs
+	}
+	return res.Certs
+}
+
 func (a *Agent) enrolled() bool { return a.fleet.result() != nil }
 
 // enrol joins the fleet, or renews the certificate if the fleet knows this TPM, and
@@ -135,7 +144,7 @@ func (a *Agent) dial(g consent.Grant) (telemetry.Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Chain = func() [][]byte { return a.fleet.result().Certs } // a renewed one is used at the next connection
+	cfg.Chain = func() [][]byte { return a.fleet.chain(res) } // a renewed one is used at the next connection
 	return uplink.Dial(cfg)
 }
 

@@ -40,7 +40,8 @@ func (m *Machine) Set(st seam.Status) {
 // Urgent signals that a fault should leave before its slot comes.
 func (m *Machine) Urgent() <-chan struct{} { return m.urgent }
 
-// Loaded reports whether a job is, or may be, loaded.
+// Loaded reports whether a job is, or may be, loaded. A session that still opens its
+// controller does not know: an earlier one, whose agent died, may be printing.
 func (m *Machine) Loaded() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -48,7 +49,7 @@ func (m *Machine) Loaded() bool {
 		return true // not known
 	}
 	switch m.st.Phase {
-	case seam.PhaseConnecting, seam.PhaseIdle, seam.PhaseDone:
+	case seam.PhaseIdle, seam.PhaseDone:
 		return false
 	}
 	return true

@@ -308,6 +308,11 @@ func TestMachineForgetsOldStatus(t *testing.T) {
 		if got, _ := m.AppendSamples(t.Context(), nil); len(got) == 0 || m.Loaded() {
 			t.Error("control: a fresh status is not used")
 		}
+		m.Set(seam.Status{Phase: seam.PhaseConnecting})
+		if !m.Loaded() {
+			t.Error("a session that does not have its controller yet counts as idle")
+		}
+		m.Set(status(seam.PhaseIdle, 20_000))
 		time.Sleep(maxAge + time.Second)
 		if got, _ := m.AppendSamples(t.Context(), nil); len(got) != 0 || !m.Loaded() {
 			t.Errorf("an old status is used: %v", got)
