@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"encoding/binary"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -128,5 +129,44 @@ func TestFileKeyIsZeroed(t *testing.T) {
 	}
 	if st.FileKey != [16]byte{} {
 		t.Error("the file key is still in memory")
+	}
+}
+
+// TestSessionRefusesHugeFile hands over a file with nothing in it but its size. A
+// count of triangles that goes with the size makes it worse: then only the vault says
+// that it is too much.
+func TestSessionRefusesHugeFile(t *testing.T) {
+	for name, count := range map[string]uint32{"zeros": 0, "triangles": 1 << 31} {
+		size := int64(1 << 40)
+		if count > 0 {
+			size = 84 + 50*int64(count)
+		}
+		path := filepath.Join(t.TempDir(), "huge")
+		head := binary.LittleEndian.AppendUint32(make([]byte, 80), count)
+		if err := os.WriteFile(path, head, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, size); err != nil {
+			t.Skipf("no sparse files here: %v", err)
+		}
+		c := startSession(t, fast)
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		began := time.Now()
+		if err := c.conn.Send(&seam.Start{Job: [16]byte{7}, Format: seam.FormatSTL, Size: uint64(size)}, f); err != nil {
+			t.Fatal(err)
+		}
+		if r := await[*seam.Receipt](c); r.Code != seam.CodeRefused {
+			t.Errorf("%s: %s, %s", name, r.Code, r.Reason)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("%s: refused after %v", name, took)
+		}
+		if s := c.printer.Stats(); s.Moves != 0 || s.HotendSet != 0 {
+			t.Errorf("%s: the machine moved or was heated", name)
+		}
 	}
 }
