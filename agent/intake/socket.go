@@ -320,7 +320,7 @@ func Ask(ctx context.Context, path string, req Request, file *os.File, each func
 			return Reply{}, ctx.Err()
 		}
 		if errors.Is(err, io.EOF) || n == 0 {
-			return Reply{}, errors.New("the agent went away before it had answered")
+			return Reply{}, errors.New("the agent went away before it had answered; a print that has begun goes on by itself")
 		}
 		if err != nil {
 			return Reply{}, fmt.Errorf("reading the answer: %w", err)

@@ -76,7 +76,9 @@ func readTicket(path string) ([]byte, error) {
 func follow(c *cobra.Command, req intake.Request, f *os.File) error {
 	bar := cli.NewProgress(c.ErrOrStderr(), "print")
 	jsonl := cli.OutputOf(c) == cli.JSONL
+	accepted := false
 	last, err := ask(c.Context(), req, f, func(r intake.Reply) {
+		accepted = true
 		if jsonl {
 			cli.Print(c, printEvent{r.Event, r.Text}, nil)
 			return
@@ -91,6 +93,9 @@ func follow(c *cobra.Command, req intake.Request, f *os.File) error {
 		}
 	})
 	bar.Done()
+	if accepted && c.Context().Err() != nil {
+		return errors.New("not followed any more; the print goes on, platen cancel ends it")
+	}
 	if err != nil {
 		return refused(c, last, err)
 	}

@@ -1,0 +1,198 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"platen/agent/consent"
+	"platen/agent/intake"
+	"platen/agent/seam"
+	"platen/agent/seam/link"
+)
+
+// A job waits for a session that gets ready, for a while, and for nothing else.
+func TestAwait(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*supervisor, context.CancelFunc) // after a second
+		want   error
+		after  time.Duration
+	}{
+		"gets ready": {func(s *supervisor, _ context.CancelFunc) { s.conn, s.ready = &link.Conn{}, &seam.Ready{} }, nil, time.Second},
+		"never":      {func(*supervisor, context.CancelFunc) {}, errNotReady, readyTime},
+		"faulty": {func(s *supervisor, _ context.CancelFunc) {
+			s.conn, s.ready, s.status.Phase = &link.Conn{}, &seam.Ready{}, seam.PhaseFault
+		}, errNotReady, readyTime},
+		"taken": {func(s *supervisor, _ context.CancelFunc) { s.done = make(chan seam.Receipt) }, errBusy, time.Second},
+		"gone":  {func(_ *supervisor, cancel context.CancelFunc) { cancel() }, errStopping, time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			s := &supervisor{log: slog.New(slog.DiscardHandler)}
+			time.AfterFunc(time.Second, func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				c.change(s, cancel)
+			})
+			began := time.Now()
+			err := s.await(ctx)
+			if !same(err, c.want) {
+				t.Errorf("%s: %v, want %v", name, err, c.want)
+			}
+			if took := time.Since(began).Round(100 * time.Millisecond); took != c.after {
+				t.Errorf("%s: after %v, want %v", name, took, c.after)
+			}
+		})
+	}
+}
+
+// same tells errors apart by identity, and none from any.
+func same(got, want error) bool {
+	return (got == nil) == (want == nil) && (want == nil || errors.Is(got, want))
+}
+
+// A session that ends without a last receipt is told apart from one that goes on
+// without its agent, and from one that did its job.
+func TestEndedSession(t *testing.T) {
+	for _, c := range []struct {
+		receipts []seam.Code
+		alone    bool
+		says     string
+	}{
+		{nil, false, "without a receipt"},
+		{[]seam.Code{seam.CodeLoaded}, false, "without a receipt"},
+		{[]seam.Code{seam.CodeLoaded}, true, "goes on without its agent"},
+		{[]seam.Code{seam.CodeLoaded, seam.CodeDone}, false, "code=done"},
+		{[]seam.Code{seam.CodeRefused}, false, "code=refused"},
+	} {
+		var log bytes.Buffer
+		s := &supervisor{log: slog.New(slog.NewTextHandler(&log, nil)), job: [16]byte{7}, done: make(chan seam.Receipt, 8)}
+		s.status.Fault = 3
+		done := s.done
+		s.receipt(seam.Receipt{Job: [16]byte{8}, Code: seam.CodeDone}) // of another job
+		for _, code := range c.receipts {
+			s.receipt(seam.Receipt{Job: s.job, Code: code})
+		}
+		s.ended(c.alone)
+		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, c.says) {
+			t.Errorf("%v, %t: the log says %q, want %q", c.receipts, c.alone, text, c.says)
+		}
+		n := 0
+		for range done {
+			n++
+		}
+		if n != len(c.receipts) {
+			t.Errorf("%v: %d receipts arrive", c.receipts, n)
+		}
+		st, _, busy := s.snapshot()
+		if busy || st.Phase != seam.PhaseConnecting || st.Fault != 3 {
+			t.Errorf("%v: left %+v, busy %t", c.receipts, st, busy)
+		}
+		if err := s.command(seam.KindCancel); !errors.Is(err, errNotReady) {
+			t.Errorf("a command to nobody: %v", err)
+		}
+	}
+}
+
+// What a client is told follows from the receipts; a job has ended when its session
+// has.
+func TestFollow(t *testing.T) {
+	for _, c := range []struct {
+		receipts []seam.Receipt
+		detach   bool
+		code     string // of the error
+		events   string
+	}{
+		{[]seam.Receipt{{Code: seam.CodeLoaded}, {Code: seam.CodeDone}}, false, "", "loaded"},
+		{[]seam.Receipt{{Code: seam.CodeLoaded}}, true, "", "loaded"},
+		{[]seam.Receipt{{Code: seam.CodeLoaded}}, false, "session-lost", "loaded"},
+		{nil, true, "session-lost", ""},
+		{[]seam.Receipt{{Code: seam.CodeRefused, Reason: seam.ReasonFormat}}, true, "job-refused", ""},
+		{[]seam.Receipt{{Code: seam.CodeLoaded}, {Code: seam.CodeCancelled}}, false, "job-cancelled", "loaded"},
+		{[]seam.Receipt{{Code: seam.CodeLoaded}, {Code: seam.CodeFault, Reason: seam.ReasonMachine}}, false, "job-fault", "loaded"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a := &Agent{log: slog.New(slog.DiscardHandler), sup: &supervisor{}}
+			receipts := make(chan seam.Receipt)
+			go func() {
+				defer close(receipts)
+				for _, r := range c.receipts {
+					receipts <- r
+				}
+				time.Sleep(1500 * time.Millisecond) // the session closes its port
+			}()
+			var events []string
+			began := time.Now()
+			err := a.follow(t.Context(), receipts, c.detach, func(r intake.Reply) error {
+				if r.Event != "progress" {
+					events = append(events, r.Event)
+				}
+				return nil
+			})
+			loaded := c.detach && c.events != ""
+			if took := time.Since(began); !loaded && took != 1500*time.Millisecond || loaded && took != 0 {
+				t.Errorf("%v: told after %v", c.receipts, took)
+			}
+			if got := strings.Join(events, " "); got != c.events {
+				t.Errorf("%v: events %q, want %q", c.receipts, got, c.events)
+			}
+			if codeOf(err) != c.code {
+				t.Errorf("%v: %v, want code %q", c.receipts, err, c.code)
+			}
+			for range receipts { // until the session has ended
+			}
+		})
+	}
+}
+
+func codeOf(err error) string {
+	var coded intake.Coded
+	if err == nil {
+		return ""
+	}
+	if !errors.As(err, &coded) {
+		return "none"
+	}
+	return coded.ErrorCode()
+}
+
+// An agent that stops does not tell its clients that their prints are done.
+func TestFollowOfAnAgentThatStops(t *testing.T) {
+	a := &Agent{log: slog.New(slog.DiscardHandler), sup: &supervisor{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, receipts := range map[string]chan seam.Receipt{"open": make(chan seam.Receipt), "closed": closed()} {
+		for range 20 { // either case of a select that has two
+			if err := a.follow(ctx, receipts, false, func(intake.Reply) error { return nil }); !errors.Is(err, errStopping) {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+func closed() chan seam.Receipt {
+	c := make(chan seam.Receipt)
+	close(c)
+	return c
+}
+
+func TestGrantCodes(t *testing.T) {
+	seen := map[string]bool{}
+	for _, err := range []error{
+		consent.ErrSignature, consent.ErrRecord, consent.ErrCatalogue, consent.ErrTime, consent.ErrPrinter, consent.ErrSerial,
+		consent.ErrAudit, errors.New("a disk that is full"),
+	} {
+		code := grantCode(fmt.Errorf("wrapped: %w", err))
+		if seen[code] || !strings.HasPrefix(code, "grant-") {
+			t.Errorf("%v has code %q", err, code)
+		}
+		seen[code] = true
+	}
+}
