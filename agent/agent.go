@@ -46,7 +46,7 @@ type Agent struct {
 	tpm       *attest.TPM
 	identity  *intake.Identity
 	recipient string
-	ledger    *intake.Ledger
+	ledger    *intake.Ledger // nil if it cannot be read: no ticket is taken
 	holding   sync.Mutex     // one sealed file is in memory at a time
 	consent   *consent.Store // nil if the printer knows no owner
 	sup       *supervisor
@@ -144,7 +144,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 		return err
 	}
 	if a.ledger, err = intake.OpenLedger(filepath.Join(a.cfg.State, "tickets.json")); err != nil {
-		return err
+		a.log.Error("no ticket is taken", "error", err.Error())
 	}
 	if a.tpm, err = attest.New(ctx, attest.Config{Path: a.cfg.TPM, StateDir: RunDir(a.cfg), Logger: a.log}); err != nil {
 		return err

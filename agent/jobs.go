@@ -30,6 +30,7 @@ func (e *refusal) ErrorCode() string { return e.code }
 
 var (
 	errNoFile   = &refusal{"file-missing", "no file came with the request"}
+	errLedger   = &refusal{"ledger-damaged", "the count of printed copies cannot be read: see the agent's log; models in clear are printed"}
 	errStopping = &refusal{"stopping", "the agent is stopping; a print that has begun goes on by itself"}
 )
 
@@ -67,6 +68,9 @@ func (a *Agent) sealed(ctx context.Context, envelope []byte, file *os.File, size
 	ticket, err := intake.OpenTicket(ctx, envelope, a.cfg.OperatorKeys)
 	if err != nil {
 		return nil, err
+	}
+	if a.ledger == nil {
+		return nil, errLedger
 	}
 	if _, _, busy := a.sup.snapshot(); busy || !a.holding.TryLock() {
 		return nil, errBusy // before the file takes memory

@@ -29,7 +29,11 @@ func operator(t *testing.T) (*Agent, []byte) {
 	}
 	log := slog.New(slog.DiscardHandler)
 	cfg := &config.Config{MaxJob: 1 << 20, OperatorKeys: []ed25519.PublicKey{pub}}
-	return &Agent{cfg: cfg, log: log, sup: &supervisor{log: log}}, env
+	ledger, err := intake.OpenLedger(filepath.Join(t.TempDir(), "tickets.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Agent{cfg: cfg, log: log, sup: &supervisor{log: log}, ledger: ledger}, env
 }
 
 // TestPrintEndlessFile passes a pipe that nobody writes to: reading it would keep
@@ -59,8 +63,8 @@ func TestPrintEndlessFile(t *testing.T) {
 	}
 }
 
-// TestSealedFileTakesNoMemory passes a file far over the limit, and one while
-// another is held: neither is copied.
+// TestSealedFileTakesNoMemory passes a file far over the limit, one while another is
+// held, and one whose copies cannot be counted: none is copied.
 func TestSealedFileTakesNoMemory(t *testing.T) {
 	a, env := operator(t)
 	path := filepath.Join(t.TempDir(), "sparse")
@@ -94,6 +98,12 @@ func TestSealedFileTakesNoMemory(t *testing.T) {
 		t.Errorf("another is held: %v after %d bytes", err, offset())
 	}
 	a.holding.Unlock()
+	ledger := a.ledger
+	a.ledger = nil
+	if err := ask(); !errors.Is(err, errLedger) || offset() != 0 {
+		t.Errorf("copies cannot be counted: %v after %d bytes", err, offset())
+	}
+	a.ledger = ledger
 	if e, ok := errors.AsType[*intake.FileError](ask()); !ok || e.Code != "not-sealed" || offset() != 1000 {
 		t.Errorf("control: %v after %d bytes", e, offset())
 	}

@@ -160,6 +160,9 @@ func (c *Config) check() error {
 	if c.Vault < 1<<20 {
 		errs = append(errs, errors.New("vault is below 1MiB, too small for any model"))
 	}
+	if c.MaxJob < 1<<10 {
+		errs = append(errs, errors.New("max_job is below 1KiB: no sealed file is that small"))
+	}
 	if f := c.Fleet; f != nil {
 		errs = append(errs, need("fleet.enrol", f.Enrol), need("fleet.ca", f.CA))
 		if f.Enrol != "" && !strings.HasPrefix(f.Enrol, "https://") {
@@ -167,6 +170,9 @@ func (c *Config) check() error {
 		}
 	}
 	if u := c.Update; u != nil {
+		if time.Duration(u.Period) < time.Minute {
+			errs = append(errs, errors.New("update.period is below 1m, more often than releases come"))
+		}
 		errs = append(errs, need("update.url", u.URL), need("update.root", u.Root), need("update.slots", u.Slots))
 	}
 	for _, err := range errs {

@@ -67,7 +67,9 @@ func TestLoadRefuses(t *testing.T) {
 		"":                                            "board is missing",
 		"board = \"sim\"\nowner_key = \"nowhere\"":    "owner_key",
 		"board = \"sim\"\n[fleet]\nenrol = \"http:\"": "fleet.ca is missing",
-		"board = \"sim\"\n[update]\nurl = \"x\"\nperiod = \"1\"": "not a time span",
+		"board = \"sim\"\nmax_job = \"0B\"":           "max_job is below",
+		"board = \"sim\"\n[update]\nurl = \"x\"\nroot = \"r\"\nslots = \"s\"\nperiod = \"1ns\"": "update.period is below",
+		"board = \"sim\"\n[update]\nurl = \"x\"\nperiod = \"1\"":                                "not a time span",
 	} {
 		if _, err := Load(write(t, text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", text, err, want)
