@@ -105,7 +105,7 @@ func (s *supervisor) one(ctx context.Context) (wasReady bool, err error) {
 		return false, fmt.Errorf("starting a session: %w", err)
 	}
 	s.mu.Lock()
-	s.conn, s.status = conn, seam.Status{Phase: seam.PhaseConnecting}
+	s.conn, s.status = conn, seam.Status{Phase: seam.PhaseConnecting, Fault: s.status.Fault}
 	s.mu.Unlock()
 	stop := context.AfterFunc(ctx, func() { s.leave(conn) })
 	defer stop()

@@ -103,6 +103,9 @@ func (s *supervisor) take(m seam.Message) bool {
 		s.ready = m
 		return true
 	case *seam.Status:
+		if m.Phase == seam.PhaseConnecting {
+			m.Fault = s.status.Fault // why the session before ended, until the machine is back
+		}
 		s.status = *m
 		s.onStatus(*m)
 	case *seam.Receipt:

@@ -7,7 +7,7 @@
 // these commands act besides the usual ones:
 //
 //	printer [SIM-FLAGS]   a TPM, a simulated printer at ./tty and an agent, ready for a job
-//	sim [FLAGS]           a simulated printer alone, in place of the one before
+//	sim [FLAGS]           a simulated printer alone, in place of the one before; ! sim: none
 //	agent                 an agent of ./platen.toml; waits until it can take a job
 //	platen ARGS           platen with --config platen.toml
 //	exits CODE COMMAND    a command that ends with this exit code

@@ -118,9 +118,13 @@ func field(text, key string) string {
 	return m[1]
 }
 
-func cmdSim(ts *testscript.TestScript, _ bool, args []string) {
+func cmdSim(ts *testscript.TestScript, neg bool, args []string) {
 	w := worldOf(ts)
 	w.stop(w.sim)
+	w.sim = nil
+	if neg {
+		return
+	}
 	var err error
 	args = append([]string{"-o", "jsonl", "--pty", "tty", "--status-every", "20ms"}, args...)
 	w.sim, err = w.start(false, "platen-sim", args...)
