@@ -1,6 +1,7 @@
 package slicer
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -27,6 +28,7 @@ type raster struct {
 	w, h   int
 	x0, y0 float64 // mm, of the middle of pixel 0,0
 	layers []*mask
+	parted map[string][]part // of layers that look the same, with their neighbours
 }
 
 func newRaster(s solids.Soup, middles []float64) *raster {
@@ -174,11 +176,19 @@ func (r *raster) near(m *mask, a, b [2]float64) {
 
 // around calls f with the pixels within reach of a line and their distances to it.
 func (r *raster) around(a, b [2]float64, reach float64, f func(i int, d float64)) {
-	x0, x1 := int((min(a[0], b[0])-reach-r.x0)/pitch), int((max(a[0], b[0])+reach-r.x0)/pitch)+1
 	y0, y1 := int((min(a[1], b[1])-reach-r.y0)/pitch), int((max(a[1], b[1])+reach-r.y0)/pitch)+1
 	dx, dy := b[0]-a[0], b[1]-a[1]
 	l := max(dx*dx+dy*dy, 1e-12)
 	for y := max(0, y0); y <= min(r.h-1, y1); y++ {
+		// The part of the line that is within reach of the row bounds its pixels.
+		from, to := 0.0, 1.0
+		if dy != 0 {
+			row := r.y0 + float64(y)*pitch - a[1]
+			from, to = (row-reach)/dy, (row+reach)/dy
+			from, to = max(0, min(1, from, to)), min(1, max(0, from, to))
+		}
+		x0 := int((a[0]+min(from*dx, to*dx)-reach-r.x0)/pitch) - 1
+		x1 := int((a[0]+max(from*dx, to*dx)+reach-r.x0)/pitch) + 1
 		for x := max(0, x0); x <= min(r.w-1, x1); x++ {
 			px, py := r.x0+float64(x)*pitch-a[0], r.y0+float64(y)*pitch-a[1]
 			t := max(0, min(1, (px*dx+py*dy)/l))
@@ -206,6 +216,11 @@ const (
 
 func (r *raster) parts(layer int, s Settings) []part {
 	m := r.layers[layer]
+	around, ends := r.neighbours(layer, s)
+	key := fmt.Sprintf("%p %v %v %d %v", m, around, ends, s.Walls, s.Width)
+	if out, ok := r.parted[key]; ok {
+		return out
+	}
 	out := make([]part, len(m.in))
 	wallDepth := float64(s.Walls) * s.Width.MM()
 	for i, in := range m.in {
@@ -215,15 +230,29 @@ func (r *raster) parts(layer int, s Settings) []part {
 			out[i] = walls
 		default:
 			out[i] = sparse
-			for k := layer - s.BottomLayers; k <= layer+s.TopLayers; k++ {
-				if k < 0 || k >= len(r.layers) || !r.layers[k].in[i] {
-					out[i] = skin
-					break
-				}
+			if ends || slices.ContainsFunc(around, func(m *mask) bool { return !m.in[i] }) {
+				out[i] = skin
 			}
 		}
 	}
+	if r.parted == nil {
+		r.parted = map[string][]part{}
+	}
+	r.parted[key] = out
 	return out
+}
+
+// neighbours are the layers that decide what is skin, equal ones once, and whether
+// the model ends among them.
+func (r *raster) neighbours(layer int, s Settings) (around []*mask, ends bool) {
+	for k := layer - s.BottomLayers; k <= layer+s.TopLayers; k++ {
+		if k < 0 || k >= len(r.layers) {
+			ends = true
+		} else if m := r.layers[k]; m != r.layers[layer] && !slices.Contains(around, m) {
+			around = append(around, m)
+		}
+	}
+	return around, ends
 }
 
 // volume is what the model should take in mm³.
