@@ -137,6 +137,12 @@ func (w *world) start(stderr bool, name string, args ...string) (*process, error
 	defer end.Close()
 	p := &process{cmd: exec.Command(filepath.Join(w.bins, name), args...), done: make(chan struct{}), wake: make(chan struct{}), pipe: r}
 	p.cmd.Dir = w.dir
+	stray, err := os.Open("/dev/zero") // a careless parent leaves something open
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	defer stray.Close()
+	p.cmd.ExtraFiles = []*os.File{stray}
 	if p.cmd.Stdout = end; stderr {
 		p.cmd.Stdout, p.cmd.Stderr = nil, end
 	}
