@@ -30,11 +30,11 @@ func (a *Agent) handle(ctx context.Context, req intake.Request, file *os.File, r
 	case intake.OpPrint:
 		return a.print(ctx, req, file, reply)
 	case intake.OpPause:
-		return a.sup.command(seam.KindPause)
+		return a.sup.jobCommand(seam.KindPause)
 	case intake.OpResume:
-		return a.sup.command(seam.KindResume)
+		return a.sup.jobCommand(seam.KindResume)
 	case intake.OpCancel:
-		return a.sup.command(seam.KindCancel)
+		return a.sup.jobCommand(seam.KindCancel)
 	case intake.OpHalt:
 		return a.sup.command(seam.KindHalt)
 	case intake.OpGrant:

@@ -22,6 +22,7 @@ var (
 	errNotReady = &refusal{"not-ready", "the printer is not ready: see platen status"}
 	errBusy     = &refusal{"busy", "the printer is busy with another job: wait, or platen cancel"}
 	errGoing    = &refusal{"restarting", "the agent is about to restart: try again in a minute"}
+	errNoJob    = &refusal{"no-job", "no job runs"}
 	errSession  = &refusal{"session-lost", "the session ended in the middle of the job: the next one switches the heaters off; see the agent's log"}
 )
 
@@ -256,6 +257,14 @@ func (s *supervisor) command(k seam.Kind) error {
 		return errNotReady
 	}
 	return conn.Send(&seam.Command{Kind: k}, nil)
+}
+
+// jobCommand sends a command that only makes sense while a job runs.
+func (s *supervisor) jobCommand(k seam.Kind) error {
+	if _, ready, busy := s.snapshot(); !busy && ready != (seam.Ready{}) {
+		return errNoJob
+	}
+	return s.command(k)
 }
 
 // retire keeps jobs from being taken from now on. It reports false, and keeps

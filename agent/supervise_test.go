@@ -101,6 +101,36 @@ func TestEndedSession(t *testing.T) {
 	}
 }
 
+// What is asked of a job that there is not is refused; a halt never is.
+func TestCommandsWithoutAJob(t *testing.T) {
+	conn, end, err := link.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	session, err := link.FromFile(end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	s := &supervisor{conn: conn, ready: &seam.Ready{Dialect: 1}}
+	for _, k := range []seam.Kind{seam.KindPause, seam.KindResume, seam.KindCancel} {
+		if err := s.jobCommand(k); !errors.Is(err, errNoJob) {
+			t.Errorf("command %d: %v", k, err)
+		}
+	}
+	s.done = make(chan seam.Receipt)
+	if err := errors.Join(s.jobCommand(seam.KindCancel), s.command(seam.KindHalt)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []seam.Kind{seam.KindCancel, seam.KindHalt} {
+		m, _, err := session.Receive()
+		if c, ok := m.(*seam.Command); err != nil || !ok || c.Kind != want {
+			t.Errorf("the session gets %v, %v, want command %d", m, err, want)
+		}
+	}
+}
+
 // What a client is told follows from the receipts; a job has ended when its session
 // has.
 func TestFollow(t *testing.T) {
