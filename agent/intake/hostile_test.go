@@ -87,6 +87,9 @@ func answer(t *testing.T, fd int) (all string) {
 }
 
 func TestManyDescriptors(t *testing.T) {
+	if _, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, 0); errors.Is(e, unix.ENOSYS) || errors.Is(e, unix.EINVAL) {
+		t.Skip("user-mode emulation keeps the descriptors that it does not pass on")
+	}
 	got := make(chan bool, 1)
 	path := serve(t, func(_ context.Context, _ Request, f *os.File, _ func(Reply) error) error {
 		got <- f != nil
