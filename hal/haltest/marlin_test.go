@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -199,6 +200,9 @@ func TestSuiteFindsFlaws(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if err := exec.Command(exe, "-test.run=^$").Run(); errors.Is(err, syscall.ENOEXEC) {
+		t.Skip("this user emulation cannot start programs of its own architecture")
 	}
 	for flaw, where := range flaws {
 		t.Run(flaw, func(t *testing.T) {
