@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"platen/agent/seam/link"
 )
 
 // maxPacket is the size of the largest request or reply on the local socket.
@@ -238,35 +240,11 @@ func readRequest(c *net.UnixConn) (Request, *os.File, error) {
 	if err != nil {
 		return req, nil, fmt.Errorf("reading the request: %w", err)
 	}
-	file := received(oob[:oobn])
+	file := link.Descriptor(oob[:oobn]) // close-on-exec, which package net asks for
 	if n > maxPacket || strictJSON(buf[:n], &req) != nil {
 		return req, file, errors.New("not a request of this version: agent and command are of different releases")
 	}
 	return req, file, nil
-}
-
-// received is the first descriptor in a control message; others are closed. All
-// are close-on-exec, which package net asks for.
-func received(oob []byte) *os.File {
-	msgs, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		return nil
-	}
-	var file *os.File
-	for _, m := range msgs {
-		fds, err := unix.ParseUnixRights(&m)
-		if err != nil {
-			continue
-		}
-		for _, fd := range fds {
-			if file == nil {
-				file = os.NewFile(uintptr(fd), "job")
-			} else {
-				unix.Close(fd)
-			}
-		}
-	}
-	return file
 }
 
 func peer(c *net.UnixConn) (uint32, error) {

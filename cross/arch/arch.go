@@ -62,7 +62,7 @@ var Rules = []Rule{
 	{Package: "agent/config", May: []string{"agent/consent"}, Never: noReach},
 	{Package: "agent/confine", Never: []string{"os/exec"}},
 	{Package: "agent/consent", May: []string{"agent/catalog", "agent/evidence"}, Never: noReach},
-	{Package: "agent/intake", May: []string{"agent/seam"}},
+	{Package: "agent/intake", May: []string{"agent/seam/link"}},
 	{Package: "agent/attest", May: []string{"agent/evidence"}},
 	{Package: "agent/telemetry/...", May: []string{"agent/telemetry", "agent/catalog", "agent/consent", "agent/evidence", "agent/seam", "hal"}},
 	{Package: "agent/uplink", May: []string{"agent/evidence", "agent/catalog", "agent/consent", "agent/telemetry"}},

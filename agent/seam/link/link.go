@@ -113,7 +113,7 @@ func (c *Conn) Receive() (seam.Message, *os.File, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("receiving from the seam: %w", err)
 	}
-	file := received(oob[:oobn])
+	file := Descriptor(oob[:oobn])
 	m, err := seam.Parse(c.in[:n])
 	clear(c.in[:n])
 	if err != nil {
@@ -125,8 +125,9 @@ func (c *Conn) Receive() (seam.Message, *os.File, error) {
 	return m, file, nil
 }
 
-// received takes the descriptor out of a control message.
-func received(oob []byte) *os.File {
+// Descriptor takes the first descriptor out of the control messages that came with
+// a packet, nil if there is none; further ones are closed.
+func Descriptor(oob []byte) *os.File {
 	msgs, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
 		return nil
