@@ -98,7 +98,8 @@ func (w *watch) run(ctx context.Context, served <-chan error) error {
 // look compares the printer with what was known of it.
 func (w *watch) look(now time.Time) error {
 	s := w.p.Stats()
-	active := s.Moving || s.HotendSet > 0 || s.BedSet > 0
+	hot := s.HotendSet > 0 || s.BedSet > 0
+	active := hot || s.Moving
 	if !s.Killed {
 		w.killed = false
 	}
@@ -107,7 +108,7 @@ func (w *watch) look(now time.Time) error {
 		w.killed = true
 		return w.end("killed")
 	case !w.printing:
-		if s.Killed || !active && s.Moves == w.base.Moves {
+		if s.Killed || !hot && s.Moves == w.base.Moves { // a controller may be busy with a question for a moment
 			w.base = s
 			return nil
 		}
