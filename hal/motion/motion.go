@@ -114,6 +114,9 @@ func (o Op) Has(a Axes) bool { return o.Axes&a == a }
 // String names the operation and nothing of its numbers: an Op is design data.
 func (o Op) String() string { return o.Kind.String() }
 
+// GoString keeps the numbers of an Op out of formatted text.
+func (o Op) GoString() string { return o.Kind.String() }
+
 // LogValue keeps the numbers of an Op out of logs.
 func (o Op) LogValue() slog.Value { return slog.StringValue(o.Kind.String()) }
 
