@@ -272,16 +272,27 @@ func (s *supervisor) jobCommand(k seam.Kind) error {
 func (s *supervisor) retire() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.done != nil {
+	if s.working() {
 		return false
-	}
-	for _, h := range s.status.Heaters[:s.status.NHeaters] {
-		if h.Target > 0 {
-			return false
-		}
 	}
 	s.going = true
 	return true
+}
+
+// hot reports whether a job is loaded or a heater is on: nothing is replaced then.
+func (s *supervisor) hot() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.working()
+}
+
+// working is hot while the lock is held.
+func (s *supervisor) working() bool {
+	hot := s.done != nil
+	for _, h := range s.status.Heaters[:s.status.NHeaters] {
+		hot = hot || h.Target > 0
+	}
+	return hot
 }
 
 // snapshot is the last status, what the session gave up, and whether a job runs.

@@ -54,22 +54,13 @@ func (a *Agent) openUpdates() error {
 	}
 	up, err := updater.New(updater.Config{
 		Board: a.board.ID, Kind: "agent", Release: cli.Release(), Source: source, Bootloader: slots, Log: slots.Log(),
-		Hold: a.hot, Logger: a.log,
+		Hold: a.sup.hot, Logger: a.log,
 	})
 	if err != nil {
 		return err
 	}
 	a.updates = &updates{up: up, staged: make(chan struct{}, 1)}
 	return nil
-}
-
-// hot reports whether a job is loaded or a heater is on: nothing is replaced then.
-func (a *Agent) hot() bool {
-	st, _, busy := a.sup.snapshot()
-	for _, h := range st.Heaters[:st.NHeaters] {
-		busy = busy || h.Target > 0
-	}
-	return busy
 }
 
 // updateLoop confirms a release on trial once it is healthy and then looks for

@@ -6,16 +6,15 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"platen/agent/seam"
+	"platen/cross/rig/rigtest"
 )
 
 // TestMain lets the test binary be a session process of one of several kinds.
@@ -117,9 +116,7 @@ func (r *record) count(s string) int {
 // supervise runs sessions of a kind until the test ends. It counts their statuses.
 func supervise(t *testing.T, kind string) (*supervisor, *record, func() int) {
 	t.Helper()
-	if err := exec.Command(os.Args[0], "-test.run=^$").Run(); errors.Is(err, syscall.ENOEXEC) {
-		t.Skip("this user emulation cannot start programs of its own architecture")
-	}
+	rigtest.Starts(t)
 	log := &record{}
 	var mu sync.Mutex
 	n := 0

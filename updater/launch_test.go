@@ -2,11 +2,9 @@ package updater_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -15,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"platen/cross/rig/rigtest"
 	"platen/updater"
 	"platen/updater/boot"
 	"platen/updater/trust"
@@ -132,9 +131,7 @@ func (p *printer) program(n uint64) string {
 // 2 on the web server, stages it and asks for the restart; release 2 confirms itself.
 // Release 3, altered on its way, is refused, and release 2 goes on.
 func TestLaunchedUpdate(t *testing.T) {
-	if err := exec.Command(os.Args[0], "-test.run=^$").Run(); errors.Is(err, syscall.ENOEXEC) {
-		t.Skip("this user emulation cannot start programs of its own architecture")
-	}
+	rigtest.Starts(t)
 	p := newPrinterAt(t, time.Now())
 	if err := os.RemoveAll(p.path("slots")); err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package confine
 
 import (
 	"encoding/json"
-	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"platen/cross/rig/rigtest"
 )
 
 // TestMain lets the test binary stand in for a process to be confined.
@@ -124,7 +125,7 @@ func work(a, b int) bool {
 
 func runChild(t *testing.T, mode string) report {
 	t.Helper()
-	if emulated() {
+	if rigtest.Emulated() {
 		t.Skip("user-mode emulation has no seccomp")
 	}
 	cmd := exec.Command(os.Args[0])
@@ -139,12 +140,6 @@ func runChild(t *testing.T, mode string) report {
 		t.Fatalf("child said %q: %v", out, err)
 	}
 	return r
-}
-
-// emulated reports whether seccomp(2) is missing altogether, as under qemu-user.
-func emulated() bool {
-	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, 0)
-	return errors.Is(e, unix.ENOSYS) || errors.Is(e, unix.EINVAL)
 }
 
 func TestSessionIsConfined(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -15,12 +14,12 @@ import (
 	"time"
 
 	"filippo.io/age"
-	"golang.org/x/sys/unix"
 
 	"platen/agent/confine"
 	"platen/agent/seam"
 	"platen/agent/seam/link"
 	"platen/boards"
+	"platen/cross/rig/rigtest"
 	"platen/hal/envelope"
 	"platen/hal/motion"
 	"platen/hal/sim"
@@ -61,7 +60,7 @@ type child struct {
 
 func startSession(t *testing.T, cfg sim.Config) *child {
 	t.Helper()
-	if _, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, 0); errors.Is(e, unix.ENOSYS) || errors.Is(e, unix.EINVAL) {
+	if rigtest.Emulated() {
 		t.Skip("user-mode emulation has no seccomp")
 	}
 	p, err := sim.New(cfg)

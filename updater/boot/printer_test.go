@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"platen/cross/rig/rigtest"
 	"platen/updater/boot"
 	"platen/updater/slot"
 )
@@ -157,14 +157,7 @@ func program(t *testing.T, n int) []byte {
 
 func newPrinter(t *testing.T, plan string) *printer {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	probe := exec.Command(self, "-test.run=^$")
-	if err := probe.Run(); errors.Is(err, syscall.ENOEXEC) {
-		t.Skip("this user emulation cannot start programs of its own architecture")
-	}
+	rigtest.Starts(t)
 	p := &printer{t: t, dir: t.TempDir(), out: &output{more: make(chan struct{}, 1)}}
 	bin := filepath.Join(t.TempDir(), "platen")
 	if err := os.WriteFile(bin, program(t, 1), 0o755); err != nil {

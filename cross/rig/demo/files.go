@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,8 +9,6 @@ import (
 
 	"platen/cross/rig/leak"
 )
-
-func marshalKey(key any) ([]byte, error) { return x509.MarshalPKCS8PrivateKey(key) }
 
 // all is every event so far.
 func (p *process) all() []event {

@@ -94,7 +94,7 @@ type hostile struct {
 
 	mu     sync.Mutex
 	kept   []packets.Packet // frames that passed
-	swarm  int              // how many of the next frames vanish
+	vanish int              // how many of the next frames do
 	gulped chan struct{}
 }
 
@@ -137,8 +137,8 @@ func (h *hostile) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.swarm > 0 {
-		h.swarm--
+	if h.vanish > 0 {
+		h.vanish--
 		h.gulped <- struct{}{}
 		return pk, packets.CodeSuccessIgnore
 	}
@@ -172,5 +172,5 @@ func (h *hostile) flip() error {
 func (h *hostile) swallow() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.swarm = 1
+	h.vanish = 1
 }

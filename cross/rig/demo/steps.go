@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -451,7 +452,7 @@ func (d *demo) insider() (tls.Certificate, error) {
 	if err != nil {
 		return cert, err
 	}
-	key, err := marshalKey(cert.PrivateKey)
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 	if err != nil {
 		return cert, err
 	}

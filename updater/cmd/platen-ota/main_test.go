@@ -2,15 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
-	"os/exec"
-	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"platen/agent/cli"
+	"platen/cross/rig/rigtest"
 )
 
 func TestMain(m *testing.M) {
@@ -20,8 +18,6 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
-	if err := exec.Command(os.Args[0], "-test.run=^$").Run(); errors.Is(err, syscall.ENOEXEC) {
-		t.Skip("this user emulation cannot start programs of its own architecture")
-	}
+	rigtest.Starts(t)
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true})
 }
