@@ -41,8 +41,20 @@ const (
 	// BeginLayer marks that layer Layer, whose top is at To[Z], starts here. It
 	// moves nothing.
 	BeginLayer
-	// MotorsOff releases the motors once all moves have ended.
+	// MotorsOff releases the motors of the axes named in Axes (E is the filament
+	// drives) once all moves have ended; none means all.
 	MotorsOff
+	// Level has the controller level its bed by its own means, once all axes are
+	// homed: Index 0 probes the bed, Index 1 takes up what an earlier probing left
+	// with the controller. Where the head stands afterwards is not known.
+	Level
+	// SetAdvance has the filament of Tool run ahead of its motion by the time Wait
+	// (pressure advance: K of Marlin's M900, S of RepRapFirmware's M572, both in
+	// seconds). A controller that has no such thing ignores it.
+	SetAdvance
+	// Pause holds the program until its owner lets it go on. It is for whoever
+	// feeds a machine and reaches none.
+	Pause
 )
 
 // Axes is a set of axes.
@@ -93,11 +105,11 @@ const (
 // relative to where the filament is.
 type Op struct {
 	Kind   Kind
-	Axes   Axes // axes that To and E give for a Move, or that Home homes
+	Axes   Axes // axes that To and E give for a Move, that Home homes or MotorsOff releases
 	Role   Role
 	Tool   uint8
 	Heater Heater
-	Index  uint8 // which fan
+	Index  uint8 // which fan; how to level
 	Fan    unit.Duty
 	Layer  int32
 	To     [3]unit.Length // absolute target; only the axes in Axes count
@@ -122,7 +134,8 @@ func (o Op) LogValue() slog.Value { return slog.StringValue(o.Kind.String()) }
 
 // String names the kind in lower case.
 func (k Kind) String() string {
-	names := [...]string{"none", "move", "home", "set-heater", "wait-heater", "set-fan", "dwell", "set-accel", "begin-layer", "motors-off"}
+	names := [...]string{"none", "move", "home", "set-heater", "wait-heater", "set-fan", "dwell", "set-accel", "begin-layer", "motors-off",
+		"level", "set-advance", "pause"}
 	if int(k) < len(names) {
 		return names[k]
 	}
