@@ -9,7 +9,7 @@ const (
 
 // arc is G2 and G3 in the plane of the bed: straight pieces of a millimetre, as
 // Marlin/src/gcode/motion/G2_G3.cpp drives it.
-func (m *mcu) arc(c *command) {
+func (m *marlin2) arc(c *command) {
 	to, e, feed := m.destination(c)
 	start := m.pose.at
 	dx, dy, ok := center(c, start, to)
@@ -28,17 +28,17 @@ func (m *mcu) arc(c *command) {
 		turn += 2 * math.Pi
 	}
 	pieces := max(minArcPieces, int(radius*math.Abs(turn)/arcSegment))
-	e0, line := m.pose.e, lineNumber(m.queue.cmds[m.queue.head])
+	e0 := m.pose.e
 	for i := 1; i < pieces && m.up(); i++ {
 		share := float64(i) / float64(pieces)
 		at := from + turn*share
 		p := [3]float64{cx + radius*math.Cos(at), cy + radius*math.Sin(at), start[axZ] + (to[axZ]-start[axZ])*share}
 		m.clamp(&p)
-		m.drive(p, e0+(e-e0)*share, feed, line)
+		m.extrude(p, e0+(e-e0)*share, feed)
 	}
 	if m.up() {
 		m.clamp(&to)
-		m.drive(to, e, feed, line)
+		m.extrude(to, e, feed)
 	}
 }
 

@@ -26,11 +26,12 @@ func FuzzFirmware(f *testing.F) {
 			cfg.Faults = Faults{Corrupt: Always / 2, DropOK: Always / 3, DupOK: Always / 3}
 		}
 		m, out := hear(t, cfg, 3*time.Second, say{100 * ms, string(b)})
-		if m.queue.n > queueSize || m.rx.n >= rxSize || m.plan.n >= plannerBlocks || m.line.n >= lineSize {
-			t.Fatalf("a ring overflowed: queue %d, buffer %d, planner %d, line %d", m.queue.n, m.rx.n, m.plan.n, m.line.n)
+		fw := m.fw.(*marlin2)
+		if fw.queue.n > queueSize || m.rx.room() < 0 || m.plan.free() < 0 || fw.line.n >= lineSize {
+			t.Fatalf("a ring overflowed: queue %d, buffer %d, planner %d, line %d", fw.queue.n, m.rx.n, m.plan.n, fw.line.n)
 		}
-		if m.therm.hotend.target > 260 || m.therm.bed.target > 140 {
-			t.Fatalf("targets %v and %v", m.therm.hotend.target, m.therm.bed.target)
+		if m.therm.hotend().target > 260 || m.therm.bed().target > 140 {
+			t.Fatalf("targets %v and %v", m.therm.hotend().target, m.therm.bed().target)
 		}
 		if m.now < 3*time.Second || !strings.HasSuffix(out, "\n") {
 			t.Fatalf("it stopped at %v, saying %q", m.now, out[max(0, len(out)-20):])

@@ -140,7 +140,7 @@ func TestHaltStopsMotionAndHeat(t *testing.T) {
 	cfg := Config{OnMove: func(m Move) { moves = append(moves, m) }}
 	m, _ := hear(t, cfg, 10*second,
 		say{second, "M104 S210\nM140 S60\nM106 S200\n"}, say{1100 * ms, "G1 X150 F600\n"}, say{3 * second, "M112\n"})
-	if m.therm.hotend.power != 0 || m.therm.bed.power != 0 || m.therm.hotend.target != 0 || m.therm.fan != 0 {
+	if m.therm.hotend().power != 0 || m.therm.bed().power != 0 || m.therm.hotend().target != 0 || m.therm.fan != 0 {
 		t.Errorf("heaters after a halt: %+v", m.therm)
 	}
 	if len(moves) != 1 || !moves[0].Cut {
@@ -199,8 +199,8 @@ func TestOkFaults(t *testing.T) {
 func TestTimedFaults(t *testing.T) {
 	warm := say{second, "M104 S200\n"}
 	m, out := hear(t, Config{Faults: Faults{ResetAt: 3 * second}}, 5*second, warm)
-	if m.stats.Resets != 1 || strings.Count(out, "start\n") != 2 || m.therm.hotend.target != 0 {
-		t.Errorf("reset: %+v target %v\n%s", m.stats, m.therm.hotend.target, out)
+	if m.stats.Resets != 1 || strings.Count(out, "start\n") != 2 || m.therm.hotend().target != 0 {
+		t.Errorf("reset: %+v target %v\n%s", m.stats, m.therm.hotend().target, out)
 	}
 	m, out = hear(t, Config{Faults: Faults{ThermistorOpenAt: 3 * second}}, 5*second, warm)
 	if m.stats.Kills != 1 || !strings.Contains(out, "Error:MINTEMP triggered, system stopped! Heater_ID: E0\n") {
@@ -229,10 +229,10 @@ func TestHeating(t *testing.T) {
 	if !strings.Contains(out, "done\r\n") {
 		t.Fatalf("never warm: %s", out)
 	}
-	if h := m.therm.hotend.temp; h < 207 || h > 213 {
+	if h := m.therm.hotend().temp; h < 207 || h > 213 {
 		t.Errorf("hot end is at %.1f °C", h)
 	}
-	if b := m.therm.bed.temp; b < 57 || b > 64 {
+	if b := m.therm.bed().temp; b < 57 || b > 64 {
 		t.Errorf("bed is at %.1f °C", b)
 	}
 	at := strings.Index(out, "done")
@@ -243,8 +243,8 @@ func TestHeating(t *testing.T) {
 		t.Errorf("%d keepalives", n)
 	}
 	m, _ = hear(t, Config{}, 20*second, say{second, "M104 S400\nM140 S200\n"})
-	if m.therm.hotend.target != 260 || m.therm.bed.target != 140 {
-		t.Errorf("targets %v and %v, want the firmware's limits", m.therm.hotend.target, m.therm.bed.target)
+	if m.therm.hotend().target != 260 || m.therm.bed().target != 140 {
+		t.Errorf("targets %v and %v, want the firmware's limits", m.therm.hotend().target, m.therm.bed().target)
 	}
 }
 

@@ -49,19 +49,17 @@ type mcu struct {
 	stop    stop
 	hungry  bool // the main loop has nothing to do but wait for the host
 
+	fw       firmware
+	busy     bool // a command is being executed
 	byteTime time.Duration
 	wire     wire
 	rx       ring
-	parser   emergency
-	line     lineBuffer
-	lastN    int64
-	queue    queue
+	urgent   [256]bool // bytes that the firmware may act on as soon as they arrive
 	out      []byte
 
 	plan   planner
 	pose   pose
 	therm  thermal
-	notice notices
 	events []timed // ordered by time
 	stats  Stats
 	first  time.Duration            // start of the first move, or never
@@ -74,16 +72,19 @@ func newMCU(cfg *Config) *mcu {
 		byteTime: 10 * time.Second / time.Duration(cfg.Baud),
 		first:    never, layers: map[unit.Length]struct{}{},
 	}
-	m.therm = newThermal(cfg.Ambient.Degrees())
-	m.therm.hotend.temp = cfg.Hotend.Degrees()
+	m.therm = newThermal(cfg)
 	for i := range m.pose.offset {
 		m.pose.offset[i] = cfg.Start[i].MM()
 	}
 	f := cfg.Faults
 	m.schedule(f.ResetAt, func(m *mcu) { m.halt(resetting); m.stats.Injected++ })
-	m.schedule(f.ThermistorOpenAt, func(m *mcu) { m.therm.hotend.broken = sensorOpen; m.stats.Injected++ })
-	m.schedule(f.HeaterDeadAt, func(m *mcu) { m.therm.hotend.dead = true; m.stats.Injected++ })
+	m.schedule(f.ThermistorOpenAt, func(m *mcu) { m.therm.hotend().broken = sensorOpen; m.stats.Injected++ })
+	m.schedule(f.HeaterDeadAt, func(m *mcu) { m.therm.hotend().dead = true; m.stats.Injected++ })
 	m.schedule(f.UnplugAt, func(m *mcu) { m.halt(poweredOff); m.port.unplug(); m.stats.Injected++ })
+	m.urgent['\n'] = true
+	m.rx.resize(128)
+	m.plan.resize(plannerBlocks)
+	m.fw = makers[cfg.Firmware].make(m)
 	m.restart()
 	return m
 }
@@ -108,16 +109,12 @@ func (m *mcu) restart() {
 	m.abandon()
 	m.wire.clear()
 	m.rx.clear()
-	m.parser = emergency{}
-	m.line.clear()
-	m.queue = queue{}
-	m.lastN = 0
 	m.plan.lim = defaultLimits()
 	m.pose.restart()
 	m.plan.setPosition([3]float64{}, 0)
 	m.therm.restart(m.now)
-	m.notice = notices{busyEvery: 2 * time.Second}
-	m.stop = running
+	m.busy, m.stop = false, running
+	m.fw.restart()
 }
 
 // run powers the controller from pt until the line ends.
@@ -126,12 +123,7 @@ func (m *mcu) run(pt port) {
 	m.stop = running
 	m.restart()
 	for m.stop != poweredOff {
-		m.boot()
-		m.loop()
-		if m.stop == killed {
-			m.cfg.Log.Info("simulated controller stopped itself", "sim_time", m.now)
-			m.lieDead()
-		}
+		m.fw.run()
 		if m.stop == resetting {
 			m.cfg.Log.Info("simulated controller restarts", "sim_time", m.now)
 			m.stats.Resets++
@@ -142,30 +134,23 @@ func (m *mcu) run(pt port) {
 	m.flush()
 }
 
-// loop is the firmware's main loop.
-func (m *mcu) loop() {
-	for m.stop == running {
-		m.idleChecks()
-		switch {
-		case m.stop != running:
-		case m.queue.n > 0:
-			m.execute()
-		default:
-			m.flush()
-			m.hungry = true
-			m.sleep(m.notice.next(m))
-			m.hungry = false
-		}
-	}
+// rest lets time pass until t, or until something happens. It is for a main loop
+// that has nothing to do but wait for the host.
+func (m *mcu) rest(t time.Duration) {
+	m.flush()
+	m.hungry = true
+	m.sleep(t)
+	m.hungry = false
 }
 
-// lieDead waits for a reset, deaf and mute.
+// lieDead waits for a reset, deaf and mute, if the firmware was killed.
 func (m *mcu) lieDead() {
-	m.flush()
+	if m.stop != killed {
+		return
+	}
+	m.cfg.Log.Info("simulated controller stopped itself", "sim_time", m.now)
 	for m.stop == killed {
-		m.hungry = true
-		m.sleep(m.now + time.Second)
-		m.hungry = false
+		m.rest(m.now + time.Second)
 	}
 }
 
@@ -175,25 +160,15 @@ func (m *mcu) up() bool { return m.stop == running }
 // halt leaves the main loop, for the gravest reason there is.
 func (m *mcu) halt(why stop) { m.stop = max(m.stop, why) }
 
-// idle is one turn of what the firmware does while a command waits; then it sleeps
+// hold is one turn of what the firmware does while a command waits; then it sleeps
 // until something happens, at the latest until t.
-func (m *mcu) idle(t time.Duration) {
-	m.idleChecks()
+func (m *mcu) hold(t time.Duration) {
+	due := m.fw.idle()
 	if m.stop != running {
 		return
 	}
 	m.flush()
-	m.sleep(min(t, m.notice.next(m)))
-}
-
-func (m *mcu) idleChecks() {
-	m.readSerial()
-	if m.stop == running {
-		m.manageHeaters()
-	}
-	if m.stop == running {
-		m.notice.tick(m)
-	}
+	m.sleep(min(t, due))
 }
 
 // sleep lets time pass until an interrupt, at the latest until t.
@@ -220,7 +195,7 @@ func (m *mcu) spend(d time.Duration) {
 }
 
 func (m *mcu) nextInterrupt() time.Duration {
-	t := min(m.wire.next(m.byteTime), m.plan.next(), m.therm.next)
+	t := min(m.wireNext(), m.plan.next(), m.therm.next)
 	if len(m.events) > 0 {
 		t = min(t, m.events[0].at)
 	}
@@ -239,28 +214,13 @@ func (m *mcu) interrupts() {
 	}
 	for m.therm.next <= m.now {
 		m.therm.tick()
+		m.fw.regulate()
 	}
 	for len(m.events) > 0 && m.events[0].at <= m.now {
 		do := m.events[0].do
 		m.events = m.events[1:]
 		do(m)
 	}
-}
-
-// kill is what the firmware does when it gives up: heaters off, a last word, and
-// interrupts off 0.6 s later, which is when motion stops.
-func (m *mcu) kill(reason string) {
-	m.halt(killed)
-	m.therm.off()
-	m.print("echo:" + reason + "\n")
-	m.print("Error:Printer halted. kill() called!\n")
-	if m.cfg.HostActions {
-		m.print("//action:poweroff\n")
-	}
-	m.stats.Kills++
-	m.flush()
-	m.spend(600 * time.Millisecond)
-	m.abandon()
 }
 
 // abandon stops the motors where they are.
@@ -307,10 +267,10 @@ func length(mm float64) unit.Length {
 func (m *mcu) snapshot() Stats {
 	s := m.stats
 	s.SimTime = m.now
-	s.Hotend, s.HotendSet = celsius(m.therm.hotend.temp), celsius(m.therm.hotend.target)
-	s.Bed, s.BedSet = celsius(m.therm.bed.temp), celsius(m.therm.bed.target)
+	s.Hotend, s.HotendSet = celsius(m.therm.hotend().temp), celsius(m.therm.hotend().target)
+	s.Bed, s.BedSet = celsius(m.therm.bed().temp), celsius(m.therm.bed().target)
 	s.Fan = m.therm.fan
-	s.Moving = m.plan.active() || m.notice.busy
+	s.Moving = m.plan.active() || m.busy
 	s.Killed = m.stop == killed
 	return s
 }

@@ -10,13 +10,10 @@ import (
 // ring, and a short wait before the first block so that there is something to look
 // ahead at.
 const (
-	plannerBlocks  = 16 // BLOCK_BUFFER_SIZE; one is always left free
-	minSteps       = 6  // MIN_STEPS_PER_SEGMENT: shorter moves are added to the next
-	minPlanSpeed   = 0.05
-	minStepRate    = 120 // steps/s of the fastest axis, MINIMAL_STEP_RATE
-	junctionDev    = 0.01
-	firstBlockWait = 100 * time.Millisecond // BLOCK_DELAY_FOR_1ST_MOVE
-	minSegmentTime = 0.02                   // s, DEFAULT_MINSEGMENTTIME
+	plannerBlocks = 16 // BLOCK_BUFFER_SIZE; one is always left free
+	minSteps      = 6  // MIN_STEPS_PER_SEGMENT: shorter moves are added to the next
+	minPlanSpeed  = 0.05
+	minStepRate   = 120 // steps/s of the fastest axis, MINIMAL_STEP_RATE
 )
 
 const (
@@ -44,7 +41,8 @@ type block struct {
 	extrudesAll bool // extrudes along the bed
 }
 
-// limits are the settings of the planner that M201 to M205 change.
+// limits are the settings of a planner: those that M201 to M205 change, and those
+// that are built in.
 type limits struct {
 	stepsPerMM [axes]float64
 	maxFeed    [axes]float64 // mm/s
@@ -52,6 +50,11 @@ type limits struct {
 	accel      float64       // P of M204
 	retract    float64       // R
 	travel     float64       // T
+
+	deviation  float64       // mm, junction deviation; 0 is classic jerk
+	jerk       [axes]float64 // mm/s
+	minSegment float64       // s: shorter blocks are slowed down while the ring runs low
+	firstWait  time.Duration // how long a first block waits for more
 }
 
 func defaultLimits() limits {
@@ -60,31 +63,42 @@ func defaultLimits() limits {
 		maxFeed:    [axes]float64{300, 300, 5, 25},
 		maxAccel:   [axes]float64{3000, 3000, 100, 10000},
 		accel:      3000, retract: 3000, travel: 3000,
+		deviation: 0.01, minSegment: 0.02,
+		firstWait: 100 * time.Millisecond, // BLOCK_DELAY_FOR_1ST_MOVE
 	}
 }
 
 // planner holds the blocks that wait or run. It has no clock: its owner tells it
 // the time.
 type planner struct {
-	lim     limits
-	blocks  [plannerBlocks]block
-	head, n int
-	running bool
-	exit2   float64 // exit speed the running block was started with
-	first   time.Duration
-	pos     [axes]int64 // steps, where the last block ends
-	posMM   [3]float64  // the same as commanded
-	posE    float64
-	lastDir [axes]float64
-	lastTop float64
-	dry     bool // ran empty, and nobody waited for that
+	lim      limits
+	blocks   []block
+	head, n  int
+	running  bool
+	exit2    float64 // exit speed the running block was started with
+	first    time.Duration
+	pos      [axes]int64 // steps, where the last block ends
+	posMM    [3]float64  // the same as commanded
+	posE     float64
+	lastDir  [axes]float64
+	lastTop  float64
+	lastEach [axes]float64 // mm of each axis for a mm of the last block
+	dry      bool          // ran empty, and nobody waited for that
 }
 
-func (p *planner) at(i int) *block { return &p.blocks[(p.head+i)%plannerBlocks] }
+// resize makes room for n-1 blocks; what is in the ring is gone.
+func (p *planner) resize(n int) {
+	if len(p.blocks) != n {
+		p.blocks = make([]block, n)
+	}
+	p.head, p.n, p.running = 0, 0, false
+}
+
+func (p *planner) at(i int) *block { return &p.blocks[(p.head+i)%len(p.blocks)] }
 
 func (p *planner) active() bool { return p.n > 0 }
-func (p *planner) full() bool   { return p.n == plannerBlocks-1 }
-func (p *planner) free() int    { return plannerBlocks - 1 - p.n }
+func (p *planner) full() bool   { return p.n == len(p.blocks)-1 }
+func (p *planner) free() int    { return len(p.blocks) - 1 - p.n }
 
 // setPosition says where the machine stands without moving it.
 func (p *planner) setPosition(mm [3]float64, e float64) {
@@ -124,7 +138,7 @@ func (p *planner) add(now time.Duration, to [3]float64, e, feed float64, line in
 	*p.at(p.n) = b
 	p.n++
 	if p.n == 1 {
-		p.first = now + firstBlockWait
+		p.first = now + p.lim.firstWait
 	} else if !p.running && p.n >= 3 {
 		p.first = now
 	}
@@ -146,8 +160,8 @@ func (p *planner) size(b *block, feed float64) {
 	}
 	b.extrudesAll = moves && mm[axE] > 0 && (b.steps[axX] != 0 || b.steps[axY] != 0)
 	secs := b.length / feed
-	if p.n >= 2 && p.n < plannerBlocks/2 && secs < minSegmentTime { // the ring runs low: slow down
-		secs += 2 * (minSegmentTime - secs) / float64(p.n)
+	if p.n >= 2 && p.n < len(p.blocks)/2 && secs < p.lim.minSegment { // the ring runs low: slow down
+		secs += 2 * (p.lim.minSegment - secs) / float64(p.n)
 	}
 	b.nominal = b.length / secs
 	switch {
@@ -181,10 +195,13 @@ func (p *planner) junction(b *block) {
 		cos -= dir[i] * p.lastDir[i]
 	}
 	b.maxEntry2 = minPlanSpeed * minPlanSpeed
-	if p.n > 0 && p.lastTop > 0 && cos < 0.999999 {
+	if p.lim.deviation == 0 {
+		b.maxEntry2 = p.jerky2(b)
+	} else if p.n > 0 && p.lastTop > 0 && cos < 0.999999 {
 		b.maxEntry2 = max(b.maxEntry2, min(p.corner2(b, dir, cos), b.nominal*b.nominal, p.lastTop*p.lastTop))
 	}
 	p.lastDir, p.lastTop = dir, b.nominal
+	p.lastEach = b.dir
 }
 
 // corner2 is the square of the speed at which the corner between the last block and
@@ -205,11 +222,26 @@ func (p *planner) corner2(b *block, dir [axes]float64, cos float64) float64 {
 		}
 	}
 	sin := math.Sqrt(0.5 * (1 - cos))
-	v2 := accel * junctionDev * sin / (1 - sin)
+	v2 := accel * p.lim.deviation * sin / (1 - sin)
 	if b.length < 1 && cos < -0.7071067812 { // short segments of a curve
 		v2 = min(v2, b.length*accel/math.Acos(-cos))
 	}
 	return v2
+}
+
+// jerky2 is the square of the speed at which b may be entered when each axis may
+// change its speed by its jerk at once.
+func (p *planner) jerky2(b *block) float64 {
+	from, top := p.lastEach, min(b.nominal, p.lastTop)
+	if p.n == 0 || p.lastTop == 0 {
+		from, top = [axes]float64{}, b.nominal
+	}
+	for i := range b.dir {
+		if step := math.Abs(b.dir[i] - from[i]); step*top > p.lim.jerk[i] {
+			top = p.lim.jerk[i] / step
+		}
+	}
+	return max(top*top, minPlanSpeed*minPlanSpeed)
 }
 
 // lookAhead plans the entry speeds of all blocks that do not run yet: backwards so
@@ -269,7 +301,7 @@ func (p *planner) start(now time.Duration) {
 // finish takes the block that ran out of the ring and starts the one behind it.
 func (p *planner) finish() block {
 	b := *p.at(0)
-	p.head = (p.head + 1) % plannerBlocks
+	p.head = (p.head + 1) % len(p.blocks)
 	p.n--
 	p.running = false
 	if p.n > 0 {

@@ -18,7 +18,11 @@ func drain(p *planner) []block {
 	return done
 }
 
-func newPlanner() *planner { return &planner{lim: defaultLimits()} }
+func newPlanner() *planner {
+	p := &planner{lim: defaultLimits()}
+	p.resize(plannerBlocks)
+	return p
+}
 
 func seconds(blocks []block) float64 {
 	return (blocks[len(blocks)-1].end - blocks[0].start).Seconds()
@@ -71,7 +75,7 @@ func TestCorner(t *testing.T) {
 	p.add(0, [3]float64{20, 20, 0}, 0, 50, -1)
 	blocks := drain(p)
 	half := math.Sqrt(0.5)
-	want := math.Sqrt(3000 * junctionDev * half / (1 - half))
+	want := math.Sqrt(3000 * p.lim.deviation * half / (1 - half))
 	near(t, "corner speed", blocks[1].shape.entry, want, 0.01)
 	near(t, "exit before it", blocks[0].shape.exit, want, 0.01)
 }

@@ -113,9 +113,9 @@ func benchControl(t *testing.T, m *mcu, s string) {
 			}
 		}
 	}
-	h := &m.therm.hotend
+	h := m.therm.hotend()
 	if name == "B" {
-		h = &m.therm.bed
+		h = m.therm.bed()
 	}
 	switch verb {
 	case "heal":

@@ -42,6 +42,8 @@ import (
 	"platen/hal/unit"
 )
 
+const maxExtruders = 5
+
 // Fastest, as Config.Speed, lets simulated time jump to the next event while a
 // command or a move is under way. A printer with nothing to do runs at the pace of
 // real time.
@@ -50,6 +52,8 @@ const Fastest = -1
 // Config describes a simulated printer. Its zero value is the default build of
 // Marlin 2.0.9.5 on an 8-bit board with a 200 mm cube to print in.
 type Config struct {
+	Firmware Firmware // what runs on the controller
+
 	Seed  uint64 // of the faults
 	Speed int    // simulated seconds in a real one; 0 is 1, Fastest is as fast as it goes
 	Baud  int    // simulated bit rate of the line; 0 is 250000
@@ -63,6 +67,10 @@ type Config struct {
 	Ambient unit.Celsius
 	// Hotend is how warm the hot end still is at power-on; 0 is Ambient.
 	Hotend unit.Celsius
+	// Extruders is how many hot ends there are; 0 is one.
+	Extruders int
+	// Chamber says that the printer has a heated chamber.
+	Chamber bool
 	// LineTime is how long the processor works on one move; 0 is 2 ms, an 8-bit
 	// controller. Other commands take a sixth of it.
 	LineTime time.Duration
@@ -146,6 +154,12 @@ func New(cfg Config) (*Printer, error) {
 	if cfg.Speed < Fastest {
 		return nil, errors.New("simulated printer: speed is below zero: use a factor or Fastest")
 	}
+	if cfg.Firmware >= firmwares || makers[cfg.Firmware].make == nil {
+		return nil, errors.New("simulated printer: there is no such firmware")
+	}
+	if cfg.Extruders < 0 || cfg.Extruders > maxExtruders {
+		return nil, errors.New("simulated printer: use 1 to 5 extruders")
+	}
 	if cfg.Baud < 0 || cfg.LineTime < 0 || cfg.Wait < 0 {
 		return nil, errors.New("simulated printer: baud, line time and wait cannot be negative")
 	}
@@ -180,6 +194,9 @@ func (c *Config) defaults() {
 	}
 	if c.Hotend == 0 {
 		c.Hotend = c.Ambient
+	}
+	if c.Extruders == 0 {
+		c.Extruders = 1
 	}
 	if c.LineTime == 0 {
 		c.LineTime = 2 * time.Millisecond

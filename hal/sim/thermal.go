@@ -68,34 +68,56 @@ type heater struct {
 	slope    float64
 }
 
-// thermal is everything that is warm, and the firmware's control of it.
+// thermal is everything that is warm. The firmware sets the power of its heaters and
+// reads their sensors; the physics runs by itself.
 type thermal struct {
 	now     time.Duration
 	next    time.Duration
 	ambient float64
-	hotend  heater
-	bed     heater
+	all     []*heater // tools first, then the bed, then the chamber if there is one
+	tools   int
 	bedAt   time.Duration
 	fan     unit.Duty
-	waiting bool // M109 or M190 waits; M108 ends it
+	waiting bool // a command waits for a temperature; M108 ends it
 	cold    bool // M302: cold extrusion is allowed
 	minExt  float64
 }
 
-func newThermal(ambient float64) thermal {
-	t := thermal{ambient: ambient, next: tempTick, now: 0}
-	t.hotend = heater{
-		id: "E0", temp: ambient, gain: 5.1, tau: 66, minTemp: 5, maxTemp: 275, maxSet: 275 - overshoot,
-		watchFor: 40 * time.Second, runFor: 40 * time.Second, runHyst: 4,
+func newThermal(cfg *Config) thermal {
+	t := thermal{ambient: cfg.Ambient.Degrees(), next: tempTick, tools: cfg.Extruders}
+	for i := range cfg.Extruders {
+		t.all = append(t.all, &heater{
+			id: "E" + strconv.Itoa(i), temp: t.ambient, gain: 5.1, tau: 66, minTemp: 5, maxTemp: 275, maxSet: 275 - overshoot,
+			watchFor: 40 * time.Second, runFor: 40 * time.Second, runHyst: 4,
+		})
 	}
-	t.bed = heater{
-		id: "bed", suffix: " BED", temp: ambient, gain: 0.78, tau: 270, minTemp: 5, maxTemp: 150, maxSet: 150 - bedOvershoot,
+	t.hotend().temp = cfg.Hotend.Degrees()
+	t.all = append(t.all, &heater{
+		id: "bed", suffix: " BED", temp: t.ambient, gain: 0.78, tau: 270, minTemp: 5, maxTemp: 150, maxSet: 150 - bedOvershoot,
 		watchFor: 60 * time.Second, runFor: 20 * time.Second, runHyst: 2,
+	})
+	if cfg.Chamber {
+		t.all = append(t.all, &heater{
+			id: "Chamber", suffix: " CHAMBER", temp: t.ambient, gain: 0.12, tau: 700, minTemp: 5, maxTemp: 100, maxSet: 90,
+			watchFor: 60 * time.Second, runFor: 20 * time.Second, runHyst: 2,
+		})
 	}
-	for _, h := range []*heater{&t.hotend, &t.bed} {
+	for _, h := range t.all {
 		h.decay = math.Exp(-tempTick.Seconds() / h.tau)
 	}
 	return t
+}
+
+func (t *thermal) tool(i int) *heater { return t.all[i] }
+func (t *thermal) hotend() *heater    { return t.all[0] }
+func (t *thermal) bed() *heater       { return t.all[t.tools] }
+
+// chamber is nil where there is none.
+func (t *thermal) chamber() *heater {
+	if len(t.all) == t.tools+1 {
+		return nil
+	}
+	return t.all[t.tools+1]
 }
 
 // restart forgets what the firmware wanted.
@@ -107,7 +129,7 @@ func (t *thermal) restart(now time.Duration) {
 
 // off is disable_all_heaters, and the fan.
 func (t *thermal) off() {
-	for _, h := range []*heater{&t.hotend, &t.bed} {
+	for _, h := range t.all {
 		h.set(0, t.now)
 		h.power = 0
 	}
@@ -140,21 +162,34 @@ func (h *heater) watch(now time.Duration) {
 	}
 }
 
-// tick is one round of the converter: physics first, then control.
+// tick is one round of the converter: the physics of it.
 func (t *thermal) tick() {
 	t.now = t.next
 	t.next += tempTick
-	t.hotend.warm(t.ambient)
-	t.bed.warm(t.ambient)
-	t.hotend.pid()
-	if t.now >= t.bedAt {
+	for _, h := range t.all {
+		h.warm(t.ambient)
+	}
+}
+
+// pidAndBang is how most firmwares are configured: a PID for each hot end, and for
+// the rest a switch every five seconds.
+func (t *thermal) pidAndBang() {
+	for _, h := range t.all[:t.tools] {
+		h.pid()
+	}
+	due := t.now >= t.bedAt
+	if due {
 		t.bedAt = t.now + bedEvery
-		t.bed.power = 0
-		if r := t.bed.reading(); r < t.bed.target && r > t.bed.minTemp {
-			t.bed.power = fullPower
+	}
+	for _, h := range t.all[t.tools:] {
+		r := h.reading()
+		switch {
+		case h.target == 0, due:
+			h.power = 0
+			if r < h.target && r > h.minTemp {
+				h.power = fullPower
+			}
 		}
-	} else if t.bed.target == 0 {
-		t.bed.power = 0
 	}
 }
 
@@ -190,129 +225,4 @@ func (h *heater) pid() {
 		h.integral = max(0, min(h.integral+diff, fullPower/ki))
 		h.power = max(0, min(pidP*diff+ki*h.integral+h.slope, fullPower))
 	}
-}
-
-// manageHeaters acts on sensors and heaters that fail, and on what the emergency
-// parser has found.
-func (m *mcu) manageHeaters() {
-	e := &m.parser
-	switch {
-	case e.killed:
-		m.kill("M112 Shutdown")
-		return
-	case e.quick:
-		e.quick = false
-		m.quickStop()
-	case e.cancel:
-		e.cancel = false
-		m.therm.waiting = false
-	}
-	for _, h := range []*heater{&m.therm.hotend, &m.therm.bed} {
-		if serial, last := h.failing(m.now); serial != "" {
-			m.therm.off()
-			m.print("Error:" + serial + ", system stopped! Heater_ID: " + h.id + "\n\n")
-			m.kill(last)
-			return
-		}
-	}
-}
-
-// failing is why the heater has to be stopped: the text for the host and the one
-// for the display, empty if all is well.
-func (h *heater) failing(now time.Duration) (serial, display string) {
-	r := h.reading()
-	switch {
-	case r > h.maxTemp:
-		return "MAXTEMP triggered", "Err: MAXTEMP" + h.suffix
-	case r < h.minTemp && h.target > 0:
-		return "MINTEMP triggered", "Err: MINTEMP" + h.suffix
-	}
-	if h.watchAt > 0 && now >= h.watchAt {
-		if r < h.watchTemp {
-			if h.id == "bed" {
-				return "Heating failed", "Heating Failed Bed"
-			}
-			return "Heating failed", "Heating Failed"
-		}
-		h.watch(now)
-	}
-	return h.runaway(r, now)
-}
-
-// runaway is the state machine of thermal runaway protection: once at its target, a
-// heater may not stay away from it.
-func (h *heater) runaway(r float64, now time.Duration) (serial, display string) {
-	switch {
-	case h.target == 0:
-		h.stable = false
-	case !h.stable || h.runTarget != h.target:
-		h.stable = r >= h.target
-		h.runTarget = h.target
-		h.runAt = now + h.runFor
-	case r >= h.target-h.runHyst:
-		h.runAt = now + h.runFor
-	case now >= h.runAt:
-		if h.id == "bed" {
-			return "Thermal Runaway", "BED THERMAL RUNAWAY"
-		}
-		return "Thermal Runaway", "THERMAL RUNAWAY"
-	}
-	return "", ""
-}
-
-// await is the loop of M109 and M190: a report a second until the heater has kept
-// its temperature for a while.
-func (m *mcu) await(h *heater, cooling bool) {
-	t := &m.therm
-	t.waiting = true
-	if !cooling && h.reading() > h.target {
-		return // only heating is waited for
-	}
-	var since time.Duration // when the window was entered; 0 is not yet
-	report := m.now
-	for first := true; m.up() && t.waiting && (since == 0 || m.now < since+residency); first = false {
-		if m.now >= report {
-			report = m.now + time.Second
-			m.print(m.temperatures() + " W:" + left(since, m.now) + "\n")
-		}
-		m.idle(report)
-		off := math.Abs(h.target - h.reading())
-		switch {
-		case since == 0 && off < window:
-			since = m.now
-			if first {
-				since += residency / 3
-			}
-		case since != 0 && off > waitHyst:
-			since = m.now
-		}
-	}
-}
-
-func left(since, now time.Duration) string {
-	if since == 0 {
-		return "?"
-	}
-	return strconv.Itoa(int((since + residency - now) / time.Second))
-}
-
-// temperatures is the report of M105, with the space it begins with.
-func (m *mcu) temperatures() string {
-	h, b := &m.therm.hotend, &m.therm.bed
-	s := make([]byte, 0, 64)
-	s = fixed(append(s, " T:"...), h.reading())
-	s = fixed(append(s, " /"...), h.target)
-	s = fixed(append(s, " B:"...), b.reading())
-	s = fixed(append(s, " /"...), b.target)
-	s = strconv.AppendInt(append(s, " @:"...), int64(h.power)/2, 10)
-	s = strconv.AppendInt(append(s, " B@:"...), int64(b.power)/2, 10)
-	return string(s)
-}
-
-// fixed appends v with two decimals, never as -0.00.
-func fixed(s []byte, v float64) []byte {
-	if v > -0.005 && v < 0 {
-		v = 0
-	}
-	return strconv.AppendFloat(s, v, 'f', 2, 64)
 }

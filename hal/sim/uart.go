@@ -1,12 +1,6 @@
 package sim
 
-import (
-	"bytes"
-	"time"
-)
-
-// rxSize is RX_BUFFER_SIZE; one byte of the ring is never used.
-const rxSize = 128
+import "time"
 
 // wire holds the bytes that the host has written and the line has not carried yet.
 type wire struct {
@@ -19,17 +13,21 @@ type wire struct {
 
 func (w *wire) clear() { w.buf = w.buf[:0]; w.midLine = false }
 
-// next is when the next byte that could matter has arrived: the end of a line, or
-// half a buffer full.
-func (w *wire) next(byteTime time.Duration) time.Duration {
+// wireNext is when the next byte that could matter has arrived: the end of a line,
+// another byte that the firmware waits for, or half a buffer full.
+func (m *mcu) wireNext() time.Duration {
+	w := &m.wire
 	if len(w.buf) == 0 {
 		return never
 	}
-	n := min(len(w.buf), rxSize/2)
-	if i := bytes.IndexByte(w.buf[:n], '\n'); i >= 0 {
-		n = i + 1
+	n := min(len(w.buf), max(1, m.rx.room()/2))
+	for i, c := range w.buf[:n] {
+		if m.urgent[c] {
+			n = i + 1
+			break
+		}
 	}
-	return w.start + time.Duration(n)*byteTime
+	return w.start + time.Duration(n)*m.byteTime
 }
 
 // receive puts bytes of the host on the wire, with the faults of the line.
@@ -71,94 +69,61 @@ func (m *mcu) receiveWire() {
 	}
 	n := min(len(w.buf), int((m.now-w.start)/m.byteTime))
 	for _, c := range w.buf[:n] {
-		if !m.rx.put(c) {
-			m.stats.Overruns++
-		}
-		if m.cfg.EmergencyParser {
-			m.parser.update(c)
-		}
+		m.fw.receive(c)
 	}
 	w.start += time.Duration(n) * m.byteTime
 	w.buf = w.buf[:copy(w.buf, w.buf[n:])]
 }
 
-// ring is the receive buffer.
+// store puts a byte into the receive buffer, or loses it.
+func (m *mcu) store(c byte) {
+	if !m.rx.put(c) {
+		m.stats.Overruns++
+	}
+}
+
+// ring is a receive buffer; one byte of it is never used.
 type ring struct {
-	buf     [rxSize]byte
+	buf     []byte
 	head, n int
 }
 
-func (r *ring) clear() { r.n = 0 }
+func (r *ring) resize(n int) {
+	if len(r.buf) != n {
+		r.buf = make([]byte, n)
+	}
+	r.clear()
+}
+
+func (r *ring) clear() { r.head, r.n = 0, 0 }
+
+func (r *ring) room() int { return len(r.buf) - 1 - r.n }
 
 func (r *ring) put(c byte) bool {
-	if r.n == rxSize-1 {
+	if r.room() == 0 {
 		return false
 	}
-	r.buf[(r.head+r.n)%rxSize] = c
+	r.buf[(r.head+r.n)%len(r.buf)] = c
 	r.n++
 	return true
 }
 
 func (r *ring) get() byte {
 	c := r.buf[r.head]
-	r.head = (r.head + 1) % rxSize
+	r.head = (r.head + 1) % len(r.buf)
 	r.n--
 	return c
 }
 
-// emergency looks for commands that cannot wait while they are still being
-// received, as EMERGENCY_PARSER does. A line number before them is allowed.
-type emergency struct {
-	word   [3]byte
-	n      int
-	state  uint8
-	killed bool // M112 came
-	cancel bool // M108 came
-	quick  bool // M410 came
-}
-
-const (
-	emStart uint8 = iota
-	emNumber
-	emWord
-	emIgnore
-)
-
-func (e *emergency) update(c byte) {
-	if c == '\n' || c == '\r' {
-		if e.state == emWord {
-			e.match()
-		}
-		e.state = emStart
+// reply sends a line that begins with ok, with the faults of the line.
+func (m *mcu) reply(s string) {
+	if m.happens(m.cfg.Faults.DropOK) {
+		m.stats.Injected++
 		return
 	}
-	switch e.state {
-	case emStart, emNumber:
-		switch {
-		case c == 'M':
-			e.state, e.n = emWord, 0
-		case c == ' ':
-		case c == 'N' && e.state == emStart:
-			e.state = emNumber
-		case e.state == emNumber && (c == '-' || c >= '0' && c <= '9'):
-		default:
-			e.state = emIgnore
-		}
-	case emWord: // whatever follows three digits does not matter
-		if e.n < len(e.word) {
-			e.word[e.n] = c
-			e.n++
-		}
-	}
-}
-
-func (e *emergency) match() {
-	switch string(e.word[:e.n]) {
-	case "112":
-		e.killed = true
-	case "108":
-		e.cancel = true
-	case "410":
-		e.quick = true
+	m.print(s)
+	if m.happens(m.cfg.Faults.DupOK) {
+		m.stats.Injected++
+		m.print(s)
 	}
 }

@@ -7,18 +7,18 @@ import (
 )
 
 // execute runs the command at the head of the queue and acknowledges it.
-func (m *mcu) execute() {
+func (m *marlin2) execute() {
 	text := m.queue.cmds[m.queue.head]
 	c := parseCommand(text)
-	m.notice.busy = true
+	m.busy = true
 	m.stats.Lines++
 	m.spend(m.cost(&c))
 	if c.letter == 'M' && c.num == 105 { // the ok is part of the answer
-		m.notice.busy = false
+		m.busy = false
 		m.reply("ok" + m.temperatures() + "\n")
 	} else {
 		m.dispatch(&c)
-		m.notice.busy = false
+		m.busy = false
 		if m.up() {
 			m.ok(text)
 		}
@@ -29,7 +29,7 @@ func (m *mcu) execute() {
 	}
 }
 
-func (m *mcu) cost(c *command) time.Duration {
+func (m *marlin2) cost(c *command) time.Duration {
 	if c.letter == 'G' && c.num <= 3 {
 		return m.cfg.LineTime
 	}
@@ -37,7 +37,7 @@ func (m *mcu) cost(c *command) time.Duration {
 }
 
 // dispatch runs a command.
-func (m *mcu) dispatch(c *command) {
+func (m *marlin2) dispatch(c *command) {
 	known := false
 	switch c.letter {
 	case 'G':
@@ -56,7 +56,7 @@ func (m *mcu) dispatch(c *command) {
 	}
 }
 
-func (m *mcu) commandG(c *command) bool {
+func (m *marlin2) commandG(c *command) bool {
 	switch c.num {
 	case 0, 1:
 		m.linear(c)
@@ -77,7 +77,7 @@ func (m *mcu) commandG(c *command) bool {
 	return true
 }
 
-func (m *mcu) commandM(c *command) bool {
+func (m *marlin2) commandM(c *command) bool {
 	switch c.num {
 	case 17, 111, 117:
 	case 18, 84, 400:
@@ -120,7 +120,7 @@ func (m *mcu) commandM(c *command) bool {
 }
 
 // commandHeat runs the commands that set temperatures.
-func (m *mcu) commandHeat(c *command) bool {
+func (m *marlin2) commandHeat(c *command) bool {
 	t := &m.therm
 	switch c.num {
 	case 104, 109:
@@ -128,9 +128,9 @@ func (m *mcu) commandHeat(c *command) bool {
 			m.print("echo:M" + strconv.Itoa(c.num) + " Invalid extruder " + strconv.Itoa(int(v)) + "\n")
 			return true
 		}
-		m.heat(c, &t.hotend, c.num == 109)
+		m.heat(c, t.hotend(), c.num == 109)
 	case 140, 190:
-		m.heat(c, &t.bed, c.num == 190)
+		m.heat(c, t.bed(), c.num == 190)
 	case 302:
 		if v, ok := c.value('S'); ok {
 			t.minExt = v
@@ -145,7 +145,7 @@ func (m *mcu) commandHeat(c *command) bool {
 	return true
 }
 
-func (m *mcu) heat(c *command, h *heater, wait bool) {
+func (m *marlin2) heat(c *command, h *heater, wait bool) {
 	v, set := c.value('S')
 	cooling := false
 	if !set && wait {
@@ -161,7 +161,7 @@ func (m *mcu) heat(c *command, h *heater, wait bool) {
 }
 
 // commandLimit runs the commands that set what the planner and the end stops allow.
-func (m *mcu) commandLimit(c *command) bool {
+func (m *marlin2) commandLimit(c *command) bool {
 	lim := &m.plan.lim
 	each := func(dst *[axes]float64) {
 		for i, w := range []byte("XYZE") {
@@ -200,7 +200,7 @@ func (m *mcu) commandLimit(c *command) bool {
 	return true
 }
 
-func (m *mcu) softEndstops(c *command) {
+func (m *marlin2) softEndstops(c *command) {
 	if v, ok := c.value('S'); ok {
 		m.pose.soft = v != 0
 	}
@@ -215,7 +215,7 @@ func (m *mcu) softEndstops(c *command) {
 	m.print(string(append(s, '\n')))
 }
 
-func (m *mcu) setKeepalive(c *command) {
+func (m *marlin2) setKeepalive(c *command) {
 	if v, ok := c.value('S'); ok {
 		m.notice.busyEvery = time.Duration(max(0, min(v, 60))) * time.Second
 		m.notice.busyAt = m.now + m.notice.busyEvery
@@ -224,14 +224,14 @@ func (m *mcu) setKeepalive(c *command) {
 	m.print("echo:M113 S" + strconv.Itoa(int(m.notice.busyEvery/time.Second)) + "\n")
 }
 
-func (m *mcu) setAutoReport(c *command) {
+func (m *marlin2) setAutoReport(c *command) {
 	if v, ok := c.value('S'); ok {
 		m.notice.tempEvery = time.Duration(max(0, min(v, 60))) * time.Second
 		m.notice.tempAt = m.now + m.notice.tempEvery
 	}
 }
 
-func (m *mcu) dwell(c *command) {
+func (m *marlin2) dwell(c *command) {
 	ms, _ := c.value('P')
 	if s, ok := c.value('S'); ok {
 		ms = s * 1000
@@ -244,7 +244,7 @@ func (m *mcu) dwell(c *command) {
 }
 
 // echo is M118: A1 makes the text an action, E1 puts echo: before it.
-func (m *mcu) echo(c *command) {
+func (m *marlin2) echo(c *command) {
 	text, before := c.args, ""
 	for {
 		switch {

@@ -64,7 +64,7 @@ func (l *lineBuffer) take() string {
 
 // readSerial moves what has been received into the command queue, as far as there
 // is room.
-func (m *mcu) readSerial() {
+func (m *marlin2) readSerial() {
 	for m.stop == running && m.rx.n > 0 && m.queue.n < queueSize {
 		c := m.rx.get()
 		if c != '\n' && c != '\r' {
@@ -85,7 +85,7 @@ func (m *mcu) readSerial() {
 
 // accept checks number and checksum of a line. A bad one is asked for again, and
 // everything behind it in the receive buffer is thrown away.
-func (m *mcu) accept(line string) bool {
+func (m *marlin2) accept(line string) bool {
 	if strings.HasPrefix(line, "N") {
 		n, fault := m.numbered(line)
 		if fault != "" {
@@ -105,7 +105,7 @@ func (m *mcu) accept(line string) bool {
 	return true
 }
 
-func (m *mcu) numbered(line string) (n int64, fault string) {
+func (m *marlin2) numbered(line string) (n int64, fault string) {
 	at := line[1:]
 	m110 := strings.Contains(line, "M110")
 	if m110 && len(line) > 4 {
@@ -133,7 +133,7 @@ func (m *mcu) numbered(line string) (n int64, fault string) {
 
 // critical acts on commands that cannot wait for their turn, once they have been
 // read: only unnumbered ones are seen here, and only while the queue has room.
-func (m *mcu) critical(line string) {
+func (m *marlin2) critical(line string) {
 	switch {
 	case strings.HasPrefix(line, "M108"):
 		m.therm.waiting = false
@@ -161,21 +161,8 @@ func leadingInt(s string) int64 {
 	return n
 }
 
-// reply sends a line that begins with ok, with the faults of the line.
-func (m *mcu) reply(s string) {
-	if m.happens(m.cfg.Faults.DropOK) {
-		m.stats.Injected++
-		return
-	}
-	m.print(s)
-	if m.happens(m.cfg.Faults.DupOK) {
-		m.stats.Injected++
-		m.print(s)
-	}
-}
-
 // ok acknowledges the command that has been executed.
-func (m *mcu) ok(cmd string) {
+func (m *marlin2) ok(cmd string) {
 	if !m.cfg.AdvancedOK {
 		m.reply("ok\n")
 		return
@@ -194,7 +181,6 @@ func (m *mcu) ok(cmd string) {
 
 // notices are the lines that come unasked.
 type notices struct {
-	busy      bool          // a command is being executed
 	busyEvery time.Duration // M113; 0 is never
 	busyAt    time.Duration
 	tempEvery time.Duration // M155; 0 is never
@@ -202,9 +188,9 @@ type notices struct {
 }
 
 // next is when the next notice is due.
-func (n *notices) next(m *mcu) time.Duration {
+func (n *notices) next(m *marlin2) time.Duration {
 	t := never
-	if n.busy && n.busyEvery > 0 {
+	if m.busy && n.busyEvery > 0 {
 		t = n.busyAt
 	}
 	if n.tempEvery > 0 {
@@ -217,9 +203,9 @@ func (n *notices) next(m *mcu) time.Duration {
 }
 
 // tick sends the notices that are due.
-func (n *notices) tick(m *mcu) {
+func (n *notices) tick(m *marlin2) {
 	switch {
-	case !n.busy || n.busyEvery == 0:
+	case !m.busy || n.busyEvery == 0:
 		n.busyAt = m.now + n.busyEvery
 	case m.now >= n.busyAt:
 		n.busyAt = m.now + n.busyEvery

@@ -11,7 +11,7 @@ const (
 )
 
 // boot prints the banner, about 10 ms after the reset.
-func (m *mcu) boot() {
+func (m *marlin2) boot() {
 	const bootTime = 10_000_000
 	m.queue.last = m.now
 	m.spend(bootTime)
@@ -36,7 +36,7 @@ func (m *mcu) boot() {
 }
 
 // identify is M115.
-func (m *mcu) identify() {
+func (m *marlin2) identify() {
 	m.print("FIRMWARE_NAME:" + version + " (" + compiled + " 00:00:00) SOURCE_CODE_URL:github.com/MarlinFirmware/Marlin" +
 		" PROTOCOL_VERSION:1.0 MACHINE_TYPE:3D Printer EXTRUDER_COUNT:1 UUID:" + uuid + "\n")
 	for _, c := range []struct {
@@ -63,7 +63,7 @@ func (m *mcu) identify() {
 }
 
 // reportSettings is M503.
-func (m *mcu) reportSettings() {
+func (m *marlin2) reportSettings() {
 	lim := &m.plan.lim
 	m.print("echo:; Linear Units:\necho:  G21 ; (mm)\n" +
 		"echo:; Temperature Units:\necho:  M149 C ; Units in Celsius\n" +
