@@ -31,6 +31,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"platen/hal"
@@ -86,6 +87,7 @@ type Machine struct {
 	lines   chan line      // from Run to the owner
 	reqs    chan *request  // from everybody to the owner
 	stop    chan hal.Fault // from Halt to the owner
+	halted  atomic.Bool    // Halt was called: whatever ends the machine now is its doing
 	dead    chan struct{}  // closed once err is set
 	closing chan struct{}  // closed when Close begins
 	quit    chan struct{}  // closed when the goroutines must end
@@ -230,6 +232,7 @@ func (m *Machine) cause() error {
 // Halt stops motion and heaters at once. It returns when the stop has been written.
 func (m *Machine) Halt(reason string) error {
 	m.log.Warn("machine halted", "reason", reason)
+	m.halted.Store(true) // before the stop is written: its answer may overtake m.stop
 	select {
 	case m.stop <- hal.FaultHost:
 	default: // a stop is under way

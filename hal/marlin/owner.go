@@ -272,6 +272,9 @@ func (o *owner) fail(fault hal.Fault, cause error) {
 		return
 	}
 	o.isDead = true
+	if o.halted.Load() {
+		fault = hal.FaultHost
+	}
 	err := error(&hal.FaultError{Fault: fault})
 	if fault == hal.FaultPort && cause != nil {
 		err = fmt.Errorf("%w (%w)", cause, err)
