@@ -8,6 +8,21 @@
 // machine stays inside its [Limits] whatever came before. What it does not know,
 // it refuses. The first refused operation ends the program with a [Violation].
 //
+// # Time while hot
+//
+// A hot machine that does not print bakes its filament and can burn. While any
+// heater is on, the guard adds up the time that passes without fresh filament:
+// pauses, travel, and moves so slow that they are pauses. Filament that was drawn
+// back and comes again is not fresh; one millimetre that is takes MaxHotDwell off
+// the account. What takes as long as it takes (homing, levelling, waiting for a
+// heater) is counted instead: [MaxWaits] between two fresh millimetres.
+//
+// # Speed
+//
+// Firmware slows down by itself where a file asks for more than its axes can do.
+// [Fit] does the same before the guard: it slows moves down to what the machine can
+// do and changes nothing else.
+//
 // A Violation names the limit and the kind of operation and never a number of the
 // program, because a program is design data.
 package envelope
@@ -40,11 +55,14 @@ type Limits struct {
 	Chamber    Range        // targets of the chamber, apart from zero
 	MinExtrude unit.Celsius // a colder hot end must not move filament
 
-	Tools int // hot ends, 1 to 4
+	Tools int // hot ends, 0 to 4; with none there is no filament
 	Fans  int // fans that a program may set
 
+	CanLevel   bool          // the controller can level its bed
+	MaxAdvance time.Duration // largest pressure advance; zero is none
+
 	MaxDwell    time.Duration // longest pause without a move while everything is cold
-	MaxHotDwell time.Duration // longest pause without a move while anything is hot
+	MaxHotDwell time.Duration // longest time without fresh filament while anything is hot
 }
 
 // MaxTools bounds [Limits].Tools.
@@ -62,14 +80,15 @@ const (
 	RuleHeat                     // temperature outside the heater's range
 	RuleCold                     // filament moved before the hot end was waited for
 	RuleHoming                   // moved before the axis was homed
-	RuleDwell                    // pause too long, or negative
+	RuleDwell                    // pause too long or negative, or hot for too long without printing
 	RuleFilament                 // more filament in one operation than allowed
+	RuleAdvance                  // more pressure advance than allowed
 )
 
 // String names the rule in a few words.
 func (r Rule) String() string {
 	names := [...]string{"none", "what the machine has", "build volume", "speed", "acceleration", "heater range",
-		"cold extrusion", "homing first", "longest pause", "filament per move"}
+		"cold extrusion", "homing first", "longest pause", "filament per move", "pressure advance"}
 	if int(r) < len(names) {
 		return names[r]
 	}
@@ -91,12 +110,39 @@ func (v *Violation) Error() string {
 // Is matches hal.ErrEnvelope.
 func (v *Violation) Is(target error) bool { return target == hal.ErrEnvelope }
 
+// MaxWaits is how often a program may home, level and wait for a heater without
+// fresh filament in between, while anything is hot.
+const MaxWaits = 16
+
+// Fit returns prog with every move slowed down, and every acceleration lowered, to
+// what the machine can do, as its firmware would; a feed it lowers is a whole
+// number of mm/min. Pressure advance is left out where the machine has none.
+// Nothing else changes, so that whatever else breaks a limit is for [Check] to
+// refuse.
+func Fit(l Limits, prog motion.Program) motion.Program {
+	return func(yield func(motion.Op, error) bool) {
+		tr := track{limits: &l}
+		for op, err := range prog {
+			if err == nil {
+				if op.Kind == motion.SetAdvance && l.MaxAdvance == 0 {
+					continue
+				}
+				op = tr.fit(op)
+				tr.follow(op)
+			}
+			if !yield(op, err) {
+				return
+			}
+		}
+	}
+}
+
 // Check returns prog as long as it stays inside l. The first operation that would
 // not is replaced by a *[Violation] and ends the program. Errors of prog pass
 // through. Each range over the result starts anew: nothing homed, all heaters off.
 func Check(l Limits, prog motion.Program) motion.Program {
 	return func(yield func(motion.Op, error) bool) {
-		g := guard{Limits: l}
+		g := newGuard(l)
 		for op, err := range prog {
 			if err != nil {
 				yield(motion.Op{}, err)

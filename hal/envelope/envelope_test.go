@@ -3,6 +3,7 @@ package envelope
 import (
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func testLimits() Limits {
 		HomedAt: [3]unit.Length{-2 * mm, 0, 0},
 		MaxFeed: [3]unit.Speed{300_000, 200_000, 10_000}, MaxFeedE: 60_000, MaxE: 150 * mm, MaxAccel: 3000,
 		HotEnd: Range{30_000, 260_000}, Bed: Range{25_000, 100_000}, MinExtrude: 170_000,
-		Tools: 2, Fans: 1, MaxDwell: time.Hour, MaxHotDwell: time.Minute,
+		Tools: 2, Fans: 1, CanLevel: true, MaxAdvance: time.Second, MaxDwell: time.Hour, MaxHotDwell: time.Minute,
 	}
 }
 
@@ -51,6 +52,9 @@ func home() motion.Op { return motion.Op{Kind: motion.Home} }
 func hot() motion.Op {
 	return motion.Op{Kind: motion.WaitHeater, Heater: motion.HotEnd, Temp: 200_000}
 }
+func feed(e unit.Length) motion.Op {
+	return motion.Op{Kind: motion.Move, Axes: motion.E, E: e, Feed: 10_000}
+}
 func to(x, y, z unit.Length, e unit.Length, feed unit.Speed) motion.Op {
 	op := motion.Op{Kind: motion.Move, Axes: motion.X | motion.Y | motion.Z, To: [3]unit.Length{x, y, z}, E: e, Feed: feed}
 	if e != 0 {
@@ -66,7 +70,7 @@ func TestGoodProgramPassesWhole(t *testing.T) {
 		to(-2*mm, 0, mm/5, 0, 10_000), to(220*mm, 0, mm/5, 5*mm, 300_000),
 		{Kind: motion.Move, Axes: motion.E, E: -150 * mm, Feed: 60_000},
 		{Kind: motion.SetFan, Fan: 255}, {Kind: motion.SetAccel, Accel: 3000},
-		{Kind: motion.Dwell, Wait: time.Minute},
+		{Kind: motion.Dwell, Wait: 50 * time.Second},
 		{Kind: motion.SetHeater, Heater: motion.HotEnd}, {Kind: motion.SetHeater, Heater: motion.Bed},
 		{Kind: motion.MotorsOff},
 	}
@@ -121,6 +125,19 @@ func TestEachRule(t *testing.T) {
 		{"long hot pause in parts", RuleDwell, []motion.Op{hot(), {Kind: motion.Dwell, Wait: time.Minute}, {Kind: motion.Dwell, Wait: 1}}},
 		{"negative pause", RuleDwell, []motion.Op{{Kind: motion.Dwell, Wait: -1}}},
 		{"long cold pause", RuleDwell, []motion.Op{{Kind: motion.Dwell, Wait: time.Hour + 1}}},
+		{"hot travel without end", RuleDwell, []motion.Op{home(), hot(), to(10*mm, 0, 0, 0, 1000), to(0, 0, 0, 0, 250), to(10*mm, 0, 0, 0, 1000)}},
+		{"a move that is a pause", RuleDwell, []motion.Op{home(), hot(), to(10*mm, 0, 0, mm/100, 150)}},
+		{"filament back and forth", RuleDwell, []motion.Op{home(), hot(), feed(-mm), {Kind: motion.Dwell, Wait: time.Minute / 2}, feed(mm), {Kind: motion.Dwell, Wait: time.Minute / 2}}},
+		{"a crumb of filament", RuleDwell, []motion.Op{home(), hot(), {Kind: motion.Dwell, Wait: 50 * time.Second}, feed(mm / 10), {Kind: motion.Dwell, Wait: 20 * time.Second}}},
+		{"homing without end", RuleDwell, append([]motion.Op{hot()}, slices.Repeat([]motion.Op{home()}, MaxWaits)...)},
+		{"levelling that there is not", RuleKind, []motion.Op{home(), {Kind: motion.Level, Index: 2}}},
+		{"levelling before homing", RuleHoming, []motion.Op{{Kind: motion.Level}}},
+		{"too fast from nowhere", RuleFeed, []motion.Op{home(), {Kind: motion.Level}, to(0, 0, mm, 0, 10_001)}},
+		{"filament from nowhere", RuleFeed, []motion.Op{home(), hot(), {Kind: motion.Level}, to(0, 0, mm, mm, 1000)}},
+		{"too fast in whole mm/min", RuleFeed, []motion.Op{home(), hot(), to(-2*mm+mm/1000, 0, 0, 3700*(mm/1000), 16)}},
+		{"advance", RuleAdvance, []motion.Op{{Kind: motion.SetAdvance, Wait: time.Second + 1}}},
+		{"advance of a missing tool", RuleAdvance, []motion.Op{{Kind: motion.SetAdvance, Tool: 2}}},
+		{"motors that there are not", RuleKind, []motion.Op{{Kind: motion.MotorsOff, Axes: 1 << 5}}},
 		{"a coil at once", RuleFilament, []motion.Op{home(), hot(), {Kind: motion.Move, Axes: motion.E, E: -150*mm - 1, Feed: 1000}}},
 	}
 	seen := map[Rule]bool{}
@@ -140,7 +157,7 @@ func TestEachRule(t *testing.T) {
 		})
 		seen[c.rule] = true
 	}
-	for r := RuleKind; r <= RuleFilament; r++ {
+	for r := RuleKind; r <= RuleAdvance; r++ {
 		if !seen[r] {
 			t.Errorf("no case for rule %v", r)
 		}
@@ -157,6 +174,71 @@ func TestErrorHidesDesign(t *testing.T) {
 	}
 	if v, _ := errors.AsType[*Violation](err); v == nil || v.Rule != RuleVolume {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestHotTimeIsTimeWithoutFilament: what a print does all day is no pause.
+func TestHotTimeIsTimeWithoutFilament(t *testing.T) {
+	ops := []motion.Op{home(), hot(), {Kind: motion.Level},
+		{Kind: motion.Move, Axes: motion.Z, To: [3]unit.Length{0, 0, mm}, Feed: 10_000}, to(0, 0, mm, 0, 100_000)}
+	for range 30 {
+		ops = append(ops, to(200*mm, 0, mm, 10*mm, 20_000), feed(-mm), to(0, 0, mm, 0, 100_000), feed(mm), home(),
+			motion.Op{Kind: motion.Dwell, Wait: 20 * time.Second})
+	}
+	if passed, err := run(testLimits(), program(ops...)); err != nil {
+		t.Fatalf("after %d operations: %v", len(passed), err)
+	}
+	ops = []motion.Op{{Kind: motion.Dwell, Wait: time.Hour}, home(), {Kind: motion.Dwell, Wait: time.Hour}, hot(),
+		{Kind: motion.Dwell, Wait: 50 * time.Second}, {Kind: motion.SetHeater, Heater: motion.HotEnd}, {Kind: motion.Dwell, Wait: time.Hour}}
+	if passed, err := run(testLimits(), program(ops...)); err != nil {
+		t.Fatalf("after %d operations: %v", len(passed), err)
+	}
+}
+
+// TestFitSlowsDownAndNothingElse: what a firmware would slow down passes; what is
+// wrong in any other way is left for the guard.
+func TestFitSlowsDownAndNothingElse(t *testing.T) {
+	l := testLimits()
+	fast := []motion.Op{home(), hot(), to(-2*mm, 0, mm, 0, 150_000), to(200*mm, 100*mm, mm, 0, 900_000), to(0, 0, 2*mm, 0, 900_000),
+		{Kind: motion.Move, Axes: motion.E, E: mm, Feed: 1_000_000}, to(mm, 0, 2*mm, 2*mm, 300_000), {Kind: motion.SetAccel, Accel: 20_000}}
+	if _, err := run(l, program(fast...)); err == nil {
+		t.Fatal("control: nothing is too fast")
+	}
+	fitted, err := run(l, Fit(l, program(fast...)))
+	if err != nil || len(fitted) != len(fast) {
+		t.Fatalf("%d of %d operations passed: %v", len(fitted), len(fast), err)
+	}
+	for i, op := range fitted {
+		if op.Feed > fast[i].Feed || op.Accel > fast[i].Accel {
+			t.Errorf("operation %d is faster than before", i)
+		}
+		op.Feed, op.Accel = fast[i].Feed, fast[i].Accel
+		if op != fast[i] {
+			t.Errorf("operation %d is changed in more than its speed", i)
+		}
+	}
+	if fitted[2].Feed != 10_000 || fitted[5].Feed != 60_000 {
+		t.Errorf("slowed down to %v and %v, further than needed", fitted[2].Feed, fitted[5].Feed)
+	}
+	for _, wrong := range [][]motion.Op{{to(0, 0, 0, 0, 1000)}, {home(), to(300*mm, 0, 0, 0, 900_000)}, {home(), to(mm, 0, 0, 0, 0)}} {
+		if _, err := run(l, Fit(l, program(wrong...))); err == nil {
+			t.Error("Fit lets through what is wrong in other ways than speed")
+		}
+	}
+}
+
+func TestFitLeavesOutAdvance(t *testing.T) {
+	l := testLimits()
+	advance := motion.Op{Kind: motion.SetAdvance, Wait: time.Second / 20}
+	if passed, err := run(l, Fit(l, program(advance))); err != nil || len(passed) != 1 {
+		t.Errorf("%d passed: %v", len(passed), err)
+	}
+	l.MaxAdvance = 0
+	if passed, err := run(l, Fit(l, program(advance))); err != nil || len(passed) != 0 {
+		t.Errorf("without advance, %d passed: %v", len(passed), err)
+	}
+	if _, err := run(l, program(advance)); err == nil {
+		t.Error("control: advance passes a machine that has none")
 	}
 }
 
@@ -194,7 +276,9 @@ func judge(l Limits, ops []motion.Op) string {
 				}
 			}
 		case motion.MotorsOff:
-			known = [3]bool{}
+			for i, a := range []motion.Axes{motion.X, motion.Y, motion.Z} {
+				known[i] = known[i] && op.Axes != 0 && !op.Has(a)
+			}
 		case motion.SetHeater, motion.WaitHeater:
 			if op.Temp > 260_000 || op.Heater == motion.Bed && op.Temp > 100_000 {
 				return "too hot"
@@ -282,7 +366,7 @@ func TestNothingAcceptedLeavesTheEnvelope(t *testing.T) {
 }
 
 func TestNoAllocationPerOp(t *testing.T) {
-	g := guard{Limits: testLimits()}
+	g := newGuard(testLimits())
 	g.check(home())
 	g.check(hot())
 	op := to(mm, mm, mm, mm/10, 5000)
@@ -292,7 +376,7 @@ func TestNoAllocationPerOp(t *testing.T) {
 }
 
 func BenchmarkCheck(b *testing.B) {
-	g := guard{Limits: testLimits()}
+	g := newGuard(testLimits())
 	g.check(home())
 	g.check(hot())
 	op := to(mm, mm, mm, mm/10, 5000)

@@ -1,7 +1,6 @@
 package envelope
 
 import (
-	"math"
 	"time"
 
 	"platen/hal/motion"
@@ -18,22 +17,44 @@ var axisOf = [3]motion.Axes{motion.X, motion.Y, motion.Z}
 // guard follows one program.
 type guard struct {
 	Limits
-	homed   motion.Axes
-	at      [3]unit.Length // of homed axes
-	bed     unit.Celsius   // targets
+	track
+	accel   unit.Accel
+	bed     unit.Celsius // targets
 	chamber unit.Celsius
 	hotEnd  [MaxTools]unit.Celsius
-	ready   [MaxTools]bool // hot end was waited for and stays above MinExtrude
-	paused  time.Duration  // since the last move
+	ready   [MaxTools]bool        // hot end was waited for and stays above MinExtrude
+	drawn   [MaxTools]unit.Length // filament drawn back
+	paused  time.Duration         // while cold: since the last move
+	idle    time.Duration         // while hot: without fresh filament
+	waits   int                   // while hot: operations of unknown length, without fresh filament
+}
+
+func newGuard(l Limits) *guard {
+	g := &guard{Limits: l, accel: l.MaxAccel}
+	g.track.limits = &g.Limits
+	return g
 }
 
 // check returns the rule that op breaks, or 0 and takes op's effect.
 func (g *guard) check(op motion.Op) Rule {
+	r := g.judge(op)
+	if r == 0 {
+		g.follow(op)
+	}
+	return r
+}
+
+func (g *guard) judge(op motion.Op) Rule {
 	switch op.Kind {
 	case motion.Move:
 		return g.move(op)
 	case motion.Home:
-		return g.home(op)
+		if op.Axes&^linear != 0 {
+			return RuleKind
+		}
+		return g.wait()
+	case motion.Level:
+		return g.level(op)
 	case motion.SetHeater, motion.WaitHeater:
 		return g.heat(op)
 	case motion.SetFan:
@@ -46,12 +67,20 @@ func (g *guard) check(op motion.Op) Rule {
 		if op.Accel <= 0 || op.Accel > g.MaxAccel {
 			return RuleAccel
 		}
+		g.accel = op.Accel
+	case motion.SetAdvance:
+		if int(op.Tool) >= min(g.Tools, MaxTools) || op.Wait < 0 || op.Wait > g.MaxAdvance {
+			return RuleAdvance
+		}
 	case motion.BeginLayer:
 		if op.Layer < 0 || !g.inside(motion.IZ, op.To[motion.IZ]) {
 			return RuleVolume
 		}
 	case motion.MotorsOff:
-		g.homed = 0
+		if op.Axes&^allAxes != 0 {
+			return RuleKind
+		}
+	case motion.Pause:
 	default:
 		return RuleKind
 	}
@@ -61,10 +90,9 @@ func (g *guard) check(op motion.Op) Rule {
 func (g *guard) inside(axis int, v unit.Length) bool { return v >= g.Min[axis] && v <= g.Max[axis] }
 
 func (g *guard) move(op motion.Op) Rule {
-	if op.Axes == 0 || op.Axes&^allAxes != 0 || int(op.Tool) >= min(g.Tools, MaxTools) || (!op.Has(motion.E) && op.E != 0) {
+	if op.Axes == 0 || op.Axes&^allAxes != 0 || int(op.Tool) >= max(1, min(g.Tools, MaxTools)) || (!op.Has(motion.E) && op.E != 0) {
 		return RuleKind
 	}
-	to := g.at
 	for i, a := range axisOf {
 		if !op.Has(a) {
 			continue
@@ -75,15 +103,17 @@ func (g *guard) move(op motion.Op) Rule {
 		if !g.inside(i, op.To[i]) {
 			return RuleVolume
 		}
-		to[i] = op.To[i]
 	}
 	if r := g.extrude(op); r != 0 {
 		return r
 	}
-	if !g.slowEnough(to, op.E, op.Feed) {
+	if op.Feed <= 0 || written(op.Feed) > g.fastest(op) {
 		return RuleFeed
 	}
-	g.at, g.paused = to, 0
+	if g.hot() {
+		return g.pass(op)
+	}
+	g.paused = 0
 	return 0
 }
 
@@ -93,6 +123,8 @@ func (g *guard) extrude(op motion.Op) Rule {
 	switch {
 	case op.E == 0:
 		return 0
+	case int(op.Tool) >= g.Tools:
+		return RuleKind
 	case g.homed != linear:
 		return RuleHoming
 	case !g.ready[op.Tool]:
@@ -103,47 +135,65 @@ func (g *guard) extrude(op motion.Op) Rule {
 	return 0
 }
 
-// slowEnough reports whether a move to to at feed keeps every axis at or below its
-// fastest speed. The share of an axis is its part of the path; filament alone moves
-// at feed itself.
-func (g *guard) slowEnough(to [3]unit.Length, e unit.Length, feed unit.Speed) bool {
-	if feed <= 0 {
-		return false
+// pass adds the time of a move to the time while hot, and takes off what its fresh
+// filament is worth.
+func (g *guard) pass(op motion.Op) Rule {
+	g.idle += g.duration(op)
+	if g.idle > g.MaxHotDwell {
+		return RuleDwell
 	}
-	var d [3]float64
-	path := 0.0
-	for i := range d {
-		d[i] = math.Abs(float64(to[i]) - float64(g.at[i]))
-		path += d[i] * d[i]
+	drawn := &g.drawn[min(op.Tool, MaxTools-1)]
+	fresh := op.E - *drawn
+	*drawn = max(0, -fresh)
+	if op.E <= 0 || fresh <= 0 {
+		return 0
 	}
-	path = math.Sqrt(path)
-	if path == 0 {
-		return e == 0 || feed <= g.MaxFeedE
+	g.waits = 0
+	if fresh >= unit.Millimetre {
+		g.idle = 0
+		return 0
 	}
-	const slack = 1 + 1e-9 // of the square root
-	for i := range d {
-		if d[i]*float64(feed) > float64(g.MaxFeed[i])*path*slack {
-			return false
-		}
-	}
-	return math.Abs(float64(e))*float64(feed) <= float64(g.MaxFeedE)*path*slack
+	worth := time.Duration(float64(g.MaxHotDwell) * float64(fresh) / float64(unit.Millimetre))
+	g.idle = max(0, g.idle-worth)
+	return 0
 }
 
-func (g *guard) home(op motion.Op) Rule {
-	if op.Axes&^linear != 0 {
-		return RuleKind
-	}
-	axes := op.Axes
-	if axes == 0 {
-		axes = linear
-	}
+// duration bounds from above how long a move takes that starts and ends at rest.
+func (g *guard) duration(op motion.Op) time.Duration {
+	_, path := g.path(op)
 	for i, a := range axisOf {
-		if axes&a != 0 {
-			g.at[i] = g.HomedAt[i]
+		if op.Axes&g.vague&a != 0 { // from anywhere
+			path += float64(g.Max[i]) - float64(g.Min[i])
 		}
 	}
-	g.homed |= axes
-	g.paused = 0
+	if path == 0 {
+		path = float64(max(op.E, -op.E))
+	}
+	const micrometre = float64(unit.Millimetre) / 1000
+	feed := float64(op.Feed)
+	seconds := path/micrometre/feed + feed/1000/float64(g.accel)
+	return time.Duration(min(seconds, 1e6) * float64(time.Second))
+}
+
+func (g *guard) level(op motion.Op) Rule {
+	switch {
+	case !g.CanLevel || op.Index > 1:
+		return RuleKind
+	case g.homed != linear:
+		return RuleHoming
+	}
+	return g.wait()
+}
+
+// wait counts an operation that takes as long as it takes.
+func (g *guard) wait() Rule {
+	if !g.hot() {
+		g.paused = 0
+		return 0
+	}
+	if g.waits++; g.waits > MaxWaits {
+		return RuleDwell
+	}
 	return 0
 }
 
@@ -161,6 +211,12 @@ func (g *guard) heat(op motion.Op) Rule {
 		warm := op.Temp != 0 && op.Temp >= g.MinExtrude
 		g.ready[tool] = warm && (g.ready[tool] || op.Kind == motion.WaitHeater)
 	}
+	if op.Kind == motion.WaitHeater {
+		return g.wait()
+	}
+	if !g.hot() {
+		g.idle, g.waits, g.paused = 0, 0, 0
+	}
 	return 0
 }
 
@@ -177,14 +233,18 @@ func (g *guard) heater(h motion.Heater) (*unit.Celsius, Range) {
 	return nil, Range{}
 }
 
+func (g *guard) hot() bool {
+	return g.bed != 0 || g.chamber != 0 || g.hotEnd != [MaxTools]unit.Celsius{}
+}
+
 func (g *guard) dwell(op motion.Op) Rule {
-	most := g.MaxDwell
-	if g.bed != 0 || g.chamber != 0 || g.hotEnd != [MaxTools]unit.Celsius{} {
-		most = g.MaxHotDwell
+	spent, most := &g.paused, g.MaxDwell
+	if g.hot() {
+		spent, most = &g.idle, g.MaxHotDwell
 	}
-	if op.Wait < 0 || op.Wait > most-g.paused {
+	if op.Wait < 0 || op.Wait > most-*spent {
 		return RuleDwell
 	}
-	g.paused += op.Wait
+	*spent += op.Wait
 	return 0
 }
