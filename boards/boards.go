@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"platen/hal/envelope"
 	"platen/hal/unit"
@@ -49,9 +50,17 @@ type Board struct {
 
 // Controller is the motion controller and its port.
 type Controller struct {
-	Dialect string // "marlin"
+	Dialect string // "marlin", "repetier", "reprap" or "grbl"
 	Device  string // path or pattern of the serial device; "" if the configuration must name it
 	Baud    int
+
+	// What firmware does not tell of itself. All of it may be left out of a file.
+	Link      string        // "uart" (what is assumed) or "usb": native USB, which neither loses nor damages bytes
+	Reset     string        // "none" (what is assumed) or "dtr": lowering DTR restarts the controller
+	Level     string        // the command that levels the bed: "G29", "G32", "G80"; "" if it cannot
+	Emergency bool          // M112 is obeyed past the queue, though the firmware does not say so
+	Watchdog  time.Duration // the firmware switches off by itself after so long without a command; 0 is never
+	Models    []string      // names and numbers of printers whose pre-sliced files fit this one, for M862.2 and M862.3
 }
 
 // Bed is the printable area in machine coordinates.

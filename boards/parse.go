@@ -38,6 +38,13 @@ type fileController struct {
 	Dialect string `toml:"dialect"`
 	Device  string `toml:"device"`
 	Baud    baud   `toml:"baud"`
+
+	Link      string   `toml:"link" need:"optional"`
+	Reset     string   `toml:"reset" need:"optional"`
+	Level     string   `toml:"level" need:"optional"`
+	Emergency bool     `toml:"emergency_parser" need:"optional"`
+	Watchdog  duration `toml:"watchdog" need:"optional"`
+	Models    []string `toml:"models" need:"optional"`
 }
 
 type fileVolume struct {
@@ -57,6 +64,8 @@ type fileSpeed struct {
 	Z     speed `toml:"z"`
 	E     speed `toml:"e"`
 	Accel accel `toml:"accel"`
+
+	Advance duration `toml:"advance" need:"optional"`
 }
 
 type fileHeat struct {
@@ -181,7 +190,7 @@ func (f *file) board(name string) (*Board, error) {
 	id := strings.TrimSuffix(filepath.Base(name), ".toml")
 	b := &Board{
 		ID: f.ID, Name: f.Name, Targets: f.Targets,
-		Controller: Controller{f.Controller.Dialect, f.Controller.Device, int(f.Controller.Baud)},
+		Controller: f.Controller.controller(),
 		Nozzle:     unit.Length(f.Tool.Nozzle), Filament: unit.Length(f.Tool.Filament),
 		Print: f.Print.settings(), Slots: Slots(f.Slots), TPM: f.TPM.Device,
 	}
@@ -200,12 +209,10 @@ func (f *file) board(name string) (*Board, error) {
 		return nil, fmt.Errorf("id %q is not the name of the file", f.ID)
 	case f.Name == "":
 		return nil, errors.New("name is empty")
-	case b.Controller.Dialect != "marlin":
-		return nil, fmt.Errorf("controller.dialect %q has no driver: use marlin", b.Controller.Dialect)
 	case !slices.Contains([]string{"none", "tryboot", "uboot"}, b.Slots.Root):
 		return nil, fmt.Errorf("slots.root %q is not none, tryboot or uboot", b.Slots.Root)
 	}
-	if err := checkTargets(b.Targets); err != nil {
+	if err := errors.Join(checkTargets(b.Targets), b.Controller.check()); err != nil {
 		return nil, err
 	}
 	return b, b.check()
@@ -229,6 +236,7 @@ func (f *file) limits() (envelope.Limits, error) {
 		MaxFeed:  [3]unit.Speed{unit.Speed(f.Speed.X), unit.Speed(f.Speed.Y), unit.Speed(f.Speed.Z)},
 		MaxFeedE: unit.Speed(f.Speed.E), MaxAccel: unit.Accel(f.Speed.Accel), MaxE: unit.Length(f.Tool.MaxFeed),
 		MinExtrude: unit.Celsius(f.Heat.MinExtrude), Tools: f.Tool.Count, Fans: f.Tool.Fans,
+		CanLevel: f.Controller.Level != "", MaxAdvance: time.Duration(f.Speed.Advance),
 		MaxDwell: time.Duration(f.Pause.Cold), MaxHotDwell: time.Duration(f.Pause.Hot),
 	}
 	for _, v := range []struct {
