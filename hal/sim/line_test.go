@@ -295,19 +295,3 @@ func TestArc(t *testing.T) {
 		t.Errorf("an arc without a center was taken:\n%s", out)
 	}
 }
-
-func TestParseFaults(t *testing.T) {
-	f, err := ParseFaults("corrupt:0.01, drop-ok:0.5,dup-ok:1,reset@90,thermistor-open@2m,heater-dead@1.5s,unplug@3")
-	want := Faults{10_000, 500_000, Always, 90 * second, 120 * second, 1500 * ms, 3 * second}
-	if err != nil || f != want {
-		t.Errorf("got %+v, %v", f, err)
-	}
-	if f, err := ParseFaults(""); err != nil || f != (Faults{}) {
-		t.Errorf("empty list: %+v, %v", f, err)
-	}
-	for _, bad := range []string{"corrupt", "corrupt:2", "corrupt:NaN", "corrupt:-1", "reset:3", "reset@x", "reset@0", "reset@-1s", "drop-ok@3", "fire@3"} {
-		if _, err := ParseFaults(bad); err == nil {
-			t.Errorf("%q was taken", bad)
-		}
-	}
-}

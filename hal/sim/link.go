@@ -148,7 +148,7 @@ func (l *link) take(m *mcu, msg message, ok bool) {
 		l.end(m)
 	case msg.opened:
 		if l.reset {
-			m.halt(resetting)
+			m.restartBy(causeExternal)
 		}
 	default:
 		m.receive(msg.data)
@@ -199,7 +199,7 @@ func (l *link) obey(m *mcu, c control) {
 		l.unplug()
 		return
 	}
-	m.halt(resetting)
+	m.restartBy(causeExternal)
 }
 
 // pace implements port.

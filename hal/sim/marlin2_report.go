@@ -10,6 +10,12 @@ const (
 	uuid     = "cede2a2f-41a2-4748-9b12-c55c62f367ff"
 )
 
+// restartCause is what a firmware of the Marlin family says about its restart.
+var restartCause = [...]string{
+	causeExternal: " External Reset\n", causeBrownOut: " Brown out Reset\n",
+	causeWatchdog: " Watchdog Reset\n", causeSoftware: " Software Reset\n",
+}
+
 // boot prints the banner, about 10 ms after the reset.
 func (m *marlin2) boot() {
 	const bootTime = 10_000_000
@@ -19,7 +25,7 @@ func (m *marlin2) boot() {
 	if m.cfg.EmergencyParser {
 		free = "5357"
 	}
-	m.print("start\n External Reset\n" + version + "\n" +
+	m.print("start\n" + restartCause[m.cause] + version + "\n" +
 		"echo: Last Updated: 2022-07-29 | Author: (none, default config)\n" +
 		"echo: Compiled: " + compiled + "\n" +
 		"echo: Free Memory: " + free + "  PlannerBufferBytes: 1136\n" +

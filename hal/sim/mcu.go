@@ -16,6 +16,7 @@ type stop uint8
 const (
 	running    stop = iota
 	killed          // kill(): dead until the next reset
+	hung            // says and does nothing any more, but what drives heaters and motors goes on
 	resetting       // restarts
 	poweredOff      // the line ended, or Serve was told to end
 )
@@ -55,7 +56,15 @@ type mcu struct {
 	wire     wire
 	rx       ring
 	urgent   [256]bool // bytes that the firmware may act on as soon as they arrive
-	out      []byte
+
+	out       []byte // what the firmware has said and the host has not been given yet
+	clean     int    // bytes of out that the faults of the line have been applied to
+	gates     []gate // of out
+	scratch   []byte
+	faultsIn  bool // faults may damage lines to the firmware
+	faultsOut bool // and to the host
+	scrambled bool
+	cause     cause // of the last restart
 
 	plan   planner
 	pose   pose
@@ -76,11 +85,8 @@ func newMCU(cfg *Config) *mcu {
 	for i := range m.pose.offset {
 		m.pose.offset[i] = cfg.Start[i].MM()
 	}
-	f := cfg.Faults
-	m.schedule(f.ResetAt, func(m *mcu) { m.halt(resetting); m.stats.Injected++ })
-	m.schedule(f.ThermistorOpenAt, func(m *mcu) { m.therm.hotend().broken = sensorOpen; m.stats.Injected++ })
-	m.schedule(f.HeaterDeadAt, func(m *mcu) { m.therm.hotend().dead = true; m.stats.Injected++ })
-	m.schedule(f.UnplugAt, func(m *mcu) { m.halt(poweredOff); m.port.unplug(); m.stats.Injected++ })
+	m.faultsIn, m.faultsOut = cfg.Faults.lines()
+	m.suffer()
 	m.urgent['\n'] = true
 	m.rx.resize(128)
 	m.plan.resize(plannerBlocks)
@@ -143,15 +149,33 @@ func (m *mcu) rest(t time.Duration) {
 	m.hungry = false
 }
 
-// lieDead waits for a reset, deaf and mute, if the firmware was killed.
+// lieDead waits for a reset, deaf and mute, if the firmware was killed or hangs.
 func (m *mcu) lieDead() {
-	if m.stop != killed {
+	if m.up() {
 		return
 	}
-	m.cfg.Log.Info("simulated controller stopped itself", "sim_time", m.now)
-	for m.stop == killed {
+	m.cfg.Log.Info("simulated controller stopped", "sim_time", m.now)
+	for m.stop == killed || m.stop == hung {
 		m.rest(m.now + time.Second)
 	}
+}
+
+// cause is why the controller restarted, as it finds out itself.
+type cause uint8
+
+const (
+	causeExternal cause = iota // its reset line was pulled
+	causeBrownOut
+	causeWatchdog
+	causeSoftware
+)
+
+// restartBy restarts the controller.
+func (m *mcu) restartBy(c cause) {
+	if m.stop < resetting {
+		m.cause = c
+	}
+	m.halt(resetting)
 }
 
 // up reports whether the firmware still runs: what waits has to ask.
@@ -196,6 +220,9 @@ func (m *mcu) spend(d time.Duration) {
 
 func (m *mcu) nextInterrupt() time.Duration {
 	t := min(m.wireNext(), m.plan.next(), m.therm.next)
+	if len(m.gates) > 0 {
+		t = min(t, m.gates[0].until)
+	}
 	if len(m.events) > 0 {
 		t = min(t, m.events[0].at)
 	}
@@ -213,8 +240,10 @@ func (m *mcu) interrupts() {
 		m.drove(m.plan.finish(), false)
 	}
 	for m.therm.next <= m.now {
-		m.therm.tick()
-		m.fw.regulate()
+		m.therm.tick(m.rng)
+		if m.stop != hung {
+			m.fw.regulate()
+		}
 	}
 	for len(m.events) > 0 && m.events[0].at <= m.now {
 		do := m.events[0].do
@@ -271,7 +300,8 @@ func (m *mcu) snapshot() Stats {
 	s.Bed, s.BedSet = celsius(m.therm.bed().temp), celsius(m.therm.bed().target)
 	s.Fan = m.therm.fan
 	s.Moving = m.plan.active() || m.busy
-	s.Killed = m.stop == killed
+	s.Killed, s.Hung = m.stop == killed, m.stop == hung
+	s.FanSpeed = int(m.therm.rpm)
 	return s
 }
 
@@ -285,8 +315,19 @@ func celsius(deg float64) unit.Celsius {
 
 // print sends text to the host; the processor waits for every byte of it.
 func (m *mcu) print(s string) {
-	m.out = append(m.out, s...)
+	m.say(s)
 	m.spend(time.Duration(len(s)) * m.byteTime)
+}
+
+// say sends text to the host that a buffer takes up at once.
+func (m *mcu) say(s string) {
+	if m.stop == hung {
+		return
+	}
+	m.out = append(m.out, s...)
+	if m.faultsOut {
+		m.spoilOut()
+	}
 }
 
 // flush hands what was printed to the host, after what it tells has been published.
@@ -294,8 +335,17 @@ func (m *mcu) flush() {
 	if m.publish != nil {
 		m.publish(m.snapshot())
 	}
-	if len(m.out) > 0 {
-		m.port.write(m, m.out)
-		m.out = m.out[:0]
+	n := m.free()
+	if n == 0 {
+		return
+	}
+	if m.scrambled {
+		m.scramble(m.out[:n])
+	}
+	m.port.write(m, m.out[:n])
+	m.out = m.out[:copy(m.out, m.out[n:])]
+	m.clean = max(0, m.clean-n)
+	for i := range m.gates {
+		m.gates[i].at -= n
 	}
 }

@@ -67,6 +67,9 @@ type Config struct {
 	Ambient unit.Celsius
 	// Hotend is how warm the hot end still is at power-on; 0 is Ambient.
 	Hotend unit.Celsius
+	// Noise is the standard deviation of what a temperature sensor says, and switches
+	// on the steps of its converter; 0 is a perfect sensor.
+	Noise unit.Celsius
 	// Extruders is how many hot ends there are; 0 is one.
 	Extruders int
 	// Chamber says that the printer has a heated chamber.
@@ -116,7 +119,7 @@ type Stats struct {
 	Overruns  uint64 // bytes lost because the receive buffer was full
 	Kills     uint64 // times the firmware stopped itself for good
 	Resets    uint64 // restarts, the first one not counted
-	Injected  uint64 // lines and replies that a fault changed
+	Injected  uint64 // faults that have happened
 	Filament  int64  // µm of filament fed, retractions taken off
 	SimTime   time.Duration
 	PrintTime time.Duration // from the start of the first move to the end of the last
@@ -128,6 +131,18 @@ type Stats struct {
 	Z         unit.Length // height of the last move, in machine coordinates
 	Moving    bool
 	Killed    bool
+	Hung      bool
+	FanSpeed  int // turns a minute
+
+	InjectedBy [faultKinds]uint64 // faults that have happened, by kind: see [Stats.Faults]
+}
+
+// Faults is how many faults of a kind have happened.
+func (s *Stats) Faults(k Fault) uint64 {
+	if k >= faultKinds {
+		return 0
+	}
+	return s.InjectedBy[k]
 }
 
 // Printer is a simulated printer. Its methods may be called from any goroutine.
@@ -200,6 +215,9 @@ func (c *Config) defaults() {
 	}
 	if c.LineTime == 0 {
 		c.LineTime = 2 * time.Millisecond
+	}
+	if c.Faults.Action == "" {
+		c.Faults.Action = "pause"
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -33,6 +34,8 @@ const (
 	sensorFine sensorFault = iota
 	sensorOpen
 	sensorShort
+	sensorStuck // says lie for ever
+	sensorDrift // says lie more than it should
 )
 
 // heater is a body with a heater and a thermistor: it gains heat at a rate that its
@@ -50,8 +53,12 @@ type heater struct {
 	maxTemp  float64
 	maxSet   float64
 	broken   sensorFault
-	dead     bool // heats no more
-	held     bool // temp does not change
+	lie      float64
+	noise    float64 // of the present round of the converter
+	step     bool    // the sensor is read in steps of a converter
+	dead     bool    // heats no more
+	stuckOn  bool    // heats whatever it is told
+	held     bool    // temp does not change
 	watchFor time.Duration
 	runFor   time.Duration
 	runHyst  float64
@@ -77,14 +84,17 @@ type thermal struct {
 	all     []*heater // tools first, then the bed, then the chamber if there is one
 	tools   int
 	bedAt   time.Duration
+	noise   float64 // K, standard deviation of what a sensor says
 	fan     unit.Duty
+	rpm     float64
+	fanDead bool
 	waiting bool // a command waits for a temperature; M108 ends it
 	cold    bool // M302: cold extrusion is allowed
 	minExt  float64
 }
 
 func newThermal(cfg *Config) thermal {
-	t := thermal{ambient: cfg.Ambient.Degrees(), next: tempTick, tools: cfg.Extruders}
+	t := thermal{ambient: cfg.Ambient.Degrees(), next: tempTick, tools: cfg.Extruders, noise: cfg.Noise.Degrees()}
 	for i := range cfg.Extruders {
 		t.all = append(t.all, &heater{
 			id: "E" + strconv.Itoa(i), temp: t.ambient, gain: 5.1, tau: 66, minTemp: 5, maxTemp: 275, maxSet: 275 - overshoot,
@@ -138,13 +148,40 @@ func (t *thermal) off() {
 
 // reading is what the thermistor says.
 func (h *heater) reading() float64 {
+	t := h.temp
 	switch h.broken {
 	case sensorOpen:
 		return -15
 	case sensorShort:
 		return 400
+	case sensorStuck:
+		return h.lie
+	case sensorDrift:
+		t += h.lie
 	}
-	return h.temp
+	if h.step {
+		return converted(t + h.noise)
+	}
+	return t + h.noise
+}
+
+// A thermistor of 100 kΩ at 25 °C with a beta of 3950 K under 4.7 kΩ, on a converter
+// of ten bits of which 16 samples are added.
+const (
+	zeroC    = 273.15
+	beta     = 3950
+	pullUp   = 4.7 / 100
+	fullRead = 1023 * 16
+)
+
+// converted is a temperature as such a converter sees it: in steps of 0.04 K at 22 °C,
+// of 0.02 K at 200 °C.
+func converted(t float64) float64 {
+	r := math.Exp(beta * (1/(t+zeroC) - 1/(25+zeroC)))
+	count := math.Round(fullRead * r / (r + pullUp))
+	count = max(1, min(count, fullRead-1))
+	r = pullUp * count / (fullRead - count)
+	return 1/(math.Log(r)/beta+1/(25+zeroC)) - zeroC
 }
 
 // set gives the heater a target and starts to watch whether it gets there.
@@ -162,13 +199,44 @@ func (h *heater) watch(now time.Duration) {
 	}
 }
 
+const (
+	drift     = -0.5   // K/s, of a sensor that drifts
+	fanCools  = 0.12   // how much more heat a hot end loses to a fan at full speed
+	fanFull   = 5000.0 // turns a minute
+	fanTau    = 0.8    // s
+	fanStarts = 20     // duty below which it stands still
+)
+
 // tick is one round of the converter: the physics of it.
-func (t *thermal) tick() {
+func (t *thermal) tick(rng *rand.Rand) {
 	t.now = t.next
 	t.next += tempTick
-	for _, h := range t.all {
-		h.warm(t.ambient)
+	t.turn(rng)
+	for i, h := range t.all {
+		wind := 0.0
+		if i < t.tools {
+			wind = fanCools * t.rpm / fanFull
+		}
+		h.warm(t.ambient, wind)
+		if h.broken == sensorDrift {
+			h.lie += drift * tempTick.Seconds()
+		}
+		if t.noise > 0 {
+			h.noise, h.step = rng.NormFloat64()*t.noise, true
+		}
 	}
+}
+
+// turn lets the fan follow its duty.
+func (t *thermal) turn(rng *rand.Rand) {
+	want := 0.0
+	if t.fan >= fanStarts && !t.fanDead {
+		want = fanFull * float64(t.fan) / fullPower
+		if t.noise > 0 {
+			want *= 1 + rng.NormFloat64()/100
+		}
+	}
+	t.rpm = want + (t.rpm-want)*math.Exp(-tempTick.Seconds()/fanTau)
 }
 
 // pidAndBang is how most firmwares are configured: a PID for each hot end, and for
@@ -193,16 +261,25 @@ func (t *thermal) pidAndBang() {
 	}
 }
 
-func (h *heater) warm(ambient float64) {
+// warm lets a heater gain what its power brings and lose what the room takes; wind
+// is how much more it loses than in still air.
+func (h *heater) warm(ambient, wind float64) {
 	if h.held {
 		return
 	}
 	power := h.power / fullPower
-	if h.dead {
+	switch {
+	case h.dead:
 		power = 0
+	case h.stuckOn:
+		power = 1
 	}
-	final := ambient + h.gain*h.tau*power
-	h.temp = final + (h.temp-final)*h.decay
+	final, decay := ambient+h.gain*h.tau*power, h.decay
+	if wind > 0 {
+		final = ambient + h.gain*h.tau*power/(1+wind)
+		decay = math.Exp(-tempTick.Seconds() * (1 + wind) / h.tau)
+	}
+	h.temp = final + (h.temp-final)*decay
 }
 
 // pid is get_pid_output of Marlin/src/module/temperature.cpp.

@@ -6,12 +6,43 @@ import "time"
 type wire struct {
 	buf     []byte
 	start   time.Duration // when the first byte in buf began to be sent
-	fuse    int           // bytes until the corrupted one of this line, -1 for none
-	bit     byte
 	midLine bool
+	place   int   // in the line
+	spoil   spoil // of the line
+	storm   int   // lines that are still to be damaged
+	gapAt   int   // the byte in buf before which the line pauses for gap
+	gap     time.Duration
 }
 
-func (w *wire) clear() { w.buf = w.buf[:0]; w.midLine = false }
+func (w *wire) clear() { w.buf, w.midLine, w.gap = w.buf[:0], false, 0 }
+
+// arrival is when n bytes have arrived.
+func (w *wire) arrival(n int, byteTime time.Duration) time.Duration {
+	t := w.start + time.Duration(n)*byteTime
+	if n > w.gapAt {
+		t += w.gap
+	}
+	return t
+}
+
+// arrived is how many bytes have.
+func (w *wire) arrived(now, byteTime time.Duration) int {
+	n := int((now - w.start) / byteTime)
+	if w.gap > 0 && n > w.gapAt {
+		n = max(w.gapAt, int((now-w.start-w.gap)/byteTime))
+	}
+	return min(n, len(w.buf))
+}
+
+// take removes n bytes that have arrived.
+func (w *wire) take(n int, byteTime time.Duration) {
+	w.start = w.arrival(n, byteTime)
+	if n > w.gapAt {
+		w.gap = 0
+	}
+	w.gapAt -= n
+	w.buf = w.buf[:copy(w.buf, w.buf[n:])]
+}
 
 // wireNext is when the next byte that could matter has arrived: the end of a line,
 // another byte that the firmware waits for, or half a buffer full.
@@ -27,7 +58,7 @@ func (m *mcu) wireNext() time.Duration {
 			break
 		}
 	}
-	return w.start + time.Duration(n)*m.byteTime
+	return w.arrival(n, m.byteTime)
 }
 
 // receive puts bytes of the host on the wire, with the faults of the line.
@@ -36,29 +67,23 @@ func (m *mcu) receive(b []byte) {
 	if len(w.buf) == 0 {
 		w.start = m.now
 	}
-	if m.cfg.Faults.Corrupt == 0 {
+	first := len(w.buf)
+	if m.faultsIn {
+		m.spoilIn(b)
+	} else {
 		w.buf = append(w.buf, b...)
-		return
 	}
-	for _, c := range b {
-		if !w.midLine {
-			w.midLine, w.fuse = true, -1
-			if m.happens(m.cfg.Faults.Corrupt) {
-				w.fuse, w.bit = m.rng.IntN(24), 1<<m.rng.IntN(8)
-			}
-		}
-		end := c == '\n'
-		if w.fuse == 0 || (end && w.fuse > 0) {
-			c ^= w.bit
-			m.stats.Injected++
-		}
-		w.fuse--
-		w.midLine = !end
-		w.buf = append(w.buf, c)
+	if m.scrambled {
+		m.scramble(w.buf[first:])
 	}
 }
 
-func (m *mcu) happens(c Chance) bool { return c > 0 && Chance(m.rng.Uint32N(uint32(Always))) < c }
+// scramble is what bytes look like to a receiver of another bit rate.
+func (m *mcu) scramble(b []byte) {
+	for i, c := range b {
+		b[i] = c<<3 ^ c>>2 ^ byte(m.rng.Uint32N(256))
+	}
+}
 
 // receiveWire is the receive interrupt: it moves what has arrived by now into the
 // receive buffer and loses what does not fit.
@@ -67,12 +92,11 @@ func (m *mcu) receiveWire() {
 	if len(w.buf) == 0 {
 		return
 	}
-	n := min(len(w.buf), int((m.now-w.start)/m.byteTime))
+	n := w.arrived(m.now, m.byteTime)
 	for _, c := range w.buf[:n] {
 		m.fw.receive(c)
 	}
-	w.start += time.Duration(n) * m.byteTime
-	w.buf = w.buf[:copy(w.buf, w.buf[n:])]
+	w.take(n, m.byteTime)
 }
 
 // store puts a byte into the receive buffer, or loses it.
@@ -113,17 +137,4 @@ func (r *ring) get() byte {
 	r.head = (r.head + 1) % len(r.buf)
 	r.n--
 	return c
-}
-
-// reply sends a line that begins with ok, with the faults of the line.
-func (m *mcu) reply(s string) {
-	if m.happens(m.cfg.Faults.DropOK) {
-		m.stats.Injected++
-		return
-	}
-	m.print(s)
-	if m.happens(m.cfg.Faults.DupOK) {
-		m.stats.Injected++
-		m.print(s)
-	}
 }
