@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 
+	"platen/agent/durable"
 	"platen/agent/evidence"
 )
 
@@ -136,25 +137,8 @@ func (l *agentLog) write(digests [][32]byte) error {
 	for _, d := range digests {
 		fmt.Fprintf(&text, "%x\n", d)
 	}
-	if err := replaceFile(filepath.Join(l.dir, logName), text.Bytes()); err != nil {
+	if err := durable.Replace(filepath.Join(l.dir, logName), text.Bytes()); err != nil {
 		return fmt.Errorf("write the log of PCR 14: %w", err)
 	}
 	return nil
-}
-
-func replaceFile(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, werr := f.Write(data)
-	if err := errors.Join(werr, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"platen/agent/durable"
 	"platen/agent/evidence"
 )
 
@@ -72,7 +73,7 @@ func (s *Store) append(e Entry) error {
 	if err != nil {
 		return fmt.Errorf("encode a log entry: %w", err)
 	}
-	if err := appendLine(s.dir, logName, line); err != nil {
+	if err := durable.Append(filepath.Join(s.dir, logName), append(line, '\n')); err != nil {
 		return fmt.Errorf("append to the consent log: %w", err)
 	}
 	s.state.Log = head{e.N, hash(line)}

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"platen/agent/durable"
 	"platen/agent/evidence"
 )
 
@@ -169,7 +170,7 @@ func (s *Store) put(g Grant, envelope []byte, now time.Time) error {
 	if err := s.save(); err != nil {
 		return err
 	}
-	if err := writeFile(s.dir, filepath.Base(s.path(g.Recipient)), envelope); err != nil {
+	if err := durable.Replace(s.path(g.Recipient), envelope); err != nil {
 		return fmt.Errorf("write the grant: %w", err)
 	}
 	s.grants[g.Recipient], s.raw[g.Recipient] = g, string(envelope)
@@ -195,7 +196,7 @@ func (s *Store) revoke(r evidence.RecipientID, now time.Time) error {
 	if errors.Is(removed, os.ErrNotExist) {
 		return fmt.Errorf("recipient %s has no grant", r)
 	}
-	removed = errors.Join(removed, syncDir(s.dir))
+	removed = errors.Join(removed, durable.SyncDir(s.dir))
 	if err := s.recover(); err != nil {
 		return errors.Join(removed, err)
 	}
@@ -328,7 +329,7 @@ func (s *Store) save() error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", stateName, err)
 	}
-	if err := writeFile(s.dir, stateName, b); err != nil {
+	if err := durable.Replace(filepath.Join(s.dir, stateName), b); err != nil {
 		return fmt.Errorf("write %s: %w", stateName, err)
 	}
 	return nil

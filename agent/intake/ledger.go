@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
+
+	"platen/agent/durable"
 )
 
 // Ledger counts the copies that tickets were used for. It survives restarts: a
@@ -99,27 +100,11 @@ func (l *Ledger) Take(t Ticket, now time.Time) error {
 // forward and back again frees no copy.
 const keepEnded = 30 * 24 * time.Hour
 
-// write replaces the file: temporary, fsync, rename, fsync of the folder.
+// write replaces the file.
 func (l *Ledger) write() error {
 	b, err := json.Marshal(l)
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(l.path), ".ledger-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(b)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), l.path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(l.path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return durable.Replace(l.path, b)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"platen/agent/durable"
 	"platen/agent/evidence"
 )
 
@@ -61,16 +62,8 @@ func (f chainFile) save(serial uint64, last, frame []byte) error {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(part)))
 		b = append(b, part...)
 	}
-	t, err := os.CreateTemp(filepath.Dir(f.path), ".chain-*")
-	if err != nil {
+	if err := durable.Replace(f.path, b); err != nil {
 		return fmt.Errorf("keep the chain's place: %w", err)
-	}
-	_, err = t.Write(b)
-	if err = errors.Join(err, t.Sync(), t.Close()); err == nil {
-		err = os.Rename(t.Name(), f.path)
-	}
-	if err != nil {
-		return fmt.Errorf("keep the chain's place: %w", errors.Join(err, os.Remove(t.Name())))
 	}
 	return nil
 }

@@ -39,6 +39,10 @@ var Rules = []Rule{
 	{Package: "hal/cmd/platen-sim", May: []string{"hal/...", "agent/cli"}},
 	{Package: "hal/haltest", May: []string{"hal/..."}},
 	{Package: "hal/sim", May: []string{"hal/unit", "hal/motion"}},
+	{Package: "hal/sim/bootloader"},
+	{Package: "hal/flash", May: []string{"hal", "hal/serial", "hal/flash/...", "updater/slot"}, Never: noReach},
+	{Package: "hal/flash/loader", Never: noReach},
+	{Package: "hal/flash/...", May: []string{"hal/flash/loader"}, Never: noReach},
 	{Package: "hal/marlin", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode"}, Never: noReach},
 	{Package: "hal/...", May: []string{"hal", "hal/unit", "hal/motion"}, Never: noReach},
 
@@ -55,19 +59,20 @@ var Rules = []Rule{
 	{Package: "updater/...", May: []string{"updater", "updater/slot", "updater/trust", "updater/boot"}},
 
 	{Package: "agent/cli"},
+	{Package: "agent/durable", Never: noReach},
 	{Package: "agent/seam", Never: pure},
 	{Package: "agent/seam/link", May: []string{"agent/seam"}, Never: noReach},
 	{Package: "agent/catalog", Never: pure},
 	{Package: "agent/evidence", Never: pure},
 	{Package: "agent/config", May: []string{"agent/consent"}, Never: noReach},
 	{Package: "agent/confine", Never: []string{"os/exec"}},
-	{Package: "agent/consent", May: []string{"agent/catalog", "agent/evidence"}, Never: noReach},
-	{Package: "agent/intake", May: []string{"agent/seam/link"}},
-	{Package: "agent/attest", May: []string{"agent/evidence"}},
-	{Package: "agent/telemetry/...", May: []string{"agent/telemetry", "agent/catalog", "agent/consent", "agent/evidence", "agent/seam", "hal"}},
+	{Package: "agent/consent", May: []string{"agent/catalog", "agent/durable", "agent/evidence"}, Never: noReach},
+	{Package: "agent/intake", May: []string{"agent/durable", "agent/seam/link"}},
+	{Package: "agent/attest", May: []string{"agent/durable", "agent/evidence"}},
+	{Package: "agent/telemetry/...", May: []string{"agent/telemetry", "agent/catalog", "agent/consent", "agent/durable", "agent/evidence", "agent/seam", "hal"}},
 	{Package: "agent/uplink", May: []string{"agent/evidence", "agent/catalog", "agent/consent", "agent/telemetry"}},
 	{Package: "agent/session", May: []string{"hal/...", "slicer/...", "boards", "agent/seam", "agent/seam/link", "agent/confine"}, Never: noReach},
-	{Package: "agent/fleet/...", May: []string{"agent/fleet/...", "agent/evidence", "agent/catalog"}},
+	{Package: "agent/fleet/...", May: []string{"agent/fleet/...", "agent/durable", "agent/evidence", "agent/catalog"}},
 	{Package: "agent/cmd/platen-fleet", May: []string{"agent/fleet/...", "agent/evidence", "agent/catalog", "agent/consent", "agent/intake", "agent/cli"}},
 	{Package: "agent/cmd/platen", May: []string{
 		"agent", "agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence",
@@ -99,7 +104,7 @@ var Owners = map[string][]string{
 // NeverInDevice lists packages of ours and outside ones that the device binary
 // must not contain, whatever its golden list says.
 var NeverInDevice = []string{
-	"platen/agent/fleet/...", "platen/updater/publish", "platen/updater/updatertest", "platen/hal/sim", "platen/hal/haltest",
+	"platen/agent/fleet/...", "platen/updater/publish", "platen/updater/updatertest", "platen/hal/sim/...", "platen/hal/haltest",
 	"platen/cross/...", "testing", "testing/...", "github.com/mochi-mqtt/...", "pgregory.net/rapid", "github.com/rogpeppe/...",
 }
 

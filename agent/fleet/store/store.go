@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"platen/agent/durable"
 	"platen/agent/evidence"
 	"platen/agent/fleet/verify"
 )
@@ -189,23 +190,7 @@ func Records(dir string) ([]verify.Record, error) {
 
 // replace writes a file so that a power cut leaves the old or the new one.
 func (s *Store) replace(name string, b []byte) error {
-	path := filepath.Join(s.dir, name)
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, errors.Join(err, os.Remove(f.Name())))
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+	if err := durable.Replace(filepath.Join(s.dir, name), b); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
