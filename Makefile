@@ -26,7 +26,7 @@ build/bin/platen-release-%: build
 	@CGO_ENABLED=0 go build -tags nethttpomithttp2 -trimpath -ldflags "-s -w -X platen/agent/cli.version=$(VERSION) -X platen/agent/cli.release=$*" -o $@ ./agent/cmd/platen
 
 test: ## all tests; the outside peers they need are fetched into build/tools
-	@cross/tools.sh swtpm mosquitto qemu-arm || [ -z "$$CI" ]
+	@cross/tools.sh swtpm mosquitto qemu-arm printcore || [ -z "$$CI" ]
 	@cross/test.sh
 
 test-arm: ## unit tests as a 32-bit ARM machine runs them
@@ -55,7 +55,7 @@ man: build ## manual pages in build/man
 	@for c in $(notdir $(COMMANDS)); do build/bin/$$c man > build/man/$$c.1; done
 
 tools:
-	@cross/tools.sh swtpm mosquitto qemu-arm
+	@cross/tools.sh swtpm mosquitto qemu-arm printcore
 
 clean:
 	rm -rf build

@@ -3,7 +3,7 @@
 # without root: what the machine has is left alone, what it lacks is downloaded as
 # Debian packages and unpacked there.
 #
-#   cross/tools.sh PROGRAM...     programs: swtpm mosquitto qemu-arm
+#   cross/tools.sh PROGRAM...     programs: swtpm mosquitto qemu-arm printcore
 #
 # On other systems it says what to install and ends with 1.
 set -eu
@@ -16,7 +16,16 @@ package() { # program -> packages
 	swtpm) echo swtpm swtpm-tools ;;
 	mosquitto) echo mosquitto ;;
 	qemu-arm) echo qemu-user-static ;;
+	printcore) command -v python3 >/dev/null || echo python3 ;;
 	*) echo "tools: $1 is not a program this script knows" >&2; exit 2 ;;
+	esac
+}
+
+# What is taken without the packages it depends on: printcore does not need the
+# window system of the suite it is a part of.
+alone() { # program -> packages
+	case $1 in
+	printcore) echo printcore printrun-common python3-serial ;;
 	esac
 }
 
@@ -30,21 +39,27 @@ have() {
 }
 
 missing=
+single=
 for program in "$@"; do
 	if ! have "$program" || { [ "$program" = swtpm ] && ! have swtpm_setup; }; then
 		missing="$missing $(package "$program")"
+		single="$single $(alone "$program")"
 	fi
 done
-[ -n "$missing" ] || exit 0
+missing=$(echo $missing)
+single=$(echo $single)
+[ -n "$missing$single" ] || exit 0
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
-	echo "tools: please install with your package manager:$missing" >&2
+	echo "tools: please install with your package manager: $missing $single" >&2
 	exit 1
 fi
 
 mkdir -p "$tools" "$apt/lists/partial" "$apt/cache/archives/partial"
 private="-o Dir::State::Lists=$PWD/$apt/lists -o Dir::Cache=$PWD/$apt/cache -o Debug::NoLocking=1 -o APT::Sandbox::User= -o Acquire::Retries=3"
 uris() { # everything the packages need that this machine lacks
+	if [ -n "$single" ]; then apt-get $1 download --print-uris $single 2>/dev/null | sed -n "s/^'[^']*' \([^ _]*\)_.*/\1/p"; fi
+	[ -n "$missing" ] || return 0
 	apt-get $1 install --print-uris --yes --no-install-recommends $missing 2>/dev/null | sed -n "s/^'[^']*' \([^ _]*\)_.*/\1/p"
 }
 
@@ -57,7 +72,7 @@ if [ -z "$list" ]; then # no package lists here: fetch them into build
 	list=$(uris "$opts")
 fi
 if [ -z "$list" ]; then
-	echo "tools: apt does not know:$missing; please install them" >&2
+	echo "tools: apt does not know: $missing $single; please install them" >&2
 	exit 1
 fi
 echo "tools: unpacking" $list "into $tools" >&2

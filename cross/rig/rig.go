@@ -1,6 +1,6 @@
 // Package rig starts the real peers that Platen is tested and shown against:
 // [StartSwtpm], a TPM with a maker's certificates, and [StartMosquitto], an MQTT
-// broker. Each runs as a child in a folder of its own, keeps nothing outside that
+// broker; [Printcore] is the host of Debian's printrun, which prints a file. Each runs as a child in a folder of its own, keeps nothing outside that
 // folder, listens on nothing but a unix socket or the loopback, and ends with
 // [Swtpm.Stop], [Mosquitto.Stop] or the end of its context.
 //
@@ -125,14 +125,15 @@ func (t tool) env() []string {
 	for _, folder := range folders {
 		bins = append(bins, filepath.Join(t.root, "/", folder))
 	}
-	env := withoutVars(os.Environ(), "PATH", "LD_LIBRARY_PATH")
 	if t.root == "" {
-		return append(env, "PATH="+os.Getenv("PATH")+":"+strings.Join(bins, ":"))
+		return append(withoutVars(os.Environ(), "PATH", "LD_LIBRARY_PATH"), "PATH="+os.Getenv("PATH")+":"+strings.Join(bins, ":"))
 	}
+	env := withoutVars(os.Environ(), "PATH", "LD_LIBRARY_PATH", "PYTHONPATH")
 	libs = libraryFolders(t.root)
 	return append(env,
 		"PATH="+strings.Join(bins, ":")+":"+os.Getenv("PATH"),
-		"LD_LIBRARY_PATH="+strings.Join(libs, ":"))
+		"LD_LIBRARY_PATH="+strings.Join(libs, ":"),
+		"PYTHONPATH="+filepath.Join(t.root, "usr/lib/python3/dist-packages"))
 }
 
 func withoutVars(env []string, names ...string) []string {

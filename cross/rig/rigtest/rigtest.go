@@ -6,6 +6,7 @@ package rigtest
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"testing"
 
 	"platen/cross/rig"
@@ -31,6 +32,14 @@ func Mosquitto(t testing.TB, cfg rig.MosquittoConfig) *rig.Mosquitto {
 	Check(t, err)
 	t.Cleanup(m.Stop)
 	return m
+}
+
+// Printcore prepares the host of printrun; see [rig.Printcore].
+func Printcore(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd, err := rig.Printcore(t.Context(), args...)
+	Check(t, err)
+	return cmd
 }
 
 // Check ends the test on an error: a missing tool skips it at a desk.
