@@ -1,5 +1,5 @@
 // Package serial opens the serial port of a motion controller: raw, eight data
-// bits, no parity, one stop bit, no flow control, at any rate the hardware can
+// bits, no parity unless asked for, one stop bit, no flow control, at any rate the hardware can
 // make, and for one process only.
 //
 // Start at [Open]. It takes three steps on the same tty, because no single one
@@ -40,7 +40,17 @@ var ErrBusy = errors.New("serial port is in use: end the program that holds it")
 type Config struct {
 	Device string // path of the tty, for example /dev/ttyACM0
 	Baud   int    // bits per second, 300 to 4,000,000
+	Parity Parity // None unless a bootloader wants it
 }
+
+// Parity is the parity bit behind each byte.
+type Parity uint8
+
+// The parities.
+const (
+	None Parity = iota
+	Even        // a byte that arrives with the wrong parity reads as 0
+)
 
 // Port is an open serial port. Read and Write may be called by one goroutine each
 // at the same time, Close by any.
@@ -93,7 +103,7 @@ func (p *Port) setUp(c Config) error {
 		if err != nil {
 			return fmt.Errorf("look at the device: %w", err)
 		}
-		if err := setRate(fd, uint32(c.Baud)); err != nil && !(pty && errors.Is(err, unix.ENOSYS)) {
+		if err := setRate(fd, uint32(c.Baud), c.Parity, pty); err != nil && !(pty && errors.Is(err, unix.ENOSYS)) {
 			return err // a pty has no rate, and user-mode emulators no call to set it
 		}
 		if pty {
@@ -116,9 +126,9 @@ func basics(device string) error {
 	return t.Close()
 }
 
-// setRate sets both rates to baud and reads them back (termios2, see
-// ioctl_tty(2) and asm-generic/termbits.h of Linux).
-func setRate(fd int, baud uint32) error {
+// setRate sets parity and both rates, and reads them back (termios2, see ioctl_tty(2)
+// and asm-generic/termbits.h of Linux). A pty has no parity.
+func setRate(fd int, baud uint32, parity Parity, pty bool) error {
 	t, err := unix.IoctlGetTermios(fd, unix.TCGETS2)
 	if err != nil {
 		return fmt.Errorf("read line settings: %w", err)
@@ -127,6 +137,10 @@ func setRate(fd int, baud uint32) error {
 	t.Cflag |= unix.BOTHER
 	t.Ispeed, t.Ospeed = baud, baud
 	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
+	if parity == Even {
+		t.Cflag = t.Cflag&^unix.PARODD | unix.PARENB
+		t.Iflag = t.Iflag&^(unix.IGNPAR|unix.PARMRK) | unix.INPCK
+	}
 	if err := unix.IoctlSetTermios(fd, unix.TCSETS2, t); err != nil {
 		return fmt.Errorf("set %d baud: %w", baud, err)
 	}
@@ -137,6 +151,9 @@ func setRate(fd int, baud uint32) error {
 	// A UART tolerates about 2 % in all; drivers report the rate their divisor makes.
 	if off := int64(got.Ospeed) - int64(baud); off*50 > int64(baud) || off*50 < -int64(baud) {
 		return fmt.Errorf("the port runs at %d baud instead of %d: use another adapter or another rate", got.Ospeed, baud)
+	}
+	if parity == Even && !pty && got.Cflag&(unix.PARENB|unix.PARODD) != unix.PARENB {
+		return errors.New("the port has no even parity: use another adapter")
 	}
 	return nil
 }

@@ -249,3 +249,32 @@ func TestSerialStruct(t *testing.T) {
 		t.Errorf("%d bytes, the kernel has %d", got, want)
 	}
 }
+
+// TestEvenParity opens a pty with parity: it has none to give, and carries every byte.
+func TestEvenParity(t *testing.T) {
+	m, slave := openPTY(t)
+	p, err := Open(Config{Device: slave, Baud: 115200, Parity: Even})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if _, err := m.Write([]byte{0x79, 0x1f, 0x00, 0xff}); err != nil {
+		t.Fatal(err)
+	}
+	p.SetReadDeadline(time.Now().Add(5 * time.Second))
+	var got []byte
+	for len(got) < 4 {
+		buf := make([]byte, 4)
+		n, err := p.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, buf[:n]...)
+	}
+	if string(got) != "\x79\x1f\x00\xff" {
+		t.Errorf("got %x", got)
+	}
+	if p.SetDTR(false) == nil || p.SetRTS(true) == nil {
+		t.Error("a pty has modem lines")
+	}
+}
