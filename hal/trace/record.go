@@ -1,0 +1,241 @@
+package trace
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+)
+
+// Options of a [Recorder]. Zero fields take the defaults named.
+type Options struct {
+	Title   string           // first note of the recording: versions, board; no design data
+	Limit   int64            // most bytes of recording: 64 MiB; what follows is not recorded
+	Clock   func() time.Time // time.Now
+	Printer bool             // the port is the printer's end: what is read from it was sent by the host
+}
+
+// Recorder is a port that records what passes. Reading, writing and closing go to
+// the port it wraps, and so do Reset and deadlines where that has them. Its methods
+// may be called from any goroutine, as those of the port. Design data is kept in
+// memory for the last 64 commands and is wiped by Close; none reaches the writer.
+type Recorder struct {
+	port  io.ReadWriteCloser
+	opt   Options
+	start time.Time
+
+	ending sync.Once
+	closed error
+
+	mu      sync.Mutex
+	out     *bufio.Writer
+	flushed time.Duration
+	left    int64
+	err     error
+	scrub   scrubber
+	tx, rx  side
+	event   []byte
+}
+
+// side is the text of one direction that has no line end yet.
+type side struct {
+	line [512]byte
+	n    int
+	over bool // the line is longer; what came before is recorded as text
+}
+
+// Defaults of Options.
+const (
+	defaultLimit = 64 << 20
+	flushEvery   = time.Second // a recording may end with the process
+)
+
+// Record wraps port, and records to w what passes until Close. Writing to w is
+// buffered; a failed write ends the recording and leaves the port alone. The caller
+// closes w after the recorder.
+func Record(port io.ReadWriteCloser, w io.Writer, opt Options) *Recorder {
+	if opt.Clock == nil {
+		opt.Clock = time.Now
+	}
+	if opt.Limit <= 0 {
+		opt.Limit = defaultLimit
+	}
+	r := &Recorder{port: port, opt: opt, start: opt.Clock(), out: bufio.NewWriterSize(w, 16<<10), left: opt.Limit}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.write(Event{Dir: Note, Text: opt.Title})
+	return r
+}
+
+// Read reads from the port.
+func (r *Recorder) Read(p []byte) (int, error) {
+	n, err := r.port.Read(p)
+	if n > 0 {
+		r.pass(p[:n], r.opt.Printer)
+	}
+	return n, err
+}
+
+// Write writes to the port, and records what it took.
+func (r *Recorder) Write(p []byte) (int, error) {
+	n, err := r.port.Write(p)
+	if n > 0 {
+		r.pass(p[:n], !r.opt.Printer)
+	}
+	return n, err
+}
+
+// Close ends the recording, closes the port and returns the first error of either.
+// What the port says while it closes is recorded by nobody.
+func (r *Recorder) Close() error {
+	r.ending.Do(func() {
+		err := r.port.Close()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.rest(&r.tx, Sent)
+		r.rest(&r.rx, Heard)
+		if r.err == nil {
+			r.fail(r.out.Flush())
+		}
+		r.closed = errors.Join(err, r.err)
+		r.err = os.ErrClosed
+		r.scrub.wipe()
+		clear(r.tx.line[:])
+		clear(r.rx.line[:])
+	})
+	return r.closed
+}
+
+// Reset resets the controller as the port does.
+func (r *Recorder) Reset() error {
+	p, ok := r.port.(interface{ Reset() error })
+	if !ok {
+		return fmt.Errorf("reset controller: %w", errors.ErrUnsupported)
+	}
+	r.mu.Lock()
+	r.write(Event{At: r.now(), Dir: Control, Text: "reset"})
+	r.mu.Unlock()
+	return p.Reset()
+}
+
+// SetReadDeadline sets the deadline of the port, or is os.ErrNoDeadline if that has
+// none.
+func (r *Recorder) SetReadDeadline(t time.Time) error {
+	if p, ok := r.port.(interface{ SetReadDeadline(time.Time) error }); ok {
+		return p.SetReadDeadline(t)
+	}
+	return os.ErrNoDeadline
+}
+
+// SetDeadline sets the deadline of the port, or is os.ErrNoDeadline if that has none.
+func (r *Recorder) SetDeadline(t time.Time) error {
+	if p, ok := r.port.(interface{ SetDeadline(time.Time) error }); ok {
+		return p.SetDeadline(t)
+	}
+	return os.ErrNoDeadline
+}
+
+func (r *Recorder) now() time.Duration { return r.opt.Clock().Sub(r.start) }
+
+// pass records bytes that have passed.
+func (r *Recorder) pass(b []byte, sent bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return
+	}
+	side, dir := &r.rx, Heard
+	if sent {
+		side, dir = &r.tx, Sent
+	}
+	for len(b) > 0 {
+		if sent && side.n == 0 && !side.over && realtime(b[0]) {
+			r.write(Event{At: r.now(), Dir: Sent, Text: string(b[:1])})
+			b = b[1:]
+			continue
+		}
+		end := bytes.IndexByte(b, '\n')
+		part := b
+		if end >= 0 {
+			part = b[:end+1]
+		}
+		b = b[len(part):]
+		r.add(side, dir, part)
+	}
+	if now := r.now(); now-r.flushed >= flushEvery {
+		r.flushed = now
+		r.fail(r.out.Flush())
+	}
+}
+
+// realtime reports whether c is a command of one byte to grbl. No line of any
+// dialect begins with one of them.
+func realtime(c byte) bool {
+	return c == '?' || c == '!' || c == '~' || c == 0x18 || c >= 0x80 && c <= 0xa4
+}
+
+// add takes bytes up to a line end.
+func (r *Recorder) add(s *side, dir Direction, part []byte) {
+	ended := part[len(part)-1] == '\n'
+	if s.n+len(part) > len(s.line) {
+		r.text(dir, s.line[:s.n])
+		s.n, s.over = 0, true
+	}
+	if s.over {
+		r.text(dir, part)
+		s.over = !ended
+		return
+	}
+	s.n += copy(s.line[s.n:], part)
+	if ended {
+		r.line(dir, s.line[:s.n])
+		s.n = 0
+	}
+}
+
+// line records a whole line.
+func (r *Recorder) line(dir Direction, b []byte) {
+	body := bytes.TrimRight(b, "\r\n")
+	var out []byte
+	if dir == Sent {
+		out = r.scrub.line(nil, body)
+	} else {
+		out = r.scrub.reply(nil, body)
+	}
+	r.write(Event{At: r.now(), Dir: dir, Text: string(append(out, b[len(body):]...))})
+}
+
+// text records bytes of which nothing is known.
+func (r *Recorder) text(dir Direction, b []byte) {
+	if len(b) > 0 {
+		r.write(Event{At: r.now(), Dir: dir, Text: string(r.scrub.text(nil, b))})
+	}
+}
+
+// rest records the half line that a side has.
+func (r *Recorder) rest(s *side, dir Direction) {
+	r.text(dir, s.line[:s.n])
+	s.n, s.over = 0, false
+}
+
+func (r *Recorder) write(e Event) {
+	if r.err != nil || r.left < 0 {
+		return
+	}
+	r.event = Append(r.event[:0], e)
+	if r.left -= int64(len(r.event)); r.left < 0 {
+		r.event = Append(r.event[:0], Event{At: e.At, Dir: Note, Text: "the recording is full"})
+	}
+	_, err := r.out.Write(r.event)
+	r.fail(err)
+}
+
+func (r *Recorder) fail(err error) {
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("record conversation: %w", err)
+	}
+}
