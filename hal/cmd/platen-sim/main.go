@@ -1,6 +1,6 @@
 // Command platen-sim is a simulated printer on a pseudo terminal, for test rigs and
-// demonstrations: it answers like Marlin 2, heats, moves in the time that takes, and
-// fails when it is told to.
+// demonstrations: it answers like the firmware that it is told to be, heats, moves in
+// the time that takes, and fails when it is told to.
 //
 // It keeps nothing of what it prints: moves are counted and forgotten.
 package main
@@ -24,41 +24,94 @@ import (
 )
 
 type options struct {
-	link, speed, faults, volume string
-	seed                        uint64
-	every                       time.Duration
-	emergency, advanced, dtr    bool
+	firmware, link, speed, faults, volume string
+	seed                                  uint64
+	noise                                 float64
+	extruders                             int
+	every                                 time.Duration
+	emergency, advanced, actions          bool
+	dtr, chamber                          bool
 }
 
 func main() { cli.Main(command()) }
 
 func command() *cobra.Command {
 	var o options
-	root := cli.Root("platen-sim", "simulated printer on a pseudo terminal", `Platen-sim is a printer that is not there: Marlin 2.0.9 on a pseudo terminal, with a planner, heaters
-and an end. It prints where its serial port is, what it is doing, and when a print has ended, and runs
-until it is told to stop (SIGTERM). Nothing of a print is kept.
-
-Start with "platen-sim --pty /tmp/printer --speed 20" and point the serial port of a printer at /tmp/printer.
-Faults for --faults, separated by commas: corrupt:P, drop-ok:P and dup-ok:P with a chance from 0 to 1;
-reset@T, thermistor-open@T, heater-dead@T and unplug@T with a simulated time such as 90s.`)
+	root := cli.Root("platen-sim", "simulated printer on a pseudo terminal", help())
+	root.Use = "platen-sim [firmware]"
+	root.Args = cobra.MaximumNArgs(1)
+	for _, fw := range sim.Firmwares() {
+		root.ValidArgs = append(root.ValidArgs, fw.String()+"\t"+fw.About())
+	}
 	f := root.Flags()
 	f.StringVar(&o.link, "pty", "", "symbolic link to make to the serial port, removed on exit")
 	f.StringVar(&o.speed, "speed", "1", "simulated seconds in a real one, or max")
-	f.StringVar(&o.faults, "faults", "", "what goes wrong, for example corrupt:0.01,reset@90s")
+	f.StringVar(&o.faults, "fault", "", "what goes wrong, for example corrupt:0.001,drop-ok:1/5000,reset@120s")
+	f.StringVar(&o.faults, "faults", "", "the same")
+	f.Lookup("faults").Hidden = true // its name until it could do more than one thing
 	f.StringVar(&o.volume, "volume", "220x220x250", "travel of the axes in mm")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the faults")
+	f.Float64Var(&o.noise, "noise", 0.1, "standard deviation of temperatures in °C; 0 for perfect sensors")
+	f.IntVar(&o.extruders, "extruders", 1, "number of hot ends")
+	f.BoolVar(&o.chamber, "chamber", false, "the printer has a heated chamber")
 	f.DurationVar(&o.every, "status-every", time.Second, "time between two status lines while printing; 0 for none")
-	f.BoolVar(&o.emergency, "emergency-parser", false, "build with EMERGENCY_PARSER: M112 acts past a full queue")
-	f.BoolVar(&o.advanced, "advanced-ok", false, "build with ADVANCED_OK: ok carries line number and room")
+	f.BoolVar(&o.emergency, "emergency-parser", false, "marlin2 built with EMERGENCY_PARSER: M112 acts past a full queue")
+	f.BoolVar(&o.advanced, "advanced-ok", false, "marlin2 built with ADVANCED_OK: ok carries line number and room")
+	f.BoolVar(&o.actions, "host-actions", false, "marlin2 built with HOST_ACTION_COMMANDS: //action: lines and prompts")
 	f.BoolVar(&o.dtr, "reset-on-open", true, "restart whenever the port is opened, as DTR does on most boards")
-	root.RunE = func(c *cobra.Command, _ []string) error { return run(c.Context(), c, &o) }
+	root.RunE = func(c *cobra.Command, args []string) error {
+		o.firmware = sim.Marlin2.String()
+		if len(args) > 0 {
+			o.firmware = args[0]
+		}
+		return run(c.Context(), c, &o)
+	}
 	return root
+}
+
+// help is the long help: what it is, the firmwares and the faults.
+func help() string {
+	var s strings.Builder
+	s.WriteString(`Platen-sim is a printer that is not there: a firmware on a pseudo terminal, with a planner, heaters and
+an end. It prints where its serial port is, what it is doing, and when a print has ended, and runs until
+it is told to stop (SIGTERM). Nothing of a print is kept.
+
+Start with "platen-sim marlin2 --pty /tmp/printer --speed 20" and point the serial port of a printer at
+/tmp/printer.
+
+Firmwares:
+`)
+	for _, fw := range sim.Firmwares() {
+		fmt.Fprintf(&s, "  %-20s %s\n", fw, fw.About())
+	}
+	s.WriteString(`
+Faults for --fault, separated by commas. P is a chance for each line, such as 0.001 or 1/5000; T is a
+simulated time since power-on, such as 90s:
+`)
+	for _, k := range sim.FaultKinds() {
+		form, does := k.Usage()
+		fmt.Fprintf(&s, "  %-20s %s\n", form, does)
+	}
+	return strings.TrimRight(s.String(), "\n")
 }
 
 func (o *options) config() (sim.Config, error) {
 	cfg := sim.Config{
-		Seed: o.seed, EmergencyParser: o.emergency, AdvancedOK: o.advanced, ResetOnOpen: o.dtr,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Seed: o.seed, EmergencyParser: o.emergency, AdvancedOK: o.advanced, HostActions: o.actions, ResetOnOpen: o.dtr,
+		Extruders: o.extruders, Chamber: o.chamber, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
+	var err error
+	if cfg.Firmware, err = sim.ParseFirmware(o.firmware); err != nil {
+		return cfg, cli.Usage("%v", err)
+	}
+	if !(o.noise >= 0 && o.noise <= 10) {
+		return cfg, cli.Usage("--noise: use a number from 0 to 10")
+	}
+	if cfg.Noise, err = unit.FromDegrees(o.noise); err != nil {
+		return cfg, cli.Usage("--noise: %v", err)
+	}
+	if o.extruders < 1 || o.extruders > 5 {
+		return cfg, cli.Usage("--extruders: use 1 to 5")
 	}
 	cfg.Speed = sim.Fastest
 	if o.speed != "max" {
@@ -79,9 +132,8 @@ func (o *options) config() (sim.Config, error) {
 		}
 		cfg.Volume[i] = unit.Length(mm) * unit.Millimetre
 	}
-	var err error
 	if cfg.Faults, err = sim.ParseFaults(o.faults); err != nil {
-		return cfg, cli.Usage("--faults: %v", err)
+		return cfg, cli.Usage("--fault: %v", err)
 	}
 	if o.every < 0 {
 		return cfg, cli.Usage("--status-every cannot be negative")
@@ -98,33 +150,81 @@ func run(ctx context.Context, c *cobra.Command, o *options) error {
 	if err != nil {
 		return err
 	}
+	r := &rig{cfg: &cfg, p: p, link: o.link, w: &watch{p: p, say: sayer(c), every: o.every}}
+	if o.link != "" {
+		defer r.unlink()
+	}
+	err = r.plugged(ctx)
+	if errors.Is(err, errGone) && cfg.Faults.ReplugAt > 0 {
+		if err = r.wait(ctx); err == nil {
+			err = r.plugged(ctx)
+		}
+	}
+	if err == nil {
+		err = r.w.end("stopped")
+	}
+	return err
+}
+
+// rig is a printer and its place among the files.
+type rig struct {
+	cfg    *sim.Config
+	p      *sim.Printer
+	link   string
+	linked bool
+	w      *watch
+}
+
+// plugged makes a port and serves the printer on it until ctx ends, or until the
+// cable is pulled: then it returns errGone.
+func (r *rig) plugged(ctx context.Context) error {
 	master, path, err := sim.OpenPTY()
 	if err != nil {
 		return err
 	}
-	defer master.Close() // the printer goes away with it
-	if o.link != "" {
-		if err := link(path, o.link); err != nil {
+	defer master.Close() // the port goes away with it
+	if r.link != "" {
+		if err := link(path, r.link); err != nil {
 			return err
 		}
-		defer os.Remove(o.link) // fails only if somebody else took it away
+		r.linked = true
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	served := make(chan error, 1)
-	go func() { served <- p.Serve(ctx, master) }()
-	w := &watch{p: p, say: sayer(c), every: o.every}
-	err = w.say(event{Event: "ready", Port: path})
+	go func() { served <- r.p.Serve(ctx, master) }()
+	r.w.served = false
+	err = r.w.say(event{Event: "ready", Port: path})
 	if err == nil {
-		err = w.run(ctx, served)
+		err = r.w.run(ctx, served)
 	}
 	cancel()
-	if !w.served {
+	if !r.w.served {
 		<-served // it was told to end, or says what the reader of events would not hear
 	}
-	if err == nil {
-		err = w.end("stopped")
-	}
 	return err
+}
+
+// wait lets the cable be out for as long as it is to be.
+func (r *rig) wait(ctx context.Context) error {
+	r.unlink()
+	d := r.cfg.Faults.ReplugAt - r.cfg.Faults.UnplugAt
+	if r.cfg.Speed > 0 {
+		d /= time.Duration(r.cfg.Speed)
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (r *rig) unlink() {
+	if r.linked {
+		os.Remove(r.link) // fails only if somebody else took it away
+		r.linked = false
+	}
 }
 
 // link makes name a symbolic link to path, over one that an earlier run left.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"platen/agent/cli"
+	"platen/hal/sim"
 )
 
 // start runs the command and returns its events and a way to end it.
@@ -131,10 +132,57 @@ func TestUnplugged(t *testing.T) {
 	}
 }
 
+// TestReplugged pulls the cable and plugs it in again: the port is gone, and then it
+// is another one under the same name.
+func TestReplugged(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "printer")
+	events, stop := start(t, "marlin2", "--pty", link, "--speed", "20", "-o", "jsonl", "--fault", "unplug@2,replug@6")
+	first := next(t, events, "ready")
+	second := next(t, events, "ready")
+	if to, err := os.Readlink(link); err != nil || to != second.Port {
+		t.Errorf("link to %q, %v; ready says %q, then %q", to, err, first.Port, second.Port)
+	}
+	port, err := os.OpenFile(link, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer port.Close()
+	if _, err := port.WriteString("\n"); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(port)
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "Marlin") {
+	}
+	if lines.Err() != nil {
+		t.Errorf("the printer does not talk: %v", lines.Err())
+	}
+	go func() {
+		for events.Scan() {
+		}
+	}()
+	if code := stop(); code != cli.ExitOK {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	text := help()
+	for _, fw := range sim.Firmwares() {
+		if !strings.Contains(text, "\n  "+fw.String()+" ") {
+			t.Errorf("help does not list %v", fw)
+		}
+	}
+	for _, k := range sim.FaultKinds() {
+		if form, _ := k.Usage(); !strings.Contains(text, "\n  "+form+" ") {
+			t.Errorf("help does not list %v", k)
+		}
+	}
+}
+
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{"--speed", "0"}, {"--speed", "fast"}, {"--volume", "200"}, {"--volume", "200x200x9"}, {"--faults", "fire"},
-		{"--status-every", "-1s"}, {"extra"},
+		{"--status-every", "-1s"}, {"extra"}, {"marlin2", "extra"}, {"--extruders", "9"}, {"--noise", "-1"}, {"--fault", "replug@3"},
 	} {
 		_, stop := start(t, args...)
 		done := make(chan int, 1)
