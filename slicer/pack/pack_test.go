@@ -1,0 +1,539 @@
+package pack
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/flate"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"platen/slicer/vault"
+)
+
+func newVault(t testing.TB, budget int64) *vault.Vault {
+	t.Helper()
+	v, err := vault.NewPageable(budget)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = v.Close() })
+	return v
+}
+
+// file is one entry of a test archive.
+type file struct {
+	name   string
+	body   []byte
+	method uint16
+	unix   uint32 // mode, 0 for none
+}
+
+func archive(t testing.TB, files ...file) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, f := range files {
+		h := &zip.FileHeader{Name: f.name, Method: f.method}
+		if f.unix != 0 {
+			h.CreatorVersion, h.ExternalAttrs = 3<<8, f.unix<<16
+		}
+		e, err := w.CreateHeader(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Write(f.body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// plainArchive has the sizes in the header, as a writer makes it that knows them.
+func plainArchive(t testing.TB, name string, body []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	e, err := w.CreateRaw(&zip.FileHeader{
+		Name: name, CRC32: crc32.ChecksumIEEE(body),
+		CompressedSize64: uint64(len(body)), UncompressedSize64: uint64(len(body)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Write(body); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// readAll opens an archive and reads every entry.
+func readAll(v *vault.Vault, data []byte) (map[string][]byte, error) {
+	mark := v.Mark()
+	defer v.ReleaseScratch(mark)
+	a, err := Open(v, data)
+	if err != nil {
+		return nil, err
+	}
+	r, err := NewReader(v)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]byte{}
+	for i := range a.Len() {
+		r.Reset(a, i)
+		b, err := io.ReadAll(r)
+		if err != nil {
+			return nil, err
+		}
+		if int64(len(b)) != a.Size(i) {
+			return nil, errors.New("size")
+		}
+		out[string(a.Name(i))] = b
+	}
+	return out, nil
+}
+
+// texts are bodies of every kind: empty, short, long, repetitive, random.
+func texts() [][]byte {
+	rng := rand.New(rand.NewPCG(1, 2))
+	noise := make([]byte, 200_000)
+	for i := range noise {
+		noise[i] = byte(rng.Uint32())
+	}
+	var model bytes.Buffer
+	for i := range 20_000 {
+		fmt.Fprintf(&model, "<vertex x=\"%d.%03d\" y=\"%d\" z=\"0\"/>\n", i%100, rng.IntN(1000), i)
+	}
+	return [][]byte{nil, []byte("x"), []byte("hello, hello, hello"), bytes.Repeat([]byte{7}, 300_000), noise, model.Bytes(), noise[:65535], noise[:65536]}
+}
+
+func TestReadsWhatZipWrites(t *testing.T) {
+	v := newVault(t, 1<<20)
+	var files []file
+	for i, b := range texts() {
+		files = append(files, file{fmt.Sprintf("d/%d", i), b, zip.Deflate, 0}, file{fmt.Sprintf("s/%d", i), b, zip.Store, 0o100644})
+	}
+	files = append(files, file{"folder/", nil, zip.Store, 0o040755})
+	got, err := readAll(v, archive(t, files...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if b, ok := got[f.name]; !ok || !bytes.Equal(b, f.body) {
+			t.Errorf("%s differs", f.name)
+		}
+	}
+	if v.Stats().Used != 0 {
+		t.Error("something is left in the vault")
+	}
+}
+
+func TestFind(t *testing.T) {
+	v := newVault(t, 1<<20)
+	a, err := Open(v, archive(t, file{name: "3D/b.model"}, file{name: "3D/A.model"}, file{name: "_rels/.rels"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"3D/b.model": "3D/b.model", "/3d/a.MODEL": "3D/A.model", "/_rels/.rels": "_rels/.rels", "3D": "", "": ""} {
+		i := a.Find([]byte(name))
+		if want == "" != (i < 0) || i >= 0 && string(a.Name(i)) != want {
+			t.Errorf("%q: %d", name, i)
+		}
+	}
+}
+
+// Every level of compression of the standard library comes out as it went in, read
+// in pieces of any size.
+func TestInflate(t *testing.T) {
+	v := newVault(t, 1<<20)
+	f, err := newInflater(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
+		for i, text := range texts() {
+			var b bytes.Buffer
+			w, err := flate.NewWriter(&b, level)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = w.Write(text) // to memory
+			_ = w.Close()
+			got, err := inflate(f, b.Bytes())
+			if err != nil || !bytes.Equal(got, text) {
+				t.Errorf("level %d, text %d: %d bytes of %d, %v", level, i, len(got), len(text), err)
+			}
+		}
+	}
+}
+
+func inflate(f *inflater, in []byte) ([]byte, error) {
+	f.reset(in)
+	var out []byte
+	for {
+		b, err := f.next()
+		if err != nil || len(b) == 0 {
+			return out, err
+		}
+		out = append(out, b...)
+	}
+}
+
+// FuzzInflate compares with the standard library: both refuse a stream, or both
+// make the same of it.
+func FuzzInflate(f *testing.F) {
+	for _, level := range []int{0, 1, 6, 9} {
+		for _, text := range texts()[:3] {
+			var b bytes.Buffer
+			w, _ := flate.NewWriter(&b, level)
+			_, _ = w.Write(text)
+			_ = w.Close()
+			f.Add(b.Bytes())
+		}
+	}
+	f.Add([]byte("\x4b\x4c\x4a\x06\x00"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		v := newVault(t, 1<<18)
+		inf, err := newInflater(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const most = 1 << 20
+		want, werr := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(in)), most))
+		inf.reset(in)
+		var got []byte
+		var gerr error
+		for len(got) < most {
+			var b []byte
+			if b, gerr = inf.next(); gerr != nil || len(b) == 0 {
+				break
+			}
+			got = append(got, b...)
+		}
+		if len(want) == most { // neither was read to its end
+			if len(got) < most {
+				t.Fatalf("%d bytes, %v", len(got), gerr)
+			}
+			return
+		}
+		if (werr == nil) != (gerr == nil) {
+			t.Fatalf("the standard library says %v, this %v", werr, gerr)
+		}
+		if werr == nil && !bytes.Equal(got, want) {
+			t.Fatal("a difference")
+		}
+	})
+}
+
+// Reading an entry takes nothing of the heap: what is decompressed is in the vault.
+func TestNothingOnTheHeap(t *testing.T) {
+	v := newVault(t, 1<<20)
+	a, err := Open(v, archive(t, file{"x", texts()[5], zip.Deflate, 0}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := NewReader(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 4096)
+	n := testing.AllocsPerRun(5, func() {
+		r.Reset(a, 0)
+		for {
+			if _, err := r.Read(buf); err != nil {
+				return
+			}
+		}
+	})
+	if n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// le appends numbers of 2, 4 or 8 bytes.
+func le(b []byte, values ...any) []byte {
+	for _, v := range values {
+		b, _ = binary.Append(b, binary.LittleEndian, v)
+	}
+	return b
+}
+
+// Every lie of an archive is refused: threat T15. Each case is one change of an
+// archive that opens.
+func TestHostile(t *testing.T) {
+	body := []byte(strings.Repeat("a model ", 50))
+	plain := plainArchive(t, "3D/a.model", body)
+	local := bytes.Index(plain, []byte("PK\x03\x04"))
+	central := bytes.Index(plain, []byte("PK\x01\x02"))
+	end := bytes.Index(plain, []byte("PK\x05\x06"))
+	set := func(at int, v any) []byte {
+		b := bytes.Clone(plain)
+		copy(b[at:], le(nil, v))
+		return b
+	}
+	both := func(dl, dc int, v any) []byte {
+		b := set(local+dl, v)
+		copy(b[central+dc:], le(nil, v))
+		return b
+	}
+	named := func(name string) []byte { return archive(t, file{name, body, zip.Deflate, 0}) }
+	cases := map[string][]byte{
+		"nothing":                        nil,
+		"no directory":                   plain[:central],
+		"cut in the directory":           plain[:end-3],
+		"cut in the last record":         plain[:len(plain)-1],
+		"a byte too many":                append(bytes.Clone(plain), 0),
+		"something in front":             append([]byte("MZ"), plain...),
+		"no entry":                       archive(t),
+		"two entries announced":          set(end+8, [2]uint16{2, 2}),
+		"65535 entries announced":        set(end+8, [2]uint16{65535, 65535}),
+		"disks":                          set(end+4, uint16(1)),
+		"directory elsewhere":            set(end+16, uint32(central-1)),
+		"directory beyond the end":       set(end+16, uint32(1<<31)),
+		"directory shorter":              set(end+12, uint32(10)),
+		"header elsewhere":               set(central+42, uint32(4)),
+		"header beyond the end":          set(central+42, uint32(1<<31)),
+		"another name in the header":     set(local+localSize, byte('4')),
+		"another size in the header":     set(local+22, uint32(9)),
+		"another length in the header":   set(local+18, uint32(9)),
+		"another checksum in the header": set(local+14, uint32(9)),
+		"another method in the header":   set(local+8, uint16(8)),
+		"a wrong checksum in both":       both(14, 16, uint32(9)),
+		"data beyond the end":            both(18, 20, uint32(1<<30)),
+		"a wrong size in both":           both(22, 24, uint32(len(body)-1)),
+		"an unknown method":              both(8, 10, uint16(12)),
+		"encryption":                     both(6, 8, uint16(1)),
+		"a wide size without a field":    both(22, 24, uint32(1<<32-1)),
+		"extra field beyond the end":     set(local+28, uint16(60000)),
+		"name beyond the end":            set(central+28, uint16(60000)),
+		"a symlink":                      archive(t, file{"3D/a.model", []byte("/etc/passwd"), zip.Store, 0o120777}),
+		"a device":                       archive(t, file{"3D/a.model", nil, zip.Store, 0o020777}),
+		"the same name twice":            archive(t, file{"a", body, zip.Store, 0}, file{"a", body, zip.Store, 0}),
+		"the same name in capitals":      archive(t, file{"3D/x", body, zip.Store, 0}, file{"3d/X", body, zip.Store, 0}),
+		"up and away":                    named("../a"),
+		"up in the middle":               named("3D/../../a"),
+		"absolute":                       named("/a"),
+		"a backslash":                    named(`3D\a`),
+		"a drive":                        named("c:a"),
+		"NUL":                            named("3D/a\x00.model"),
+		"an empty part":                  named("3D//a"),
+		"dots":                           named("3D/.../a"),
+		"not UTF-8":                      named("3D/\xff"),
+		"a name of 513 bytes":            named(strings.Repeat("x", 513)),
+		"a folder with something in it":  lyingFolder(t),
+		"overlap":                        overlapped(),
+		"an entry inside another":        quine(t),
+		"a flat bomb":                    flatBomb(t, 200<<20, 0),
+		"a flat bomb that lies":          flatBomb(t, 200<<20, 1000),
+		"two wide fields":                wide(t, body, func(w *wideParts) { w.centralExtra = append(w.centralExtra, w.centralExtra...) }),
+		"a wide field that is short":     wide(t, body, func(w *wideParts) { w.centralExtra = le(nil, uint16(1), uint16(8), uint64(len(body))) }),
+		"a wide size of 2^63":            wide(t, body, func(w *wideParts) { binary.LittleEndian.PutUint64(w.centralExtra[4:], 1<<63) }),
+		"a wide size that lies":          wide(t, body, func(w *wideParts) { binary.LittleEndian.PutUint64(w.centralExtra[4:], 5) }),
+		"a wide place of 2^64-1":         wide(t, body, func(w *wideParts) { w.dir = 1<<64 - 1 }),
+		"a wide count that lies":         wide(t, body, func(w *wideParts) { w.count = 2 }),
+		"a wide count of 2^40":           wide(t, body, func(w *wideParts) { w.count = 1 << 40 }),
+		"a locator that points away":     wide(t, body, func(w *wideParts) { w.locator = 3 }),
+	}
+	hidden := bytes.Clone(plain)
+	binary.LittleEndian.PutUint16(hidden[end+20:], uint16(len(plain)-end))
+	cases["another directory in the comment"] = append(hidden, plain[end:]...)
+	for name, b := range cases {
+		v := newVault(t, 1<<20)
+		_, err := readAll(v, b)
+		if !errors.Is(err, ErrFormat) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, b := range map[string][]byte{"plain": plain, "wide": wide(t, body, nil), "folder": archive(t, file{"a/", nil, zip.Store, 0})} {
+		if _, err := readAll(newVault(t, 1<<20), b); err != nil {
+			t.Errorf("control: %s: %v", name, err)
+		}
+	}
+	commented := bytes.Clone(plain)
+	binary.LittleEndian.PutUint16(commented[end+20:], 5)
+	if _, err := readAll(newVault(t, 1<<20), append(commented, "hello"...)); err != nil {
+		t.Errorf("control: comment: %v", err)
+	}
+}
+
+func lyingFolder(t testing.TB) []byte {
+	b := plainArchive(t, "3D/a.modex", []byte("something"))
+	return bytes.ReplaceAll(b, []byte("3D/a.modex"), []byte("3D/a.mode/"))
+}
+
+// record appends a header and, to dir, what the directory says of it.
+func record(b, dir []byte, name string, crc, packed, size uint32, at int, data []byte) (body, central []byte) {
+	b = le(b, uint32(localSignature), uint16(20), uint16(0), uint16(8), uint32(0), crc, packed, size, uint16(len(name)), uint16(0))
+	b = append(append(b, name...), data...)
+	return b, describe(dir, name, crc, packed, size, at)
+}
+
+func describe(dir []byte, name string, crc, packed, size uint32, at int) []byte {
+	dir = le(dir, uint32(centralSignature), uint16(20), uint16(20), uint16(0), uint16(8), uint32(0), crc, packed, size,
+		uint16(len(name)), uint16(0), uint16(0), uint16(0), uint16(0), uint32(0), uint32(at))
+	return append(dir, name...)
+}
+
+func finish(b, dir []byte, n int) []byte {
+	at := len(b)
+	b = append(b, dir...)
+	return le(b, uint32(endSignature), uint16(0), uint16(0), uint16(n), uint16(n), uint32(len(dir)), uint32(at), uint16(0))
+}
+
+// overlapped is a bomb whose entries share their data: each begins with the headers
+// of those behind it, quoted as stored blocks (Fifield, A better zip bomb, 2019).
+func overlapped() []byte {
+	kernel := deflated(bytes.Repeat([]byte{'a'}, 1<<16))
+	crc := crc32.ChecksumIEEE(bytes.Repeat([]byte{'a'}, 1<<16))
+	var dir []byte
+	second, _ := record(nil, nil, "b", crc, uint32(len(kernel)), 1<<16, 0, kernel)
+	quoted := le([]byte{0}, uint16(localSize+1), ^uint16(localSize+1))
+	packed := uint32(len(quoted) + len(second))
+	head, dir := record(nil, dir, "a", crc, packed, 1<<16+localSize+1, 0, quoted)
+	dir = describe(dir, "b", crc, uint32(len(kernel)), 1<<16, len(head))
+	return finish(append(head, second...), dir, 2)
+}
+
+func deflated(b []byte) []byte {
+	var out bytes.Buffer
+	w, _ := flate.NewWriter(&out, 9)
+	_, _ = w.Write(b)
+	_ = w.Close()
+	return out.Bytes()
+}
+
+// quine has an entry whose data holds the header of another.
+func quine(t testing.TB) []byte {
+	inner := plainArchive(t, "b", []byte("inside"))
+	outer := plainArchive(t, "a", inner)
+	end := bytes.LastIndex(outer, []byte("PK\x05\x06"))
+	central := bytes.LastIndex(outer, []byte("PK\x01\x02"))
+	at := bytes.Index(outer, []byte("PK\x03\x04")) + localSize + 1
+	dir := bytes.Clone(outer[central:end])
+	own := bytes.Clone(inner[bytes.Index(inner, []byte("PK\x01\x02")):bytes.Index(inner, []byte("PK\x05\x06"))])
+	binary.LittleEndian.PutUint32(own[42:], uint32(at))
+	return finish(bytes.Clone(outer[:central]), append(dir, own...), 2)
+}
+
+// flatBomb is a megabyte or less that holds size bytes, or says that it holds lie.
+func flatBomb(t testing.TB, size, lie int) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, _ := flate.NewWriter(&out, 9)
+	h := crc32.NewIEEE()
+	zeros := make([]byte, 1<<20)
+	for n := 0; n < size; n += len(zeros) {
+		_, _ = w.Write(zeros)
+		_, _ = h.Write(zeros)
+	}
+	_ = w.Close()
+	if out.Len() > 1<<20 {
+		t.Fatalf("the bomb is %d bytes", out.Len())
+	}
+	said := uint32(size)
+	if lie != 0 {
+		said = uint32(lie)
+	}
+	b, dir := record(nil, nil, "a", h.Sum32(), uint32(out.Len()), said, 0, out.Bytes())
+	return finish(b, dir, 1)
+}
+
+// wideParts is what can be changed in an archive with wide fields.
+type wideParts struct {
+	centralExtra []byte
+	count, dir   uint64
+	locator      uint64
+}
+
+// wide makes an archive of one stored entry with every field in its wide form.
+func wide(t testing.TB, body []byte, change func(*wideParts)) []byte {
+	t.Helper()
+	crc, none := crc32.ChecksumIEEE(body), uint32(1<<32-1)
+	n := uint64(len(body))
+	localExtra := le(nil, uint16(1), uint16(16), n, n)
+	b := le(nil, uint32(localSignature), uint16(45), uint16(0), uint16(0), uint32(0), crc, none, none, uint16(1), uint16(len(localExtra)))
+	b = append(append(append(b, 'a'), localExtra...), body...)
+	w := wideParts{centralExtra: le(nil, uint16(1), uint16(24), n, n, uint64(0)), count: 1, dir: uint64(len(b))}
+	dirAt := len(b)
+	if change != nil {
+		change(&w)
+	}
+	b = le(b, uint32(centralSignature), uint16(45), uint16(45), uint16(0), uint16(0), uint32(0), crc, none, none,
+		uint16(1), uint16(len(w.centralExtra)), uint16(0), uint16(0), uint16(0), uint32(0), none)
+	b = append(append(b, 'a'), w.centralExtra...)
+	rec := len(b)
+	if w.locator == 0 {
+		w.locator = uint64(rec)
+	}
+	b = le(b, uint32(end64Signature), uint64(44), uint16(45), uint16(45), uint32(0), uint32(0), w.count, w.count, uint64(rec-dirAt), w.dir)
+	b = le(b, uint32(locatorSignature), uint32(0), w.locator, uint32(1))
+	return le(b, uint32(endSignature), uint16(0), uint16(0), uint16(0xffff), uint16(0xffff), none, none, uint16(0))
+}
+
+// FuzzOpen opens anything without a fault, and what opens is plain.
+func FuzzOpen(f *testing.F) {
+	f.Add(archive(f, file{"a", []byte("x"), zip.Deflate, 0}, file{"b/", nil, zip.Store, 0}))
+	f.Add(plainArchive(f, "3D/a.model", []byte("hello")))
+	f.Add(wide(f, []byte("hello"), nil))
+	f.Add(overlapped())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		v := newVault(t, 4<<20)
+		got, err := readAll(v, data)
+		if err != nil && !errors.Is(err, ErrFormat) && !errors.Is(err, vault.ErrBudget) {
+			t.Fatal(err)
+		}
+		for name := range got {
+			if strings.Contains(name, "..") && !plain([]byte(name)) || strings.HasPrefix(name, "/") {
+				t.Fatalf("a name that is no plain path")
+			}
+		}
+		if v.Stats().Used != 0 {
+			t.Fatal("something is left in the vault")
+		}
+	})
+}
+
+func BenchmarkInflate(b *testing.B) {
+	text := texts()[5]
+	packed := deflated(text)
+	f, err := newInflater(newVault(b, 1<<20))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		f.reset(packed)
+		for {
+			chunk, err := f.next()
+			if err != nil {
+				b.Fatal(err)
+			}
+			if len(chunk) == 0 {
+				break
+			}
+		}
+	}
+}
+
+func BenchmarkInflateStandard(b *testing.B) {
+	text := texts()[5]
+	packed := deflated(text)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		if _, err := io.Copy(io.Discard, flate.NewReader(bytes.NewReader(packed))); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
