@@ -30,7 +30,7 @@ var makers = [firmwares]struct {
 	Marlin2:  {"marlin2", "Marlin 2.0.9.5 on an 8-bit RAMPS board", newMarlin2},
 	Marlin1:  {"um2", "Marlin 1.0 of the Ultimaker 2", nil},
 	PrusaMK3: {"mk3", "Prusa-Firmware 3.14 of the MK3S", nil},
-	Repetier: {"repetier", "Repetier-Firmware 1.0.4 on a RAMPS board", nil},
+	Repetier: {"repetier", "Repetier-Firmware 1.0.4 on a RAMPS board", newRepetier},
 	RepRap:   {"reprap", "RepRapFirmware 3", nil},
 	GRBL:     {"grbl", "grbl 1.1h on an Arduino Uno", nil},
 	GRBLHAL:  {"grblhal", "grblHAL", nil},
