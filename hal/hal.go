@@ -158,11 +158,13 @@ const (
 	FaultTimeout          // the controller went silent
 	FaultPort             // the port failed
 	FaultController       // any other stop of the controller
+	FaultFan              // a fan that is to turn does not
+	FaultDoor             // the door was opened
 )
 
 // String names the fault in kebab-case.
 func (f Fault) String() string {
-	names := [...]string{"none", "host", "thermal", "sensor", "endstop", "reset", "protocol", "timeout", "port", "controller"}
+	names := [...]string{"none", "host", "thermal", "sensor", "endstop", "reset", "protocol", "timeout", "port", "controller", "fan", "door"}
 	if int(f) < len(names) {
 		return names[f]
 	}

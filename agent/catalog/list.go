@@ -14,7 +14,7 @@ var list = []Item{
 	{ID: State, Name: "state", Unit: UnitCode, Class: ClassMachine, Resolution: 1, Lo: 0, Hi: 15, Period: minute, Profiles: everyone, Urgent: true,
 		Purpose: "what the printer is doing: 1 connecting, 2 idle, 3 loading, 4 printing, 5 paused, 6 done, 7 fault"},
 	{ID: Fault, Name: "fault", Unit: UnitCode, Class: ClassMachine, Resolution: 1, Lo: 0, Hi: 31, Period: minute, Profiles: everyone, Urgent: true,
-		Purpose: "why the machine stopped: 0 none, 1 host, 2 thermal, 3 sensor, 4 endstop, 5 reset, 6 protocol, 7 timeout, 8 port, 9 controller"},
+		Purpose: "why the machine stopped: 0 none, 1 host, 2 thermal, 3 sensor, 4 endstop, 5 reset, 6 protocol, 7 timeout, 8 port, 9 controller, 10 fan, 11 door"},
 	{ID: Progress, Name: "progress", Unit: UnitPercent, Class: ClassMachine, Resolution: 25, Lo: 0, Hi: 100, Period: minute, Profiles: everyone,
 		Purpose: "share of the print time that has passed, in quarters"},
 
