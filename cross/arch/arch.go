@@ -43,7 +43,11 @@ var Rules = []Rule{
 	{Package: "hal/flash", May: []string{"hal", "hal/serial", "hal/flash/...", "updater/slot"}, Never: noReach},
 	{Package: "hal/flash/loader", Never: noReach},
 	{Package: "hal/flash/...", May: []string{"hal/flash/loader"}, Never: noReach},
-	{Package: "hal/marlin", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode"}, Never: noReach},
+	{Package: "hal/driver", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode"}, Never: noReach},
+	{Package: "hal/marlin", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode", "hal/driver"}, Never: noReach},
+	{Package: "hal/repetier", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode", "hal/driver"}, Never: noReach},
+	{Package: "hal/reprap", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode", "hal/driver"}, Never: noReach},
+	{Package: "hal/grbl", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode", "hal/driver"}, Never: noReach},
 	{Package: "hal/...", May: []string{"hal", "hal/unit", "hal/motion"}, Never: noReach},
 
 	{Package: "slicer/cmd/platen-slice", May: []string{"slicer/...", "hal/unit", "hal/motion", "hal/gcode", "agent/cli"}},

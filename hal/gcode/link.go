@@ -26,9 +26,11 @@ type Config struct {
 	Wrap      int32         // last line number before M110 starts anew: 99,999
 }
 
+// MaxLine is the longest line with number, checksum and line end, in bytes.
+const MaxLine = MaxCommand + len("N1234567 ") + len("*65535\n")
+
 const (
 	ringLines   = 64
-	maxLine     = MaxCommand + len("N1234567 ") + len("*255\n")
 	queryNumber = 7_000_000 // a number that no line ever has
 	syncCommand = "M105"
 	tightSync   = 4   // lines between two proofs after a fault
@@ -48,7 +50,7 @@ type Stats struct {
 type sentLine struct {
 	n    uint8
 	sync bool
-	text [maxLine]byte
+	text [MaxLine]byte
 }
 
 // Link sends numbered lines and keeps track of them; see the package comment. Its
@@ -200,9 +202,13 @@ func (l *Link) Ask() {
 	}
 }
 
-// Bare notes that a command without a number was written beside the link, so that
-// one ok more than lines will come.
-func (l *Link) Bare() { l.bare++ }
+// AppendBare appends text, which has no number and is answered by oks more oks than
+// lines will bring, to be written beside the lines. It reports false, and appends
+// nothing, while that would end up inside of a line.
+func (l *Link) AppendBare(dst, text []byte, oks int) ([]byte, bool) {
+	l.bare += oks
+	return append(dst, text...), true
+}
 
 // Stats returns the counters.
 func (l *Link) Stats() Stats { return l.stats }

@@ -314,7 +314,7 @@ func TestSilenceEndsTheLink(t *testing.T) {
 			t.Fatal("never given up")
 		}
 	}
-	if n > modelRX+maxLine {
+	if n > modelRX+MaxLine {
 		t.Errorf("%d bytes were sent into silence", n)
 	}
 }

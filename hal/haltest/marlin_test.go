@@ -15,6 +15,7 @@ import (
 
 	"platen/cross/rig/rigtest"
 	"platen/hal"
+	"platen/hal/driver"
 	"platen/hal/gcode"
 	"platen/hal/haltest"
 	"platen/hal/marlin"
@@ -58,7 +59,7 @@ func serve(t *testing.T, cfg sim.Config, rw io.ReadWriter) *sim.Printer {
 }
 
 // drive opens the driver on a port that a printer serves.
-func drive(t *testing.T, port io.ReadWriteCloser) hal.Machine {
+func drive(t *testing.T, port driver.Port) hal.Machine {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

@@ -1,17 +1,17 @@
-package marlin
+package driver
 
 import (
 	"context"
 	"fmt"
 
 	"platen/hal"
-	"platen/hal/gcode"
 	"platen/hal/motion"
 )
 
 // Run pulls prog and runs it; see hal.Motion. When ctx ends, a wait for heat is
 // broken off, the moves that the controller has are finished, and Run returns
-// ctx.Err(). An error of prog switches heaters off and the fan on first.
+// ctx.Err(). An error of prog, or an operation that the encoder refuses, switches
+// heaters off and the fan on first.
 func (m *Machine) Run(ctx context.Context, prog motion.Program) error {
 	if !m.running.TryLock() {
 		return ErrRunning
@@ -19,18 +19,17 @@ func (m *Machine) Run(ctx context.Context, prog motion.Program) error {
 	defer m.running.Unlock()
 	m.publish(hal.PhaseRunning)
 	defer m.publish(hal.PhaseIdle)
-	r := runner{Machine: m, ctx: ctx}
-	if err := r.program(prog); err != nil {
-		return r.finish(err)
-	}
-	return r.finish(nil)
+	m.box.clear()
+	r := runner{Machine: m, ctx: ctx, enc: m.profile.Encoder}
+	err := r.program(prog)
+	return r.finish(err)
 }
 
 // runner is one Run.
 type runner struct {
 	*Machine
 	ctx context.Context
-	enc gcode.Encoder
+	enc Encoder
 	buf [256]byte
 	own bool // the error is the program's own
 }
@@ -45,42 +44,85 @@ func (r *runner) program(prog motion.Program) error {
 			r.own = true
 			return err
 		}
-		if err := r.send(r.enc.Append(r.buf[:0], op), op.Kind == motion.WaitHeater); err != nil {
+		cmds, err := r.enc.Append(r.buf[:0], op)
+		if err != nil {
+			r.own = true
+			return err
+		}
+		if err := r.send(cmds, op.Kind == motion.WaitHeater); err != nil {
+			return err
+		}
+	}
+	return r.drain()
+}
+
+// send leaves commands, each ended by a line feed, in the ring one by one, as the
+// controller takes them.
+func (r *runner) send(cmds []byte, wait bool) error {
+	for len(cmds) > 0 {
+		var cmd []byte
+		cmd, cmds = cutCommand(cmds)
+		for !r.push(cmd, wait) {
+			if err := r.await(); err != nil {
+				return err
+			}
+		}
+	}
+	select {
+	case <-r.dead:
+		return r.cause()
+	case <-r.closing:
+		return errClosing
+	default:
+		return r.ctx.Err()
+	}
+}
+
+var errClosing = &hal.FaultError{Fault: hal.FaultHost}
+
+// await waits until the owner has taken commands from the ring.
+func (r *runner) await() error {
+	select {
+	case <-r.box.room:
+		return nil
+	case <-r.dead:
+		return r.cause()
+	case <-r.closing:
+		return errClosing
+	case <-r.ctx.Done():
+		return r.ctx.Err()
+	}
+}
+
+// drain waits until the owner has taken the last command of the ring, so that what is
+// sent after it comes after it.
+func (r *runner) drain() error {
+	for r.left() > 0 {
+		if err := r.await(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// send hands commands, each ended by a line feed, to the owner one by one, as the
-// controller takes them.
-func (r *runner) send(cmds []byte, wait bool) error {
-	for len(cmds) > 0 {
-		var cmd []byte
-		cmd, cmds = cutCommand(cmds)
-		l := line{n: uint8(len(cmd)), wait: wait}
-		copy(l.text[:], cmd)
-		select {
-		case r.lines <- l:
-		case <-r.dead:
-			return r.cause()
-		case <-r.closing:
-			return &hal.FaultError{Fault: hal.FaultHost}
-		case <-r.ctx.Done():
-			return r.ctx.Err()
-		}
-	}
-	return r.ctx.Err()
+// left is how many commands the ring holds; it has the owner say when it is empty.
+func (r *runner) left() int {
+	b := &r.box
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.draining = b.n > 0
+	return b.n
 }
 
 // finish brings the machine to rest after the last line or after err, and returns
 // what Run returns.
 func (r *runner) finish(err error) error {
+	r.box.clear() // after err commands are left that nobody wants any more
 	select {
 	case <-r.dead:
 		return r.cause()
 	case <-r.closing:
-		return &hal.FaultError{Fault: hal.FaultHost}
+		return errClosing
 	default:
 	}
 	if err == nil {
@@ -106,7 +148,7 @@ func (r *runner) finish(err error) error {
 func (r *runner) makeSafe(err error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), r.opt.Closing)
 	defer cancel()
-	cmds := append(r.coolCommands(), "M106 S255\n"...)
+	cmds := []byte(r.profile.Cool + r.profile.Safe)
 	if safe := r.do(ctx, &request{cmds: cmds, abort: true}); safe != nil {
 		if ctx.Err() != nil {
 			safe = r.Halt("safe state was not confirmed")

@@ -1,0 +1,436 @@
+package driver
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"platen/hal"
+	"platen/hal/gcode"
+)
+
+// owner is the goroutine that has the port, the line engine and the state. Its fields
+// belong to it alone.
+type owner struct {
+	*Machine
+	lines Lines
+	split gcode.Splitter
+	reply gcode.Reply
+	rx    [rxSize]byte
+	empty int // reads in a row that brought neither bytes nor an error
+
+	buf  []byte // to be written; nil while both buffers are with the hand
+	slow bool   // the hand has something to write yet
+	cmd  command
+
+	queue   []*request
+	waits   []waiter
+	waitSeq uint64 // the newest line that waits for heat
+
+	heard    time.Time // when anything was last read
+	asked    time.Time // when temperatures were last asked for
+	breaking time.Time // when a wait for heat is to be broken off next; zero is never
+
+	isDead    bool
+	confirmed bool // the controller has confirmed the stop
+	stops     int  // stops written since
+	nextStop  time.Time
+}
+
+// waiter is told when the line with number seq is proven.
+type waiter struct {
+	seq  uint64
+	done chan<- error
+}
+
+// Bounds of the owner.
+const (
+	pollEvery   = 2 * time.Second        // of temperatures, without automatic reports
+	breakEvery  = time.Second            // between two attempts to break off a wait
+	stopEvery   = 300 * time.Millisecond // between two stops
+	maxStops    = 10
+	silentTimes = 8   // how much more silence is taken from a controller that does not report by itself
+	maxEmpty    = 100 // reads without bytes and without an error before the port counts as broken
+	restUntil   = time.Hour
+)
+
+func (o *owner) loop() {
+	now := time.Now()
+	o.heard, o.asked = now, now
+	o.lines = o.profile.Lines
+	if o.profile.PollEvery <= 0 {
+		o.profile.PollEvery = pollEvery
+	}
+	o.lines.Restart(now)
+	o.publish(hal.PhaseIdle)
+	for {
+		now = time.Now()
+		o.collect(now)
+		o.pump(now)
+		o.settle()
+		in, err := o.listen(o.deadline(now))
+		select {
+		case <-o.quit:
+			return
+		default:
+		}
+		now = time.Now()
+		o.read(in, err, now)
+		if d := o.due(now); !d.IsZero() && !now.Before(d) {
+			o.tick(now)
+		}
+	}
+}
+
+// collect takes what others have left in the inbox.
+func (o *owner) collect(now time.Time) {
+	b := &o.box
+	b.mu.Lock()
+	halted, broken := b.halted, b.broken
+	b.broken = nil
+	var reqs []*request
+	if len(b.reqs) > 0 && len(o.queue) < maxQueue {
+		reqs, b.reqs = b.reqs, nil
+	}
+	b.mu.Unlock()
+	switch {
+	case halted:
+		o.fail(hal.FaultHost, nil)
+	case broken != nil:
+		o.fail(hal.FaultPort, broken)
+	}
+	for _, r := range reqs {
+		o.request(r, now)
+	}
+}
+
+func (o *owner) request(r *request, now time.Time) {
+	if o.isDead {
+		r.done <- o.cause()
+		return
+	}
+	if r.abort && o.profile.Break != "" {
+		o.breaking = now
+		o.breakWait(now)
+	}
+	o.queue = append(o.queue, r)
+}
+
+// read deals with what the port said.
+func (o *owner) read(in []byte, err error, now time.Time) {
+	if err != nil {
+		if !o.isDead {
+			o.fail(hal.FaultPort, portError(err))
+		}
+		o.idle()
+		return
+	}
+	if len(in) == 0 {
+		return
+	}
+	for len(in) > 0 {
+		text, rest, more := o.split.Next(in)
+		in = rest
+		if !more {
+			break
+		}
+		o.fw.Parse(text, &o.reply)
+		if o.reply.Kind != gcode.Garbage && o.reply.Kind != gcode.Empty {
+			o.heard = now // noise is not life
+		}
+		o.understand(&o.reply, now)
+	}
+	o.count()
+}
+
+// idle waits for the end once the port is broken: there is nothing to read any more.
+func (o *owner) idle() { <-o.quit }
+
+func (o *owner) understand(r *gcode.Reply, now time.Time) {
+	if r.NTemps > 0 {
+		o.temperatures(r, now)
+	}
+	switch {
+	case o.isDead:
+		if r.Kind == gcode.Fault || r.Kind == gcode.Start {
+			o.confirmed = true
+		}
+	case r.Kind == gcode.Fault:
+		o.fail(r.Fault, nil)
+	default:
+		if err := o.lines.Handle(r, now); err != nil {
+			o.fail(faultOf(err), err)
+		}
+	}
+}
+
+// count takes the counters of the line engine over into the state.
+func (o *owner) count() {
+	stats, lines := o.lines.Stats(), o.lines.Accepted()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.state.Lines, o.state.Resends, o.state.LinkError = lines, stats.Resends, stats.Spurious
+}
+
+// pump moves requests and commands into the line engine, and what that has to say
+// onto the wire.
+func (o *owner) pump(now time.Time) {
+	if o.isDead || !o.borrow() {
+		return
+	}
+	if !o.held() {
+		o.breaking = time.Time{} // or it would break off the next wait
+	}
+	for {
+		o.buf = o.lines.AppendWire(o.buf, now)
+		if len(o.buf) > txSize-2*gcode.MaxLine || !o.lines.Ready() || o.held() || !o.next() {
+			break
+		}
+	}
+	if len(o.waits) > 0 && len(o.queue) == 0 && !o.held() {
+		o.lines.RequestSync()
+		o.buf = o.lines.AppendWire(o.buf, now)
+	}
+	o.send()
+}
+
+// next gives the line engine the next command: of a request if there is one, else of
+// the program.
+func (o *owner) next() bool {
+	if len(o.queue) > 0 {
+		r := o.queue[0]
+		cmd, rest := cutCommand(r.cmds)
+		r.cmds = rest
+		seq := o.lines.Add(cmd)
+		if len(rest) == 0 {
+			o.queue = append(o.queue[:0], o.queue[1:]...)
+			o.waits = append(o.waits, waiter{seq, r.done})
+		}
+		return true
+	}
+	if !o.box.pop(&o.cmd) {
+		return false
+	}
+	seq := o.lines.Add(o.cmd.text[:o.cmd.n])
+	if o.cmd.wait {
+		o.waitSeq = seq
+	}
+	return true
+}
+
+// held reports whether the controller waits for heat. Nothing is sent behind that,
+// so that its command queue has room to break off however often that must be tried.
+func (o *owner) held() bool { return o.waitSeq > o.lines.Accepted() }
+
+func cutCommand(cmds []byte) (cmd, rest []byte) {
+	if i := bytes.IndexByte(cmds, '\n'); i >= 0 {
+		return cmds[:i], cmds[i+1:]
+	}
+	return cmds, nil
+}
+
+// settle tells those who wait for lines that are now proven.
+func (o *owner) settle() {
+	if len(o.waits) == 0 {
+		return
+	}
+	proven := o.lines.Proven()
+	left := o.waits[:0]
+	for _, w := range o.waits {
+		if w.seq <= proven {
+			w.done <- nil
+			continue
+		}
+		left = append(left, w)
+	}
+	o.waits = left
+}
+
+// breakWait ends a wait for heat that is under way, beside the numbered lines:
+// firmware acts on it as soon as it reads it.
+func (o *owner) breakWait(now time.Time) {
+	if o.breaking.IsZero() || now.Before(o.breaking) {
+		return
+	}
+	if !o.held() {
+		o.breaking = time.Time{}
+		return
+	}
+	o.breaking = now.Add(breakEvery)
+	o.beside(o.profile.Break, 1)
+}
+
+// beside writes text beside the lines, if that can be now.
+func (o *owner) beside(text string, oks int) {
+	if !o.borrow() {
+		return
+	}
+	if buf, ok := o.lines.AppendBare(o.buf, []byte(text), oks); ok {
+		o.buf = buf
+		o.send()
+	}
+}
+
+// deadline is when the owner has to be up again at the latest.
+func (o *owner) deadline(now time.Time) time.Time {
+	d := o.due(now)
+	switch {
+	case d.IsZero():
+		return now.Add(restUntil)
+	case d.Before(now):
+		return now
+	}
+	return d
+}
+
+// due is when tick has something to do.
+func (o *owner) due(now time.Time) time.Time {
+	if o.isDead {
+		if o.confirmed || o.stops > maxStops {
+			return time.Time{}
+		}
+		return o.nextStop
+	}
+	d := o.heard.Add(o.silence())
+	earlier := func(t time.Time) {
+		if !t.IsZero() && t.Before(d) {
+			d = t
+		}
+	}
+	if o.buf != nil { // else the hand wakes the owner
+		earlier(o.lines.Deadline())
+	}
+	earlier(o.breaking)
+	if o.polls() {
+		earlier(o.asked.Add(o.profile.PollEvery))
+	}
+	return d
+}
+
+// polls reports whether temperatures have to be asked for now and then.
+func (o *owner) polls() bool {
+	return o.profile.Poll != "" || !o.profile.Reports && !o.held()
+}
+
+// silence is how long the controller may say nothing at all. One that neither
+// reports by itself nor says that it is busy is silent through a long move.
+func (o *owner) silence() time.Duration {
+	if o.profile.Reports {
+		return o.opt.Silence
+	}
+	return silentTimes * o.opt.Silence
+}
+
+func (o *owner) tick(now time.Time) {
+	if o.isDead {
+		o.stopAgain(now)
+		return
+	}
+	if now.Sub(o.heard) >= o.silence() {
+		o.fail(hal.FaultTimeout, nil)
+		return
+	}
+	o.breakWait(now)
+	if o.polls() && now.Sub(o.asked) >= o.profile.PollEvery {
+		o.asked = now
+		if o.profile.Poll != "" {
+			o.beside(o.profile.Poll, 0)
+		} else {
+			o.lines.Ask()
+		}
+	}
+	if err := o.lines.Tick(now); err != nil {
+		o.fail(faultOf(err), err)
+	}
+}
+
+// faultOf says what the end of the line engine means.
+func faultOf(err error) hal.Fault {
+	if errors.Is(err, gcode.ErrReset) {
+		return hal.FaultReset
+	}
+	return hal.FaultProtocol
+}
+
+// fail makes the machine dead, once; see the package comment.
+func (o *owner) fail(fault hal.Fault, cause error) {
+	if o.isDead {
+		return
+	}
+	o.isDead = true
+	o.box.mu.Lock()
+	if o.box.halted {
+		fault, cause = hal.FaultHost, nil
+	}
+	reqs := o.box.reqs
+	o.box.reqs = nil
+	o.box.mu.Unlock()
+	err := error(&hal.FaultError{Fault: fault})
+	if fault == hal.FaultPort && cause != nil {
+		err = fmt.Errorf("%w (%w)", cause, err)
+	}
+	phase := hal.PhaseHalted
+	if fault == hal.FaultPort || fault == hal.FaultTimeout {
+		phase = hal.PhaseLost
+	}
+	o.mu.Lock()
+	o.err, o.state.Phase, o.state.Fault = err, phase, fault
+	o.mu.Unlock()
+	for _, r := range append(o.queue, reqs...) {
+		r.done <- err
+	}
+	for _, w := range o.waits {
+		w.done <- err
+	}
+	o.queue, o.waits = nil, nil
+	close(o.dead)
+	o.log.Warn("machine stopped", "fault", fault.String())
+	switch fault {
+	case hal.FaultPort:
+		o.confirmed = true // nobody is there to confirm
+	case hal.FaultReset:
+		o.confirmed = true
+		o.coolBare()
+	default:
+		o.stopAgain(time.Now())
+	}
+}
+
+// coolBare switches the heaters off by commands without numbers, which a controller
+// that has just started takes.
+func (o *owner) coolBare() {
+	if o.buf == nil {
+		select {
+		case o.buf = <-o.txFree:
+		case <-o.quit:
+			return
+		}
+	}
+	o.buf = append(o.buf[:0], '\n')
+	o.buf = append(o.buf, o.profile.Cool...)
+	o.send()
+}
+
+// stopAgain writes a stop and sets the time for the next one. When many stay
+// unconfirmed it resets the controller if the port can.
+func (o *owner) stopAgain(now time.Time) {
+	if o.confirmed {
+		return
+	}
+	o.nextStop = now.Add(stopEvery)
+	if o.stops++; o.stops <= maxStops {
+		if o.now != nil && !o.slow {
+			if n, err := o.now.WriteNow([]byte(o.profile.Stop)); err == nil && n == len(o.profile.Stop) {
+				return
+			}
+		}
+		select {
+		case o.urgent <- make(chan error, 1):
+		default: // one is being written
+		}
+		return
+	}
+	o.log.Warn("the controller does not confirm the stop: switch the printer off")
+	o.reset()
+}
