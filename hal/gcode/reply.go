@@ -45,6 +45,7 @@ type Reply struct {
 	Line    int32 // OK: the line named, or -1. Resend: the line wanted
 	Queue   int16 // OK: free slots in the command queue, or -1
 	Waiting bool  // a report of a command that waits for heat, which is then busy
+	Idle    bool  // a report of a controller whose buffers are empty and that does nothing
 	Fault   hal.Fault
 	NTemps  int
 	Temps   [hal.MaxHeaters]Temp
