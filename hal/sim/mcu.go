@@ -262,6 +262,12 @@ func (m *mcu) abandon() {
 // drove enters a block that ended into the journal.
 func (m *mcu) drove(b block, cut bool) {
 	s := &m.stats
+	if b.part && !cut {
+		return // the whole move is entered with its last part
+	}
+	if b.rest {
+		b.from, b.fromE = b.origin, b.originE
+	}
 	if cut {
 		s.Cuts++
 	} else {

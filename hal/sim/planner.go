@@ -11,7 +11,6 @@ import (
 // ahead at.
 const (
 	plannerBlocks = 16 // BLOCK_BUFFER_SIZE; one is always left free
-	minSteps      = 6  // MIN_STEPS_PER_SEGMENT: shorter moves are added to the next
 	minPlanSpeed  = 0.05
 	minStepRate   = 120 // steps/s of the fastest axis, MINIMAL_STEP_RATE
 )
@@ -39,6 +38,12 @@ type block struct {
 	shape       profile
 	line        int64
 	extrudesAll bool // extrudes along the bed
+
+	part    bool       // the rest of the move follows in the next block
+	rest    bool       // of a move that began at origin
+	origin  [3]float64 // where the whole move began
+	originE float64
+	stop    bool // what follows waits for a start
 }
 
 // limits are the settings of a planner: those that M201 to M205 change, and those
@@ -55,6 +60,7 @@ type limits struct {
 	jerk       [axes]float64 // mm/s
 	minSegment float64       // s: shorter blocks are slowed down while the ring runs low
 	firstWait  time.Duration // how long a first block waits for more
+	minSteps   int64         // moves of fewer steps of every axis are added to the next
 }
 
 func defaultLimits() limits {
@@ -65,6 +71,7 @@ func defaultLimits() limits {
 		accel:      3000, retract: 3000, travel: 3000,
 		deviation: 0.01, minSegment: 0.02,
 		firstWait: 100 * time.Millisecond, // BLOCK_DELAY_FOR_1ST_MOVE
+		minSteps:  6,                      // MIN_STEPS_PER_SEGMENT
 	}
 }
 
@@ -117,7 +124,7 @@ func (p *planner) setE(e float64) {
 func steps(mm, perMM float64) int64 { return int64(math.Round(mm * perMM)) }
 
 // add queues a move at feed mm/s and reports whether it made a block: moves of
-// less than six steps wait to become part of a longer one. There must be room.
+// fewer than minSteps steps wait to become part of a longer one. There must be room.
 func (p *planner) add(now time.Duration, to [3]float64, e, feed float64, line int64) bool {
 	b := block{from: p.posMM, to: to, fromE: p.posE, toE: e, line: line}
 	target := [axes]int64{axE: steps(e, p.lim.stepsPerMM[axE])}
@@ -129,7 +136,7 @@ func (p *planner) add(now time.Duration, to [3]float64, e, feed float64, line in
 		b.steps[i] = target[i] - p.pos[i]
 		most = max(most, abs(b.steps[i]))
 	}
-	if most < minSteps {
+	if most < p.lim.minSteps {
 		return false
 	}
 	p.size(&b, feed)
@@ -153,7 +160,8 @@ func (p *planner) size(b *block, feed float64) {
 	for i := range mm {
 		mm[i] = float64(b.steps[i]) / p.lim.stepsPerMM[i]
 	}
-	moves := abs(b.steps[axX]) >= minSteps || abs(b.steps[axY]) >= minSteps || abs(b.steps[axZ]) >= minSteps
+	least := p.lim.minSteps
+	moves := abs(b.steps[axX]) >= least || abs(b.steps[axY]) >= least || abs(b.steps[axZ]) >= least
 	b.length = math.Sqrt(mm[0]*mm[0] + mm[1]*mm[1] + mm[2]*mm[2])
 	if !moves {
 		b.length = math.Abs(mm[axE])
@@ -304,7 +312,9 @@ func (p *planner) finish() block {
 	p.head = (p.head + 1) % len(p.blocks)
 	p.n--
 	p.running = false
-	if p.n > 0 {
+	if b.stop {
+		p.first, p.lastTop = never, 0
+	} else if p.n > 0 {
 		p.at(0).entry2 = p.exit2
 		p.start(b.end)
 	} else {
@@ -312,6 +322,22 @@ func (p *planner) finish() block {
 		p.lastTop = 0
 	}
 	return b
+}
+
+// stepsAt is where the motors stand now.
+func (p *planner) stepsAt(now time.Duration) [axes]int64 {
+	at := p.pos
+	for i := range p.n {
+		b := p.at(i)
+		share := 0.0
+		if i == 0 && p.running && b.length > 0 {
+			share = b.shape.at(now-b.start) / b.length
+		}
+		for a := range at {
+			at[a] -= b.steps[a] - int64(float64(b.steps[a])*share)
+		}
+	}
+	return at
 }
 
 // cut throws every block away and returns the part of the running one that had
