@@ -118,8 +118,9 @@ func (m *marlin2) reportPosition() {
 		s = fixed(append(s, name...), p.at[i]-p.shift[i])
 	}
 	s = fixed(append(s, " E:"...), p.e)
+	at := m.plan.stepsAt(m.now)
 	for i, name := range []string{" Count X:", " Y:", " Z:"} {
-		s = strconv.AppendInt(append(s, name...), m.plan.pos[i], 10)
+		s = strconv.AppendInt(append(s, name...), at[i], 10)
 	}
 	m.print(string(append(s, '\n')))
 }

@@ -14,9 +14,6 @@ const (
 	tempTick      = 164 * time.Millisecond // one round of the converter, PID_dT
 	bedEvery      = 5 * time.Second        // BED_CHECK_INTERVAL
 	pidRange      = 10.0                   // PID_FUNCTIONAL_RANGE
-	pidP          = 22.20
-	pidI          = 1.08
-	pidD          = 114.0
 	fullPower     = 255.0
 	extrudeMin    = 170.0 // EXTRUDE_MINTEMP
 	extrudeLong   = 200.0 // mm, EXTRUDE_MAXLENGTH
@@ -41,19 +38,23 @@ const (
 // heater is a body with a heater and a thermistor: it gains heat at a rate that its
 // power sets and loses it in proportion to how much warmer it is than the room.
 type heater struct {
-	id       string // as the firmware calls it
-	suffix   string // of its messages
-	temp     float64
-	target   float64
-	power    float64 // 0 to fullPower
-	gain     float64 // K/s at full power, no losses
-	decay    float64 // of the distance to the final temperature, per tick
-	tau      float64 // s
-	minTemp  float64
-	maxTemp  float64
-	maxSet   float64
-	broken   sensorFault
-	lie      float64
+	id      string // as the firmware calls it
+	suffix  string // of its messages
+	temp    float64
+	target  float64
+	power   float64 // 0 to fullPower
+	gain    float64 // K/s at full power, no losses
+	decay   float64 // of the distance to the final temperature, per tick
+	tau     float64 // s
+	minTemp float64
+	maxTemp float64
+	maxSet  float64
+	broken  sensorFault
+	lie     float64
+	skew    float64 // how much too high the sensor reads
+
+	openReads, shortReads float64 // what a sensor with a broken wire, and a shorted one, reads
+
 	noise    float64 // of the present round of the converter
 	step     bool    // the sensor is read in steps of a converter
 	dead     bool    // heats no more
@@ -68,6 +69,8 @@ type heater struct {
 	stable    bool // has been at its target
 	runTarget float64
 	runAt     time.Duration
+
+	kp, ki, kd float64 // of the controller, as M301 has them
 
 	fresh    bool // the controller's integral is to start anew
 	integral float64
@@ -97,18 +100,18 @@ func newThermal(cfg *Config) thermal {
 	t := thermal{ambient: cfg.Ambient.Degrees(), next: tempTick, tools: cfg.Extruders, noise: cfg.Noise.Degrees()}
 	for i := range cfg.Extruders {
 		t.all = append(t.all, &heater{
-			id: "E" + strconv.Itoa(i), temp: t.ambient, gain: 5.1, tau: 66, minTemp: 5, maxTemp: 275, maxSet: 275 - overshoot,
+			id: "E" + strconv.Itoa(i), temp: t.ambient, gain: 5.1, tau: 66, kp: 22.2, ki: 1.08, kd: 114, openReads: -15, shortReads: 400, minTemp: 5, maxTemp: 275, maxSet: 275 - overshoot,
 			watchFor: 40 * time.Second, runFor: 40 * time.Second, runHyst: 4,
 		})
 	}
 	t.hotend().temp = cfg.Hotend.Degrees()
 	t.all = append(t.all, &heater{
-		id: "bed", suffix: " BED", temp: t.ambient, gain: 0.78, tau: 270, minTemp: 5, maxTemp: 150, maxSet: 150 - bedOvershoot,
+		id: "bed", suffix: " BED", temp: t.ambient, gain: 0.78, tau: 270, openReads: -15, shortReads: 400, minTemp: 5, maxTemp: 150, maxSet: 150 - bedOvershoot,
 		watchFor: 60 * time.Second, runFor: 20 * time.Second, runHyst: 2,
 	})
 	if cfg.Chamber {
 		t.all = append(t.all, &heater{
-			id: "Chamber", suffix: " CHAMBER", temp: t.ambient, gain: 0.12, tau: 700, minTemp: 5, maxTemp: 100, maxSet: 90,
+			id: "Chamber", suffix: " CHAMBER", temp: t.ambient, gain: 0.12, tau: 700, openReads: -15, shortReads: 400, minTemp: 5, maxTemp: 100, maxSet: 90,
 			watchFor: 60 * time.Second, runFor: 20 * time.Second, runHyst: 2,
 		})
 	}
@@ -148,12 +151,12 @@ func (t *thermal) off() {
 
 // reading is what the thermistor says.
 func (h *heater) reading() float64 {
-	t := h.temp
+	t := h.temp + h.skew
 	switch h.broken {
 	case sensorOpen:
-		return -15
+		return h.openReads
 	case sensorShort:
-		return 400
+		return h.shortReads
 	case sensorStuck:
 		return h.lie
 	case sensorDrift:
@@ -287,7 +290,7 @@ func (h *heater) pid() {
 	temp := h.reading()
 	diff := h.target - temp
 	const keep = 0.95 // PID_K1
-	h.slope = keep*h.slope + (1-keep)*(pidD/tempTick.Seconds())*(h.lastTemp-temp)
+	h.slope = keep*h.slope + (1-keep)*(h.kd/tempTick.Seconds())*(h.lastTemp-temp)
 	h.lastTemp = temp
 	switch {
 	case h.target == 0 || diff < -pidRange:
@@ -298,8 +301,8 @@ func (h *heater) pid() {
 		if h.fresh {
 			h.integral, h.fresh = 0, false
 		}
-		const ki = pidI * 0.164
-		h.integral = max(0, min(h.integral+diff, fullPower/ki))
-		h.power = max(0, min(pidP*diff+ki*h.integral+h.slope, fullPower))
+		ki := h.ki * tempTick.Seconds()
+		h.integral = max(0, min(h.integral+diff, fullPower/max(ki, 1e-6)))
+		h.power = max(0, min(h.kp*diff+ki*h.integral+h.slope, fullPower))
 	}
 }
