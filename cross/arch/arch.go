@@ -44,6 +44,7 @@ var Rules = []Rule{
 	{Package: "hal/flash/loader", Never: noReach},
 	{Package: "hal/flash/...", May: []string{"hal/flash/loader"}, Never: noReach},
 	{Package: "hal/driver", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode"}, Never: noReach},
+	{Package: "hal/gcodefile", May: []string{"hal", "hal/unit", "hal/motion", "hal/envelope"}, Never: noReach},
 	{Package: "hal/marlin", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode", "hal/driver"}, Never: noReach},
 	{Package: "hal/repetier", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode", "hal/driver"}, Never: noReach},
 	{Package: "hal/reprap", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode", "hal/driver"}, Never: noReach},
@@ -53,7 +54,7 @@ var Rules = []Rule{
 	{Package: "slicer/cmd/platen-slice", May: []string{"slicer/...", "hal/unit", "hal/motion", "hal/gcode", "agent/cli"}},
 	{Package: "slicer/...", May: []string{"slicer/...", "hal/unit", "hal/motion"}, Never: noReach},
 
-	{Package: "boards", May: []string{"hal/unit", "hal/motion", "hal/envelope"}, Never: noReach},
+	{Package: "boards", May: []string{"hal/unit", "hal/motion", "hal/envelope", "hal/gcodefile"}, Never: noReach},
 
 	{Package: "updater/slot"},
 	{Package: "updater", May: []string{"updater/slot"}},
