@@ -179,7 +179,7 @@ func (h *heater) stuckOn(at time.Duration, st hal.HeaterState) Reason {
 func (h *heater) follows(at time.Duration, st hal.HeaterState) Reason {
 	t := &h.tune
 	h.powered = h.powered || st.Power > 0
-	if away := st.Actual - st.Target; t.StillTime > 0 && (away > t.Band || -away > t.Band) {
+	if away := st.Actual - st.Target; t.StillTime > 0 && at-h.since >= t.StillTime && (away > t.Band || -away > t.Band) {
 		w := h.hist.last(t.StillTime)
 		if w.whole && w.max-w.min <= t.Still && max(w.early, w.late)-min(w.early, w.late) > int(t.Swing) {
 			return SensorStuck

@@ -115,7 +115,7 @@ func TestTripsFromCold(t *testing.T) {
 		{"control", func(*bench, *plant, *plant) {}, true, None, 0},
 		{"control, off", func(*bench, *plant, *plant) {}, false, None, 0},
 		{"dead from the start", func(_ *bench, h, _ *plant) { h.dead = true }, true, HeatingFailed, 25 * time.Second},
-		{"bed dead from the start", func(_ *bench, _, b *plant) { b.dead = true }, true, SensorStuck, 70 * time.Second},
+		{"bed dead from the start", func(_ *bench, _, b *plant) { b.dead = true }, true, HeatingFailed, 70 * time.Second},
 		{"sensor at room temperature", func(_ *bench, h, _ *plant) { h.frozen = true }, true, HeatingFailed, 25 * time.Second},
 		{"on while off", func(_ *bench, h, _ *plant) { h.stuckOn = true }, false, StuckOn, 15 * time.Second},
 		{"bed on while off", func(_ *bench, _, b *plant) { b.stuckOn = true }, false, StuckOn, 40 * time.Second},
