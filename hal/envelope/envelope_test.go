@@ -134,6 +134,8 @@ func TestEachRule(t *testing.T) {
 		{"levelling before homing", RuleHoming, []motion.Op{{Kind: motion.Level}}},
 		{"too fast from nowhere", RuleFeed, []motion.Op{home(), {Kind: motion.Level}, to(0, 0, mm, 0, 10_001)}},
 		{"filament from nowhere", RuleFeed, []motion.Op{home(), hot(), {Kind: motion.Level}, to(0, 0, mm, mm, 1000)}},
+		{"filament from another tool's place", RuleFeed, []motion.Op{home(), hot(), {Kind: motion.WaitHeater, Heater: motion.HotEnd + 1, Temp: 200_000},
+			to(0, 0, mm, 0, 1000), {Kind: motion.Move, Tool: 1, Axes: motion.X | motion.E, E: mm, Feed: 1000}}},
 		{"too fast in whole mm/min", RuleFeed, []motion.Op{home(), hot(), to(-2*mm+mm/1000, 0, 0, 3700*(mm/1000), 16)}},
 		{"advance", RuleAdvance, []motion.Op{{Kind: motion.SetAdvance, Wait: time.Second + 1}}},
 		{"advance of a missing tool", RuleAdvance, []motion.Op{{Kind: motion.SetAdvance, Tool: 2}}},

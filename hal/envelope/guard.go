@@ -161,8 +161,9 @@ func (g *guard) pass(op motion.Op) Rule {
 // duration bounds from above how long a move takes that starts and ends at rest.
 func (g *guard) duration(op motion.Op) time.Duration {
 	_, path := g.path(op)
+	lost := g.lost(op)
 	for i, a := range axisOf {
-		if op.Axes&g.vague&a != 0 { // from anywhere
+		if op.Axes&lost&a != 0 { // from anywhere
 			path += float64(g.Max[i]) - float64(g.Min[i])
 		}
 	}

@@ -13,12 +13,24 @@ type track struct {
 	homed  motion.Axes
 	vague  motion.Axes    // homed axes of which it is not known where they are
 	at     [3]unit.Length // of homed axes that are not vague
+	tool   uint8
+}
+
+// lost returns the axes of which it is not known where they are when op begins:
+// those that levelling left anywhere, and all if another tool takes over, because
+// tools have offsets.
+func (t *track) lost(op motion.Op) motion.Axes {
+	if op.Kind == motion.Move && op.Tool != t.tool {
+		return linear
+	}
+	return t.vague
 }
 
 // follow takes the effect of op.
 func (t *track) follow(op motion.Op) {
 	switch op.Kind {
 	case motion.Move:
+		t.vague, t.tool = t.lost(op), op.Tool
 		for i, a := range axisOf {
 			if op.Has(a) {
 				t.at[i] = op.To[i]
@@ -52,8 +64,9 @@ func all(axes motion.Axes) motion.Axes {
 // path returns the length of the way of a move along each axis and in all, in
 // units of length, of the axes of which it is known where they are.
 func (t *track) path(op motion.Op) (d [3]float64, path float64) {
+	lost := t.lost(op)
 	for i, a := range axisOf {
-		if op.Has(a) && t.vague&a == 0 {
+		if op.Has(a) && lost&a == 0 {
 			d[i] = math.Abs(float64(op.To[i]) - float64(t.at[i]))
 			path += d[i] * d[i]
 		}
@@ -70,8 +83,9 @@ func (t *track) fastest(op motion.Op) float64 {
 	d, path := t.path(op)
 	most := math.Inf(1)
 	e := math.Abs(float64(op.E))
+	lost := t.lost(op)
 	for i, a := range axisOf {
-		if op.Has(a) && t.vague&a != 0 {
+		if op.Has(a) && lost&a != 0 {
 			if op.E != 0 {
 				return 0
 			}
