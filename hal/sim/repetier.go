@@ -32,6 +32,8 @@ type repetier struct {
 	taken  bool // a command waits or runs
 	cmd    repCommand
 	lastN  uint32
+	actual uint32        // actLineNumber: the number read last, of whatever line
+	binary bool          // the command taken last was binary
 	resend int           // waitingForResend; -1 is not
 	data   time.Duration // timeOfLastDataPacket
 	signal time.Duration // lastBusySignal

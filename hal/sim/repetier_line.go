@@ -41,27 +41,6 @@ func (t *repText) whole(c byte) (line, packet bool) {
 	return false, false
 }
 
-// repBinarySize is computeBinarySize: how long a command of the binary protocol
-// says that it is.
-func repBinarySize(b []byte) int {
-	first := int(b[0]) | int(b[1])<<8
-	size := 4
-	for bit, n := range [...]int{0: 2, 3: 4, 4: 4, 5: 4, 6: 4, 8: 4, 9: 1, 10: 4, 11: 4} {
-		size += first >> bit & 1 * n
-	}
-	if first>>12&1 == 0 {
-		return size + first>>1&1 + first>>2&1 + first>>15&1*16
-	}
-	size += 2 + first>>1&1*2 + first>>2&1*2
-	for second := int(b[2]) | int(b[3])<<8; second != 0; second &= second - 1 {
-		size += 4
-	}
-	if first>>15&1 != 0 {
-		size += min(80, int(b[4])+1)
-	}
-	return size
-}
-
 // prefetch moves what has been received to where lines are read from, and acts on
 // M108 and M112 on the way (SerialGCodeSource::prefetchContent).
 func (r *repetier) prefetch() {
@@ -71,13 +50,15 @@ func (r *repetier) prefetch() {
 		switch {
 		case line:
 			if r.early.n > 0 {
-				if cmd, ok := r.parse(string(r.early.buf[:r.early.n])); ok {
+				if cmd, ok := r.parse(string(r.early.buf[:r.early.n]), false); ok {
 					r.testEmergency(&cmd)
 				}
 			}
 			r.early.n = 0
 		case packet:
-			r.error("Wrong checksum") // nobody here speaks binary: it is damage
+			if cmd, ok := r.parseBinary(r.early.buf[:r.early.n]); ok {
+				r.testEmergency(&cmd)
+			}
 			r.early.n = 0
 		case r.early.n >= repLine-1:
 			r.early.n = 0
@@ -108,8 +89,14 @@ func (r *repetier) readSerial() {
 	for r.up() && r.ahead.n > 0 {
 		r.data = r.now
 		c := r.ahead.get()
-		if r.text.n == 0 && !r.text.comment && c == 0 {
-			return // zeros between lines mean nothing
+		if r.text.n == 0 && !r.text.comment {
+			if r.resend >= 0 && r.binary {
+				r.resync(c)
+				continue
+			}
+			if c == 0 {
+				return // zeros between lines mean nothing
+			}
 		}
 		line, packet := r.text.whole(c)
 		switch {
@@ -118,12 +105,27 @@ func (r *repetier) readSerial() {
 				return
 			}
 		case packet:
-			r.error("Wrong checksum")
-			r.askAgain()
+			cmd, ok := r.parseBinary(r.text.buf[:r.text.n])
+			r.text.n = 0
+			if ok {
+				r.accept(cmd)
+			} else {
+				r.askAgain()
+			}
 			return
 		case r.text.n == repLine:
 			r.askAgain()
 		}
+	}
+}
+
+// resync skips what was on its way behind a bad binary command: all until 31 zeros in
+// a row have come.
+func (r *repetier) resync(c byte) {
+	if c == 0 {
+		r.resend--
+	} else {
+		r.resend = repResendBin
 	}
 }
 
@@ -149,7 +151,7 @@ func (r *repetier) line() bool {
 		return false
 	}
 	r.spend(r.cfg.LineTime / 6)
-	if c, ok := r.parse(s); ok {
+	if c, ok := r.parse(s, true); ok {
 		r.accept(c)
 	} else if r.up() {
 		r.askAgain()
@@ -174,7 +176,7 @@ func (r *repetier) accept(c repCommand) {
 	if c.has('M') {
 		switch c.m() {
 		case 110:
-			r.lastN = c.line
+			r.lastN = r.actual
 			r.reply("ok\r\n")
 			r.resend = -1
 			return
@@ -194,7 +196,8 @@ func (r *repetier) accept(c repCommand) {
 	} else {
 		r.cmd, r.taken = c, true
 	}
-	r.reply("ok " + strconv.FormatUint(uint64(r.lastN), 10) + "\r\n")
+	r.reply("ok " + strconv.FormatUint(uint64(r.actual), 10) + "\r\n")
+	r.binary = r.text.binary
 	r.signal = r.now
 	r.resend = -1
 }
@@ -228,7 +231,6 @@ type repCommand struct {
 	seen  uint32 // by letter
 	value [26]float64
 	text  string // of commands that take one
-	isTxt bool
 	line  uint32
 }
 
@@ -238,22 +240,20 @@ func (c *repCommand) m() int                    { return int(c.get('M')) }
 func (c *repCommand) set(w byte, v float64)     { c.seen |= 1 << (w - 'A'); c.value[w-'A'] = v }
 func (c *repCommand) number(w byte) (int, bool) { return int(c.get(w)), c.has(w) }
 
-// repWhole are the words that hold whole numbers; in another position of the mask the
-// value is a decimal (gcode.cpp, parseAscii).
+// repWhole are the words that hold whole numbers.
 const repWhole = "NGMTSP"
 
 // parse is GCode::parseAscii. A wrong checksum is said and refused; a line without
-// one is taken as it is, numbered or not.
-func (r *repetier) parse(s string) (repCommand, bool) {
-	var c repCommand
-	from := 0
+// one is taken as it is, numbered or not, but for the first text after a binary
+// command. Words that look like line numbers count even in lines that are refused.
+func (r *repetier) parse(s string, toRun bool) (c repCommand, ok bool) {
+	from, checked := 0, false
+	if i := strings.IndexAny(s, "\x00(%"); i >= 0 {
+		s = s[:i]
+	}
 	for i := 0; i < len(s); i++ {
 		w := s[i] &^ 0x20
 		switch {
-		case s[i] == 0:
-			return c, true
-		case s[i] == '(' || s[i] == '%':
-			return c, true
 		case s[i] == '*':
 			var sum byte
 			for ; from < i; from++ {
@@ -263,27 +263,39 @@ func (r *repetier) parse(s string) (repCommand, bool) {
 				r.error("Wrong checksum")
 				return c, false
 			}
+			checked = true
 		case w < 'A' || w > 'Z' || strings.IndexByte("QUVW", w) >= 0:
 		case strings.IndexByte(repWhole, w) >= 0:
-			v := leadingInt(s[i+1:])
-			switch w {
-			case 'N':
-				c.line = uint32(v)
-			case 'G', 'M':
-				v &= 0xffff
-			case 'T':
-				v &= 0xff
+			v := int(leadingInt(s[i+1:]))
+			c.setWhole(w, v)
+			if w == 'N' {
+				r.actual = c.line
 			}
-			c.set(w, float64(v))
-			if w == 'M' && repTakesText(int(v)) {
-				c.text, c.isTxt = repTail(s[i+1:], int(v)), true
+			if w == 'M' && repTakesText(v) {
+				c.text = repTail(s[i+1:], v)
 				return c, true // the rest of the line, checksum included, is the text's
 			}
 		default:
-			c.set(w, leadingFloat(s[i+1:]))
+			c.set(w, repFloat(s[i+1:]))
 		}
 	}
+	if toRun && r.binary && !checked {
+		r.error("Checksum required when switching back to ASCII protocol.")
+		return c, false
+	}
 	return c, true
+}
+
+func (c *repCommand) setWhole(w byte, v int) {
+	switch w {
+	case 'N':
+		c.line = uint32(v)
+	case 'G', 'M':
+		v &= 0xffff
+	case 'T':
+		v &= 0xff
+	}
+	c.set(w, float64(v))
 }
 
 func repTakesText(m int) bool {
@@ -308,16 +320,16 @@ func repTail(s string, m int) string {
 	return s
 }
 
-// leadingFloat reads as strtod does after blanks; 0 if there is no number.
-func leadingFloat(s string) float64 {
+// repFloat reads as strtod does after blanks; 0 if there is no number.
+func repFloat(s string) float64 {
 	s = strings.TrimLeft(s, " ")
 	end := 0
-	digits := func() (any bool) {
+	digits := func() (some bool) {
 		for end < len(s) && s[end] >= '0' && s[end] <= '9' {
 			end++
-			any = true
+			some = true
 		}
-		return any
+		return some
 	}
 	if end < len(s) && (s[end] == '-' || s[end] == '+') {
 		end++
