@@ -38,7 +38,7 @@ func (r *rig) halted(fault hal.Fault) {
 	}
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
-	if err := r.m.SetHeater(ctx, motion.Bed, 60*unit.Degree); !errors.Is(err, hal.ErrHalted) {
+	if err := r.m.SetHeater(ctx, motion.Bed, 60*unit.Degree); !r.NoHeaters && !errors.Is(err, hal.ErrHalted) {
 		r.t.Errorf("SetHeater on a halted machine: %v", err)
 	}
 	if !r.cold() {
@@ -59,16 +59,19 @@ func (r *rig) still() {
 
 // caseHaltMoving halts out of another goroutine while planner and queue are full,
 // with and without a firmware that looks for M112 in its receive buffer.
-func caseHaltMoving(t *testing.T, open Open) {
+func caseHaltMoving(t *testing.T, on suite) {
 	for _, emergency := range []bool{true, false} {
+		if on.NoBuilds && !emergency {
+			continue
+		}
 		name := map[bool]string{true: "emergency parser", false: "plain"}[emergency]
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, open, sim.Config{Speed: 20, EmergencyParser: emergency, Hotend: stillWarm})
+			r := newRig(t, on, sim.Config{Speed: 20, EmergencyParser: emergency, Hotend: stillWarm})
 			r.mustRun(append(warmUp(), heat(motion.Bed, 40, false))...)
-			done := r.start(t.Context(), Program(slowMoves(200)))
+			done := r.start(t.Context(), Program(r.fit(slowMoves(200))))
 			r.eventually("the program moves", func() bool { return len(r.driven()) >= 2 })
-			if r.cold() {
+			if !r.warm() {
 				t.Fatal("control: heaters are off before the halt")
 			}
 			before, start := r.p.Stats().SimTime, time.Now()
@@ -81,7 +84,7 @@ func caseHaltMoving(t *testing.T, open Open) {
 			if err := r.wait(done, 5*time.Second); !errors.Is(err, hal.ErrHalted) {
 				t.Errorf("Run after a halt: %v", err)
 			}
-			r.eventually("the printer halts", func() bool { s := r.p.Stats(); return s.Killed && !s.Moving })
+			r.eventually("the printer halts", func() bool { s := r.p.Stats(); return r.cold() && !s.Moving })
 			moves := r.driven()
 			if last := moves[len(moves)-1]; !last.Cut || last.End > before+10*time.Second {
 				t.Errorf("the last move ended %v after the halt, cut %v", last.End-before, last.Cut)
@@ -94,8 +97,8 @@ func caseHaltMoving(t *testing.T, open Open) {
 
 // caseHaltHeating halts while the controller waits for a heater and reads nothing
 // else.
-func caseHaltHeating(t *testing.T, open Open) {
-	r := newRig(t, open, sim.Config{Speed: 10})
+func caseHaltHeating(t *testing.T, on suite) {
+	r := newRig(t, on, sim.Config{Speed: 10})
 	done := r.start(t.Context(), Program([]motion.Op{home(), heat(motion.HotEnd, 240, true), to(10*mm, 10*mm, mm, 0, 50)}))
 	r.eventually("the hot end heats", func() bool { s := r.p.Stats(); return s.HotendSet > 0 && s.Hotend > 40*unit.Degree })
 	if err := r.m.Halt("a test halts"); err != nil {
@@ -112,8 +115,8 @@ func caseHaltHeating(t *testing.T, open Open) {
 }
 
 // caseProgramError ends a program with an error of its own.
-func caseProgramError(t *testing.T, open Open) {
-	r := newRig(t, open, sim.Config{Speed: sim.Fastest})
+func caseProgramError(t *testing.T, on suite) {
+	r := newRig(t, on, sim.Config{Speed: sim.Fastest})
 	ops := append(append(warmUp(), heat(motion.Bed, 50, false)), spiral(100)...)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -130,13 +133,13 @@ func caseProgramError(t *testing.T, open Open) {
 	}
 	r.eventually("heaters go off", r.cold)
 	r.eventually("motion ends", func() bool { return !r.p.Stats().Moving })
-	judge(t, r.driven(), expect(ops), false)
+	r.judge(ops, false)
 	r.still()
 }
 
 // caseClose checks that closing is safe, and that a port that is closed stays so.
-func caseClose(t *testing.T, open Open) {
-	r := newRig(t, open, sim.Config{Speed: sim.Fastest})
+func caseClose(t *testing.T, on suite) {
+	r := newRig(t, on, sim.Config{Speed: sim.Fastest})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for _, h := range []motion.Heater{motion.Bed, motion.HotEnd} {
@@ -162,7 +165,7 @@ func caseClose(t *testing.T, open Open) {
 
 // caseDamage prints over lines that lose, repeat and change things: every move is
 // driven once, in order, and nothing else is.
-func caseDamage(t *testing.T, open Open) {
+func caseDamage(t *testing.T, on suite) {
 	for name, f := range map[string]sim.Faults{
 		"damaged lines": {Corrupt: sim.Always / 50},
 		"lost oks":      {DropOK: sim.Always / 100},
@@ -171,10 +174,10 @@ func caseDamage(t *testing.T, open Open) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, open, sim.Config{Speed: sim.Fastest, Seed: 7, Faults: f})
+			r := newRig(t, on, sim.Config{Speed: sim.Fastest, Seed: 7, Faults: f})
 			ops := append(warmUp(), spiral(400)...)
 			r.mustRun(ops...)
-			judge(t, r.driven(), expect(ops), true)
+			r.judge(ops, true)
 			s := r.p.Stats()
 			if s.Injected == 0 {
 				t.Error("control: nothing was damaged")
@@ -191,10 +194,10 @@ func caseDamage(t *testing.T, open Open) {
 
 // caseReset restarts the controller in the middle of a print: the print has to end,
 // and nothing may be driven by a controller that has forgotten where it is.
-func caseReset(t *testing.T, open Open) {
-	r := newRig(t, open, sim.Config{Speed: 50, Hotend: stillWarm})
+func caseReset(t *testing.T, on suite) {
+	r := newRig(t, on, sim.Config{Speed: 50, Hotend: stillWarm})
 	r.mustRun(append(warmUp(), heat(motion.Bed, 40, false))...)
-	done := r.start(t.Context(), Program(slowMoves(200)))
+	done := r.start(t.Context(), Program(r.fit(slowMoves(200))))
 	r.eventually("the program moves", func() bool { return len(r.driven()) >= 2 })
 	r.p.Reset()
 	err := r.wait(done, 20*time.Second)
@@ -217,31 +220,38 @@ func (r *rig) fails(want hal.Fault) {
 	ops := append(warmUp(), slowMoves(60)...)
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
-	err := r.m.Run(ctx, Program(ops))
+	err := r.m.Run(ctx, Program(r.fit(ops)))
 	if fe, ok := errors.AsType[*hal.FaultError](err); !ok || fe.Fault != want {
 		r.t.Errorf("Run: %v, want fault %v", err, want)
 	}
 	if r.p.Stats().Injected == 0 {
 		r.t.Error("control: nothing has failed")
 	}
-	r.eventually("the printer stops", func() bool { s := r.p.Stats(); return s.Killed && !s.Moving })
+	r.eventually("the printer stops", func() bool { s := r.p.Stats(); return r.cold() && !s.Moving })
 	r.halted(want)
 	r.still()
 }
 
-func caseSensor(t *testing.T, open Open) {
-	newRig(t, open, sim.Config{Speed: 200, Faults: sim.Faults{ThermistorOpenAt: 200 * time.Second}}).fails(hal.FaultSensor)
+func or(f, otherwise hal.Fault) hal.Fault {
+	if f != hal.FaultNone {
+		return f
+	}
+	return otherwise
 }
 
-func caseHeater(t *testing.T, open Open) {
-	newRig(t, open, sim.Config{Speed: 200, Faults: sim.Faults{HeaterDeadAt: 200 * time.Second}}).fails(hal.FaultThermal)
+func caseSensor(t *testing.T, on suite) {
+	newRig(t, on, sim.Config{Speed: 200, Faults: sim.Faults{ThermistorOpenAt: 200 * time.Second}}).fails(or(on.SensorFault, hal.FaultSensor))
+}
+
+func caseHeater(t *testing.T, on suite) {
+	newRig(t, on, sim.Config{Speed: 200, Faults: sim.Faults{HeaterDeadAt: 200 * time.Second}}).fails(or(on.HeaterFault, hal.FaultThermal))
 }
 
 // caseUnplugged pulls the cable.
-func caseUnplugged(t *testing.T, open Open) {
-	r := newRig(t, open, sim.Config{Speed: 50, Hotend: stillWarm})
+func caseUnplugged(t *testing.T, on suite) {
+	r := newRig(t, on, sim.Config{Speed: 50, Hotend: stillWarm})
 	r.mustRun(warmUp()...)
-	done := r.start(t.Context(), Program(slowMoves(200)))
+	done := r.start(t.Context(), Program(r.fit(slowMoves(200))))
 	r.eventually("the program moves", func() bool { return len(r.driven()) >= 2 })
 	r.p.Unplug()
 	if err := r.wait(done, 10*time.Second); !errors.Is(err, hal.ErrDisconnected) {

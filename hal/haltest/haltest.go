@@ -1,8 +1,12 @@
 // Package haltest is the contract of hal.Machine as a test: every driver passes it
 // against a printer that knows what was really done.
 //
-// A driver's test calls [Run] with a function that opens a machine on a simulated
-// printer. The judge is the printer's journal, not the driver's word: what was
+// A dialect's test calls [Run] with its [Traits] and a function that opens a machine on
+// a simulated printer, which [On] makes of a line ([Pipe], [PTY]) and the dialect's Open:
+//
+//	haltest.Run(t, haltest.Traits{Firmware: sim.Repetier}, haltest.On(haltest.Pipe, repetier.Open))
+//
+// The judge is the printer's journal, not the driver's word: what was
 // driven, in which order, how warm things were, whether anything moved afterwards.
 // A case that says that something never happens also shows, in the same run or in
 // one beside it, that the judge would have seen it.
@@ -28,32 +32,37 @@ type Open func(t *testing.T, cfg sim.Config) (hal.Machine, *sim.Printer)
 
 // Run runs every case of the contract, each on a machine of its own and beside the
 // others.
-func Run(t *testing.T, open func(t *testing.T, cfg sim.Config) (hal.Machine, *sim.Printer)) {
+func Run(t *testing.T, traits Traits, open Open) {
+	s := suite{traits, open}
 	for _, c := range []struct {
 		name string
-		run  func(*testing.T, Open)
+		run  func(*testing.T, suite)
+		not  bool // it is about what the machine does not have
 	}{
-		{"info", caseInfo},
-		{"program", caseProgram},
-		{"long program", caseLong},
-		{"builds", caseBuilds},
-		{"temperatures", caseTemperatures},
-		{"dwell and acceleration", caseDwell},
-		{"set heater while running", caseBeside},
-		{"cancel", caseCancel},
-		{"halt while moving", caseHaltMoving},
-		{"halt while heating", caseHaltHeating},
-		{"program error", caseProgramError},
-		{"close", caseClose},
-		{"damaged line", caseDamage},
-		{"reset", caseReset},
-		{"sensor", caseSensor},
-		{"heater", caseHeater},
-		{"unplugged", caseUnplugged},
+		{"info", caseInfo, false},
+		{"program", caseProgram, false},
+		{"long program", caseLong, false},
+		{"builds", caseBuilds, traits.NoBuilds},
+		{"temperatures", caseTemperatures, traits.NoHeaters},
+		{"dwell and acceleration", caseDwell, false},
+		{"set heater while running", caseBeside, traits.NoHeaters},
+		{"cancel", caseCancel, false},
+		{"halt while moving", caseHaltMoving, false},
+		{"halt while heating", caseHaltHeating, traits.NoHeaters},
+		{"program error", caseProgramError, false},
+		{"close", caseClose, traits.NoHeaters},
+		{"damaged line", caseDamage, traits.Unchecked},
+		{"reset", caseReset, false},
+		{"sensor", caseSensor, traits.NoHeaters},
+		{"heater", caseHeater, traits.NoHeaters},
+		{"unplugged", caseUnplugged, false},
 	} {
+		if c.not {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel() // most of a case is waiting
-			c.run(t, open)
+			c.run(t, s)
 		})
 	}
 }
@@ -70,8 +79,15 @@ func within(t *testing.T, d time.Duration) time.Duration {
 	return d
 }
 
+// suite is what every case works on.
+type suite struct {
+	Traits
+	open Open
+}
+
 // rig is a machine, its printer and the journal of what was driven.
 type rig struct {
+	Traits
 	t *testing.T
 	m hal.Machine
 	p *sim.Printer
@@ -81,9 +97,9 @@ type rig struct {
 	temps []unit.Celsius // of the hot end when each move ended
 }
 
-func newRig(t *testing.T, open Open, cfg sim.Config) *rig {
+func newRig(t *testing.T, s suite, cfg sim.Config) *rig {
 	t.Helper()
-	r := &rig{t: t}
+	r := &rig{Traits: s.Traits, t: t}
 	var ready sync.WaitGroup // the printer moves only once r.p is set
 	ready.Add(1)
 	cfg.OnMove = func(m sim.Move) {
@@ -94,7 +110,7 @@ func newRig(t *testing.T, open Open, cfg sim.Config) *rig {
 		r.temps = append(r.temps, temp)
 		r.mu.Unlock()
 	}
-	r.m, r.p = open(t, cfg)
+	r.m, r.p = s.open(t, s.config(cfg))
 	ready.Done()
 	return r
 }
@@ -104,7 +120,7 @@ func (r *rig) run(ops ...motion.Op) error {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), within(r.t, patience))
 	defer cancel()
-	err := r.m.Run(ctx, Program(ops))
+	err := r.m.Run(ctx, Program(r.fit(ops)))
 	if errors.Is(err, context.DeadlineExceeded) {
 		r.t.Fatalf("the program did not end in time; printer: %+v", r.p.Stats())
 	}
@@ -148,6 +164,12 @@ func (r *rig) eventually(what string, cond func() bool) {
 	}
 }
 
+// judge fails the test unless what was driven is what ops ask for; see compare.
+func (r *rig) judge(ops []motion.Op, whole bool) {
+	r.t.Helper()
+	judge(r.t, r.driven(), expect(r.fit(ops)), whole)
+}
+
 // driven is the journal so far.
 func (r *rig) driven() []sim.Move {
 	r.mu.Lock()
@@ -160,6 +182,10 @@ func (r *rig) cold() bool {
 	s := r.p.Stats()
 	return s.HotendSet == 0 && s.BedSet == 0
 }
+
+// warm reports whether a heater is on, which is the control of tests that want them
+// off. A machine without heaters is as good as warm.
+func (r *rig) warm() bool { return r.NoHeaters || !r.cold() }
 
 // Program makes a program of ops.
 func Program(ops []motion.Op) motion.Program {

@@ -4,23 +4,16 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"io"
-	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"platen/cross/rig/rigtest"
 	"platen/hal"
-	"platen/hal/driver"
-	"platen/hal/gcode"
 	"platen/hal/haltest"
 	"platen/hal/marlin"
 	"platen/hal/motion"
-	"platen/hal/serial"
 	"platen/hal/sim"
 )
 
@@ -34,77 +27,22 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serve runs a printer on rw until the test ends.
-func serve(t *testing.T, cfg sim.Config, rw io.ReadWriter) *sim.Printer {
-	t.Helper()
-	p, err := sim.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- p.Serve(ctx, rw) }()
-	t.Cleanup(func() {
-		cancel()
-		select {
-		case err := <-done:
-			if err != nil && !errors.Is(err, context.Canceled) {
-				t.Errorf("printer: %v", err)
-			}
-		case <-time.After(10 * time.Second):
-			t.Error("printer did not end")
-		}
-	})
-	return p
-}
+// marlin2 is the default build of Marlin 2.
+var marlin2 = haltest.Traits{Has: []string{"AUTOREPORT_TEMP"}, HasNot: []string{"EMERGENCY_PARSER"}}
 
-// drive opens the driver on a port that a printer serves.
-func drive(t *testing.T, port driver.Port) hal.Machine {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	m, err := marlin.Open(ctx, port, marlin.Options{
-		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		Link:   gcode.Config{Stall: 300 * time.Millisecond}, // the printer runs faster than real ones
-		Settle: 100 * time.Millisecond,
-	})
-	if err != nil {
-		port.Close()
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { m.Close() })
-	return m
-}
-
-func overPipe(t *testing.T, cfg sim.Config) (hal.Machine, *sim.Printer) {
-	host, printer := net.Pipe()
-	p := serve(t, cfg, printer)
-	return drive(t, host), p
-}
-
-func overPTY(t *testing.T, cfg sim.Config) (hal.Machine, *sim.Printer) {
-	master, path, err := sim.OpenPTY()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { master.Close() })
-	cfg.ResetOnOpen = true
-	p := serve(t, cfg, master)
-	port, err := serial.Open(serial.Config{Device: path, Baud: 250000})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return drive(t, port), p
-}
+var (
+	overPipe = haltest.On(haltest.Pipe, marlin.Open)
+	overPTY  = haltest.On(haltest.PTY, marlin.Open)
+)
 
 func TestMarlinOverPipe(t *testing.T) {
 	t.Parallel()
-	haltest.Run(t, overPipe)
+	haltest.Run(t, marlin2, overPipe)
 }
 
 func TestMarlinOverPTY(t *testing.T) {
 	t.Parallel()
-	haltest.Run(t, overPTY)
+	haltest.Run(t, marlin2, overPTY)
 }
 
 // flawed is a machine with one flaw.
@@ -188,7 +126,7 @@ func TestFlawed(t *testing.T) {
 	if flaw == "" {
 		return
 	}
-	haltest.Run(t, func(t *testing.T, cfg sim.Config) (hal.Machine, *sim.Printer) {
+	haltest.Run(t, marlin2, func(t *testing.T, cfg sim.Config) (hal.Machine, *sim.Printer) {
 		m, p := overPipe(t, cfg)
 		return &flawed{m, flaw}, p
 	})
