@@ -62,6 +62,11 @@ type Settings struct {
 	FanLayer              int // index of the first layer with the fan on
 
 	MinLayerTime time.Duration // a layer that would take less is printed slower, not below 10 mm/s
+
+	// Bare leaves heating up, homing, parking and switching off to whoever prints, as
+	// a printer does whose board says how. The program begins on a hot, homed machine
+	// and ends above the part with the filament drawn back.
+	Bare bool
 }
 
 // Default is a start that prints PLA on most machines with a nozzle of 0.4 mm and a
@@ -185,6 +190,6 @@ func (s Settings) path() path.Params {
 		Retract: s.Retract, RetractTravel: s.RetractTravel,
 		Fan: s.Fan, FanLayer: s.FanLayer,
 		OuterFirst: s.OuterFirst, SeamAligned: s.SeamAligned, PrimeLine: s.PrimeLine,
-		MinLayerTime: s.MinLayerTime,
+		MinLayerTime: s.MinLayerTime, Bare: s.Bare,
 	}
 }

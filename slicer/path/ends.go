@@ -15,8 +15,20 @@ const (
 	primeMost  = 60 * unit.Millimetre
 )
 
-// Begin heats, homes and waits. The bed and the nozzle warm up while the axes home.
+// Begin heats, homes and waits, unless the program is a bare one.
 func (pl *Planner) Begin() bool {
+	if !pl.p.Bare {
+		pl.warmUp()
+	}
+	if pl.p.Accel > 0 {
+		pl.emit(motion.Op{Kind: motion.SetAccel, Accel: pl.p.Accel})
+	}
+	pl.at = geom.Point{X: pl.p.Volume.Min.X - 1} // unknown: nowhere in the volume
+	return pl.ok
+}
+
+// warmUp lets the bed and the nozzle warm up while the axes home.
+func (pl *Planner) warmUp() {
 	p := pl.p
 	pl.emit(motion.Op{Kind: motion.SetFan})
 	if p.FirstBed > 0 {
@@ -28,11 +40,6 @@ func (pl *Planner) Begin() bool {
 		pl.emit(motion.Op{Kind: motion.WaitHeater, Heater: motion.Bed, Temp: p.FirstBed})
 	}
 	pl.emit(motion.Op{Kind: motion.WaitHeater, Heater: motion.HotEnd, Temp: p.FirstHotEnd})
-	if p.Accel > 0 {
-		pl.emit(motion.Op{Kind: motion.SetAccel, Accel: p.Accel})
-	}
-	pl.at = geom.Point{X: p.Volume.Min.X - 1} // unknown: nowhere in the volume
-	return pl.ok
 }
 
 // prime draws a line along the front edge that fills the nozzle, unless something
@@ -55,12 +62,16 @@ func (pl *Planner) prime(l *pipe.Layer) {
 	pl.extrude(b, motion.Skirt)
 }
 
-// End draws the filament back, moves the nozzle away and switches everything off.
+// End draws the filament back and, unless the program is a bare one, moves the
+// nozzle away and switches everything off.
 func (pl *Planner) End() bool {
 	v := pl.p.Volume
 	if !pl.drawn && pl.p.Retract > 0 {
 		pl.feed(-pl.p.Retract)
 		pl.drawn = true
+	}
+	if pl.p.Bare {
+		return pl.ok
 	}
 	pl.emit(motion.Op{Kind: motion.SetHeater, Heater: motion.HotEnd})
 	if pl.p.FirstBed > 0 || pl.p.Bed > 0 {

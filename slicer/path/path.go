@@ -55,6 +55,7 @@ type Params struct {
 	// MinLayerTime is the least that a layer takes, so that the one below is firm: a
 	// smaller one is printed slower, though not below 10 mm/s. 0 slows none.
 	MinLayerTime time.Duration
+	Bare         bool // leave heating, homing and the end to others
 }
 
 // Planner makes the operations of one program. The zero value is not ready; use

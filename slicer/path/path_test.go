@@ -3,6 +3,7 @@ package path
 import (
 	"math"
 	"math/big"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -121,6 +122,31 @@ func roles(ops []motion.Op) []motion.Role {
 		}
 	}
 	return out
+}
+
+// A bare program is the other one without its beginning and its end.
+func TestBare(t *testing.T) {
+	l := layer(t, 0, geom.Point{X: 50 * mm, Y: 50 * mm})
+	p := params()
+	whole := program(p, l)
+	p.Bare = true
+	bare := program(p, l)
+	if len(bare) == 0 || bare[0].Kind != motion.SetAccel || len(bare) >= len(whole) {
+		t.Fatalf("%d operations of %d", len(bare), len(whole))
+	}
+	if last := bare[len(bare)-1]; last.Kind != motion.Move || last.E >= 0 || last.Axes != motion.E {
+		t.Errorf("ends with %v", last)
+	}
+	first := slices.IndexFunc(whole, func(op motion.Op) bool { return op.Kind == motion.SetAccel })
+	if !slices.Equal(whole[first:first+len(bare)], bare) {
+		t.Error("a bare program prints something else")
+	}
+	for _, op := range bare {
+		switch op.Kind {
+		case motion.Home, motion.WaitHeater, motion.MotorsOff:
+			t.Errorf("%v in a bare program", op)
+		}
+	}
 }
 
 func TestOrder(t *testing.T) {
