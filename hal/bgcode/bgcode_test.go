@@ -34,8 +34,10 @@ func flat(text string) string {
 	return b.String()
 }
 
+var memory = make([]byte, Memory)
+
 func read(data []byte) (string, error) {
-	r, err := NewReader(bytes.NewReader(data), make([]byte, Memory))
+	r, err := NewReader(bytes.NewReader(data), memory)
 	if err != nil {
 		return "", err
 	}
