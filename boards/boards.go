@@ -43,10 +43,14 @@ type Board struct {
 	Bed        Bed
 	Nozzle     unit.Length // diameter of its opening
 	Filament   unit.Length // diameter
-	Print      Print
+	Print      Print       // zero on a machine without a hot end
+	Macros     Macros      // what is run around a sliced model
 	Slots      Slots
 	TPM        string // path of the TPM's resource manager; "" is none
 }
+
+// Prints reports whether the machine has what a model needs: a hot end.
+func (b *Board) Prints() bool { return b.Limits.Tools > 0 }
 
 // Controller is the motion controller and its port.
 type Controller struct {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"platen/hal/envelope"
+	"platen/hal/gcodefile"
 	"platen/hal/motion"
 	"platen/hal/unit"
 )
@@ -28,6 +29,9 @@ func TestEveryBoard(t *testing.T) {
 		b, err := Load(id)
 		if err != nil {
 			t.Error(err)
+			continue
+		}
+		if !b.Prints() {
 			continue
 		}
 		corner := [3]unit.Length{b.Bed.X + b.Bed.Width, b.Bed.Y + b.Bed.Depth, b.Print.FirstLayerHeight}
@@ -104,6 +108,72 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// TestMacros reads macros of a board's own, and those of one that has none.
+func TestMacros(t *testing.T) {
+	plain, err := Parse("sim.toml", []byte(simText(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "M107\nM140 S60\nM104 S215\nG28\nM190 S60\nM109 S215\n"; plain.Macros[MacroStart] != want {
+		t.Errorf("start is %q", plain.Macros[MacroStart])
+	}
+	if plain.Macros[MacroCancel] != plain.Macros[MacroEnd] || !strings.Contains(plain.Macros[MacroEnd], "G1 X0 Y220 F9000\n") {
+		t.Errorf("end is %q, cancel is %q", plain.Macros[MacroEnd], plain.Macros[MacroCancel])
+	}
+	own, err := Parse("sim.toml", []byte(strings.Replace(strings.Replace(simText(t), "[tpm]", `[macros]
+start = """
+G28                ; a comment
+G29
+M190 S{bed}
+M109 S{hot_end}
+G1 Z{top} F{lift}  ; up
+"""
+pause = "G91\nG1 Z50 F{lift}\nG90"
+end = "M104 S0\nM140 S0"
+[tpm]`, 1), `baud = "250000baud"`, "baud = \"250000baud\"\nlevel = \"G29\"", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []motion.Kind
+	top := unit.Length(0)
+	seq := own.Sequence(gcodefile.State{}).Macro(MacroStart).Macro(MacroPause).Macro(MacroEnd)
+	for op, err := range envelope.Check(own.Limits, seq.Ops()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds = append(kinds, op.Kind)
+		top = max(top, op.To[motion.IZ])
+	}
+	want := []motion.Kind{motion.Home, motion.Level, motion.WaitHeater, motion.WaitHeater, motion.Move, motion.Move, motion.SetHeater, motion.SetHeater}
+	if !slices.Equal(kinds, want) || top != own.Limits.Max[motion.IZ] || own.Macros[MacroCancel] != own.Macros[MacroEnd] {
+		t.Errorf("got %v up to %v", kinds, top)
+	}
+}
+
+// TestNoHotEnd reads a board of a machine that prints nothing.
+func TestNoHotEnd(t *testing.T) {
+	text := simText(t)
+	cut := func(from, to string) {
+		i, j := strings.Index(text, from), strings.Index(text, to)
+		if i < 0 || j < i {
+			t.Fatalf("no %q before %q", from, to)
+		}
+		text = text[:i] + text[j:]
+	}
+	cut("[heat]", "[tool]")
+	cut("[print]", "[slots]")
+	cut(`nozzle = "0.4mm"`, "[pause]")
+	cut(`e = "60mm/s"`, `accel = "3000`)
+	text = strings.Replace(text, "count = 1", "count = 0", 1)
+	b, err := Parse("sim.toml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Prints() || b.Macros[MacroStart] != "M107\nG28\n" {
+		t.Errorf("got %+v", b.Macros)
+	}
+}
+
 func TestUnknownBoard(t *testing.T) {
 	for _, id := range []string{"", "nope", "../sim", "sim.toml"} {
 		if _, err := Load(id); !errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), "rpi4-skr-mini-e3-v3") {
@@ -158,6 +228,19 @@ func TestBadFiles(t *testing.T) {
 		{"range of one", `bed = ["30C", "120C"]`, `bed = ["120C"]`, "heat.bed needs two"},
 		{"range backwards", `bed = ["30C", "120C"]`, `bed = ["120C", "30C"]`, "heat.bed needs two"},
 		{"cold extrusion", `"170C"`, `"20C"`, "min_extrude lies outside"},
+		{"macro with an unknown word", `[tpm]`, "[macros]\nstart = \"\"\"\nG28\nM104 S{nozzle_heat}\n\"\"\"\n[tpm]", "macros.start, line 2: {nozzle_heat}"},
+		{"macro with an unknown command", `[tpm]`, "[macros]\nend = \"\"\"M104 S0\nM302 P1\nM140 S0\"\"\"\n[tpm]", "macros.end, line 2: "},
+		{"macro beyond the envelope", `[tpm]`, "[macros]\nend = \"M104 S0\\nM140 S0\\nG1 X300 F600\"\n[tpm]", "macros.end, line 3: "},
+		{"start that does not home", `[tpm]`, "[macros]\nstart = \"M109 S{hot_end}\"\n[tpm]", "macros.start leaves the machine"},
+		{"start that does not wait", `[tpm]`, "[macros]\nstart = \"G28\\nM104 S{hot_end}\"\n[tpm]", "macros.start leaves the machine"},
+		{"end that leaves it hot", `[tpm]`, "[macros]\nend = \"M84\"\n[tpm]", "macros.end leaves a heater on"},
+		{"cancel that leaves it hot", `[tpm]`, "[macros]\ncancel = \"M104 S0\"\n[tpm]", "macros.cancel leaves a heater on"},
+		{"pause that cools down", `[tpm]`, "[macros]\npause = \"M104 S0\"\n[tpm]", "macros.resume leaves the machine"},
+		{"resume that goes nowhere", `[tpm]`, "[macros]\nresume = \"G1 X1\"\n[tpm]", "macros.resume, line 1: "},
+		{"pause within pause", `[tpm]`, "[macros]\npause = \"M601\"\n[tpm]", "macros.pause, line 1: "},
+		{"unknown macro", `[tpm]`, "[macros]\nparty = \"G28\"\n[tpm]", `unknown key "macros.party"`},
+		{"levelling without means", `[tpm]`, "[macros]\nstart = \"G28\\nG29\"\n[tpm]", "macros.start, line 2: "},
+		{"no tool, but heat", `count = 1`, `count = 0`, "tool.count is 0"},
 		{"five tools", `count = 1`, `count = 5`, "tool.count"},
 		{"prints too hot", `first_hot_end = "215C"`, `first_hot_end = "261C"`, "lies outside heat"},
 		{"prints too cold", `first_hot_end = "215C"`, `first_hot_end = "169C"`, "lies outside heat"},

@@ -21,8 +21,11 @@ func (b *Board) check() error {
 		int64(b.Bed.X)+int64(b.Bed.Width) > int64(l.Max[0]) || int64(b.Bed.Y)+int64(b.Bed.Depth) > int64(l.Max[1]) {
 		return errors.New("bed does not lie inside volume")
 	}
-	if l.Tools < 1 || l.Tools > envelope.MaxTools || l.Fans < 0 || l.Fans > 8 {
-		return fmt.Errorf("tool.count must be 1 to %d and tool.fans 0 to 8", envelope.MaxTools)
+	if l.Tools < 0 || l.Tools > envelope.MaxTools || l.Fans < 0 || l.Fans > 8 {
+		return fmt.Errorf("tool.count must be 0 to %d and tool.fans 0 to 8", envelope.MaxTools)
+	}
+	if !b.Prints() {
+		return b.checkBare()
 	}
 	if l.MinExtrude < l.HotEnd.Min || l.MinExtrude > l.HotEnd.Max {
 		return errors.New("heat.min_extrude lies outside heat.hot_end")
@@ -34,6 +37,17 @@ func (b *Board) check() error {
 		return errors.New("tool.max_feed must be above zero, and print.retract no more than that")
 	}
 	return errors.Join(b.checkHeat(), b.checkSpeeds(), b.checkLayers())
+}
+
+// checkBare checks a machine without a hot end: what belongs to one must not be
+// there.
+func (b *Board) checkBare() error {
+	l := b.Limits
+	if l.HotEnd != (envelope.Range{}) || l.Bed != (envelope.Range{}) || l.Chamber != (envelope.Range{}) || l.MinExtrude != 0 ||
+		l.MaxE != 0 || l.MaxFeedE != 0 || b.Print != (Print{}) || b.Nozzle != 0 || b.Filament != 0 {
+		return errors.New("tool.count is 0: leave out heat, print, speed.e and all of tool but count and fans")
+	}
+	return nil
 }
 
 func (b *Board) checkHeat() error {

@@ -26,10 +26,11 @@ type file struct {
 	Volume     fileVolume     `toml:"volume"`
 	Bed        fileBed        `toml:"bed"`
 	Speed      fileSpeed      `toml:"speed"`
-	Heat       fileHeat       `toml:"heat"`
+	Heat       fileHeat       `toml:"heat" need:"optional"`
 	Tool       fileTool       `toml:"tool"`
 	Pause      filePause      `toml:"pause"`
-	Print      filePrint      `toml:"print"`
+	Print      filePrint      `toml:"print" need:"optional"`
+	Macros     fileMacros     `toml:"macros" need:"optional"`
 	Slots      fileSlots      `toml:"slots"`
 	TPM        fileTPM        `toml:"tpm"`
 }
@@ -62,7 +63,7 @@ type fileSpeed struct {
 	X     speed `toml:"x"`
 	Y     speed `toml:"y"`
 	Z     speed `toml:"z"`
-	E     speed `toml:"e"`
+	E     speed `toml:"e" need:"optional"`
 	Accel accel `toml:"accel"`
 
 	Advance duration `toml:"advance" need:"optional"`
@@ -78,9 +79,17 @@ type fileHeat struct {
 type fileTool struct {
 	Count    int    `toml:"count"`
 	Fans     int    `toml:"fans"`
-	Nozzle   length `toml:"nozzle"`
-	Filament length `toml:"filament"`
-	MaxFeed  length `toml:"max_feed"`
+	Nozzle   length `toml:"nozzle" need:"optional"`
+	Filament length `toml:"filament" need:"optional"`
+	MaxFeed  length `toml:"max_feed" need:"optional"`
+}
+
+type fileMacros struct {
+	Start  *string `toml:"start" need:"optional"`
+	End    *string `toml:"end" need:"optional"`
+	Pause  *string `toml:"pause" need:"optional"`
+	Resume *string `toml:"resume" need:"optional"`
+	Cancel *string `toml:"cancel" need:"optional"`
 }
 
 type filePause struct {
@@ -215,7 +224,13 @@ func (f *file) board(name string) (*Board, error) {
 	if err := errors.Join(checkTargets(b.Targets), b.Controller.check()); err != nil {
 		return nil, err
 	}
-	return b, b.check()
+	if err := b.check(); err != nil {
+		return nil, err
+	}
+	if err := b.fill([MacroCancel + 1]*string{f.Macros.Start, f.Macros.End, f.Macros.Pause, f.Macros.Resume, f.Macros.Cancel}); err != nil {
+		return nil, err
+	}
+	return b, b.checkMacros()
 }
 
 func checkTargets(targets []string) error {
@@ -259,7 +274,7 @@ func (f *file) limits() (envelope.Limits, error) {
 		from []celsius
 		to   *envelope.Range
 	}{{"heat.hot_end", f.Heat.HotEnd, &l.HotEnd}, {"heat.bed", f.Heat.Bed, &l.Bed}, {"heat.chamber", f.Heat.Chamber, &l.Chamber}} {
-		if len(v.from) == 0 && v.name == "heat.chamber" {
+		if len(v.from) == 0 && (v.name == "heat.chamber" || f.Tool.Count == 0) {
 			continue
 		}
 		if len(v.from) != 2 || v.from[0] <= 0 || v.from[0] >= v.from[1] {
