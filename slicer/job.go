@@ -32,7 +32,7 @@ import (
 
 // Errors a caller branches on; see packages mesh, vault and geom.
 var (
-	ErrFormat     = mesh.ErrFormat     // not a file of the format it is said to be
+	ErrFormat     = mesh.ErrFormat     // not a model, or one that would be misunderstood
 	ErrGeometry   = mesh.ErrGeometry   // a mesh that cannot be printed
 	ErrOutOfReach = mesh.ErrOutOfReach // larger than the build volume
 	ErrTooBig     = vault.ErrBudget    // does not fit the vault
@@ -43,11 +43,14 @@ var (
 var ErrBusy = errors.New("the job is being sliced already: end the other loop first")
 
 // Format says what the bytes of a model are.
-type Format uint8
+type Format = mesh.Format
 
 // The formats.
 const (
-	STL Format = iota + 1 // binary or ASCII, told apart by their size
+	Detect  = mesh.Detect  // whatever it is: the format is in the bytes
+	STL     = mesh.STL     // binary or ASCII
+	OBJ     = mesh.OBJ     // in mm
+	ThreeMF = mesh.ThreeMF // core and production extension
 )
 
 // Layer is one layer, ready to print.
@@ -60,6 +63,7 @@ type Info struct {
 	Bounds    Volume
 	Volume    unit.Volume // enclosed; where bodies overlap it counts twice
 	Repairs   mesh.Repairs
+	Notes     mesh.Notes // what of the file was passed over
 }
 
 // String says nothing of the model.
@@ -97,11 +101,8 @@ func Open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	if f != STL {
-		return nil, ErrFormat
-	}
 	mark := v.Mark()
-	j, err := open(ctx, v, r, size, s)
+	j, err := open(ctx, v, r, size, f, s)
 	if err != nil {
 		v.Release(mark)
 		return nil, fmt.Errorf("open job: %w", err)
@@ -109,8 +110,8 @@ func Open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 	return j, nil
 }
 
-func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, s Settings) (*Job, error) {
-	m, err := mesh.Load(ctx, v, r, size)
+func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format, s Settings) (*Job, error) {
+	m, err := mesh.Load(ctx, v, r, size, f)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +130,7 @@ func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, s Settin
 	}
 	return &Job{settings: s, cutter: c, info: Info{
 		Layers: c.Layers(), Triangles: len(m.Triangles()),
-		Bounds: m.Bounds(), Volume: m.Volume(), Repairs: m.Repairs(),
+		Bounds: m.Bounds(), Volume: m.Volume(), Repairs: m.Repairs(), Notes: m.Notes(),
 	}}, nil
 }
 

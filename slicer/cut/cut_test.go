@@ -35,7 +35,7 @@ func load(t testing.TB, s solids.Soup) (*vault.Vault, *mesh.Mesh) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = v.Close() })
-	m, err := mesh.Load(context.Background(), v, &b, int64(b.Len()))
+	m, err := mesh.Load(context.Background(), v, &b, int64(b.Len()), mesh.Detect)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func TestAgainstGreen(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = v.Close() }()
-		m, err := mesh.Load(context.Background(), v, &b, int64(b.Len()))
+		m, err := mesh.Load(context.Background(), v, &b, int64(b.Len()), mesh.Detect)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"bytes"
-	"strconv"
 	"unsafe"
 
 	"platen/slicer/vault"
@@ -87,15 +86,14 @@ func (l *loader) asciiFacet(src *source) error {
 		if err != nil || len(word) == 0 {
 			return orFormat(err)
 		}
-		// The word is parsed where it lies, in the vault, and nothing keeps the string.
-		if c[i], err = strconv.ParseFloat(unsafe.String(&word[0], len(word)), 64); err != nil {
-			return ErrFormat
+		if c[i], err = coordinate(word); err != nil {
+			return err
 		}
 	}
 	if err := src.expect("endloop", "endfacet"); err != nil {
 		return err
 	}
-	if l.n == len(l.tris) {
+	if l.n == l.most {
 		return ErrFormat
 	}
 	return l.facet(&c)

@@ -63,7 +63,7 @@ func TestHostileFiles(t *testing.T) {
 		{"zeros", make([]byte, 1<<16), ErrFormat},
 	} {
 		v := newVault(t, 1<<20)
-		_, err := Load(context.Background(), v, bytes.NewReader(c.file), int64(len(c.file)))
+		_, err := Load(context.Background(), v, bytes.NewReader(c.file), int64(len(c.file)), Detect)
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
@@ -104,7 +104,7 @@ func (r *repeat) Read(p []byte) (int, error) {
 func TestEndlessLine(t *testing.T) {
 	v := newVault(t, 12<<20)
 	const n = 64 << 20
-	_, err := Load(context.Background(), v, &repeat{[]byte("solid "), 'x', n}, n+6)
+	_, err := Load(context.Background(), v, &repeat{[]byte("solid "), 'x', n}, n+6, Detect)
 	if !errors.Is(err, ErrFormat) {
 		t.Errorf("got %v, want ErrFormat", err)
 	}
@@ -131,7 +131,7 @@ func TestNothingOnTheHeap(t *testing.T) {
 		}
 		v := newVault(t, 8<<20)
 		got := heap(func() {
-			if _, err := Load(context.Background(), v, bytes.NewReader(file), int64(len(file))); err != nil {
+			if _, err := Load(context.Background(), v, bytes.NewReader(file), int64(len(file)), Detect); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -150,7 +150,7 @@ func TestTooBigForTheVault(t *testing.T) {
 	file := binarySTL(t, solids.HollowSphere())
 	for budget := int64(1 << 12); budget < 1<<20; budget *= 2 {
 		v := newVault(t, budget)
-		_, err := Load(context.Background(), v, bytes.NewReader(file), int64(len(file)))
+		_, err := Load(context.Background(), v, bytes.NewReader(file), int64(len(file)), Detect)
 		if err != nil && !errors.Is(err, vault.ErrBudget) {
 			t.Errorf("budget %d: %v", budget, err)
 		}

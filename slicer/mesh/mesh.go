@@ -13,6 +13,7 @@ package mesh
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 
@@ -21,8 +22,11 @@ import (
 )
 
 var (
-	// ErrFormat reports bytes that are not an STL file.
-	ErrFormat = errors.New("not an STL file: export the model again as binary STL")
+	// ErrFormat reports bytes that are no model, or not the one they are said to be.
+	ErrFormat = errors.New("not a model that can be read: export it again as binary STL, OBJ or 3MF")
+	// ErrUnsupported reports a file that would be misunderstood without something that
+	// this package does not know. It is an ErrFormat as well.
+	ErrUnsupported = fmt.Errorf("the file needs what this slicer does not have, so it is %w", ErrFormat)
 	// ErrGeometry reports a mesh that encloses nothing that could be printed.
 	ErrGeometry = errors.New("the mesh cannot be printed: it is empty, flat or has coordinates that are no numbers")
 	// ErrOutOfReach reports a model that is larger than the build volume.
@@ -51,9 +55,11 @@ type Repairs struct {
 type Mesh struct {
 	verts   []Vertex
 	tris    []Triangle
+	spare   []Triangle // the room that tris has
 	bounds  Box
 	volume  unit.Volume
 	repairs Repairs
+	notes   Notes
 	vault   *vault.Vault
 }
 
@@ -72,6 +78,9 @@ func (m *Mesh) Volume() unit.Volume { return m.volume }
 
 // Repairs tells what was repaired.
 func (m *Mesh) Repairs() Repairs { return m.repairs }
+
+// Notes tells what of the file was passed over.
+func (m *Mesh) Notes() Notes { return m.notes }
 
 // String says nothing of the model.
 func (m *Mesh) String() string { return "mesh" }

@@ -45,7 +45,7 @@ func binarySTL(t testing.TB, s solids.Soup) []byte {
 
 func loadBytes(t testing.TB, b []byte) (*Mesh, error) {
 	t.Helper()
-	return Load(context.Background(), newVault(t, 64<<20), bytes.NewReader(b), int64(len(b)))
+	return Load(context.Background(), newVault(t, 64<<20), bytes.NewReader(b), int64(len(b)), Detect)
 }
 
 func TestModels(t *testing.T) {
@@ -71,7 +71,7 @@ func TestModels(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Load(context.Background(), newVault(t, 8<<20), f, st.Size())
+		got, err := Load(context.Background(), newVault(t, 8<<20), f, st.Size(), Detect)
 		_ = f.Close()
 		if err != nil {
 			t.Errorf("%s: %v", m.File, err)
@@ -115,7 +115,7 @@ func TestSameFromEitherForm(t *testing.T) {
 			"halves": iotest.HalfReader(bytes.NewReader(file)), "last bytes with EOF": iotest.DataErrReader(bytes.NewReader(file)),
 		}
 		for name, r := range readers {
-			got, err := Load(context.Background(), newVault(t, 8<<20), r, int64(len(file)))
+			got, err := Load(context.Background(), newVault(t, 8<<20), r, int64(len(file)), Detect)
 			if err != nil {
 				t.Fatalf("form %d, %s: %v", i, name, err)
 			}
@@ -131,20 +131,20 @@ func TestReaderErrorsPass(t *testing.T) {
 	broken := errors.New("authentication failed")
 	for n := range len(cube) {
 		r := io.MultiReader(bytes.NewReader(cube[:n]), iotest.ErrReader(broken))
-		if _, err := Load(context.Background(), newVault(t, 1<<20), r, int64(len(cube))); !errors.Is(err, broken) {
+		if _, err := Load(context.Background(), newVault(t, 1<<20), r, int64(len(cube)), Detect); !errors.Is(err, broken) {
 			t.Fatalf("after %d bytes: %v", n, err)
 		}
 	}
 	// An error that comes with the end, when all triangles are there, counts too.
 	r := io.MultiReader(bytes.NewReader(cube), iotest.ErrReader(broken))
-	if _, err := Load(context.Background(), newVault(t, 1<<20), r, int64(len(cube))); !errors.Is(err, broken) {
+	if _, err := Load(context.Background(), newVault(t, 1<<20), r, int64(len(cube)), Detect); !errors.Is(err, broken) {
 		t.Errorf("at the end: %v", err)
 	}
 	r = io.MultiReader(bytes.NewReader(cube), strings.NewReader("x"))
-	if _, err := Load(context.Background(), newVault(t, 1<<20), r, int64(len(cube))); !errors.Is(err, ErrFormat) {
+	if _, err := Load(context.Background(), newVault(t, 1<<20), r, int64(len(cube)), Detect); !errors.Is(err, ErrFormat) {
 		t.Errorf("longer than announced: %v", err)
 	}
-	if _, err := Load(context.Background(), newVault(t, 1<<20), bytes.NewReader(cube[:300]), int64(len(cube))); !errors.Is(err, ErrFormat) {
+	if _, err := Load(context.Background(), newVault(t, 1<<20), bytes.NewReader(cube[:300]), int64(len(cube)), Detect); !errors.Is(err, ErrFormat) {
 		t.Errorf("shorter than announced: %v", err)
 	}
 }
@@ -153,7 +153,7 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	cube := binarySTL(t, solids.Cube())
-	if _, err := Load(ctx, newVault(t, 1<<20), bytes.NewReader(cube), int64(len(cube))); !errors.Is(err, context.Canceled) {
+	if _, err := Load(ctx, newVault(t, 1<<20), bytes.NewReader(cube), int64(len(cube)), Detect); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -317,7 +317,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("solid\nendsolid"))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		v := newVault(t, 1<<20)
-		m, err := Load(context.Background(), v, bytes.NewReader(file), int64(len(file)))
+		m, err := Load(context.Background(), v, bytes.NewReader(file), int64(len(file)), Detect)
 		if err != nil {
 			if v.Stats().Used != 0 {
 				t.Error("an error left something in the vault")
@@ -337,7 +337,7 @@ func BenchmarkLoad(b *testing.B) {
 	triangles := 0
 	for b.Loop() {
 		mark := v.Mark()
-		m, err := Load(context.Background(), v, bytes.NewReader(file), int64(len(file)))
+		m, err := Load(context.Background(), v, bytes.NewReader(file), int64(len(file)), Detect)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -53,7 +53,7 @@ func (m *Mesh) turnShells() int {
 	if err != nil {
 		return 0
 	}
-	m.measure(shells, of)
+	m.measureShells(shells, of)
 	turned := choose(shells)
 	if turned > 0 {
 		for i, t := range m.tris {
@@ -97,7 +97,7 @@ func (m *Mesh) label(of []int32) int {
 	return int(n)
 }
 
-func (m *Mesh) measure(shells []shell, of []int32) {
+func (m *Mesh) measureShells(shells []shell, of []int32) {
 	o := m.bounds.Min
 	for i := range shells {
 		shells[i].box = Box{m.bounds.Max, m.bounds.Min} // empty

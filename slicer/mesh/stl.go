@@ -1,13 +1,9 @@
 package mesh
 
 import (
-	"context"
 	"encoding/binary"
-	"fmt"
-	"io"
 	"math"
 
-	"platen/hal/unit"
 	"platen/slicer/vault"
 )
 
@@ -28,52 +24,14 @@ const (
 	maxFacets = 1 << 27
 )
 
-// Load reads a binary or ASCII STL file of exactly size bytes from r into v. A file
-// is binary if its size is what the count in it asks for, whatever its first bytes
-// say; the count is believed after that only. r is read to its end. Errors of r are
-// passed on; after an error nothing of the model is left in v.
-func Load(ctx context.Context, v *vault.Vault, r io.Reader, size int64) (*Mesh, error) {
-	mark := v.Mark()
-	m, err := load(ctx, v, r, size)
-	v.ReleaseScratch(mark)
-	if err != nil {
-		v.Release(mark)
-		return nil, fmt.Errorf("load model: %w", err)
-	}
-	return m, nil
-}
-
-func load(ctx context.Context, v *vault.Vault, r io.Reader, size int64) (*Mesh, error) {
-	buf, err := vault.Scratch[byte](v, 1<<16)
-	if err != nil {
-		return nil, err
-	}
-	src := &source{ctx: ctx, r: r, buf: buf, left: size}
-	head, err := src.peek(int(max(0, min(size, binaryHeader))))
-	if err != nil {
-		return nil, err
-	}
-	if len(head) == binaryHeader {
-		n := int64(binary.LittleEndian.Uint32(head[80:]))
-		if size == binaryHeader+n*binaryFacet {
-			return loadBinary(v, src, n)
-		}
-	}
-	if !startsSolid(head) {
-		return nil, ErrFormat
-	}
-	return loadASCII(v, src, size/asciiFacet+1)
-}
-
 // loader collects facets.
 type loader struct {
-	weld   *welder
-	tris   []Triangle
-	n      int
-	origin [3]float64 // the first corner in whole mm; coordinates are relative to it
-	begun  bool
-	box    Box
-	fixed  Repairs
+	weld  *welder
+	tris  []Triangle
+	n     int
+	most  int // triangles
+	place placing
+	fixed Repairs
 }
 
 // newLoader makes room for at most n triangles.
@@ -81,7 +39,7 @@ func newLoader(v *vault.Vault, n int64) (*loader, error) {
 	if n > maxFacets {
 		return nil, vault.ErrBudget
 	}
-	tris, err := vault.Alloc[Triangle](v, int(n))
+	tris, err := vault.Alloc[Triangle](v, withSpare(int(n)))
 	if err != nil {
 		return nil, err
 	}
@@ -89,45 +47,24 @@ func newLoader(v *vault.Vault, n int64) (*loader, error) {
 	if err != nil {
 		return nil, err
 	}
-	const far = unit.Length(math.MaxInt32)
-	return &loader{weld: weld, tris: tris, box: Box{Vertex{far, far, far}, Vertex{-far, -far, -far}}}, nil
+	return &loader{weld: weld, tris: tris, most: int(n)}, nil
 }
 
 // facet adds a triangle given by its nine coordinates in mm.
 func (l *loader) facet(c *[9]float64) error {
-	if !l.begun {
-		for i := range l.origin {
-			if !(math.Abs(c[i]) <= maxCoordinate) {
-				return ErrGeometry
-			}
-			l.origin[i] = math.Round(c[i])
-		}
-		l.begun = true
-	}
 	var t Triangle
-	var corner [3]Vertex
-	for i := range corner {
-		var q [3]unit.Length
-		for axis := range q {
-			x := c[3*i+axis]
-			d := math.Round((x - l.origin[axis]) * float64(unit.Millimetre))
-			if !(math.Abs(x) <= maxCoordinate && math.Abs(d) <= maxSpan) {
-				return ErrGeometry
-			}
-			q[axis] = unit.Length(d)
+	for i := range t {
+		p, err := l.place.vertex((*[3]float64)(c[3*i:]))
+		if err != nil {
+			return err
 		}
-		corner[i] = Vertex{q[0], q[1], q[2]}
-		var err error
-		if t[i], err = l.weld.index(corner[i]); err != nil {
+		if t[i], err = l.weld.index(p); err != nil {
 			return err
 		}
 	}
 	if t[0] == t[1] || t[1] == t[2] || t[2] == t[0] {
 		l.fixed.Degenerate++
 		return nil
-	}
-	for _, p := range corner {
-		l.box.add(p)
 	}
 	l.tris[l.n] = t
 	l.n++
@@ -140,15 +77,11 @@ func (l *loader) finish(v *vault.Vault) (*Mesh, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.n == 0 {
-		return nil, ErrGeometry
+	m, err := assemble(v, verts, l.tris, l.n, 0)
+	if err == nil {
+		m.repairs.Degenerate += l.fixed.Degenerate
 	}
-	kept, err := dropDuplicates(v, l.tris[:l.n])
-	if err != nil {
-		return nil, err
-	}
-	l.fixed.Duplicate = l.n - kept
-	return &Mesh{verts: verts, tris: l.tris[:kept], bounds: l.box, repairs: l.fixed, vault: v}, nil
+	return m, err
 }
 
 func loadBinary(v *vault.Vault, src *source, n int64) (*Mesh, error) {

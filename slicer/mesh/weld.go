@@ -75,15 +75,20 @@ func (w *welder) index(p Vertex) (int32, error) {
 	return int32(w.n - 1), nil
 }
 
-// grow makes room for half as many corners again, or for a few if that is all
-// that is left.
-func (w *welder) grow() error {
-	s, err := vault.Grow(w.v, w.verts, w.n+w.n/2)
-	if errors.Is(err, vault.ErrBudget) {
-		s, err = vault.Grow(w.v, w.verts, w.n+256)
-	}
-	w.verts = s
+// grow makes room for more corners.
+func (w *welder) grow() (err error) {
+	w.verts, err = growHalf(w.v, w.verts)
 	return err
+}
+
+// growHalf makes room for half as many corners again, or for a few if that is all
+// that is left.
+func growHalf(v *vault.Vault, verts []Vertex) ([]Vertex, error) {
+	s, err := vault.Grow(v, verts, len(verts)+len(verts)/2)
+	if errors.Is(err, vault.ErrBudget) {
+		s, err = vault.Grow(v, verts, len(verts)+256)
+	}
+	return s, err
 }
 
 // finish gives back the table and the room that was not needed.

@@ -40,7 +40,7 @@ func cutter(t testing.TB, s solids.Soup, p Params) *cut.Cutter {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = v.Close() })
-	m, err := mesh.Load(context.Background(), v, &b, int64(b.Len()))
+	m, err := mesh.Load(context.Background(), v, &b, int64(b.Len()), mesh.Detect)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -209,11 +209,16 @@ func (v *Vault) Release(m Mark) {
 	if v.mem == nil {
 		return
 	}
-	if m.lo < v.lo {
+	v.ReleaseAlloc(m)
+	v.ReleaseScratch(m)
+}
+
+// ReleaseAlloc is Release for the low end alone.
+func (v *Vault) ReleaseAlloc(m Mark) {
+	if v.mem != nil && m.lo < v.lo {
 		wipe(v.mem[m.lo:v.lo])
 		v.lo, v.last = m.lo, nil
 	}
-	v.ReleaseScratch(m)
 }
 
 // ReleaseScratch is Release for the high end alone.

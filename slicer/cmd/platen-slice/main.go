@@ -144,7 +144,7 @@ func withJob(ctx context.Context, o *options, name string, f func(*slicer.Job) e
 		return err
 	}
 	defer func() { err = errors.Join(err, v.Close()) }()
-	j, err := slicer.Open(ctx, v, file, st.Size(), slicer.STL, o.settings)
+	j, err := slicer.Open(ctx, v, file, st.Size(), slicer.Detect, o.settings)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

@@ -267,7 +267,7 @@ func TestRefuses(t *testing.T) {
 		{[]string{cube, "--volume", "100x100"}, cli.ExitUsage, "220x220x250mm"},
 		{[]string{cube, "--volume", "10x10x10mm", "-o", out}, cli.ExitFailed, "does not fit the build volume"},
 		{[]string{cube, "-o", filepath.Join(dir, "x.png"), "--layer", "101"}, cli.ExitUsage, "layers 1 to 100"},
-		{[]string{bad, "-o", out}, cli.ExitFailed, "not an STL file"},
+		{[]string{bad, "-o", out}, cli.ExitFailed, "not a model that can be read"},
 		{[]string{filepath.Join(dir, "none.stl"), "-o", out}, cli.ExitFailed, "no such file"},
 		{[]string{dir, "-o", out}, cli.ExitFailed, "not a regular file"},
 		{[]string{cube, "-o", filepath.Join(dir, "none", "out.gcode")}, cli.ExitFailed, "no such file"},
