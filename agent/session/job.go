@@ -94,7 +94,7 @@ func (s *session) read(ctx context.Context, st *seam.Start, file *os.File, setti
 		}
 		r = sealedReader{plain}
 	}
-	return slicer.Open(ctx, s.vault, r, int64(st.Size), slicer.STL, settings)
+	return slicer.Open(ctx, s.vault, r, int64(st.Size), slicer.Detect, settings)
 }
 
 // sealedReader turns every error of decryption into errSealed: a chunk that was
