@@ -2,6 +2,7 @@ package gcode
 
 import (
 	"strconv"
+	"time"
 
 	"platen/hal/motion"
 	"platen/hal/unit"
@@ -26,6 +27,8 @@ const (
 // and knows nothing of the machine, so that the first move states everything. An
 // Encoder holds a position and with that design data.
 type Encoder struct {
+	Level string // the command that levels the bed; "" if the machine cannot
+
 	filament int64          // absolute, since the last G92 E0
 	at       [3]unit.Length // of axes in known
 	known    motion.Axes
@@ -40,7 +43,7 @@ func (e *Encoder) String() string { return "gcode encoder" }
 // AppendStart appends the commands that a program relies on: millimetres, absolute
 // positions, filament at zero. Each command ends with a line feed. It resets e.
 func (e *Encoder) AppendStart(dst []byte) []byte {
-	*e = Encoder{started: true}
+	*e = Encoder{Level: e.Level, started: true}
 	return append(dst, "G21\nG90\nM82\nG92 E0\n"...)
 }
 
@@ -75,7 +78,12 @@ func (e *Encoder) Append(dst []byte, op motion.Op) []byte {
 		dst = strconv.AppendInt(dst, int64(op.Accel), 10)
 	case motion.MotorsOff:
 		e.known = 0
-		dst = append(dst, "M84"...)
+		return appendMotorsOff(dst, op.Axes)
+	case motion.Level:
+		e.known = 0
+		return e.level(dst, op.Index)
+	case motion.SetAdvance:
+		return appendAdvance(dst, op)
 	default:
 		return dst
 	}
@@ -136,6 +144,42 @@ func sentFilament(v int64) int64 {
 	}
 	digits := (v*step + half) / one
 	return digits * one / step
+}
+
+// level writes the board's own command to probe the bed, or Marlin's M420 to take up
+// what an earlier probing left.
+func (e *Encoder) level(dst []byte, how uint8) []byte {
+	switch {
+	case e.Level == "":
+		return dst
+	case how > 0:
+		return append(dst, "M420 S1\n"...)
+	}
+	return append(append(dst, e.Level...), '\n')
+}
+
+// appendAdvance writes M900, whose K is in seconds.
+func appendAdvance(dst []byte, op motion.Op) []byte {
+	dst = append(dst, "M900"...)
+	if op.Tool > 0 {
+		dst = strconv.AppendInt(append(dst, " T"...), int64(op.Tool), 10)
+	}
+	k := (op.Wait + 50*time.Microsecond) / (100 * time.Microsecond)
+	dst = strconv.AppendInt(append(dst, " K"...), int64(k/10_000), 10)
+	dst = append(dst, '.')
+	for scale := time.Duration(1000); scale > 0; scale /= 10 {
+		dst = append(dst, byte('0'+k/scale%10))
+	}
+	return append(dst, '\n')
+}
+
+// appendMotorsOff writes M84, which without axes means all of them.
+func appendMotorsOff(dst []byte, axes motion.Axes) []byte {
+	dst = append(dst, "M84"...)
+	if axes&motion.E != 0 {
+		dst = append(dst, " E"...)
+	}
+	return appendAxes(dst, axes)
 }
 
 func appendAxes(dst []byte, axes motion.Axes) []byte {

@@ -18,7 +18,7 @@ const mm = unit.Millimetre
 func TestEncode(t *testing.T) {
 	xyz := motion.X | motion.Y | motion.Z
 	at := func(x, y, z unit.Length) [3]unit.Length { return [3]unit.Length{x, y, z} }
-	var e Encoder
+	e := Encoder{Level: "G80"}
 	for _, c := range []struct {
 		op   motion.Op
 		want string
@@ -43,6 +43,12 @@ func TestEncode(t *testing.T) {
 		{motion.Op{Kind: motion.SetAccel, Accel: 1250}, "M204 P1250\n"},
 		{motion.Op{Kind: motion.BeginLayer, Layer: 7}, ""},
 		{motion.Op{Kind: motion.MotorsOff}, "M84\n"},
+		{motion.Op{Kind: motion.MotorsOff, Axes: motion.X | motion.Y | motion.E}, "M84 E X Y\n"},
+		{motion.Op{Kind: motion.Level}, "G80\n"},
+		{motion.Op{Kind: motion.Level, Index: 1}, "M420 S1\n"},
+		{motion.Op{Kind: motion.SetAdvance, Wait: 50 * time.Millisecond}, "M900 K0.0500\n"},
+		{motion.Op{Kind: motion.SetAdvance, Tool: 1, Wait: 1234560 * time.Microsecond}, "M900 T1 K1.2346\n"},
+		{motion.Op{Kind: motion.Pause}, ""},
 	} {
 		if got := string(e.Append(nil, c.op)); got != c.want {
 			t.Errorf("%v: %q, want %q", c.op, got, c.want)

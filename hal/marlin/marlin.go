@@ -102,7 +102,7 @@ func (f *firmware) Profile() (driver.Profile, error) {
 		Info:    f.info,
 		Heaters: f.heaters(),
 		Lines:   gcode.NewLink(f.link()),
-		Encoder: &encoder{},
+		Encoder: &encoder{gcode.Encoder{Level: f.opt.Pins.Level}},
 		Safe:    "M106 S255\n",
 		Rest:    "M107\nM84\nM155 S0\n",
 		Stop:    "\nM112\n",
