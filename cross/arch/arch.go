@@ -49,6 +49,7 @@ var Rules = []Rule{
 	{Package: "hal/repetier", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode", "hal/driver"}, Never: noReach},
 	{Package: "hal/reprap", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode", "hal/driver"}, Never: noReach},
 	{Package: "hal/grbl", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode", "hal/driver"}, Never: noReach},
+	{Package: "hal/sensor/...", May: []string{"hal", "hal/unit", "hal/sensor"}, Never: noReach},
 	{Package: "hal/...", May: []string{"hal", "hal/unit", "hal/motion"}, Never: noReach},
 
 	{Package: "slicer/cmd/platen-slice", May: []string{"slicer/...", "hal/unit", "hal/motion", "hal/gcode", "agent/cli"}},
