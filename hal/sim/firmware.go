@@ -32,8 +32,8 @@ var makers = [firmwares]struct {
 	PrusaMK3: {"mk3", "Prusa-Firmware 3.14 of the MK3S", nil},
 	Repetier: {"repetier", "Repetier-Firmware 1.0.4 on a RAMPS board", newRepetier},
 	RepRap:   {"reprap", "RepRapFirmware 3", nil},
-	GRBL:     {"grbl", "grbl 1.1h on an Arduino Uno", nil},
-	GRBLHAL:  {"grblhal", "grblHAL", nil},
+	GRBL:     {"grbl", "grbl 1.1h on an Arduino Uno", newGRBL},
+	GRBLHAL:  {"grblhal", "grblHAL", newGRBLHAL},
 }
 
 // firmware is a program on the controller. It is plain sequential code on the

@@ -84,6 +84,10 @@ type Config struct {
 	HostActions     bool          // //action: lines
 	Wait            time.Duration // say wait after so long without a line; 0 never does
 
+	// Settings are those of grbl that differ from the defaults of its build, for example
+	// "22=1,110=6000"; its travel ($130 to $132) is Volume.
+	Settings string
+
 	// ResetOnOpen restarts the controller whenever the host opens the pty, as the
 	// DTR line of most boards does.
 	ResetOnOpen bool
@@ -179,6 +183,9 @@ func New(cfg Config) (*Printer, error) {
 		return nil, errors.New("simulated printer: baud, line time and wait cannot be negative")
 	}
 	if err := cfg.Faults.check(); err != nil {
+		return nil, err
+	}
+	if _, err := parseSettings(cfg.Settings); err != nil {
 		return nil, err
 	}
 	cfg.defaults()
