@@ -1,0 +1,165 @@
+package watchdog
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// bench makes a FIFO in place of a watchdog and returns its path and its far end.
+func bench(t *testing.T) (string, *os.File) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "watchdog")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return path, r
+}
+
+func read(t *testing.T, r *os.File) string {
+	t.Helper()
+	buf := make([]byte, 64)
+	r.SetReadDeadline(time.Now().Add(5 * time.Second))
+	n, err := r.Read(buf)
+	if err != nil && err != io.EOF {
+		t.Fatal(err)
+	}
+	return string(buf[:n])
+}
+
+func TestPetAndDisarm(t *testing.T) {
+	path, r := bench(t)
+	d, err := Open(path, 30*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Timeout() != 30*time.Second {
+		t.Errorf("timeout %v", d.Timeout())
+	}
+	for range 2 {
+		if err := d.Pet(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := read(t, r); got != ".." {
+		t.Errorf("petted with %q", got)
+	}
+	if err := d.Disarm(); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, r); got != "V" {
+		t.Errorf("disarmed with %q", got)
+	}
+	if err := d.Pet(); err == nil {
+		t.Error("a closed watchdog is petted")
+	}
+}
+
+// A second process has the same watchdog: what it does arrives, and closing one of two
+// disarms nothing.
+func TestTwoOwners(t *testing.T) {
+	path, r := bench(t)
+	first, err := Open(path, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Dup(int(first.File().Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := FromFile(os.NewFile(uintptr(fd), "watchdog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	if err := second.Pet(); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, r); got != "." {
+		t.Errorf("%q", got)
+	}
+	second.Close()
+	if got := read(t, r); got != "" {
+		t.Errorf("closing writes %q", got)
+	}
+}
+
+// A bench that nobody reads does not stop its owner.
+func TestFullBench(t *testing.T) {
+	path, r := bench(t)
+	d, err := Open(path, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	unix.FcntlInt(r.Fd(), unix.F_SETPIPE_SZ, 4096)
+	done := make(chan error, 1)
+	go func() {
+		for range 5_000 {
+			if err := d.Pet(); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("petting waits")
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	path, _ := bench(t)
+	for _, bad := range []time.Duration{0, time.Second, time.Hour} {
+		if _, err := Open(path, bad); err == nil {
+			t.Errorf("a timeout of %v is taken", bad)
+		}
+	}
+	if _, err := Open(filepath.Join(t.TempDir(), "none"), time.Minute); !errors.Is(err, ErrNone) {
+		t.Errorf("none: %v", err)
+	}
+	if d, err := Open("/dev/null", time.Minute); err == nil {
+		d.Close()
+		t.Error("/dev/null is a watchdog")
+	}
+}
+
+func TestLayout(t *testing.T) {
+	if n := unsafe.Sizeof(support{}); n != 40 {
+		t.Errorf("struct watchdog_info has %d bytes, want 40 (linux/watchdog.h)", n)
+	}
+}
+
+func TestLook(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "class/watchdog/watchdog0")
+	os.MkdirAll(dir, 0o700)
+	for name, text := range map[string]string{"identity": "Broadcom BCM2835 Watchdog timer\n", "state": "active\n", "nowayout": "0\n", "timeout": "15\n"} {
+		os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600)
+	}
+	for _, path := range []string{"/dev/watchdog", "/dev/watchdog0"} {
+		s, ok := Look(root, path)
+		if !ok || !s.Active || s.NoWayOut || s.Timeout != 15*time.Second || s.Identity == "" {
+			t.Errorf("%s: %+v, %t", path, s, ok)
+		}
+	}
+	if _, ok := Look(root, "/dev/watchdog1"); ok {
+		t.Error("a watchdog that is not there is shown")
+	}
+}
