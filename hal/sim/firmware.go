@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"platen/hal/unit"
 )
 
 // Firmware is what runs on the simulated controller.
@@ -26,15 +28,22 @@ const (
 var makers = [firmwares]struct {
 	name, about string
 	make        func(*mcu) firmware
+	baud        int
+	volume      [3]unit.Length // of the machine it is built for
+	ambient     unit.Celsius   // what its sensors read at 22 °C
 }{
-	Marlin2:  {"marlin2", "Marlin 2.0.9.5 on an 8-bit RAMPS board", newMarlin2},
-	Marlin1:  {"um2", "Marlin 1.0 of the Ultimaker 2", nil},
-	PrusaMK3: {"mk3", "Prusa-Firmware 3.14 of the MK3S", nil},
-	Repetier: {"repetier", "Repetier-Firmware 1.0.4 on a RAMPS board", newRepetier},
-	RepRap:   {"reprap", "RepRapFirmware 3", nil},
-	GRBL:     {"grbl", "grbl 1.1h on an Arduino Uno", newGRBL},
-	GRBLHAL:  {"grblhal", "grblHAL", newGRBLHAL},
+	Marlin2:  {"marlin2", "Marlin 2.0.9.5 on an 8-bit RAMPS board", newMarlin2, 250000, cube, 21870},
+	Marlin1:  {"um2", "Marlin 1.0 of the Ultimaker 2", newMarlin1, 250000, [3]unit.Length{230 * mm, 224*mm + mm/2, 230 * mm}, 22400},
+	PrusaMK3: {"mk3", "Prusa-Firmware 3.14 of the MK3S", nil, 115200, [3]unit.Length{250 * mm, 210 * mm, 210 * mm}, 21500},
+	Repetier: {"repetier", "Repetier-Firmware 1.0.4 on a RAMPS board", newRepetier, 250000, cube, 21870},
+	RepRap:   {"reprap", "RepRapFirmware 3", nil, 115200, cube, 21870},
+	GRBL:     {"grbl", "grbl 1.1h on an Arduino Uno", newGRBL, 115200, cube, 21870},
+	GRBLHAL:  {"grblhal", "grblHAL", newGRBLHAL, 115200, cube, 21870},
 }
+
+const mm = unit.Millimetre
+
+var cube = [3]unit.Length{200 * mm, 200 * mm, 200 * mm}
 
 // firmware is a program on the controller. It is plain sequential code on the
 // goroutine of Serve: whenever it spends time (mcu.spend, mcu.print, mcu.rest,

@@ -12,7 +12,7 @@ func (m *marlin2) execute() {
 	c := parseCommand(text)
 	m.busy = true
 	m.stats.Lines++
-	m.spend(m.cost(&c))
+	m.spend(m.cost(c.letter == 'G' && c.num <= 3))
 	if c.letter == 'M' && c.num == 105 { // the ok is part of the answer
 		m.busy = false
 		m.reply("ok" + m.temperatures() + "\n")
@@ -27,13 +27,6 @@ func (m *marlin2) execute() {
 		m.queue.pop()
 		m.queue.last = m.now
 	}
-}
-
-func (m *marlin2) cost(c *command) time.Duration {
-	if c.letter == 'G' && c.num <= 3 {
-		return m.cfg.LineTime
-	}
-	return m.cfg.LineTime / 6
 }
 
 // dispatch runs a command.

@@ -52,6 +52,7 @@ type mcu struct {
 
 	fw       firmware
 	busy     bool // a command is being executed
+	refusing bool // an error keeps the firmware from moving and heating, though it lives
 	byteTime time.Duration
 	wire     wire
 	rx       ring
@@ -66,6 +67,7 @@ type mcu struct {
 	scrambled bool
 	cause     cause // of the last restart
 
+	eeprom *limits // what M500 has stored
 	plan   planner
 	pose   pose
 	therm  thermal
@@ -119,7 +121,7 @@ func (m *mcu) restart() {
 	m.pose.restart()
 	m.plan.setPosition([3]float64{}, 0)
 	m.therm.restart(m.now)
-	m.busy, m.stop = false, running
+	m.busy, m.refusing, m.stop = false, false, running
 	m.fw.restart()
 }
 
@@ -306,7 +308,7 @@ func (m *mcu) snapshot() Stats {
 	s.Bed, s.BedSet = celsius(m.therm.bed().temp), celsius(m.therm.bed().target)
 	s.Fan = m.therm.fan
 	s.Moving = m.plan.active() || m.busy
-	s.Killed, s.Hung = m.stop == killed, m.stop == hung
+	s.Killed, s.Hung = m.stop == killed || m.refusing, m.stop == hung
 	s.FanSpeed = int(m.therm.rpm)
 	return s
 }

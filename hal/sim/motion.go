@@ -1,6 +1,10 @@
 package sim
 
-import "time"
+import (
+	"time"
+
+	"platen/hal/unit"
+)
 
 // homing is how a firmware looks for its end stops, for each axis.
 type homing struct {
@@ -86,3 +90,27 @@ func (m *mcu) quickStop() {
 	m.pose.at, m.pose.e = m.plan.posMM, m.plan.posE
 	m.spend(time.Second)
 }
+
+// clampAlways keeps a target within the reach of the axes, homed or not.
+func (m *mcu) clampAlways(to *[3]float64) {
+	clamped := false
+	for i := range to {
+		if reach := m.cfg.Volume[i].MM(); to[i] < 0 || to[i] > reach {
+			to[i], clamped = max(0, min(to[i], reach)), true
+		}
+	}
+	if clamped {
+		m.stats.Clamped++
+	}
+}
+
+// cost is how long the processor works on a command.
+func (m *mcu) cost(move bool) time.Duration {
+	if move {
+		return m.cfg.LineTime
+	}
+	return m.cfg.LineTime / 6
+}
+
+// setDuty sets the fan.
+func (m *mcu) setDuty(duty float64) { m.therm.fan = unit.Duty(max(0, min(duty, 255))) }

@@ -63,6 +63,17 @@ type limits struct {
 	minSteps   int64         // moves of fewer steps of every axis are added to the next
 }
 
+// sane keeps settings that would stop the world from doing that.
+func (l *limits) sane() {
+	for i := range axes {
+		l.stepsPerMM[i] = max(l.stepsPerMM[i], 0.1)
+		l.maxFeed[i] = max(l.maxFeed[i], 0.01)
+		l.maxAccel[i] = max(l.maxAccel[i], 1)
+		l.jerk[i] = max(l.jerk[i], 0)
+	}
+	l.accel, l.retract, l.travel = max(l.accel, 1), max(l.retract, 1), max(l.travel, 1)
+}
+
 func defaultLimits() limits {
 	return limits{
 		stepsPerMM: [axes]float64{80, 80, 400, 500},

@@ -56,14 +56,15 @@ type Config struct {
 
 	Seed  uint64 // of the faults
 	Speed int    // simulated seconds in a real one; 0 is 1, Fastest is as fast as it goes
-	Baud  int    // simulated bit rate of the line; 0 is 250000
+	Baud  int    // simulated bit rate of the line; 0 is what the firmware is built for
 
-	// Volume is how far the axes reach from zero; a zero axis is 200 mm.
+	// Volume is how far the axes reach from zero; a zero axis is as long as that of
+	// the machine the firmware is built for.
 	Volume [3]unit.Length
 	// Start is where the head stands at power-on, before it is homed.
 	Start [3]unit.Length
-	// Ambient is the temperature of everything that is not heated; 0 is 21.87 °C,
-	// what a thermistor on a 10-bit converter reads at 22 °C.
+	// Ambient is the temperature of everything that is not heated; 0 is what the
+	// sensors of the machine read at 22 °C, for Marlin 2 21.87 °C.
 	Ambient unit.Celsius
 	// Hotend is how warm the hot end still is at power-on; 0 is Ambient.
 	Hotend unit.Celsius
@@ -134,7 +135,7 @@ type Stats struct {
 	Fan       unit.Duty
 	Z         unit.Length // height of the last move, in machine coordinates
 	Moving    bool
-	Killed    bool
+	Killed    bool // it has stopped itself, or refuses to move after an error
 	Hung      bool
 	FanSpeed  int // turns a minute
 
@@ -200,19 +201,20 @@ func (c *Config) defaults() {
 	if c.Speed == 0 {
 		c.Speed = 1
 	}
+	own := &makers[c.Firmware]
 	if c.Baud == 0 {
-		c.Baud = 250000
+		c.Baud = own.baud
 	}
 	for i := range c.Volume {
 		if c.Volume[i] == 0 {
-			c.Volume[i] = 200 * unit.Millimetre
+			c.Volume[i] = own.volume[i]
 		}
 	}
 	if c.Start == ([3]unit.Length{}) {
 		c.Start = [3]unit.Length{60 * unit.Millimetre, 40 * unit.Millimetre, 10 * unit.Millimetre}
 	}
 	if c.Ambient == 0 {
-		c.Ambient = 21870
+		c.Ambient = own.ambient
 	}
 	if c.Hotend == 0 {
 		c.Hotend = c.Ambient

@@ -13,7 +13,6 @@ import (
 const (
 	tempTick      = 164 * time.Millisecond // one round of the converter, PID_dT
 	bedEvery      = 5 * time.Second        // BED_CHECK_INTERVAL
-	pidRange      = 10.0                   // PID_FUNCTIONAL_RANGE
 	fullPower     = 255.0
 	extrudeMin    = 170.0 // EXTRUDE_MINTEMP
 	extrudeLong   = 200.0 // mm, EXTRUDE_MAXLENGTH
@@ -71,6 +70,7 @@ type heater struct {
 	runAt     time.Duration
 
 	kp, ki, kd float64 // of the controller, as M301 has them
+	reach      float64 // K from the target within which it controls, PID_FUNCTIONAL_RANGE
 
 	fresh    bool // the controller's integral is to start anew
 	integral float64
@@ -100,7 +100,7 @@ func newThermal(cfg *Config) thermal {
 	t := thermal{ambient: cfg.Ambient.Degrees(), next: tempTick, tools: cfg.Extruders, noise: cfg.Noise.Degrees()}
 	for i := range cfg.Extruders {
 		t.all = append(t.all, &heater{
-			id: "E" + strconv.Itoa(i), temp: t.ambient, gain: 5.1, tau: 66, kp: 22.2, ki: 1.08, kd: 114, openReads: -15, shortReads: 400, minTemp: 5, maxTemp: 275, maxSet: 275 - overshoot,
+			id: "E" + strconv.Itoa(i), temp: t.ambient, gain: 5.1, tau: 66, kp: 22.2, ki: 1.08, kd: 114, reach: 10, openReads: -15, shortReads: 400, minTemp: 5, maxTemp: 275, maxSet: 275 - overshoot,
 			watchFor: 40 * time.Second, runFor: 40 * time.Second, runHyst: 4,
 		})
 	}
@@ -293,9 +293,9 @@ func (h *heater) pid() {
 	h.slope = keep*h.slope + (1-keep)*(h.kd/tempTick.Seconds())*(h.lastTemp-temp)
 	h.lastTemp = temp
 	switch {
-	case h.target == 0 || diff < -pidRange:
+	case h.target == 0 || diff < -h.reach:
 		h.power, h.fresh = 0, true
-	case diff > pidRange:
+	case diff > h.reach:
 		h.power, h.fresh = fullPower, true
 	default:
 		if h.fresh {
