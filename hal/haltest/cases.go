@@ -176,7 +176,8 @@ func caseDwell(t *testing.T, on suite) {
 		if v := 100.0; v*v/accel < 50 {
 			want = 50/v + v/accel
 		}
-		if got := (moves[i+1].End - moves[i+1].Start).Seconds(); math.Abs(got-want) > 0.02 {
+		// Firmware with classic jerk begins and ends at a few mm/s.
+		if got := (moves[i+1].End - moves[i+1].Start).Seconds(); math.Abs(got-want) > 0.04 {
 			t.Errorf("a move at %v mm/s² took %.3f s, want %.3f", accel, got, want)
 		}
 	}

@@ -28,6 +28,7 @@ type repetier struct {
 	ahead ring    // prefetchContent has seen it
 	early repText // the line that prefetchContent is in
 	text  repText // the line that readFromSerial is in
+	sent  repText // the line that the host is sending
 
 	taken  bool // a command waits or runs
 	cmd    repCommand
@@ -110,6 +111,19 @@ func (r *repetier) silence() time.Duration {
 
 // receive implements firmware.
 func (r *repetier) receive(c byte) { r.store(c) }
+
+// endsLine tells the faults of the line where a command ends, text or binary.
+func (r *repetier) endsLine(c byte) bool {
+	if r.sent.n == 0 && c == 0 {
+		return false
+	}
+	line, packet := r.sent.whole(c)
+	if line || packet || r.sent.n == repLine {
+		r.sent.n = 0
+		return true
+	}
+	return false
+}
 
 // idle implements firmware: Commands::checkForPeriodicalActions and GCode::keepAlive.
 func (r *repetier) idle() time.Duration {

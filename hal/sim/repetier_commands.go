@@ -133,6 +133,12 @@ func (r *repetier) commandLimit(c *repCommand) bool {
 			r.pose.percent = max(25, min(float64(v), 500))
 		}
 		r.print("SpeedMultiply:" + strconv.Itoa(int(r.pose.percent)) + "\r\n")
+	case 221:
+		v, ok := c.number('S')
+		if !ok {
+			v = 100
+		}
+		r.print("FlowMultiply:" + strconv.Itoa(v) + "\r\n")
 	case 999:
 		r.recover()
 	default:

@@ -137,7 +137,7 @@ func (m *mcu) spoilIn(b []byte) {
 	w := &m.wire
 	f := &m.cfg.Faults
 	for _, c := range b {
-		end := c == '\n'
+		end := m.endsLine(c)
 		if !w.midLine {
 			w.midLine, w.place = true, 0
 			w.spoil = m.draw(f.Corrupt, FaultCorrupt)
@@ -163,6 +163,15 @@ func (m *mcu) spoilIn(b []byte) {
 		w.place++
 		w.midLine = !end
 	}
+}
+
+// endsLine reports whether c, sent by the host, ends a line, or whatever the firmware
+// has instead of lines.
+func (m *mcu) endsLine(c byte) bool {
+	if f, ok := m.fw.(interface{ endsLine(c byte) bool }); ok {
+		return f.endsLine(c)
+	}
+	return c == '\n'
 }
 
 // gate holds back what the firmware says from a place in mcu.out on.
