@@ -14,12 +14,16 @@
 //     vector table gets its first bytes, the stack pointer and the reset vector, in
 //     the very last write: until then a start from flash ends in a fault at once.
 //   - Protection is never changed. A chip whose read protection is on is refused.
+//   - Requests carry one XOR, and every byte a parity bit. A request in which two bytes are
+//     wrong in the same two bits passes; such an erase can hit a page outside of the
+//     application, and nothing in the protocol can prevent that. The ROM is out of its reach.
 package an3155
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -138,10 +142,8 @@ func (l *Loader) enter(ctx context.Context) (loader.Traits, error) {
 		return t, err
 	}
 	l.erase = cmdErase
-	for _, c := range cmds {
-		if c == cmdExtendErase {
-			l.erase = c
-		}
+	if slices.Contains(cmds[1:], cmdExtendErase) { // the first is the version
+		l.erase = cmdExtendErase
 	}
 	id, err := l.list(ctx, cmdID)
 	if err != nil {
@@ -154,6 +156,9 @@ func (l *Loader) enter(ctx context.Context) (loader.Traits, error) {
 	t.MCU = fmt.Sprintf("%03x", product)
 	if product != l.product {
 		return t, fmt.Errorf("product id %s instead of %03x: %w", t.MCU, l.product, loader.ErrIdentity)
+	}
+	if last := l.layout.Number(l.layout.Pages() - 1); l.erase == cmdErase && last > 254 {
+		return t, fmt.Errorf("this bootloader cannot erase page %d: %w", last, loader.ErrIdentity)
 	}
 	return t, l.readable(ctx)
 }

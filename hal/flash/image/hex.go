@@ -2,6 +2,7 @@ package image
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -26,15 +27,16 @@ const maxLine = 1 + 2*(5+255) + 2
 // hexParser collects the data of one file.
 type hexParser struct {
 	l     loader.Layout
-	data  []byte
-	given []uint64 // one bit for each byte of data
+	data  []byte   // the whole application area
+	given []uint64 // one bit for each byte of it
+	size  int      // up to the last byte given
 	base  uint32
 	ended bool
 }
 
 // parseHex reads Intel HEX. Nothing but complete records is accepted.
 func parseHex(r *bufio.Reader, l loader.Layout) ([]byte, error) {
-	p := hexParser{l: l}
+	p := hexParser{l: l, data: bytes.Repeat([]byte{0xff}, l.Size()), given: make([]uint64, (l.Size()+63)/64)}
 	for n := 1; ; n++ {
 		line, err := readLine(r)
 		if errors.Is(err, io.EOF) && len(line) == 0 {
@@ -50,7 +52,7 @@ func parseHex(r *bufio.Reader, l loader.Layout) ([]byte, error) {
 	if !p.ended {
 		return nil, fmt.Errorf("its end record is missing: %w", ErrImage)
 	}
-	return p.data, nil
+	return p.data[:p.size], nil
 }
 
 // readLine returns a line without its end, LF or CR LF.
@@ -129,12 +131,7 @@ func (p *hexParser) put(offset uint32, data []byte) error {
 	if at < 0 || end > int64(p.l.Size()) {
 		return errors.New("it lies outside the application's part of the flash")
 	}
-	for len(p.data) < int(end) {
-		p.data = append(p.data, 0xff)
-	}
-	for len(p.given) < (int(end)+63)/64 {
-		p.given = append(p.given, 0)
-	}
+	p.size = max(p.size, int(end))
 	for i, b := range data {
 		n := int(at) + i
 		if p.given[n/64]>>(n%64)&1 != 0 {
