@@ -26,7 +26,7 @@ type guard struct {
 	drawn   [MaxTools]unit.Length // filament drawn back
 	paused  time.Duration         // while cold: since the last move
 	idle    time.Duration         // while hot: without fresh filament
-	waits   int                   // while hot: operations of unknown length, without fresh filament
+	waits   float64               // while hot: operations of unknown length, without fresh filament
 }
 
 func newGuard(l Limits) *guard {
@@ -145,16 +145,11 @@ func (g *guard) pass(op motion.Op) Rule {
 	drawn := &g.drawn[min(op.Tool, MaxTools-1)]
 	fresh := op.E - *drawn
 	*drawn = max(0, -fresh)
-	if op.E <= 0 || fresh <= 0 {
-		return 0
+	if fresh > 0 {
+		share := min(1, float64(fresh)/float64(unit.Millimetre))
+		g.idle = max(0, g.idle-time.Duration(share*float64(g.MaxHotDwell)))
+		g.waits = max(0, g.waits-share*MaxWaits)
 	}
-	g.waits = 0
-	if fresh >= unit.Millimetre {
-		g.idle = 0
-		return 0
-	}
-	worth := time.Duration(float64(g.MaxHotDwell) * float64(fresh) / float64(unit.Millimetre))
-	g.idle = max(0, g.idle-worth)
 	return 0
 }
 
