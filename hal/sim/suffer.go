@@ -137,7 +137,7 @@ func (m *mcu) spoilIn(b []byte) {
 	w := &m.wire
 	f := &m.cfg.Faults
 	for _, c := range b {
-		end := m.endsLine(c)
+		end := m.ended(c)
 		if !w.midLine {
 			w.midLine, w.place = true, 0
 			w.spoil = m.draw(f.Corrupt, FaultCorrupt)
@@ -165,9 +165,9 @@ func (m *mcu) spoilIn(b []byte) {
 	}
 }
 
-// endsLine reports whether c, sent by the host, ends a line, or whatever the firmware
+// ended reports whether c, sent by the host, ends a line, or whatever the firmware
 // has instead of lines.
-func (m *mcu) endsLine(c byte) bool {
+func (m *mcu) ended(c byte) bool {
 	if f, ok := m.fw.(interface{ endsLine(c byte) bool }); ok {
 		return f.endsLine(c)
 	}
