@@ -24,6 +24,7 @@ import (
 
 	"platen/hal/envelope"
 	"platen/hal/unit"
+	"platen/hal/watch"
 )
 
 //go:embed *.toml
@@ -46,7 +47,9 @@ type Board struct {
 	Print      Print       // zero on a machine without a hot end
 	Macros     Macros      // what is run around a sliced model
 	Slots      Slots
-	TPM        string // path of the TPM's resource manager; "" is none
+	Watch      watch.Config // how the machine is supervised; Box, Acted and Logger are the caller's
+	Sensors    []Sensor     // of the box
+	TPM        string       // path of the TPM's resource manager; "" is none
 }
 
 // Prints reports whether the machine has what a model needs: a hot end.

@@ -33,6 +33,8 @@ type file struct {
 	Macros     fileMacros     `toml:"macros" need:"optional"`
 	Slots      fileSlots      `toml:"slots"`
 	TPM        fileTPM        `toml:"tpm"`
+	Watch      fileWatch      `toml:"watch" need:"optional"`
+	Sensors    []fileSensor   `toml:"sensors" need:"optional"`
 }
 
 type fileController struct {
@@ -225,6 +227,12 @@ func (f *file) board(name string) (*Board, error) {
 		return nil, err
 	}
 	if err := b.check(); err != nil {
+		return nil, err
+	}
+	if b.Watch, err = f.watch(b); err != nil {
+		return nil, err
+	}
+	if b.Sensors, err = f.sensors(b); err != nil {
 		return nil, err
 	}
 	if err := b.fill([MacroCancel + 1]*string{f.Macros.Start, f.Macros.End, f.Macros.Pause, f.Macros.Resume, f.Macros.Cancel}); err != nil {

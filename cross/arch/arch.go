@@ -55,7 +55,7 @@ var Rules = []Rule{
 	{Package: "slicer/cmd/platen-slice", May: []string{"slicer/...", "hal/unit", "hal/motion", "hal/gcode", "agent/cli"}},
 	{Package: "slicer/...", May: []string{"slicer/...", "hal/unit", "hal/motion"}, Never: noReach},
 
-	{Package: "boards", May: []string{"hal/unit", "hal/motion", "hal/envelope", "hal/gcodefile"}, Never: noReach},
+	{Package: "boards", May: []string{"hal/unit", "hal/motion", "hal/envelope", "hal/gcodefile", "hal/watch", "hal/sensor/..."}, Never: noReach},
 
 	{Package: "updater/slot"},
 	{Package: "updater", May: []string{"updater/slot"}},

@@ -6,6 +6,9 @@ import (
 	"platen/hal/unit"
 )
 
+// MaxLook is the longest stretch of time that a rule may look back.
+const MaxLook = 2 * time.Minute
+
 // historyLen and historyStep bound a history to the last two minutes and a half.
 const (
 	historyLen  = 160
