@@ -1,0 +1,5 @@
+//go:build race
+
+package gcodefile_test
+
+const raceEnabled = true
