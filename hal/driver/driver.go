@@ -145,9 +145,12 @@ type Sender interface {
 // Follower is the half of a line engine that listens.
 type Follower interface {
 	Handle(r *gcode.Reply, now time.Time) error // gcode.ErrReset, gcode.ErrLost
-	Tick(now time.Time) error                   // at Deadline at the latest
+	Tick(now time.Time) error                   // at Deadline at the latest; the same, and ErrSilent
 	Deadline() time.Time                        // zero if there is none
 }
+
+// ErrSilent is what a line engine returns that hears nothing although it should.
+var ErrSilent = errors.New("controller fell silent")
 
 // Prover says how far the controller is.
 type Prover interface {

@@ -347,8 +347,11 @@ func (o *owner) tick(now time.Time) {
 
 // faultOf says what the end of the line engine means.
 func faultOf(err error) hal.Fault {
-	if errors.Is(err, gcode.ErrReset) {
+	switch {
+	case errors.Is(err, gcode.ErrReset):
 		return hal.FaultReset
+	case errors.Is(err, ErrSilent):
+		return hal.FaultTimeout
 	}
 	return hal.FaultProtocol
 }
