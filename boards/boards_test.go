@@ -137,7 +137,7 @@ end = "M104 S0\nM140 S0"
 	var kinds []motion.Kind
 	top := unit.Length(0)
 	seq := own.Sequence(gcodefile.State{}).Macro(MacroStart).Macro(MacroPause).Macro(MacroEnd)
-	for op, err := range envelope.Check(own.Limits, seq.Ops()) {
+	for op, err := range envelope.Check(own.Limits, envelope.Fit(own.Limits, seq.Ops())) {
 		if err != nil {
 			t.Fatal(err)
 		}

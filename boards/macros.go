@@ -108,14 +108,10 @@ func (b *Board) words() map[string]string {
 	mm := func(l unit.Length) string { return string(l.AppendMM(nil, 3)) }
 	feed := func(s unit.Speed) string { return string(s.AppendMMPerMin(nil)) }
 	p, l := b.Print, b.Limits
-	lift, travel := p.Lift, p.Travel
-	if !b.Prints() {
-		lift, travel = l.MaxFeed[motion.IZ], min(l.MaxFeed[motion.IX], l.MaxFeed[motion.IY])
-	}
 	return map[string]string{
 		"first_hot_end": degrees(p.FirstHotEnd), "hot_end": degrees(p.HotEnd), "first_bed": degrees(p.FirstBed), "bed": degrees(p.Bed),
 		"left": mm(b.Bed.X), "right": mm(b.Bed.X + b.Bed.Width), "front": mm(b.Bed.Y), "back": mm(b.Bed.Y + b.Bed.Depth), "top": mm(l.Max[motion.IZ]),
-		"lift": feed(lift), "travel": feed(travel), "retract_feed": feed(p.RetractSpeed), "retract": mm(p.Retract),
+		"lift": feed(p.Lift), "travel": feed(p.Travel), "retract_feed": feed(p.RetractSpeed), "retract": mm(p.Retract),
 	}
 }
 

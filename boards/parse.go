@@ -235,6 +235,9 @@ func (f *file) board(name string) (*Board, error) {
 	if b.Sensors, err = f.sensors(b); err != nil {
 		return nil, err
 	}
+	if !b.Prints() { // what moves it between two operations
+		b.Print.Lift, b.Print.Travel = b.Limits.MaxFeed[2], min(b.Limits.MaxFeed[0], b.Limits.MaxFeed[1])
+	}
 	if err := b.fill([MacroCancel + 1]*string{f.Macros.Start, f.Macros.End, f.Macros.Pause, f.Macros.Resume, f.Macros.Cancel}); err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ const (
 	RoleFan         Role = "fan"         // tachometer of a fan
 	RoleFilament    Role = "filament"    // a switch: active is filament
 	RoleDoor        Role = "door"        // a switch: active is shut
-	RolePower       Role = "power"       // a pin that enables the heaters' supply for as long as the session lives
+	RolePower       Role = "power"       // a pin that enables the heaters' supply while a job is loaded and its session lives
 )
 
 // fileSensor is a sensor as it is written.

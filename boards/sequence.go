@@ -43,10 +43,10 @@ func (s *Sequence) Program(p motion.Program) *Sequence {
 	return s
 }
 
-// Ops returns the whole sequence, slowed down to what the machine can do. It still
-// has to pass the envelope. It can be ranged over once.
+// Ops returns the whole sequence as it is written; it still has to be slowed down
+// to what the machine can do, and to pass the envelope. It can be ranged over once.
 func (s *Sequence) Ops() motion.Program {
-	return envelope.Fit(s.board.Limits, func(yield func(motion.Op, error) bool) {
+	return func(yield func(motion.Op, error) bool) {
 		for i := range s.parts {
 			s.now = i
 			for op, err := range s.begin(s.parts[i]) {
@@ -58,7 +58,7 @@ func (s *Sequence) Ops() motion.Program {
 				}
 			}
 		}
-	})
+	}
 }
 
 // begin returns the operations of a part that begins here.
@@ -96,7 +96,7 @@ func (b *Board) checkMacros() error {
 // try runs a sequence through the envelope; if off, it must leave all heaters off.
 func (b *Board) try(s *Sequence, off bool) error {
 	hot := map[motion.Heater]bool{}
-	for op, err := range envelope.Check(b.Limits, s.Ops()) {
+	for op, err := range envelope.Check(b.Limits, envelope.Fit(b.Limits, s.Ops())) {
 		if err == nil && s.macro != nil && (op.Kind == motion.Pause || op.Kind == motion.BeginLayer) {
 			err = errors.New("a macro has no pauses and no layers")
 		}
@@ -138,17 +138,13 @@ func (s *Sequence) blame(err error) error {
 // height of the first layer.
 func (b *Board) stroke(z unit.Length) motion.Program {
 	p := b.Print
-	lift, travel := p.Lift, p.Travel
-	if !b.Prints() {
-		lift, travel = b.Limits.MaxFeed[motion.IZ], min(b.Limits.MaxFeed[motion.IX], b.Limits.MaxFeed[motion.IY])
-	}
 	if z == 0 {
 		z = max(p.FirstLayerHeight, b.Limits.Min[motion.IZ])
 	}
 	ops := []motion.Op{
-		{Kind: motion.Move, Axes: motion.Z, To: [3]unit.Length{0, 0, z}, Feed: lift},
-		{Kind: motion.Move, Axes: motion.X | motion.Y, To: [3]unit.Length{b.Bed.X, b.Bed.Y}, Feed: travel},
-		{Kind: motion.Move, Axes: motion.X | motion.Y, To: [3]unit.Length{b.Bed.X + b.Bed.Width, b.Bed.Y + b.Bed.Depth}, Feed: travel},
+		{Kind: motion.Move, Axes: motion.Z, To: [3]unit.Length{0, 0, z}, Feed: p.Lift},
+		{Kind: motion.Move, Axes: motion.X | motion.Y, To: [3]unit.Length{b.Bed.X, b.Bed.Y}, Feed: p.Travel},
+		{Kind: motion.Move, Axes: motion.X | motion.Y, To: [3]unit.Length{b.Bed.X + b.Bed.Width, b.Bed.Y + b.Bed.Depth}, Feed: p.Travel},
 	}
 	if b.Prints() {
 		ops = append(ops, motion.Op{Kind: motion.Move, Axes: motion.E, E: unit.Millimetre, Feed: p.RetractSpeed})
