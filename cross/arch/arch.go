@@ -40,7 +40,7 @@ var Rules = []Rule{
 	{Package: "hal/haltest", May: []string{"hal/..."}},
 	{Package: "hal/sim", May: []string{"hal/unit", "hal/motion"}},
 	{Package: "hal/sim/bootloader"},
-	{Package: "hal/flash", May: []string{"hal", "hal/serial", "hal/flash/...", "updater/slot"}, Never: noReach},
+	{Package: "hal/flash", May: []string{"hal", "hal/serial", "hal/sensor/gpio", "hal/flash/...", "updater/slot"}, Never: noReach},
 	{Package: "hal/flash/loader", Never: noReach},
 	{Package: "hal/flash/...", May: []string{"hal/flash/loader"}, Never: noReach},
 	{Package: "hal/driver", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode"}, Never: noReach},

@@ -1,0 +1,147 @@
+package flash
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"platen/hal/flash/loader"
+	"platen/hal/sensor/gpio"
+	"platen/hal/serial"
+)
+
+// How long things take.
+const (
+	comeBack  = 10 * time.Second       // a USB device, after its controller restarted
+	lookAgain = 50 * time.Millisecond  // for it
+	writeIn   = 10 * time.Second       // one request, or the line is stuck
+	resetFor  = 20 * time.Millisecond  // NRST; 20 µs are enough for every STM32
+	bootFor   = 100 * time.Millisecond // BOOT0 stays after the reset; it is read when the reset ends
+)
+
+// Restart is how a board lets the host restart its controller.
+type Restart interface {
+	// Restart restarts it, into the bootloader in its ROM if boot and there is a pin.
+	Restart(ctx context.Context, p *serial.Port, boot bool) error
+}
+
+// DTR restarts a controller whose reset is wired to DTR, as AVR boards and most with a
+// USB bridge have it.
+type DTR struct{}
+
+// Restart lowers DTR for a quarter of a second.
+func (DTR) Restart(_ context.Context, p *serial.Port, _ bool) error { return p.Reset() }
+
+// Reopen restarts a controller that restarts whenever its device is opened, such as a
+// simulated one on a pseudo terminal, which has no DTR.
+type Reopen struct{}
+
+// Restart does nothing: SerialLink opens the device again.
+func (Reopen) Restart(context.Context, *serial.Port, bool) error { return nil }
+
+// Pins restarts a controller whose NRST, and BOOT0 where it has one, are wired to pins
+// of the board. A pin is held only while it is needed; then the resistors of the board
+// hold NRST high and BOOT0 low.
+type Pins struct {
+	Reset gpio.Config // active is reset: low, for NRST
+	Boot  gpio.Config // active is the bootloader; no chip: there is no such pin
+	// Request takes a pin as an output that is active at once.
+	Request func(gpio.Config) (gpio.Line, error)
+}
+
+// Restart holds the controller in reset for a moment.
+func (p Pins) Restart(ctx context.Context, _ *serial.Port, boot bool) (err error) {
+	if boot && p.Boot.Chip != "" {
+		var line gpio.Line
+		if line, err = p.Request(p.Boot); err != nil {
+			return fmt.Errorf("raise BOOT0: %w", err)
+		}
+		defer func() { err = errors.Join(err, loader.Pause(ctx, bootFor), line.Close()) }()
+	}
+	reset, err := p.Request(p.Reset)
+	if err != nil {
+		return fmt.Errorf("lower NRST: %w", err)
+	}
+	return errors.Join(loader.Pause(ctx, resetFor), reset.Close())
+}
+
+// SerialLink is a link over a serial device.
+type SerialLink struct {
+	// Find returns the path of the device. It is asked at each opening: a USB device
+	// can come back under another name.
+	Find    func() (string, error)
+	Restart Restart
+	Wait    time.Duration // for a device that is not there; 0 is ten seconds
+}
+
+// Open opens the device, and waits for one that is not there.
+func (s SerialLink) Open(ctx context.Context, m loader.Mode) (loader.Port, error) {
+	p := &linkPort{link: s, mode: m}
+	if err := p.open(ctx); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Reset restarts the controller behind a port of this link.
+func (s SerialLink) Reset(ctx context.Context, p loader.Port, boot bool) error {
+	l, ok := p.(*linkPort)
+	if !ok {
+		return errors.New("the port is not one of this link")
+	}
+	if _, again := s.Restart.(Reopen); again {
+		if err := l.Close(); err != nil {
+			return fmt.Errorf("close the serial port: %w", err)
+		}
+		// Long enough for the far end to see that nobody is there.
+		if err := loader.Pause(ctx, lookAgain); err != nil {
+			return err
+		}
+		return l.open(ctx)
+	}
+	return s.Restart.Restart(ctx, l.Port, boot)
+}
+
+// linkPort is a serial port that can be closed and opened again.
+type linkPort struct {
+	*serial.Port
+	link SerialLink
+	mode loader.Mode
+}
+
+func (p *linkPort) open(ctx context.Context) error {
+	end := time.Now().Add(cmp.Or(p.link.Wait, comeBack))
+	for {
+		err := p.try()
+		if err == nil || !errors.Is(err, fs.ErrNotExist) || time.Now().After(end) {
+			return err
+		}
+		if err := loader.Pause(ctx, lookAgain); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *linkPort) try() error {
+	device, err := p.link.Find()
+	if err != nil {
+		return err
+	}
+	cfg := serial.Config{Device: device, Baud: p.mode.Baud}
+	if p.mode.Even {
+		cfg.Parity = serial.Even
+	}
+	p.Port, err = serial.Open(cfg)
+	return err
+}
+
+// Write writes all of b, or fails when the line is stuck.
+func (p *linkPort) Write(b []byte) (int, error) {
+	if err := p.SetWriteDeadline(time.Now().Add(writeIn)); err != nil {
+		return 0, err
+	}
+	return p.Port.Write(b)
+}
