@@ -41,7 +41,7 @@ func agentFilter() []bpf.Instruction {
 func sessionFilter(pid int) []bpf.Instruction {
 	special := threadsOnly()
 	special = append(special, argument(unix.SYS_TGKILL, 0, uint32(pid))...)
-	special = append(special, argument(unix.SYS_IOCTL, 1, unix.TIOCMBIS, unix.TIOCMBIC, unix.TIOCNXCL)...) // of the port
+	special = append(special, argument(unix.SYS_IOCTL, 1, unix.TIOCMBIS, unix.TIOCMBIC, unix.TIOCNXCL, gpioGet, gpioSet)...) // of the port and of pins
 	for _, nr := range fcntlCalls {
 		special = append(special, argument(nr, 1, unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL)...)
 	}
@@ -50,6 +50,13 @@ func sessionFilter(pid int) []bpf.Instruction {
 	}
 	return filter(sessionCalls, special, allow, refuse)
 }
+
+// gpioGet and gpioSet read and drive pins that were requested before
+// (GPIO_V2_LINE_GET_VALUES_IOCTL and _SET_VALUES_IOCTL of linux/gpio.h).
+const (
+	gpioGet = 0xc010b40e
+	gpioSet = 0xc010b40f
+)
 
 // sessionCalls are the system calls of a confined session, one line a purpose.
 var sessionCalls = append([]uint32{

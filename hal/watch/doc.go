@@ -22,8 +22,8 @@
 //     or rises with none ([StuckOn]);
 //   - a reading beyond what the machine can have, or one that jumps faster than
 //     anything warms or cools ([SensorRange], [SensorJump]);
-//   - a reading that stands still although the power changes, that holds though full
-//     power goes in, or that does not fall once heat is off ([SensorStuck]);
+//   - a reading that stands still although the power changes or is full, or that does
+//     not fall once heat is off ([SensorStuck]);
 //   - a reading that is off by tens of degrees, while everything is cold and a second
 //     reading tells ([SensorDisagrees]): heating is refused then;
 //   - a target that nobody asked for, or that is not kept ([ForeignTarget]);

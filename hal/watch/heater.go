@@ -187,7 +187,7 @@ func (h *heater) follows(at time.Duration, st hal.HeaterState) Reason {
 	}
 	if t.FullTime > 0 && st.Target > 0 && at-h.since >= t.FullTime {
 		w := h.hist.last(t.FullTime)
-		if w.whole && w.least >= nearlyFull && st.Actual-w.first < t.Still && st.Actual >= st.Target-t.Band {
+		if w.whole && w.least >= nearlyFull && w.max-w.min <= t.Still && st.Actual >= st.Target-t.Band {
 			return SensorStuck
 		}
 	}

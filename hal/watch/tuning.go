@@ -37,7 +37,8 @@ type Tuning struct {
 	StillTime time.Duration
 	Swing     unit.Duty
 
-	// At full power for FullTime a reading near its target has to rise by Still at least.
+	// At full power for FullTime a reading near its target may not stay within Still: one
+	// of a hot end at the end of its strength wavers, one that is frozen does not.
 	FullTime time.Duration
 	// Without power, and Hot or more, it has to fall by Still in CoolTime.
 	Hot      unit.Celsius
@@ -57,7 +58,7 @@ func DefaultTuning(id motion.Heater) Tuning {
 	t := Tuning{
 		Min: 2 * deg, Max: 300 * deg, Band: 5 * deg, Gain: 2 * deg, GainTime: 20 * time.Second, Deficit: 120 * deg,
 		Over: 18 * deg, Rise: 6 * deg, RiseTime: 8 * time.Second, Settle: 15 * time.Second, Rate: 20 * deg,
-		Still: deg / 4, StillTime: 30 * time.Second, Swing: 80, FullTime: 60 * time.Second,
+		Still: deg / 5, StillTime: 30 * time.Second, Swing: 80, FullTime: 90 * time.Second,
 		Hot: 90 * deg, CoolTime: 60 * time.Second, Apart: 25 * deg,
 	}
 	if id < motion.HotEnd { // bed and chamber: heavy, and at full power for long

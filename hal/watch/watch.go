@@ -168,6 +168,7 @@ func (w *Machine) cool() {
 		ctx, cancel := context.WithTimeout(context.Background(), coolTime)
 		err := w.SetHeater(ctx, id, 0)
 		cancel()
+		w.beat.Add(1)
 		if err != nil && !errors.Is(err, hal.ErrEnvelope) {
 			w.log.Error("a heater was not switched off: halting")
 			if err := w.under.Halt(HotIdle.String()); err != nil {

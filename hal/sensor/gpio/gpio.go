@@ -44,7 +44,7 @@ type Config struct {
 	Pull      Pull
 	Debounce  time.Duration // edges closer than that are one; 0 for none
 	Edges     Edges
-	Output    bool // driven, active from the start
+	Output    bool // driven, inactive from the start
 }
 
 // Pull is the resistor of a pin.

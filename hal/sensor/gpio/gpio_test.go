@@ -48,7 +48,7 @@ func TestRequest(t *testing.T) {
 		t.Errorf("input: %+v", r)
 	}
 	r = Config{Chip: "gpiochip0", Output: true}.request()
-	if r.config.flags != flagOutput || r.config.numAttrs != 1 || r.config.attrs[0].attr.id != attrValues || r.config.attrs[0].attr.value != 1 {
+	if r.config.flags != flagOutput || r.config.numAttrs != 1 || r.config.attrs[0].attr.id != attrValues || r.config.attrs[0].attr.value != 0 {
 		t.Errorf("output: %+v", r)
 	}
 	for name, c := range map[string]Config{
@@ -256,15 +256,13 @@ func TestTachNeverTurned(t *testing.T) {
 }
 
 func TestHold(t *testing.T) {
-	p := newPin(true)
+	p := newPin(false)
 	h := NewHold(p)
-	if !p.level {
-		t.Error("not held")
+	for _, on := range []bool{true, false, true} {
+		if err := h.Set(on); err != nil || p.level != on {
+			t.Errorf("set to %t: %t, %v", on, p.level, err)
+		}
 	}
-	if err := h.Release(); err != nil || p.level {
-		t.Errorf("released: %v", err)
-	}
-	p.level = true
 	if err := h.Close(); err != nil || p.level || !p.closed {
 		t.Errorf("closed: %v", err)
 	}

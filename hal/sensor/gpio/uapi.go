@@ -159,7 +159,7 @@ func (c Config) request() lineRequest {
 	}
 	if c.Output {
 		cfg.flags = flagOutput
-		attr(attrValues, 1)
+		attr(attrValues, 0)
 	}
 	if c.ActiveLow {
 		cfg.flags |= flagActiveLow

@@ -193,16 +193,16 @@ func (t *Tach) Close() error {
 	return err
 }
 
-// Hold is a pin that enables power for as long as its owner lives and lets it. The
+// Hold is a pin that enables power for as long as its owner wants it and lives. The
 // kernel takes the pin back when the process ends, however it ends; a resistor on the
-// board then switches the power off (or holds the controller in reset).
+// board then switches the power off.
 type Hold struct{ line Line }
 
-// NewHold takes over a line that was requested as an Output, which is active by then.
+// NewHold takes over a line that was requested as an Output.
 func NewHold(line Line) *Hold { return &Hold{line} }
 
-// Release switches the power off.
-func (h *Hold) Release() error { return h.line.Set(false) }
+// Set switches the power on or off.
+func (h *Hold) Set(on bool) error { return h.line.Set(on) }
 
 // Close switches the power off and lets go of the pin.
 func (h *Hold) Close() error {
