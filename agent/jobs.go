@@ -90,7 +90,7 @@ func (a *Agent) sealed(ctx context.Context, envelope []byte, file *os.File, size
 	if err := a.ledger.Left(ticket); err != nil {
 		return nil, err
 	}
-	start := seam.Start{Format: seam.FormatSTL, Sealed: true, Size: uint64(held.PlainSize())}
+	start := seam.Start{Format: seam.FormatAny, Sealed: true, Size: uint64(held.PlainSize())}
 	copy(start.Job[:], ticket.Job)
 	if start.FileKey, err = intake.FileKey(held.Header, a.identity); err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (a *Agent) clear(ctx context.Context, file *os.File, size int64) (<-chan se
 	if err := a.sup.await(ctx); err != nil {
 		return nil, err
 	}
-	return a.sup.start(&seam.Start{Format: seam.FormatSTL, Size: uint64(size)}, file, nil)
+	return a.sup.start(&seam.Start{Format: seam.FormatAny, Size: uint64(size)}, file, nil)
 }
 
 // follow reports a job to its client until its session has ended with its last

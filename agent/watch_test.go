@@ -173,7 +173,7 @@ func TestFloodIsBounded(t *testing.T) {
 	if err := s.await(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	receipts, err := s.start(&seam.Start{Format: seam.FormatSTL}, nil, nil)
+	receipts, err := s.start(&seam.Start{Format: seam.FormatAny}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestStartZeroesTheFileKey(t *testing.T) {
 		if err := s.await(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		st := &seam.Start{Format: seam.FormatSTL, Sealed: true, FileKey: [16]byte{1, 2, 3}}
+		st := &seam.Start{Format: seam.FormatAny, Sealed: true, FileKey: [16]byte{1, 2, 3}}
 		if _, err := s.start(st, nil, count); (err == nil) != (count == nil) {
 			t.Fatalf("start: %v", err)
 		}
@@ -248,7 +248,7 @@ func TestNoJobBeforeRestart(t *testing.T) {
 	if !s.retire() {
 		t.Error("not retired though nothing goes on")
 	}
-	if _, err := s.start(&seam.Start{Format: seam.FormatSTL}, nil, nil); !errors.Is(err, errGoing) {
+	if _, err := s.start(&seam.Start{Format: seam.FormatAny}, nil, nil); !errors.Is(err, errGoing) {
 		t.Errorf("a job after that: %v", err)
 	}
 }

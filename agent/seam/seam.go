@@ -18,7 +18,7 @@ import (
 )
 
 // Version is the version of the wire; both ends must have the same one.
-const Version = 1
+const Version = 2
 
 // MaxMessage is the size of the largest message in bytes.
 const MaxMessage = 512
@@ -55,7 +55,7 @@ type Format uint8
 
 // The formats.
 const (
-	FormatSTL Format = iota + 1
+	FormatAny Format = iota + 1 // a model or a pre-sliced file: its bytes say which
 )
 
 // Start begins a job. The descriptor of the file travels beside it as ancillary
@@ -132,6 +132,9 @@ type Status struct {
 	Heaters  [MaxHeaters]Heater
 	Resends  uint32
 	LinkErrs uint32
+	Beat     uint8  // changes with each round of the supervision of the machine
+	Trip     uint8  // watch.Reason: why the supervision stopped the machine or held the program
+	Missing  uint16 // bit n is sensor n of the board file, which cannot be read
 }
 
 // Code is how a job ended or what it reached.
@@ -170,6 +173,8 @@ const (
 	ReasonConfine           // the session could not be confined
 	ReasonInternal          // anything else
 	ReasonOutOfReach        // the model lies outside the build volume
+	ReasonGCode             // a line of a pre-sliced file is refused
+	ReasonSlicing           // a model on a board that prints pre-sliced files only, or none
 )
 
 // String names the reason and what to do about it.
@@ -177,7 +182,7 @@ func (r Reason) String() string {
 	names := [...]string{
 		"none",
 		"the sealed file does not open: seal it again to this printer's current recipient",
-		"the file is not of the format it claims: export it again as STL",
+		"the file is no model and no G-code: export it again",
 		"the mesh cannot be printed: it is empty or damaged beyond repair",
 		"the model does not fit the printer's locked memory: reduce its triangles or raise vault in the configuration",
 		"the program asks for what the machine cannot do: check the board file's limits",
@@ -185,6 +190,8 @@ func (r Reason) String() string {
 		"the session could not be confined: run platen doctor",
 		"internal error: see the agent's log",
 		"the model does not fit the build volume: scale it down",
+		"a line of the file is nothing that may be printed: platen check names it",
+		"the board has no hot end and prints no models: give it G-code",
 	}
 	if int(r) < len(names) {
 		return names[r]
@@ -258,7 +265,7 @@ func (s Start) append(dst []byte) []byte {
 }
 
 func (s *Start) parse(b []byte) bool {
-	if len(b) != 42 || b[17] > 1 || Format(b[16]) != FormatSTL {
+	if len(b) != 42 || b[17] > 1 || Format(b[16]) != FormatAny {
 		return false
 	}
 	copy(s.Job[:], b)
@@ -292,11 +299,13 @@ func (s Status) append(dst []byte) []byte {
 		dst = le.AppendUint32(dst, uint32(h.Target))
 	}
 	dst = le.AppendUint32(dst, s.Resends)
-	return le.AppendUint32(dst, s.LinkErrs)
+	dst = le.AppendUint32(dst, s.LinkErrs)
+	dst = append(dst, s.Beat, s.Trip)
+	return le.AppendUint16(dst, s.Missing)
 }
 
 func (s *Status) parse(b []byte) bool {
-	if len(b) != 4+9*MaxHeaters+8 {
+	if len(b) != 4+9*MaxHeaters+12 {
 		return false
 	}
 	s.Phase, s.Fault, s.Progress, s.NHeaters = Phase(b[0]), b[1], b[2], b[3]
@@ -313,6 +322,7 @@ func (s *Status) parse(b []byte) bool {
 	}
 	b = b[9*MaxHeaters:]
 	s.Resends, s.LinkErrs = le.Uint32(b), le.Uint32(b[4:])
+	s.Beat, s.Trip, s.Missing = b[8], b[9], le.Uint16(b[10:])
 	return true
 }
 
@@ -327,7 +337,7 @@ func (r *Receipt) parse(b []byte) bool {
 	}
 	copy(r.Job[:], b)
 	r.Code, r.Reason = Code(b[16]), Reason(b[17])
-	return r.Code >= CodeLoaded && r.Code <= CodeFault && r.Reason <= ReasonOutOfReach
+	return r.Code >= CodeLoaded && r.Code <= CodeFault && r.Reason <= ReasonSlicing
 }
 
 func boolByte(b bool) byte {

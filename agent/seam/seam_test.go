@@ -13,8 +13,8 @@ import (
 )
 
 var samples = []Message{
-	&Start{Job: [16]byte{1, 2}, Format: FormatSTL, Size: 1 << 40},
-	&Start{Job: [16]byte{3}, Format: FormatSTL, Sealed: true, Size: 7, FileKey: [16]byte{9, 9}},
+	&Start{Job: [16]byte{1, 2}, Format: FormatAny, Size: 1 << 40},
+	&Start{Job: [16]byte{3}, Format: FormatAny, Sealed: true, Size: 7, FileKey: [16]byte{9, 9}},
 	&Command{KindPause}, &Command{KindResume}, &Command{KindCancel}, &Command{KindHalt}, &Command{KindQuit},
 	&Ready{Dialect: 1, Tools: 2, Confined: 0x5f, VaultBytes: 64 << 20},
 	&Status{Phase: PhasePrinting, Fault: 3, Progress: 75, NHeaters: 2, Heaters: [MaxHeaters]Heater{{0, 60_000, 60_000}, {8, -15_000, 215_000}}, Resends: 4, LinkErrs: 1},
@@ -38,7 +38,7 @@ func TestParseRefuses(t *testing.T) {
 	change := func(i int, v byte) []byte { p := bytes.Clone(ok); p[i] = v; return p }
 	for name, p := range map[string][]byte{
 		"empty": nil, "short": ok[:3], "truncated": ok[:len(ok)-1], "longer": append(bytes.Clone(ok), 0),
-		"version": change(0, 2), "kind": change(1, 99), "phase": change(4, 200),
+		"version": change(0, Version+1), "kind": change(1, 99), "phase": change(4, 200),
 		"progress finer than a quarter": change(6, 30), "heaters": change(7, 200),
 		"data in an unused heater": change(8+9*7, 1),
 		"huge":                     make([]byte, MaxMessage+1),

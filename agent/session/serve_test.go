@@ -156,7 +156,7 @@ func TestSessionRefusesHugeFile(t *testing.T) {
 		}
 		defer f.Close()
 		began := time.Now()
-		if err := c.conn.Send(&seam.Start{Job: [16]byte{7}, Format: seam.FormatSTL, Size: uint64(size)}, f); err != nil {
+		if err := c.conn.Send(&seam.Start{Job: [16]byte{7}, Format: seam.FormatAny, Size: uint64(size)}, f); err != nil {
 			t.Fatal(err)
 		}
 		if r := await[*seam.Receipt](c); r.Code != seam.CodeRefused {

@@ -125,7 +125,7 @@ func (c *child) start(st seam.Start, content []byte) {
 	defer f.Close()
 	f.Write(content)
 	f.Seek(0, io.SeekStart)
-	st.Format = seam.FormatSTL
+	st.Format = seam.FormatAny
 	if err := c.conn.Send(&st, f); err != nil {
 		c.t.Fatal(err)
 	}

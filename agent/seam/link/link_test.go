@@ -33,7 +33,7 @@ func TestMessageAndDescriptor(t *testing.T) {
 	}
 	defer file.Close()
 	file.WriteString("content")
-	want := &seam.Start{Format: seam.FormatSTL, Size: 7}
+	want := &seam.Start{Format: seam.FormatAny, Size: 7}
 	if err := a.Send(want, file); err != nil {
 		t.Fatal(err)
 	}
