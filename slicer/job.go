@@ -59,9 +59,12 @@ type Layer = pipe.Layer
 // Info is what is known of a job before it is printed. It is design data.
 type Info struct {
 	Layers    int
-	Triangles int
-	Bounds    Volume
-	Volume    unit.Volume // enclosed; where bodies overlap it counts twice
+	Triangles int         // of one copy
+	Bodies    int         // of one copy; 0 if it is in too many pieces to say
+	Copies    int         // of the model
+	Bounds    Volume      // around all copies
+	Volume    unit.Volume // enclosed by all; where bodies overlap it counts twice
+	Surface   mesh.Area   // of all
 	Repairs   mesh.Repairs
 	Notes     mesh.Notes // what of the file was passed over
 }
@@ -115,9 +118,18 @@ func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 	if err != nil {
 		return nil, err
 	}
+	if err := m.Apply(s.Transform); err != nil {
+		return nil, err
+	}
 	if err := m.Place(s.Build); err != nil {
 		return nil, err
 	}
+	places, ok := arrange(s.Copies, m.Bounds(), s.Build, s.Spacing)
+	if !ok {
+		return nil, ErrOutOfReach
+	}
+	m.Move(places[0].X, places[0].Y)
+	moves := relative(places)
 	c, err := cut.New(v, m, s.stack())
 	if err != nil {
 		return nil, err
@@ -128,9 +140,11 @@ func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 	if top := s.stack().Top(c.Layers() - 1); top > s.Build.Max.Z-s.Build.Min.Z {
 		return nil, ErrOutOfReach // the last layer would be higher than the model is
 	}
+	c.Repeat(moves)
 	return &Job{settings: s, cutter: c, info: Info{
-		Layers: c.Layers(), Triangles: len(m.Triangles()),
-		Bounds: m.Bounds(), Volume: m.Volume(), Repairs: m.Repairs(), Notes: m.Notes(),
+		Layers: c.Layers(), Triangles: len(m.Triangles()), Bodies: m.Bodies(), Copies: len(places),
+		Bounds: around(m.Bounds(), moves), Volume: m.Volume() * unit.Volume(len(places)),
+		Surface: m.Surface() * mesh.Area(len(places)), Repairs: m.Repairs(), Notes: m.Notes(),
 	}}, nil
 }
 

@@ -28,6 +28,9 @@ type Speeds = path.Speeds
 // Volume is a box along the axes, in machine coordinates.
 type Volume = mesh.Box
 
+// Transform scales and turns a model.
+type Transform = mesh.Transform
+
 // Settings says how a model is sliced and printed. Start from [Default], put in what
 // the board says, and Open checks the rest.
 type Settings struct {
@@ -61,6 +64,10 @@ type Settings struct {
 	Fan                   unit.Duty
 	FanLayer              int // index of the first layer with the fan on
 
+	Transform Transform   // of the model, before it is placed
+	Copies    int         // of the model, in rows
+	Spacing   unit.Length // between copies
+
 	MinLayerTime time.Duration // a layer that would take less is printed slower, not below 10 mm/s
 
 	// Bare leaves heating up, homing, parking and switching off to whoever prints, as
@@ -92,6 +99,7 @@ func Default() Settings {
 		HotEnd: 210 * unit.Degree, Bed: 60 * unit.Degree,
 		FirstHotEnd: 215 * unit.Degree, FirstBed: 60 * unit.Degree,
 		Fan: unit.FullDuty, FanLayer: 2,
+		Copies: 1, Spacing: 5 * mm,
 		MinLayerTime: 8 * time.Second,
 	}
 }
@@ -128,6 +136,12 @@ func (s Settings) Validate() error {
 	count("infill percentage", int(s.Density), 0, 100)
 	count("pattern", int(s.Pattern), int(PatternLines), int(PatternGrid))
 	count("skirts", s.Skirts, 0, 50)
+	count("copies", s.Copies, 1, mostCopies)
+	within("spacing of copies", s.Spacing, 0, 200*mm)
+	for k := range s.Transform.Scale {
+		count("scale in 1/10000", int(s.Transform.Scale[k]), 0, 10_000*int(mesh.Whole))
+		count("turn in 1/1000 degree", int(s.Transform.Turn[k]), int(-360*mesh.Degree), int(360*mesh.Degree))
+	}
 	count("acceleration", int(s.Accel), 0, 100_000)
 	if s.MinLayerTime < 0 || s.MinLayerTime > 10*time.Minute {
 		errs = append(errs, fmt.Errorf("%w: a least time of %v for a layer is not between 0s and 10m", ErrSettings, s.MinLayerTime))

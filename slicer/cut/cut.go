@@ -105,6 +105,7 @@ type Cutter struct {
 	heads   []openEnd
 	tails   []openEnd
 	repairs Repairs
+	copies  []geom.Point
 }
 
 // String says nothing of the cutter.
@@ -202,6 +203,24 @@ func (c *Cutter) reserve(v *vault.Vault, n int) (err error) {
 // tableSize is the number of slots for n edges.
 func tableSize(n int) int { return 1 << bits.Len(uint(n+n/2)) }
 
+// Repeat makes every outline once more for each of the given places, moved by so
+// much. All of them must lie within ±unit.MaxCoordinate.
+func (c *Cutter) Repeat(moves []geom.Point) { c.copies = moves }
+
+// repeat appends the copies of what is in dst.
+func (c *Cutter) repeat(dst *geom.Region) {
+	rings, points := len(dst.Ends), len(dst.Pts)
+	for _, d := range c.copies {
+		base := int32(len(dst.Pts))
+		for _, p := range dst.Pts[:points] {
+			dst.Pts = append(dst.Pts, geom.Point{X: p.X + d.X, Y: p.Y + d.Y})
+		}
+		for _, e := range dst.Ends[:rings] {
+			dst.Ends = append(dst.Ends, base+e)
+		}
+	}
+}
+
 // Layers is the number of layers.
 func (c *Cutter) Layers() int { return c.layers }
 
@@ -234,6 +253,7 @@ func (c *Cutter) Next(dst *geom.Region) bool {
 		c.join(plane)
 	}
 	c.trace(dst, plane)
+	c.repeat(dst)
 	c.layer++
 	return true
 }

@@ -33,6 +33,12 @@ var (
 	ErrOutOfReach = errors.New("the model does not fit the build volume: scale it down")
 )
 
+// Area is an area in µm².
+type Area int64
+
+// MM2 is the area in mm².
+func (a Area) MM2() float64 { return float64(a) / 1e6 }
+
 // Vertex is a corner of the mesh in 1/65536 mm.
 type Vertex struct{ X, Y, Z unit.Length }
 
@@ -48,6 +54,11 @@ type Repairs struct {
 	Duplicate  int  // copies of another triangle, dropped
 	Reversed   bool // the whole surface was inside out and was turned around
 	Shells     int  // closed parts of it that were, and are no voids, turned around
+	Welded     int  // corners that were made one with another: equal ones, and at open edges those within 10 µm
+	Flipped    int  // triangles that faced the other way than those around them, turned around
+	Split      int  // corners in the middle of an edge, at which its triangle was divided
+	Filled     int  // holes that were closed
+	Open       int  // edges that are still open, -1 if there was no room to look; every layer bridges them
 }
 
 // Mesh is an indexed triangle mesh in a vault. It is design data. After Place it
@@ -58,8 +69,11 @@ type Mesh struct {
 	spare   []Triangle // the room that tris has
 	bounds  Box
 	volume  unit.Volume
+	surface Area
+	bodies  int
 	repairs Repairs
 	notes   Notes
+	welded  bool // equal corners are one
 	vault   *vault.Vault
 }
 
@@ -75,6 +89,14 @@ func (m *Mesh) Bounds() Box { return m.bounds }
 // Volume is what the surface encloses; parts where bodies overlap count twice.
 // It is known after Place.
 func (m *Mesh) Volume() unit.Volume { return m.volume }
+
+// Surface is the area of the whole surface, inner ones included. It is known after
+// Place.
+func (m *Mesh) Surface() Area { return m.surface }
+
+// Bodies is the number of closed surfaces that are no voids, 0 if the mesh is in too
+// many pieces to say. It is known after Place.
+func (m *Mesh) Bodies() int { return m.bodies }
 
 // Repairs tells what was repaired.
 func (m *Mesh) Repairs() Repairs { return m.repairs }
@@ -94,7 +116,7 @@ func (m *Mesh) LogValue() slog.Value { return slog.StringValue("mesh") }
 // Place moves the model so that it stands on the floor of volume, in the middle
 // of it, and turns its surface around if it is inside out. volume must lie within
 // ±unit.MaxCoordinate. It is ErrOutOfReach if the model is larger than volume and
-// ErrGeometry if it has no height or width.
+// ErrGeometry if it has no height or width, or its surface encloses nothing.
 func (m *Mesh) Place(volume Box) error {
 	b := m.bounds
 	if len(m.tris) == 0 || b.Min.X >= b.Max.X || b.Min.Y >= b.Max.Y || b.Min.Z >= b.Max.Z {
@@ -113,16 +135,32 @@ func (m *Mesh) Place(volume Box) error {
 		Vertex{shift(b.Min.X, dx), shift(b.Min.Y, dy), shift(b.Min.Z, dz)},
 		Vertex{shift(b.Max.X, dx), shift(b.Max.Y, dy), shift(b.Max.Z, dz)},
 	}
-	if m.sixVolumes() < 0 {
+	return m.face()
+}
+
+// thinnest is the least mean thickness of a body, 1 µm.
+const thinnest = 65536 / 1000
+
+// face turns the surface around if it is inside out, and all of its parts that are,
+// and measures it.
+func (m *Mesh) face() error {
+	six, area := m.measures()
+	if six < 0 {
 		for i, t := range m.tris {
 			m.tris[i] = Triangle{t[0], t[2], t[1]}
 		}
+		six = -six
 		m.repairs.Reversed = true
 	}
-	m.repairs.Shells = m.turnShells()
-	six := max(m.sixVolumes(), 0)
+	if m.repairs.Shells = m.turnShells(); m.repairs.Shells > 0 {
+		six, _ = m.measures()
+	}
+	if m.repairs.Open == 0 && six/3 < thinnest*area {
+		return ErrGeometry
+	}
 	const umPerUnit = 1000.0 / float64(unit.Millimetre)
-	m.volume = unit.Volume(math.Round(six / 6 * umPerUnit * umPerUnit * umPerUnit))
+	m.volume = unit.Volume(math.Round(max(six, 0) / 6 * umPerUnit * umPerUnit * umPerUnit))
+	m.surface = Area(math.Round(area * umPerUnit * umPerUnit))
 	return nil
 }
 
@@ -140,13 +178,15 @@ func shift(c unit.Length, d int64) unit.Length {
 	return unit.Length(max(-most, min(most, int64(c)+d)))
 }
 
-// sixVolumes is six times the signed volume in units³.
-func (m *Mesh) sixVolumes() float64 {
-	o, sum := m.bounds.Min, 0.0
+// measures are six times the signed volume in units³, and the area in units².
+func (m *Mesh) measures() (six, area float64) {
+	o := m.bounds.Min
 	for _, t := range m.tris {
-		sum += sixVolume(sub(m.verts[t[0]], o), sub(m.verts[t[1]], o), sub(m.verts[t[2]], o))
+		a, b, c := sub(m.verts[t[0]], o), sub(m.verts[t[1]], o), sub(m.verts[t[2]], o)
+		six += sixVolume(a, b, c)
+		area += math.Sqrt(length2(cross(sub(m.verts[t[1]], m.verts[t[0]]), sub(m.verts[t[2]], m.verts[t[0]]))))
 	}
-	return sum
+	return six, area / 2
 }
 
 // sixVolume is six times the signed volume between a triangle and the origin. The

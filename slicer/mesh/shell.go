@@ -46,6 +46,9 @@ func (m *Mesh) turnShells() int {
 		return 0
 	}
 	n := m.label(of)
+	if n == 1 {
+		m.bodies = 1
+	}
 	if n < 2 || n > maxShells {
 		return 0
 	}
@@ -55,6 +58,12 @@ func (m *Mesh) turnShells() int {
 	}
 	m.measureShells(shells, of)
 	turned := choose(shells)
+	m.bodies = 0
+	for i := range shells {
+		if shells[i].six > 0 || shells[i].turn != 0 {
+			m.bodies++
+		}
+	}
 	if turned > 0 {
 		for i, t := range m.tris {
 			if shells[of[t[0]]].turn != 0 {

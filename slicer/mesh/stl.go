@@ -80,6 +80,7 @@ func (l *loader) finish(v *vault.Vault) (*Mesh, error) {
 	m, err := assemble(v, verts, l.tris, l.n, 0)
 	if err == nil {
 		m.repairs.Degenerate += l.fixed.Degenerate
+		m.welded = true
 	}
 	return m, err
 }
