@@ -10,6 +10,12 @@ type marlin2 struct {
 	lastN  int64
 	queue  queue
 	notice notices
+	user   user
+	active int        // extruder
+	offset [3]float64 // M206
+	unload float64    // mm, M603
+	load   float64
+	bed    levelling
 }
 
 func newMarlin2(m *mcu) firmware { return &marlin2{mcu: m} }
@@ -21,6 +27,8 @@ func (m *marlin2) restart() {
 	m.lastN = 0
 	m.queue = queue{}
 	m.notice = notices{busyEvery: 2 * time.Second}
+	m.user, m.active, m.offset, m.bed = user{}, 0, [3]float64{}, levelling{}
+	m.unload, m.load = defaultUnload, 0
 }
 
 // run implements firmware: setup and loop.

@@ -39,9 +39,9 @@ func (m *marlin2) dispatch(c *command) {
 		known = m.commandM(c)
 	case 'T':
 		known = true
-		if c.num != 0 {
-			m.print("echo:T" + strconv.Itoa(c.num) + " Invalid extruder\n")
-		}
+		m.selectTool(c.num)
+	default:
+		known = m.status(c)
 	}
 	if !known {
 		m.stats.Unknown++
@@ -65,6 +65,32 @@ func (m *marlin2) commandG(c *command) bool {
 	case 92:
 		m.setPosition(c)
 	default:
+		return m.commandLevel(c)
+	}
+	return true
+}
+
+// commandUser runs the commands that a person has to do with, in builds that have
+// them.
+func (m *marlin2) commandUser(c *command) bool {
+	switch {
+	case (c.num == 0 || c.num == 1) && m.cfg.EmergencyParser:
+		m.stopForUser(c)
+	case c.num == 999: // a controller that lives has nothing to recover from
+		m.requestResend()
+	case !m.cfg.HostActions:
+		return false
+	case c.num == 154:
+		if v, ok := c.value('S'); ok {
+			m.notice.poseEvery = time.Duration(max(0, min(v, 60))) * time.Second
+			m.notice.poseAt = m.now + m.notice.poseEvery
+		}
+	case c.num == filamentCommand:
+		m.changeFilament(c)
+	case c.num == unloadLoadCommand:
+		m.loadLengths(c)
+	case c.num == 876: // acted upon when it was received
+	default:
 		return false
 	}
 	return true
@@ -72,10 +98,13 @@ func (m *marlin2) commandG(c *command) bool {
 
 func (m *marlin2) commandM(c *command) bool {
 	switch c.num {
-	case 17, 111, 117:
+	case 17, 85, 111, 117, 120, 121:
 	case 18, 84, 400:
 		m.synchronize()
 	case 31:
+		if m.cfg.HostActions {
+			m.print("//action:notification " + strconv.Itoa(int(m.stats.PrintTime.Seconds())) + "s\r\n")
+		}
 		m.print("echo:Print time: " + strconv.Itoa(int(m.stats.PrintTime.Seconds())) + "s\n")
 	case 82, 83:
 		m.pose.relE = c.num == 83
@@ -104,12 +133,21 @@ func (m *marlin2) commandM(c *command) bool {
 	case 155:
 		m.setAutoReport(c)
 	case 410: // done when it was read
-	case 503:
-		m.reportSettings()
 	default:
-		return m.commandHeat(c) || m.commandLimit(c)
+		return m.commandHeat(c) || m.commandSetting(c) || m.commandUser(c) || m.commandLevel(c)
 	}
 	return true
+}
+
+func (m *marlin2) selectTool(n int) {
+	switch {
+	case n >= m.therm.tools:
+		m.print("echo:T" + strconv.Itoa(n) + " Invalid extruder\n")
+	case m.therm.tools > 1:
+		m.synchronize()
+		m.active = n
+		m.print("echo:Active Extruder: " + strconv.Itoa(n) + "\n")
+	}
 }
 
 // commandHeat runs the commands that set temperatures.
@@ -117,13 +155,22 @@ func (m *marlin2) commandHeat(c *command) bool {
 	t := &m.therm
 	switch c.num {
 	case 104, 109:
-		if v, ok := c.value('T'); ok && v != 0 {
-			m.print("echo:M" + strconv.Itoa(c.num) + " Invalid extruder " + strconv.Itoa(int(v)) + "\n")
+		tool := m.active
+		if v, ok := c.value('T'); ok {
+			tool = int(v)
+		}
+		if tool < 0 || tool >= t.tools {
+			m.print("echo:M" + strconv.Itoa(c.num) + " Invalid extruder " + strconv.Itoa(tool) + "\n")
 			return true
 		}
-		m.heat(c, t.hotend(), c.num == 109)
+		m.heat(c, t.tool(tool), c.num == 109)
 	case 140, 190:
 		m.heat(c, t.bed(), c.num == 190)
+	case 141, 191:
+		if t.chamber() == nil {
+			return false
+		}
+		m.heat(c, t.chamber(), c.num == 191)
 	case 302:
 		if v, ok := c.value('S'); ok {
 			t.minExt = v
@@ -151,46 +198,6 @@ func (m *marlin2) heat(c *command, h *heater, wait bool) {
 	if wait && set {
 		m.await(h, cooling)
 	}
-}
-
-// commandLimit runs the commands that set what the planner and the end stops allow.
-func (m *marlin2) commandLimit(c *command) bool {
-	lim := &m.plan.lim
-	each := func(dst *[axes]float64) {
-		for i, w := range []byte("XYZE") {
-			if v, ok := c.value(w); ok && v > 0 {
-				dst[i] = v
-			}
-		}
-	}
-	one := func(w byte, dst *float64) {
-		if v, ok := c.value(w); ok && v > 0 {
-			*dst = v
-		}
-	}
-	switch c.num {
-	case 201:
-		each(&lim.maxAccel)
-	case 203:
-		each(&lim.maxFeed)
-	case 204:
-		one('S', &lim.accel)
-		one('S', &lim.travel)
-		one('P', &lim.accel)
-		one('R', &lim.retract)
-		one('T', &lim.travel)
-	case 211:
-		m.softEndstops(c)
-	case 220:
-		if v, ok := c.value('S'); ok {
-			m.pose.percent = max(10, min(v, 999))
-		} else {
-			m.print("FR:" + strconv.Itoa(int(m.pose.percent)) + "%\n")
-		}
-	default:
-		return false
-	}
-	return true
 }
 
 func (m *marlin2) softEndstops(c *command) {
@@ -236,7 +243,8 @@ func (m *marlin2) dwell(c *command) {
 	m.pause(time.Duration(max(0, min(ms, 1e9)) * float64(time.Millisecond)))
 }
 
-// echo is M118: A1 makes the text an action, E1 puts echo: before it.
+// echo is M118: A1 makes the text an action, E1 puts echo: before it, P0 names the
+// port.
 func (m *marlin2) echo(c *command) {
 	text, before := c.args, ""
 	for {
@@ -245,6 +253,7 @@ func (m *marlin2) echo(c *command) {
 			before = "//"
 		case strings.HasPrefix(text, "E1"):
 			before = "echo:"
+		case len(text) > 1 && text[0] == 'P' && text[1] >= '0' && text[1] <= '9': // which port
 		default:
 			m.print(before + text + "\r\n")
 			return

@@ -19,7 +19,10 @@ func (m *marlin2) manageHeaters() {
 		m.quickStop()
 	case e.cancel:
 		e.cancel = false
-		m.therm.waiting = false
+		m.therm.waiting, m.user.waiting = false, false
+	case e.answered:
+		e.answered = false
+		m.user.waiting, m.user.answer = false, e.answer
 	}
 	for _, h := range m.therm.all {
 		if serial, last := h.failing(m.now); serial != "" {
@@ -112,14 +115,33 @@ func left(since, now time.Duration) string {
 
 // temperatures is the report of M105, with the space it begins with.
 func (m *marlin2) temperatures() string {
-	h, b := m.therm.hotend(), m.therm.bed()
-	s := make([]byte, 0, 64)
-	s = fixed(append(s, " T:"...), h.reading())
-	s = fixed(append(s, " /"...), h.target)
-	s = fixed(append(s, " B:"...), b.reading())
-	s = fixed(append(s, " /"...), b.target)
-	s = strconv.AppendInt(append(s, " @:"...), int64(h.power)/2, 10)
-	s = strconv.AppendInt(append(s, " B@:"...), int64(b.power)/2, 10)
+	t := &m.therm
+	s := make([]byte, 0, 128)
+	state := func(name string, h *heater) {
+		s = fixed(append(s, name...), h.reading())
+		s = fixed(append(s, " /"...), h.target)
+	}
+	power := func(name string, h *heater) { s = strconv.AppendInt(append(s, name...), int64(h.power)/2, 10) }
+	state(" T:", t.tool(m.active))
+	state(" B:", t.bed())
+	if c := t.chamber(); c != nil {
+		state(" C:", c)
+	}
+	for i := range t.tools {
+		if t.tools > 1 {
+			state(" T"+strconv.Itoa(i)+":", t.tool(i))
+		}
+	}
+	power(" @:", t.tool(m.active))
+	power(" B@:", t.bed())
+	if c := t.chamber(); c != nil {
+		power(" C@:", c)
+	}
+	for i := range t.tools {
+		if t.tools > 1 {
+			power(" @"+strconv.Itoa(i)+":", t.tool(i))
+		}
+	}
 	return string(s)
 }
 

@@ -23,7 +23,7 @@ func (m *marlin2) extrude(to [3]float64, e, feed float64) {
 	p := &m.pose
 	if e != p.e {
 		switch {
-		case !m.therm.cold && m.therm.hotend().reading() < m.therm.minExt:
+		case !m.therm.cold && m.therm.tool(m.active).reading() < m.therm.minExt:
 			m.plan.setE(e)
 			m.stats.Cold++
 			m.print("echo: cold extrusion prevented\n")
@@ -87,7 +87,7 @@ func (m *marlin2) home(c *command) {
 		if !m.up() {
 			return
 		}
-		p.at[i], p.shift[i], p.offset[i], p.homed[i] = 0, 0, 0, true
+		p.at[i], p.shift[i], p.offset[i], p.homed[i] = 0, -m.offset[i], 0, true
 		m.plan.setPosition(p.at, p.e)
 		m.stats.Homes++
 	}
@@ -146,7 +146,10 @@ func (m *marlin2) setFan(c *command) {
 	if v, ok := c.value('S'); ok {
 		duty = max(0, min(v, 255))
 	}
-	m.therm.fan = unit.Duty(duty)
+	if m.cfg.HostActions && unit.Duty(duty) != m.therm.fan { // REPORT_FAN_CHANGE
+		m.print("M106 P0 S" + strconv.Itoa(int(duty)) + "\n")
+	}
+	m.setDuty(duty)
 }
 
 func lineNumber(cmd string) int64 {

@@ -90,11 +90,7 @@ func (m *marlin2) accept(line string) bool {
 		n, fault := m.numbered(line)
 		if fault != "" {
 			m.print("Error:" + fault + ", Last Line: " + strconv.FormatInt(m.lastN, 10) + "\n")
-			m.rx.clear()
-			m.print("Resend: " + strconv.FormatInt(m.lastN+1, 10) + "\n")
-			m.reply("ok\n")
-			m.line.clear()
-			m.stats.Resends++
+			m.requestResend()
 			return false
 		}
 		m.lastN = n
@@ -103,6 +99,15 @@ func (m *marlin2) accept(line string) bool {
 		m.critical(line)
 	}
 	return true
+}
+
+// requestResend is flush_and_request_resend.
+func (m *marlin2) requestResend() {
+	m.rx.clear()
+	m.print("Resend: " + strconv.FormatInt(m.lastN+1, 10) + "\n")
+	m.reply("ok\n")
+	m.line.clear()
+	m.stats.Resends++
 }
 
 func (m *marlin2) numbered(line string) (n int64, fault string) {
@@ -183,6 +188,9 @@ func (m *marlin2) ok(cmd string) {
 type notices struct {
 	busyEvery time.Duration // M113; 0 is never
 	busyAt    time.Duration
+	paused    bool          // for the user
+	poseEvery time.Duration // M154; 0 is never
+	poseAt    time.Duration
 	tempEvery time.Duration // M155; 0 is never
 	tempAt    time.Duration
 }
@@ -195,6 +203,9 @@ func (n *notices) next(m *marlin2) time.Duration {
 	}
 	if n.tempEvery > 0 {
 		t = min(t, n.tempAt)
+	}
+	if n.poseEvery > 0 {
+		t = min(t, n.poseAt)
 	}
 	if m.cfg.Wait > 0 && m.queue.n == 0 {
 		t = min(t, m.queue.last+m.cfg.Wait)
@@ -209,7 +220,15 @@ func (n *notices) tick(m *marlin2) {
 		n.busyAt = m.now + n.busyEvery
 	case m.now >= n.busyAt:
 		n.busyAt = m.now + n.busyEvery
-		m.print("echo:busy: processing\n")
+		if n.paused {
+			m.print("echo:busy: paused for user\n")
+		} else {
+			m.print("echo:busy: processing\n")
+		}
+	}
+	if n.poseEvery > 0 && m.now >= n.poseAt {
+		n.poseAt = m.now + n.poseEvery
+		m.reportPosition()
 	}
 	if n.tempEvery > 0 && m.now >= n.tempAt {
 		n.tempAt = m.now + n.tempEvery

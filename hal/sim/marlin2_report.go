@@ -28,14 +28,8 @@ func (m *marlin2) boot() {
 	m.print("start\n" + restartCause[m.cause] + version + "\n" +
 		"echo: Last Updated: 2022-07-29 | Author: (none, default config)\n" +
 		"echo: Compiled: " + compiled + "\n" +
-		"echo: Free Memory: " + free + "  PlannerBufferBytes: 1136\n" +
-		"echo:EEPROM version mismatch (EEPROM=? Marlin=V86)\n")
-	if m.cfg.HostActions {
-		m.print("//action:notification EEPROM Version Error\n" +
-			"//action:notification EEPROM Version Error\n" +
-			"//action:notification Hardcoded Default Settings Loaded\n")
-	}
-	m.print("echo:Hardcoded Default Settings Loaded\n")
+		"echo: Free Memory: " + free + "  PlannerBufferBytes: 1136\n")
+	m.retrieve()
 	if m.cfg.HostActions {
 		m.print("//action:prompt_end\n")
 	}
@@ -44,20 +38,20 @@ func (m *marlin2) boot() {
 // identify is M115.
 func (m *marlin2) identify() {
 	m.print("FIRMWARE_NAME:" + version + " (" + compiled + " 00:00:00) SOURCE_CODE_URL:github.com/MarlinFirmware/Marlin" +
-		" PROTOCOL_VERSION:1.0 MACHINE_TYPE:3D Printer EXTRUDER_COUNT:1 UUID:" + uuid + "\n")
+		" PROTOCOL_VERSION:1.0 MACHINE_TYPE:3D Printer EXTRUDER_COUNT:" + strconv.Itoa(m.therm.tools) + " UUID:" + uuid + "\n")
 	for _, c := range []struct {
 		name string
 		on   bool
 	}{
 		{"SERIAL_XON_XOFF", false}, {"BINARY_FILE_TRANSFER", false}, {"EEPROM", true}, {"VOLUMETRIC", true},
-		{"AUTOREPORT_POS", false}, {"AUTOREPORT_TEMP", true}, {"PROGRESS", false}, {"PRINT_JOB", true},
-		{"AUTOLEVEL", false}, {"RUNOUT", false}, {"Z_PROBE", false}, {"LEVELING_DATA", false},
+		{"AUTOREPORT_POS", m.cfg.HostActions}, {"AUTOREPORT_TEMP", true}, {"PROGRESS", false}, {"PRINT_JOB", true},
+		{"AUTOLEVEL", m.cfg.Leveling}, {"RUNOUT", false}, {"Z_PROBE", m.cfg.Leveling}, {"LEVELING_DATA", m.cfg.Leveling},
 		{"BUILD_PERCENT", false}, {"SOFTWARE_POWER", false}, {"TOGGLE_LIGHTS", false}, {"CASE_LIGHT_BRIGHTNESS", false},
 		{"EMERGENCY_PARSER", m.cfg.EmergencyParser}, {"HOST_ACTION_COMMANDS", m.cfg.HostActions},
 		{"PROMPT_SUPPORT", m.cfg.HostActions}, {"SDCARD", false}, {"REPEAT", false}, {"SD_WRITE", false},
 		{"AUTOREPORT_SD_STATUS", false}, {"LONG_FILENAME", false}, {"LFN_WRITE", false},
 		{"CUSTOM_FIRMWARE_UPLOAD", false}, {"EXTENDED_M20", false}, {"THERMAL_PROTECTION", true},
-		{"MOTION_MODES", false}, {"ARCS", true}, {"BABYSTEPPING", false}, {"CHAMBER_TEMPERATURE", false},
+		{"MOTION_MODES", false}, {"ARCS", true}, {"BABYSTEPPING", false}, {"CHAMBER_TEMPERATURE", m.cfg.Chamber},
 		{"COOLER_TEMPERATURE", false}, {"MEATPACK", false}, {"CONFIG_EXPORT", false},
 	} {
 		state := ":0\n"
@@ -66,6 +60,22 @@ func (m *marlin2) identify() {
 		}
 		m.print("Cap:" + c.name + state)
 	}
+	if m.cfg.HostActions { // M115_GEOMETRY_REPORT
+		m.print(m.area())
+	}
+}
+
+// area is what the axes reach, in the coordinates of the moment.
+func (m *marlin2) area() string {
+	corner := func(far float64) string {
+		s := "{"
+		for i, w := range []string{"x:", ",y:", ",z:"} {
+			s += w + two(m.cfg.Volume[i].MM()*far-m.pose.shift[i])
+		}
+		return s + "}"
+	}
+	box := "{min:" + corner(0) + ",max:" + corner(1) + "}"
+	return "area:{full:" + box + ",work:" + box + "}\n"
 }
 
 // reportSettings is M503.
@@ -80,9 +90,11 @@ func (m *marlin2) reportSettings() {
 		"echo:; Acceleration (units/s2) (P<print-accel> R<retract-accel> T<travel-accel>):\n" +
 		"echo:  M204 P" + two(lim.accel) + " R" + two(lim.retract) + " T" + two(lim.travel) + "\n" +
 		"echo:; Advanced (B<min_segment_time_us> S<min_feedrate> T<min_travel_feedrate> J<junc_dev>):\n" +
-		"echo:  M205 B20000.00 S0.00 T0.00 J0.01\n" +
-		"echo:; Home offset:\necho:  M206 X0.00 Y0.00 Z0.00\n" +
-		"echo:; Hotend PID:\necho:  M301 P22.20 I1.08 D114.00\n")
+		"echo:  M205 B20000.00 S0.00 T0.00 J" + two(lim.deviation) + "\n" +
+		"echo:; Home offset:\necho:  M206" + perAxis3(m.offset) + pidSettings(m.therm.hotend()))
+	if m.cfg.HostActions {
+		m.print(m.loadSettings())
+	}
 }
 
 func perAxis(v [axes]float64) string {

@@ -9,6 +9,11 @@ type emergency struct {
 	killed bool // M112 came
 	cancel bool // M108 came
 	quick  bool // M410 came
+
+	answered bool // M876 S came
+	answer   int
+	digit    int // behind the S of this line, or -1
+	last     byte
 }
 
 const (
@@ -30,7 +35,7 @@ func (e *emergency) update(c byte) {
 	case emStart, emNumber:
 		switch {
 		case c == 'M':
-			e.state, e.n = emWord, 0
+			e.state, e.n, e.digit, e.last = emWord, 0, -1, 0
 		case c == ' ':
 		case c == 'N' && e.state == emStart:
 			e.state = emNumber
@@ -42,7 +47,10 @@ func (e *emergency) update(c byte) {
 		if e.n < len(e.word) {
 			e.word[e.n] = c
 			e.n++
+		} else if e.last == 'S' && c >= '0' && c <= '9' && e.digit < 0 {
+			e.digit = int(c - '0')
 		}
+		e.last = c
 	}
 }
 
@@ -54,5 +62,9 @@ func (e *emergency) match() {
 		e.cancel = true
 	case "410":
 		e.quick = true
+	case "876":
+		if e.digit >= 0 {
+			e.answered, e.answer = true, e.digit
+		}
 	}
 }

@@ -117,7 +117,7 @@ func (m *mcu) restart() {
 	m.abandon()
 	m.wire.clear()
 	m.rx.clear()
-	m.plan.lim = defaultLimits()
+	m.plan.lim, m.plan.flow = defaultLimits(), 1
 	m.pose.restart()
 	m.plan.setPosition([3]float64{}, 0)
 	m.therm.restart(m.now)

@@ -101,6 +101,7 @@ type planner struct {
 	lastDir  [axes]float64
 	lastTop  float64
 	lastEach [axes]float64 // mm of each axis for a mm of the last block
+	flow     float64       // share of the filament that is fed
 	dry      bool          // ran empty, and nobody waited for that
 }
 
@@ -109,7 +110,7 @@ func (p *planner) resize(n int) {
 	if len(p.blocks) != n {
 		p.blocks = make([]block, n)
 	}
-	p.head, p.n, p.running = 0, 0, false
+	p.head, p.n, p.running, p.flow = 0, 0, false, 1
 }
 
 func (p *planner) at(i int) *block { return &p.blocks[(p.head+i)%len(p.blocks)] }

@@ -4,14 +4,9 @@ import (
 	"bufio"
 	"encoding/json"
 	"os"
-	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // record is one line of a transcript: seconds, direction (tx is host to firmware,
@@ -143,14 +138,6 @@ func benchControl(t *testing.T, m *mcu, s string) {
 	}
 }
 
-var buildText = regexp.MustCompile(`(?m)^(echo: Compiled: ).*$|(Marlin 2\.0\.9\.5 )\([^)]*\)`)
-
-// normal is a side of a transcript without what no two builds share.
-func normal(s string) []string {
-	s = buildText.ReplaceAllString(s, "$1$2(build)")
-	return strings.Split(s, "\n")
-}
-
 func heard(recs []record) string {
 	var s strings.Builder
 	for _, r := range recs {
@@ -161,127 +148,78 @@ func heard(recs []record) string {
 	return s.String()
 }
 
-// TestReplay holds the simulator to transcripts: to those in testdata word for word,
-// and to recordings of real firmware where these stand beside the checkout.
-func TestReplay(t *testing.T) {
-	t.Run("testdata", replayOwn)
-	if _, err := os.Stat(recordings); err == nil {
-		t.Run("recorded", replayRecorded)
-	}
+// player plays the host's side of a transcript to a firmware that is slower or
+// faster than the recorded one: what the host did comes when the firmware has said
+// what it had said then, and no sooner after what was before than it did.
+type player struct {
+	bench
+	t     *testing.T
+	recs  []record
+	said  func(string) int // lines in what the firmware has said, but for those that come by themselves
+	next  int
+	after time.Duration // when the record before was played
+	gap   time.Duration // that the host left between it and the next one
+	want  int           // lines that the firmware had said before the next one
+	have  int           // lines that it has said
+	seen  int           // length of what they were counted in
 }
 
-func replayOwn(t *testing.T) {
-	paths, err := filepath.Glob("testdata/*.jsonl")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no transcripts in testdata: %v", err)
+// patience is how long the player waits for what the firmware does not say.
+const patience = 120 * time.Second
+
+// find goes on to the next record to play.
+func (p *player) find() {
+	from := 0.0
+	if p.next > 0 {
+		from = p.recs[p.next-1].T
 	}
-	for _, path := range paths {
-		t.Run(filepath.Base(path), func(t *testing.T) {
-			recs := readTranscript(t, path)
-			cfg := Config{}
-			if strings.HasPrefix(filepath.Base(path), "rich-") {
-				cfg = richBuild()
-			}
-			_, got := replay(t, cfg, recs)
-			if d := cmp.Diff(normal(heard(recs)), normal(got)); d != "" {
-				t.Errorf("what the firmware says differs (-transcript +simulator):\n%s", d)
-			}
-		})
+	for p.next < len(p.recs) && p.recs[p.next].D != "tx" && p.recs[p.next].D != "ctl" {
+		p.next++
 	}
+	p.gap = time.Duration((p.recs[min(p.next, len(p.recs)-1)].T - from) * float64(time.Second))
+	p.want = p.said(heard(p.recs[:p.next]))
 }
 
-func richBuild() Config {
-	return Config{EmergencyParser: true, AdvancedOK: true, HostActions: true, Wait: time.Second}
+func (p *player) ready(now time.Duration) bool {
+	if n := p.out.Len(); n != p.seen {
+		p.have, p.seen = p.said(p.out.String()), n
+	}
+	return p.have >= p.want || now > p.after+p.gap+patience
 }
 
-// strictness is how close to a recording the simulator is held.
-type strictness uint8
-
-const (
-	wordForWord strictness = iota
-	shape                  // the same kinds of lines in the same order, however often
-)
-
-// recorded lists the recordings of real firmware that the simulator is held to.
-// Left out are floods: which byte an
-// overrun eats depends on microseconds; [TestFlood] covers them.
-var recorded = []struct {
-	name string
-	how  strictness
-}{
-	{"marlin2-boot-ident", wordForWord},
-	{"marlin2-line-errors", wordForWord},
-	{"marlin2-stream-lines", wordForWord},
-	{"marlin2-cold-extrude-unknown", wordForWord},
-	{"marlin2-busy-keepalive", wordForWord},
-	{"marlin2-autoreport", wordForWord},
-	{"marlin2-idle-10s", wordForWord},
-	{"marlin2-text-hazards", wordForWord},
-	{"marlin2-estop-bare-m112", wordForWord},
-	{"marlin2-estop-numbered-m112", wordForWord},
-	{"marlin2-estop-queue-really-full", wordForWord},
-	{"marlin2-reset-mid-stream", wordForWord},
-	{"marlin2-fault-open", wordForWord},
-	{"marlin2-fault-short", wordForWord},
-	{"marlin2-fault-dead", wordForWord},
-	{"marlin2-quickstop-m410", wordForWord},
-	{"marlin2-home", shape},
-	{"marlin2-heat-wait", shape},
-	{"marlin2-heat-cancel", shape},
-	{"marlin2-estop-during-m109", shape},
-	{"marlin2rich-boot-ident", wordForWord},
-	{"marlin2rich-line-errors", wordForWord},
-	{"marlin2rich-stream-lines", wordForWord},
-	{"marlin2rich-cold-extrude-unknown", wordForWord},
-	{"marlin2rich-busy-keepalive", wordForWord},
-	{"marlin2rich-estop-bare-m112", wordForWord},
-	{"marlin2rich-estop-queue-really-full", wordForWord},
-	{"marlin2rich-reset-mid-stream", wordForWord},
-	{"marlin2rich-estop-during-m109", shape},
+func (p *player) pace(m *mcu, t time.Duration) bool {
+	due := p.after + p.gap
+	switch {
+	case t < due:
+		return true
+	case m.now < due:
+		m.now = due
+		return false
+	case !p.ready(m.now):
+		return true
+	case p.next == len(p.recs):
+		m.halt(poweredOff)
+		return true
+	}
+	r := p.recs[p.next]
+	p.after = m.now
+	p.next++
+	if s := r.text(); r.D == "tx" {
+		m.receive(latin1(s))
+	} else {
+		benchControl(p.t, m, s)
+	}
+	p.find()
+	return false
 }
 
-// What may differ: temperatures (another model of the same heater), the step at which
-// M410 stopped, and how full the planner is at a moment. The rich build has options
-// that the simulator has not.
-var (
-	temperature = regexp.MustCompile(`-?\d+\.\d\d /|@:\d+|W:[\d?]`)
-	stopped     = regexp.MustCompile(`X:5[89]\.\d\d|Count X:7\d\d`)
-	room        = regexp.MustCompile(`P\d+ B\d`)
-	richOnly    = regexp.MustCompile(`(?m)^(wait|area:.*|echo:; Filament load/unload:|echo:  M603.*|//action:notification 0s\r)\n|(AUTOREPORT_POS):\d`)
-)
-
-func folded(s string, how strictness) []string {
-	s = temperature.ReplaceAllString(s, "#")
-	s = stopped.ReplaceAllString(s, "#")
-	s = room.ReplaceAllString(s, "#")
-	s = richOnly.ReplaceAllString(s, "$2")
-	lines := normal(s)
-	if how == wordForWord {
-		return lines
-	}
-	var kinds []string
-	for _, l := range lines {
-		if !slices.Contains(kinds, l) {
-			kinds = append(kinds, l)
-		}
-	}
-	return kinds
-}
-
-var recordings = filepath.Join("..", "..", "..", "shared", "facts", "serial")
-
-func replayRecorded(t *testing.T) {
-	for _, r := range recorded {
-		t.Run(r.name, func(t *testing.T) {
-			recs := readTranscript(t, filepath.Join(recordings, r.name+".jsonl"))
-			cfg := Config{}
-			if strings.HasPrefix(r.name, "marlin2rich") {
-				cfg = richBuild()
-			}
-			_, got := replay(t, cfg, recs)
-			if d := cmp.Diff(folded(heard(recs), r.how), folded(got, r.how)); d != "" {
-				t.Errorf("what the firmware says differs (-recorded +simulator):\n%s", d)
-			}
-		})
-	}
+// play is replay by a player.
+func play(t *testing.T, cfg Config, recs []record, said func(string) int) (*mcu, string) {
+	t.Helper()
+	cfg.defaults()
+	m := newMCU(&cfg)
+	p := &player{t: t, recs: recs, said: said}
+	p.find()
+	m.run(p)
+	return m, p.out.String()
 }

@@ -82,7 +82,8 @@ type Config struct {
 	// Build options of the firmware.
 	EmergencyParser bool          // M108, M112 and M410 act while still in the receive buffer
 	AdvancedOK      bool          // ok carries line number and free room
-	HostActions     bool          // //action: lines
+	HostActions     bool          // //action: lines and prompts, M600, M154, S000
+	Leveling        bool          // a probe, G29 and M420
 	Wait            time.Duration // say wait after so long without a line; 0 never does
 
 	// Settings are those of grbl that differ from the defaults of its build, for example
