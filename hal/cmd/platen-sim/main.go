@@ -59,6 +59,7 @@ func command() *cobra.Command {
 	f.BoolVar(&o.advanced, "advanced-ok", false, "marlin2 built with ADVANCED_OK: ok carries line number and room")
 	f.BoolVar(&o.actions, "host-actions", false, "marlin2 built with HOST_ACTION_COMMANDS: //action: lines and prompts")
 	f.BoolVar(&o.dtr, "reset-on-open", true, "restart whenever the port is opened, as DTR does on most boards")
+	root.AddCommand(bootloaderCmd())
 	root.RunE = func(c *cobra.Command, args []string) error {
 		o.firmware = sim.Marlin2.String()
 		if len(args) > 0 {
