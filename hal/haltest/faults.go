@@ -117,7 +117,7 @@ func caseHaltHeating(t *testing.T, on suite) {
 // caseProgramError ends a program with an error of its own.
 func caseProgramError(t *testing.T, on suite) {
 	r := newRig(t, on, sim.Config{Speed: sim.Fastest})
-	ops := append(append(warmUp(), heat(motion.Bed, 50, false)), spiral(100)...)
+	ops := r.fit(append(append(warmUp(), heat(motion.Bed, 50, false)), spiral(100)...))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	err := r.m.Run(ctx, func(yield func(motion.Op, error) bool) {
