@@ -75,7 +75,8 @@ type Port interface {
 // Firmware is one family of firmware. A value serves one Open, and after that the
 // machine that came of it. Its methods are called by one goroutine at a time.
 type Firmware interface {
-	// Greeting says how to begin, before anything is known.
+	// Greeting says how to begin. It is asked before each question, so that a dialect can
+	// ask one thing after the other.
 	Greeting() Greeting
 	// Parse reads one line of the controller into r, whatever the bytes; it resets r
 	// first. It must not keep line, and allocate nothing in steady state.
@@ -118,7 +119,8 @@ type Profile struct {
 }
 
 // Encoder turns operations into commands, each ended by a line feed and at most
-// gcode.MaxCommand bytes long. Run calls it from its own goroutine.
+// gcode.MaxCommand bytes long. It is called by one goroutine at a time: Run, and
+// SetHeater with an operation of that kind even before AppendStart.
 type Encoder interface {
 	AppendStart(dst []byte) []byte                   // what a program relies on; resets the encoder
 	Append(dst []byte, op motion.Op) ([]byte, error) // an error (hal.ErrEnvelope) ends the program

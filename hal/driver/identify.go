@@ -20,7 +20,6 @@ const reviveAfter = 3
 func (o *owner) identify(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, o.wake)
 	defer stop()
-	greet := o.fw.Greeting()
 	known := answer{fw: o.fw}
 	begin := time.Now()
 	end, ask, asked, questions, revived := begin.Add(o.opt.Connect), begin.Add(o.opt.Settle), begin, 0, false
@@ -52,11 +51,11 @@ func (o *owner) identify(ctx context.Context) error {
 		questions++
 		if !revived && (known.fault != hal.FaultNone || questions == reviveAfter && known.lines == 0) {
 			revived, known = true, answer{fw: o.fw, fault: known.fault}
-			o.revive(greet)
+			o.revive(o.fw.Greeting())
 		} else if known.complete {
 			return &hal.FaultError{Fault: known.fault}
 		}
-		o.say(greet.Question)
+		o.say(o.fw.Greeting().Question) // it may depend on what is known so far
 		asked, ask = now, now.Add(o.opt.Retry)
 	}
 }

@@ -29,13 +29,14 @@ type Machine struct {
 	state hal.State
 	err   error // why the machine is dead
 
-	running sync.Mutex // held by Run
-	box     inbox
-	dead    chan struct{} // closed once err is set
-	closing chan struct{} // closed when Close begins
-	quit    chan struct{} // closed when the goroutines must end
-	ending  sync.Once
-	closed  error
+	running  sync.Mutex // held by Run
+	encoding sync.Mutex // held while the encoder works
+	box      inbox
+	dead     chan struct{} // closed once err is set
+	closing  chan struct{} // closed when Close begins
+	quit     chan struct{} // closed when the goroutines must end
+	ending   sync.Once
+	closed   error
 
 	tx     chan []byte     // owner to hand
 	txFree chan []byte     // hand to owner
@@ -87,7 +88,9 @@ func (m *Machine) SetHeater(ctx context.Context, id hal.HeaterID, t unit.Celsius
 	if t < 0 || !slices.Contains(m.profile.Heaters, id) {
 		return fmt.Errorf("set heater %d: %w", id, hal.ErrEnvelope)
 	}
+	m.encoding.Lock()
 	cmds, err := m.profile.Encoder.Append(nil, motion.Op{Kind: motion.SetHeater, Heater: id, Temp: t})
+	m.encoding.Unlock()
 	if err == nil {
 		err = m.do(ctx, &request{cmds: cmds})
 	}

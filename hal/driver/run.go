@@ -36,7 +36,10 @@ type runner struct {
 
 // program sends all of prog.
 func (r *runner) program(prog motion.Program) error {
-	if err := r.send(r.enc.AppendStart(r.buf[:0]), false); err != nil {
+	r.encoding.Lock()
+	start := r.enc.AppendStart(r.buf[:0])
+	r.encoding.Unlock()
+	if err := r.send(start, false); err != nil {
 		return err
 	}
 	for op, err := range prog {
@@ -44,7 +47,9 @@ func (r *runner) program(prog motion.Program) error {
 			r.own = true
 			return err
 		}
+		r.encoding.Lock()
 		cmds, err := r.enc.Append(r.buf[:0], op)
+		r.encoding.Unlock()
 		if err != nil {
 			r.own = true
 			return err

@@ -28,8 +28,14 @@ const (
 // Encoder holds a position and with that design data.
 type Encoder struct {
 	Level string // the command that levels the bed; "" if the machine cannot
+	// Compact leaves out what costs time on the wire: blanks (but for the one before E,
+	// since Marlin 1 would read "1E2" as a hundred), zeros before the point, decimals
+	// that such a short move does not need, and digits of the filament position, which
+	// is set back to zero more often.
+	Compact bool
 
 	filament int64          // absolute, since the last G92 E0
+	sent     int64          // what the last filament word stands for
 	at       [3]unit.Length // of axes in known
 	known    motion.Axes
 	feed     unit.Speed
@@ -43,7 +49,7 @@ func (e *Encoder) String() string { return "gcode encoder" }
 // AppendStart appends the commands that a program relies on: millimetres, absolute
 // positions, filament at zero. Each command ends with a line feed. It resets e.
 func (e *Encoder) AppendStart(dst []byte) []byte {
-	*e = Encoder{Level: e.Level, started: true}
+	*e = Encoder{Level: e.Level, Compact: e.Compact, started: true}
 	return append(dst, "G21\nG90\nM82\nG92 E0\n"...)
 }
 
@@ -100,8 +106,12 @@ func (e *Encoder) move(dst []byte, op motion.Op) []byte {
 		e.known = 0 // the offset of the tool moves the axes
 		dst = e.resetFilament(dst)
 	}
-	if e.filament > int64(maxFilament) || e.filament < -int64(maxFilament) {
+	if limit := e.maxFilament(); e.filament > limit || e.filament < -limit {
 		dst = e.resetFilament(dst)
+	}
+	axis, filament := axisDigits, filamentDigits
+	if e.Compact && e.brief(op) {
+		axis, filament = axisDigits-1, filamentDigits-1
 	}
 	dst = append(dst, "G1"...)
 	for i, a := range [...]motion.Axes{motion.X, motion.Y, motion.Z} {
@@ -110,40 +120,89 @@ func (e *Encoder) move(dst []byte, op motion.Op) []byte {
 		}
 		e.known |= a
 		e.at[i] = op.To[i]
-		dst = append(dst, ' ', "XYZ"[i])
-		dst = op.To[i].AppendMM(dst, axisDigits)
+		dst = e.word(dst, "XYZ"[i], op.To[i], axis)
 	}
 	if op.Has(motion.E) && op.E != 0 {
 		e.filament += int64(op.E)
-		dst = append(dst, " E"...)
-		dst = unit.Length(e.filament).AppendMM(dst, filamentDigits)
+		e.sent = rounded(e.filament, filament)
+		if e.Compact {
+			dst = append(dst, ' ')
+		}
+		dst = e.word(dst, 'E', unit.Length(e.filament), filament)
 	}
 	if op.Feed != e.feed && op.Feed > 0 {
 		e.feed = op.Feed
-		dst = append(dst, " F"...)
+		if !e.Compact {
+			dst = append(dst, ' ')
+		}
+		dst = append(dst, 'F')
 		dst = op.Feed.AppendMMPerMin(dst)
 	}
 	return append(dst, '\n')
 }
 
+// word appends one word with a length.
+func (e *Encoder) word(dst []byte, name byte, v unit.Length, digits int) []byte {
+	if !e.Compact {
+		return v.AppendMM(append(dst, ' ', name), digits)
+	}
+	dst = append(dst, name)
+	start := len(dst)
+	dst = v.AppendMM(dst, digits)
+	if dst[start] == '-' {
+		start++
+	}
+	if len(dst)-start > 2 && dst[start] == '0' {
+		dst = append(dst[:start], dst[start+1:]...)
+	}
+	return dst
+}
+
+// brief reports whether a move takes less than 1.6 ms, which is what a line of 40 bytes
+// takes at 250000 baud: then 10 µm, less than a step of most printers, have to do. The
+// positions are absolute, so that nothing adds up.
+func (e *Encoder) brief(op motion.Op) bool {
+	longest := int64(0)
+	for i, a := range [...]motion.Axes{motion.X, motion.Y, motion.Z} {
+		if !op.Has(a) {
+			continue
+		}
+		if e.known&a == 0 {
+			return false
+		}
+		longest = max(longest, int64(op.To[i]-e.at[i]), int64(e.at[i]-op.To[i]))
+	}
+	return longest > 0 && longest*1000*625 < int64(op.Feed)*int64(unit.Millimetre)
+}
+
+// maxFilament is how far the filament position runs before it is set back to zero.
+func (e *Encoder) maxFilament() int64 {
+	if e.Compact {
+		return 10 * int64(unit.Millimetre)
+	}
+	return int64(maxFilament)
+}
+
 // resetFilament sets the absolute position to zero where it stands. The part that
 // rounding has not sent yet is kept.
 func (e *Encoder) resetFilament(dst []byte) []byte {
-	sent := sentFilament(e.filament)
-	e.filament -= sent
+	e.filament -= e.sent
+	e.sent = 0
 	return append(dst, "G92 E0\n"...)
 }
 
-// sentFilament is the position that the digits sent stand for, in 1/65536 mm.
-func sentFilament(v int64) int64 {
-	const step = 10_000 // 10^filamentDigits
+// rounded is the length that v rounded to so many decimals stands for, in 1/65536 mm.
+func rounded(v int64, digits int) int64 {
+	step := int64(1)
+	for range digits {
+		step *= 10
+	}
 	one := int64(unit.Millimetre)
 	half := one / 2
 	if v < 0 {
 		half = -half
 	}
-	digits := (v*step + half) / one
-	return digits * one / step
+	return (v*step + half) / one * one / step
 }
 
 // level writes the board's own command to probe the bed, or Marlin's M420 to take up

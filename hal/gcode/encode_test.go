@@ -101,13 +101,80 @@ func TestFilamentAddsUp(t *testing.T) {
 	})
 }
 
+// TestCompact reads the words of random moves as the firmware with the least sense does
+// (strtod from the letter on) and compares them with what was meant.
+func TestCompact(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		e := Encoder{Compact: true}
+		e.AppendStart(nil)
+		var at [3]unit.Length
+		fed, pos, exact, feed := 0.0, 0.0, int64(0), 0.0
+		for range rapid.IntRange(1, 100).Draw(t, "moves") {
+			op := motion.Op{Kind: motion.Move, Axes: motion.X | motion.Y | motion.E, Feed: unit.Speed(rapid.Int32Range(1000, 300_000).Draw(t, "feed")),
+				E: unit.Length(rapid.Int32Range(-int32(2*mm), int32(4*mm)).Draw(t, "e"))}
+			reach := rapid.SampledFrom([]unit.Length{mm / 8, 20 * mm}).Draw(t, "reach")
+			for i := range 2 {
+				op.To[i] = at[i] + unit.Length(rapid.Int32Range(-int32(reach), int32(reach)).Draw(t, "to"))
+			}
+			at, exact = op.To, exact+int64(op.E)
+			for line := range strings.Lines(string(e.Append(nil, op))) {
+				if line == "G92 E0\n" {
+					pos = 0
+					continue
+				}
+				if !strings.HasPrefix(line, "G1") || len(line) > 40 {
+					t.Fatalf("%d bytes that are no move", len(line))
+				}
+				for _, w := range []struct {
+					letter byte
+					into   *float64
+				}{{'F', &feed}, {'E', nil}, {'X', nil}, {'Y', nil}} {
+					v, ok := strtod(line, w.letter)
+					switch {
+					case !ok:
+					case w.into != nil:
+						*w.into = v
+					case w.letter == 'E':
+						fed, pos = fed+v-pos, v
+					default:
+						if off := math.Abs(v - at[w.letter-'X'].MM()); off > 0.0051 || reach > mm && off > 0.0051 {
+							t.Fatalf("%c is off by %g mm", w.letter, off)
+						}
+					}
+				}
+			}
+			if off := math.Abs(fed - float64(exact)/float64(mm)); off > 0.0006+float64(0.002) {
+				t.Fatalf("the filament is off by %g mm", off)
+			}
+			if math.Abs(feed-op.Feed.MMPerSecond()*60) > 0.6 {
+				t.Fatalf("feed is off")
+			}
+		}
+	})
+}
+
+// strtod reads the number behind the first of a letter, as far as it looks like one: an
+// exponent is part of it.
+func strtod(line string, letter byte) (float64, bool) {
+	i := strings.IndexByte(line, letter)
+	if i < 0 {
+		return 0, false
+	}
+	for end := len(line); end > i+1; end-- {
+		if v, err := strconv.ParseFloat(line[i+1:end], 64); err == nil {
+			return v, true
+		}
+	}
+	return 0, false
+}
+
 func printingMove(i int) motion.Op {
 	return motion.Op{Kind: motion.Move, Axes: motion.X | motion.Y | motion.E, Feed: 60_000, E: mm / 30,
 		To: [3]unit.Length{unit.Length(i%200)*mm + 12345, unit.Length(i%190)*mm + 54321, 0}}
 }
 
 func TestEncodeDoesNotAllocate(t *testing.T) {
-	var e Encoder
+	e := Encoder{Compact: true}
 	buf, i := make([]byte, 0, 256), 0
 	if n := testing.AllocsPerRun(2000, func() { buf = e.Append(buf[:0], printingMove(i)); i++ }); n != 0 {
 		t.Errorf("%v allocations a line", n)
@@ -115,7 +182,7 @@ func TestEncodeDoesNotAllocate(t *testing.T) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	var e Encoder
+	e := Encoder{Compact: true}
 	buf := make([]byte, 0, 256)
 	for i := 0; b.Loop(); i++ {
 		buf = e.Append(buf[:0], printingMove(i))

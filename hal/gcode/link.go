@@ -2,7 +2,6 @@ package gcode
 
 import (
 	"errors"
-	"strconv"
 	"time"
 )
 
@@ -15,29 +14,53 @@ var (
 	ErrLost = errors.New("controller does not follow: check cable and baud rate")
 )
 
+// Window says how far a Link may go before a line is known to be good; see the package
+// comment.
+type Window uint8
+
+// The windows.
+const (
+	WindowSpaced Window = iota // a line follows one without an ok only after Config.Spacing
+	WindowTail                 // as WindowSpaced, and all but the line feed of the next line goes ahead
+	WindowOpen                 // lines follow each other at once
+)
+
 // Config holds the bounds of a Link. Zero fields take the defaults named.
 type Config struct {
+	Window    Window
 	Lines     int           // most lines in flight: 3, one less than the command queue holds
 	Bytes     int           // most bytes in flight: 96, what the smallest receive buffer holds
 	Spacing   time.Duration // how long after a line without ok the next may follow: 30 ms; negative is at once
-	Quiet     time.Duration // how long after a Resend everything on the wire has arrived: 60 ms
+	Quiet     time.Duration // how long after a Resend everything on the wire has arrived: 60 ms; 20 ms for WindowOpen
 	Stall     time.Duration // how long no ok and no busy is suspicious: 2.5 s; firmware says busy every 2 s
-	SyncEvery int           // lines between two proofs: 32
-	Wrap      int32         // last line number before M110 starts anew: 99,999
+	SyncEvery int           // lines between two proofs, and how far false oks can run ahead: 32
+	Wrap      int32         // last line number before M110 starts anew: 999, so that lines stay short
+	Check     Check
+	Loose     bool   // the firmware takes a line up to its first asterisk and swallows what is behind it (Marlin 1)
+	Sync      string // the command that only an answer with temperatures proves: M105
 }
+
+// Check is what protects a line.
+type Check uint8
+
+// The checks.
+const (
+	CheckXOR   Check = iota // the exclusive or of all bytes: two damaged bytes can cancel each other
+	CheckCRC16              // CRC-16 with polynomial 8005 reflected, start 0 (RepRapFirmware): five digits
+)
 
 // MaxLine is the longest line with number, checksum and line end, in bytes.
 const MaxLine = MaxCommand + len("N1234567 ") + len("*65535\n")
 
 const (
-	ringLines   = 64
+	ringLines   = 128
 	queryNumber = 7_000_000 // a number that no line ever has
-	syncCommand = "M105"
-	tightSync   = 4   // lines between two proofs after a fault
-	maxProbes   = 6   // unanswered questions before ErrLost
-	maxFutile   = 64  // Resends for the same line before ErrLost
-	maxStorm    = 128 // Resends since the last proof before ErrLost
-	maxAbsurd   = 3   // Resends for impossible lines before ErrLost or ErrReset
+	tightSync   = 4         // lines between two proofs after a fault, doubled by each proof
+	soundLines  = 64        // lines proven in a row before anything is written ahead again after a fault
+	maxProbes   = 6         // unanswered questions before ErrLost
+	maxFutile   = 64        // Resends for the same line before ErrLost
+	maxStorm    = 128       // Resends since the last proof before ErrLost
+	maxAbsurd   = 3         // Resends for impossible lines before ErrLost or ErrReset
 )
 
 // Stats counts what a Link has seen.
@@ -64,6 +87,7 @@ type Link struct {
 	send  int32  // the line that is sent next; send <= next
 	acked int32  // lines up to here are answered, as far as plain oks tell
 	prove int32  // lines up to here are answered for sure
+	claim int32  // an ok has named this line out of turn, or -1
 
 	lastSync   int32 // the newest sync line
 	syncDue    bool
@@ -71,12 +95,16 @@ type Link struct {
 	sinceSync  int
 	syncEvery  int
 	clean      bool // no fault since the last proof
+	sound      int  // lines proven since the last fault
 
 	fresh    bool // M110 is not proven yet
 	wrapping bool // numbers have run out; start anew once all is proven
 	swallow  bool // the ok that goes with a Resend is to come
 	bare     int  // oks that commands without a number will bring
 
+	ahead      int  // bytes of the line that is sent next that are on the wire already
+	erase      int  // bytes to be taken back before anything else is written
+	doubt      bool // something came that may have been a Resend
 	recovering bool // quiet after a Resend
 	careful    bool // one line at a time
 	want       int32
@@ -109,17 +137,26 @@ func NewLink(c Config) *Link {
 	if c.Spacing == 0 {
 		c.Spacing = 30 * time.Millisecond
 	}
+	if c.Window == WindowOpen {
+		c.Spacing = -1
+	}
 	if c.Quiet <= 0 {
 		c.Quiet = 60 * time.Millisecond
+		if c.Window == WindowOpen {
+			c.Quiet = 20 * time.Millisecond
+		}
 	}
 	if c.Stall <= 0 {
 		c.Stall = 2500 * time.Millisecond
 	}
 	if c.Wrap <= 0 {
-		c.Wrap = 99_999
+		c.Wrap = 999
+	}
+	if c.Sync == "" {
+		c.Sync = "M105"
 	}
 	c.SyncEvery = min(c.SyncEvery, ringLines/2)
-	return &Link{cfg: c, base: 1, syncEvery: c.SyncEvery, acked: -1, prove: -1, lastSync: -1}
+	return &Link{cfg: c, base: 1, syncEvery: c.SyncEvery, sound: soundLines, acked: -1, prove: -1, lastSync: -1}
 }
 
 // String hides the lines.
@@ -128,11 +165,12 @@ func (l *Link) String() string { return "gcode link" }
 // Restart begins numbering at zero with M110. Whatever was in flight is forgotten.
 func (l *Link) Restart(now time.Time) {
 	l.base += uint64(l.next)
-	l.next, l.send, l.acked, l.prove, l.lastSync = 0, 0, -1, -1, -1
+	l.next, l.send, l.acked, l.prove, l.claim, l.lastSync = 0, 0, -1, -1, -1, -1
 	l.recovering, l.swallow, l.wrapping, l.queryDue, l.queryOut = false, false, false, false, false
 	l.probes, l.futile, l.absurd, l.queries, l.sinceSync, l.want = 0, 0, 0, 0, 0, 0
 	l.storm = 0
 	l.fresh, l.careful, l.last, l.bare = true, true, now, 0
+	l.takeBack()
 	l.add([]byte("M110 N0"), false)
 	l.syncDue = true
 }
@@ -155,7 +193,7 @@ func (l *Link) Add(cmd []byte) uint64 {
 
 func (l *Link) add(cmd []byte, sync bool) {
 	s := &l.ring[l.next%ringLines]
-	s.n = uint8(len(frame(s.text[:0], l.next, cmd)))
+	s.n = uint8(len(l.frame(s.text[:0], l.next, cmd)))
 	s.sync = sync
 	if sync {
 		l.lastSync = l.next
@@ -165,19 +203,6 @@ func (l *Link) add(cmd []byte, sync bool) {
 	if l.next > l.cfg.Wrap {
 		l.wrapping = true
 	}
-}
-
-// frame appends line number, command, checksum and line feed. The checksum is the
-// exclusive or of all bytes before the asterisk.
-func frame(dst []byte, number int32, cmd []byte) []byte {
-	start := len(dst)
-	dst = append(strconv.AppendInt(append(dst, 'N'), int64(number), 10), ' ')
-	dst = append(dst, cmd...)
-	sum := byte(0)
-	for _, b := range dst[start:] {
-		sum ^= b
-	}
-	return append(strconv.AppendUint(append(dst, '*'), uint64(sum), 10), '\n')
 }
 
 // RequestSync asks for proof of all lines added so far; see Proven.
@@ -202,83 +227,19 @@ func (l *Link) Ask() {
 	}
 }
 
-// AppendBare appends text, which has no number and is answered by oks more oks than
-// lines will bring, to be written beside the lines. It reports false, and appends
-// nothing, while that would end up inside of a line.
-func (l *Link) AppendBare(dst, text []byte, oks int) ([]byte, bool) {
-	l.bare += oks
-	return append(dst, text...), true
-}
-
 // Stats returns the counters.
 func (l *Link) Stats() Stats { return l.stats }
 
 func (l *Link) syncOut() bool { return l.lastSync > l.prove }
 
 func (l *Link) wantsSync() bool {
+	if l.syncOut() {
+		return false // of two, a doubled answer to the first would prove the second
+	}
 	if l.wrapping {
 		return l.lastSync != l.next-1
 	}
-	return (l.syncDue || l.sinceSync >= l.syncEvery) && !l.syncOut()
-}
-
-// AppendWire appends the bytes to be written now. It appends nothing while the
-// window is full and while the link is quiet.
-func (l *Link) AppendWire(dst []byte, now time.Time) []byte {
-	if l.recovering {
-		if now.Before(l.quietUntil) {
-			return dst
-		}
-		l.rewind()
-	}
-	if l.queryDue {
-		l.queryDue, l.queryOut = false, true
-		return frame(dst, queryNumber, []byte(syncCommand))
-	}
-	if l.queryOut {
-		return dst // its answer throws away whatever follows
-	}
-	for {
-		if l.send == l.next {
-			if !l.wantsSync() {
-				return dst
-			}
-			l.syncDue = false
-			l.add([]byte(syncCommand), true)
-		}
-		s := &l.ring[l.send%ringLines]
-		if !l.fits(s, now) {
-			return dst
-		}
-		if l.send-1 == l.acked {
-			l.last = now // the wait for an answer begins
-		}
-		dst = append(dst, s.text[:s.n]...)
-		l.wrote = now
-		l.send++
-	}
-}
-
-// fits reports whether line s may be put on the wire behind what is there.
-func (l *Link) fits(s *sentLine, now time.Time) bool {
-	lines := int(l.send - l.acked - 1)
-	if lines == 0 || s.sync && l.syncForced {
-		l.syncForced = false
-		return true
-	}
-	return l.room(s) && now.Sub(l.wrote) >= l.cfg.Spacing
-}
-
-// room reports whether the window has room for line s.
-func (l *Link) room(s *sentLine) bool {
-	if l.careful || int(l.send-l.acked-1) >= l.cfg.Lines {
-		return false
-	}
-	bytes := int(s.n)
-	for i := l.acked + 1; i < l.send; i++ {
-		bytes += int(l.ring[i%ringLines].n)
-	}
-	return bytes <= l.cfg.Bytes
+	return l.syncDue || l.sinceSync >= l.syncEvery
 }
 
 // Deadline returns when AppendWire and Tick have to be called next even if nothing
@@ -331,4 +292,4 @@ func (l *Link) Tick(now time.Time) error {
 }
 
 // fault notes that something went wrong, so that proofs are asked for more often.
-func (l *Link) fault() { l.clean, l.syncEvery = false, tightSync }
+func (l *Link) fault() { l.clean, l.syncEvery, l.sound = false, tightSync, 0 }

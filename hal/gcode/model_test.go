@@ -18,7 +18,7 @@ type model struct {
 	tx       bytes.Buffer
 	executed []string // all but sync lines and M110
 	advanced bool     // ADVANCED_OK
-	marlin1  bool     // refuses nothing after the first checksum of a line
+	marlin1  bool     // takes a line up to its first checksum, and refuses one with a checksum and no number
 	overruns int
 	fullest  int // most commands seen in the queue
 }
@@ -45,7 +45,7 @@ func (m *model) read() {
 		if end < 0 {
 			return
 		}
-		line := string(m.rx[:end])
+		line := m.edit(m.rx[:end])
 		m.rx = m.rx[end+1:]
 		if line = strings.TrimLeft(line, " "); line != "" {
 			m.take(line)
@@ -54,11 +54,29 @@ func (m *model) read() {
 	}
 }
 
+// edit is what the line buffer of Marlin 2 holds at the end of a line: backspaces take
+// characters back. Marlin 1 keeps them.
+func (m *model) edit(raw []byte) string {
+	var line []byte
+	for _, c := range raw {
+		if c != '\b' || m.marlin1 {
+			line = append(line, c)
+		} else if len(line) > 0 {
+			line = line[:len(line)-1]
+		}
+	}
+	return string(line)
+}
+
 func (m *model) take(line string) {
 	if i := strings.IndexByte(line, ';'); i >= 0 {
 		line = line[:i]
 	}
 	if !strings.HasPrefix(line, "N") {
+		if m.marlin1 && strings.Contains(line, "*") {
+			fmt.Fprintf(&m.tx, "Error:No Line Number with checksum, Last Line: %d\n", m.last)
+			return
+		}
 		cmd, _, _ := strings.Cut(line, "*")
 		m.queue, m.numbers = append(m.queue, cmd), append(m.numbers, -1)
 		return

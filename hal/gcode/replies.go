@@ -8,7 +8,15 @@ func (l *Link) Handle(r *Reply, now time.Time) error {
 	case OK:
 		l.ok(r, now)
 	case Resend:
+		l.swallow = true
 		return l.resend(r.Line, now)
+	case Refusal:
+		// Marlin 1 refuses a line without its number and asks for none.
+		if l.doubted(); r.Line >= 0 {
+			return l.resend(r.Line, now)
+		}
+	case Note:
+		l.doubted()
 	case Busy:
 		l.keepalive = true
 		l.last, l.probes, l.queries = now, 0, 0
@@ -26,8 +34,19 @@ func (l *Link) Handle(r *Reply, now time.Time) error {
 	case Garbage:
 		l.stats.Spurious++
 		l.fault()
+		l.doubted()
 	}
 	return nil
+}
+
+// doubted notes that something has come that could have been a Resend once: the ok
+// that follows it may be that of the Resend, and not of a line that was taken. Until
+// the next proof of a line nothing is written ahead on the strength of an ok.
+func (l *Link) doubted() {
+	if l.cfg.Window == WindowTail && (l.send-1 > l.acked || l.ahead > 0) {
+		l.doubt = true
+		l.takeBack()
+	}
 }
 
 func (l *Link) ok(r *Reply, now time.Time) {
@@ -46,7 +65,7 @@ func (l *Link) ok(r *Reply, now time.Time) {
 			l.spurious()
 			return
 		}
-		l.proven(r.Line, now)
+		l.named(r.Line, now)
 	case r.NTemps > 0:
 		n := l.prove + 1
 		for n < l.send && !l.ring[n%ringLines].sync {
@@ -60,6 +79,18 @@ func (l *Link) ok(r *Reply, now time.Time) {
 	default:
 		l.plainOK(now)
 	}
+}
+
+// named takes the number of an ok. It is proof if it is that of the oldest line in
+// flight. A later one means that oks were lost, or that a digit was damaged, for which
+// the next ok vouches.
+func (l *Link) named(n int32, now time.Time) {
+	if n == l.acked+1 || n == l.claim+1 && l.claim > l.prove {
+		l.proven(n, now)
+		return
+	}
+	l.claim = n
+	l.fault()
 }
 
 // plainOK counts an ok without a name for the oldest line in flight, unless that is
@@ -90,7 +121,8 @@ func (l *Link) spurious() {
 // order, so that nothing after n can have been answered yet: oks that were counted
 // beyond it were false.
 func (l *Link) proven(n int32, now time.Time) {
-	l.prove, l.acked = n, n
+	l.sound += int(n - l.prove)
+	l.prove, l.acked, l.claim, l.doubt = n, n, -1, false
 	l.last, l.probes, l.queries, l.futile, l.absurd = now, 0, 0, 0, 0
 	l.storm = 0
 	l.sinceSync = int(l.next - 1 - n)
@@ -123,7 +155,7 @@ func (l *Link) learnQueue(free int16) {
 func (l *Link) resend(r int32, now time.Time) error {
 	l.stats.Resends++
 	l.fault()
-	l.swallow = true
+	l.takeBack()
 	l.last = now
 	if l.fresh {
 		// Before M110 has arrived the number asked for is of the past.
@@ -144,13 +176,17 @@ func (l *Link) resend(r int32, now time.Time) error {
 		return ErrLost
 	}
 	l.probes = 0 // it listens
-	if l.queryOut {
+	queried := l.queryOut
+	if queried {
 		l.queries++
 	}
 	l.queryDue, l.queryOut = false, false
 	l.want = r
 	l.recovering, l.careful = true, true
-	l.quietUntil = now.Add(l.cfg.Quiet)
+	l.quietUntil = now
+	if l.send-r > 1 || queried {
+		l.quietUntil = now.Add(l.cfg.Quiet) // else nothing else is on the wire
+	}
 	return nil
 }
 

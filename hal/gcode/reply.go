@@ -42,7 +42,7 @@ type Temp struct {
 // Reply is one line from the controller, understood. It holds no text of the line.
 type Reply struct {
 	Kind    ReplyKind
-	Line    int32 // OK: the line named, or -1. Resend: the line wanted
+	Line    int32 // OK: the line named, or -1. Resend: the line wanted. Refusal: the same if no Resend follows for sure, or -1
 	Queue   int16 // OK: free slots in the command queue, or -1
 	Waiting bool  // a report of a command that waits for heat, which is then busy
 	Idle    bool  // a report of a controller whose buffers are empty and that does nothing
@@ -202,6 +202,11 @@ func parseText(line []byte, r *Reply) {
 	text := low[:n]
 	if bytes.HasPrefix(text, []byte("error:")) && (bytes.Contains(text, []byte("checksum")) || bytes.Contains(text, []byte("line number"))) {
 		r.Kind = Refusal
+		if i := bytes.LastIndex(text, []byte("last line:")); i >= 0 && bytes.Contains(text, []byte("no line number")) {
+			if v, n := digits(bytes.TrimLeft(text[i+len("last line:"):], " ")); n > 0 {
+				r.Line = v + 1
+			}
+		}
 		return
 	}
 	if bytes.HasPrefix(text, []byte("!!")) {

@@ -6,7 +6,9 @@
 //
 //   - Marlin 2 executes a line that has a checksum but no number, whether the checksum is
 //     right or not. The others refuse it. So only with them may a line follow another
-//     that is not known to be good; see the package comment of gcode.
+//     that is not known to be good; see the package comment of gcode. Which it is, and
+//     whether it edits its line buffer by backspaces, is not taken from its name: it is
+//     asked.
 //   - Marlin 1 as in the Ultimaker 2 reports no temperatures by itself, has no M113 and no
 //     capabilities, refuses a line whose number is missing without asking for it again,
 //     and halts for good on M112 only.
@@ -16,6 +18,7 @@
 package marlin
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -49,6 +52,12 @@ type firmware struct {
 	opt   Options
 	info  hal.Info
 	named bool
+	oks   int // since it has named itself
+
+	// What the probes have shown.
+	refuses bool // it refuses a checksum without a number
+	obeys   bool // it executes one, whether it is right or not
+	edits   bool // a backspace takes a character back
 }
 
 // maxCaps bounds the capabilities kept; Marlin 2.1 names fewer than 50.
@@ -59,30 +68,54 @@ const (
 	capChamber    = "CHAMBER_TEMPERATURE"
 )
 
-// Greeting asks by M115, which every Marlin answers. M999 brings back one that Stop()
-// has stopped; one that kill() has stopped hears nothing.
+// Greeting asks by M115, which every Marlin answers, and probes what decides how lines
+// may follow each other: first a checksum without a number, and wrong at that; if that
+// is executed, whether a backspace takes a character back. Both commands ask for
+// temperatures and do nothing else. M999 brings back a controller that Stop() has
+// stopped; one that kill() has stopped hears nothing.
 func (f *firmware) Greeting() driver.Greeting {
-	return driver.Greeting{Question: "\nM115\n", Revive: "\nM999\n"}
+	question := "\nM115\nM105*1\n"
+	if f.obeys {
+		question = "\nM1055\b\n"
+	}
+	return driver.Greeting{Question: question, Revive: "\nM999\n"}
 }
 
 // Parse reads one line.
 func (f *firmware) Parse(line []byte, r *gcode.Reply) { gcode.Parse(line, r) }
 
-// Identify gathers the answer to M115: name, capabilities, ok.
+// Identify gathers the answers: name, capabilities, ok, and what the probes bring.
 func (f *firmware) Identify(line []byte, r *gcode.Reply) bool {
 	switch r.Kind {
 	case gcode.Firmware:
 		name, tools, glued := gcode.ParseFirmware(line)
 		f.info = hal.Info{Dialect: "marlin", Firmware: name, Tools: tools}
-		f.named = true
+		f.named, f.oks, f.obeys = true, 0, false
 		f.cap([]byte(glued))
-		return false
 	case gcode.Cap:
 		f.cap(line)
-	case gcode.OK:
-		return f.named
 	case gcode.Start:
-		f.named = false
+		f.named, f.obeys, f.refuses = false, false, false
+	case gcode.Refusal:
+		f.refuses = bytes.Contains(line, []byte("No Line Number"))
+	case gcode.OK:
+		return f.named && f.answered(r)
+	}
+	return f.named && f.refuses && f.oks > 0
+}
+
+// answered counts an ok: the first is that of M115, the second that of the checksum
+// without a number, the third that of the backspace.
+func (f *firmware) answered(r *gcode.Reply) bool {
+	f.oks++
+	switch {
+	case f.refuses || !strings.Contains(f.info.Firmware, "Marlin"):
+		return true
+	case f.obeys:
+		f.edits = r.NTemps > 0
+		return true
+	case f.oks == 2:
+		f.obeys = true
 	}
 	return false
 }
@@ -102,7 +135,7 @@ func (f *firmware) Profile() (driver.Profile, error) {
 		Info:    f.info,
 		Heaters: f.heaters(),
 		Lines:   gcode.NewLink(f.link()),
-		Encoder: &encoder{gcode.Encoder{Level: f.opt.Pins.Level}},
+		Encoder: &encoder{gcode.Encoder{Level: f.opt.Pins.Level, Compact: true}},
 		Safe:    "M106 S255\n",
 		Rest:    "M107\nM84\nM155 S0\n",
 		Stop:    "\nM112\n",
@@ -135,8 +168,22 @@ func (f *firmware) heaters() []hal.HeaterID {
 	return ids
 }
 
-// link bounds the line engine.
-func (f *firmware) link() gcode.Config { return f.opt.Link }
+// link bounds the line engine. Lines follow each other at once where no damage can make
+// the firmware execute the end of one: where it refuses a checksum without a number, and
+// where no byte is ever lost or damaged.
+func (f *firmware) link() gcode.Config {
+	c := f.opt.Link
+	switch {
+	case c.Window != gcode.WindowSpaced:
+	case f.refuses || f.opt.Pins.USB:
+		c.Window = gcode.WindowOpen
+	case f.edits:
+		c.Window = gcode.WindowTail
+	}
+	// Those that refuse it take a line up to its first asterisk.
+	c.Loose = c.Loose || f.refuses
+	return c
+}
 
 // encoder is gcode.Encoder, which speaks Marlin already.
 type encoder struct{ gcode.Encoder }

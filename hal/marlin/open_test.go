@@ -64,7 +64,7 @@ func play(t *testing.T, extra func(cmd string) (string, bool)) (*script, net.Con
 func (s *script) take(text string) {
 	cmd := text
 	if strings.HasPrefix(text, "N") {
-		_, cmd, _ = strings.Cut(text, " ")
+		cmd = strings.TrimLeft(strings.TrimLeft(text[1:], "0123456789"), " ")
 		cmd, _, _ = strings.Cut(cmd, "*")
 	} else if text != "" {
 		select {
