@@ -66,6 +66,10 @@ func addSettings(fs *pflag.FlagSet, s *slicer.Settings) {
 	heat(&s.FirstHotEnd, "first-layer-hotend", "temperature of the hot end on the first layer")
 	heat(&s.FirstBed, "first-layer-bed", "temperature of the bed on the first layer")
 	fs.Var(dutyFlag(&s.Fan), "fan", "power of the fan")
+	fs.Var(scaleFlag(&s.Transform.Scale), "scale", "size of the model, for all axes or one by one")
+	fs.Var(turnFlag(&s.Transform.Turn), "rotate", "turn about X, then Y, then Z, counter-clockwise; one angle is about Z")
+	fs.IntVar(&s.Copies, "copies", s.Copies, "copies of the model on the bed")
+	length(&s.Spacing, "spacing", "distance between copies")
 	fs.DurationVar(&s.MinLayerTime, "min-layer-time", s.MinLayerTime, "print layers slower that would take less")
 	fs.IntVar(&s.FanLayer, "fan-layer", s.FanLayer, "layers before the fan starts")
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,6 +27,8 @@ const help = `Platen-slice slices a model and writes G-code, or a preview of one
   platen-slice part.stl -o layer.png --layer 5  look at a layer (.svg or .png)
   platen-slice part.stl                         say what slicing it gives
   platen-slice inspect part.stl                 say what is in the file
+
+MODEL is an STL (binary or ASCII), OBJ or 3MF file; its bytes tell which.
 
 -o takes a file name or a format: a name that ends in .gcode, .svg or .png is a
 file, - is G-code on standard output, and text, json and jsonl say how results
@@ -151,10 +154,14 @@ func withJob(ctx context.Context, o *options, name string, f func(*slicer.Job) e
 	return f(j)
 }
 
-// newVault has room for a model of size bytes, however badly it is made. The
-// memory is locked where that is allowed; the model is on the disk anyway.
+// newVault has room for a model of size bytes, however badly it is made: compressed
+// ones become twenty times as large. The memory is locked where that is allowed; the
+// model is on the disk anyway. What is not needed of it is never touched.
 func newVault(size int64) (*vault.Vault, error) {
-	budget := 4*size + 16<<20
+	budget := 24*size + 64<<20
+	if budget > math.MaxInt/4 { // of a 32-bit machine
+		budget = 4*size + 64<<20
+	}
 	v, err := vault.New(budget)
 	if errors.Is(err, vault.ErrNotLocked) {
 		return vault.NewPageable(budget)

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"platen/agent/cli"
 )
 
@@ -141,8 +143,12 @@ func TestInspect(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &f); err != nil || code != 0 {
 		t.Fatalf("exit %d: %s%v", code, errs, err)
 	}
-	if f != (findings{SizeMM: [3]float64{20, 20, 20}, VolumeMM3: 8000, Triangles: 12, Layers: 100}) {
-		t.Errorf("%+v", f)
+	want := findings{
+		SizeMM: [3]float64{20, 20, 20}, VolumeMM3: 8000, SurfaceMM2: 2400, Triangles: 12, Bodies: 1, Copies: 1, Layers: 100,
+		Printable: printability{Fits: true},
+	}
+	if d := cmp.Diff(want, f); d != "" {
+		t.Error(d)
 	}
 	if code, out, _ := run(t, "inspect", models+"/cube.stl"); code != 0 || !strings.Contains(out, "20.000 × 20.000 × 20.000 mm") {
 		t.Errorf("exit %d: %s", code, out)
