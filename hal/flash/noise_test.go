@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 
@@ -26,13 +27,11 @@ func TestNoise(t *testing.T) {
 		all := kinds()
 		name := rapid.SampledFrom([]string{"stk500v2", "stk500v2-addressed", "stm32", "stm32-short", "katapult"}).Draw(rt, "kind")
 		level := rapid.SampledFrom([]float64{0, 1e-5, 1e-4, 1e-3}).Draw(rt, "level")
-		share := func(what string) float64 { return level * rapid.Float64Range(0, 1).Draw(rt, what) }
 		c := all[name]
 		c.Seed = rapid.Uint64().Draw(rt, "seed")
-		c.Faults = bootloader.Faults{
-			Corrupt: share("corrupt"), Drop: share("drop"), Garbage: share("garbage"),
-			Nack: 10 * share("nack"), Late: 10 * share("late"),
-		}
+		rng := rand.New(rand.NewPCG(c.Seed, 3))
+		share := func() float64 { return level * rng.Float64() }
+		c.Faults = bootloader.Faults{Corrupt: share(), Drop: share(), Garbage: share(), Nack: 20 * share(), Late: 10 * share()}
 		size := rapid.IntRange(300, c.Size/2).Draw(rt, "size")
 		synctest.Test(t, func(t *testing.T) {
 			after := firmware(c, size, c.Seed)
@@ -43,6 +42,7 @@ func TestNoise(t *testing.T) {
 			s := r.chip.Stats()
 			seen.Corrupted += s.Corrupted
 			seen.Dropped += s.Dropped
+			seen.Garbage += s.Garbage
 			seen.Nacked += s.Nacked
 			seen.Late += s.Late
 			switch {
@@ -172,6 +172,32 @@ func TestOtherFirmware(t *testing.T) {
 		}
 		if n, err := f.Installed(ctx); n != 5 || err != nil {
 			t.Errorf("release %d, %v", n, err)
+		}
+	})
+}
+
+// TestNotErased has an image that reaches where an AVR's bootloader does not erase: what
+// was there shows through, and is not confirmed.
+func TestNotErased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := bootloader.Defaults(bootloader.STK500v2)
+		c.EraseEnd = 6 << 10
+		before, after, fits := firmware(c, c.Size, 1), firmware(c, c.Size, 2), firmware(c, c.EraseEnd, 3)
+		r := newRig(t, c, before, after, fits)
+		defer r.off()
+		if err := r.flasher().Install(t.Context(), 2, bytes.NewReader(after)); !errors.Is(err, ErrVerify) {
+			t.Errorf("got %v", err)
+		}
+		if p, err := Pending(r.disk); !p || err != nil {
+			t.Errorf("pending %v, %v", p, err)
+		}
+		if err := r.flasher().Install(t.Context(), 3, bytes.NewReader(fits)); err != nil {
+			t.Errorf("one that fits: %v", err)
+		}
+		for _, s := range r.chip.Starts() {
+			if !s.Whole {
+				t.Error("half a firmware was started")
+			}
 		}
 	})
 }

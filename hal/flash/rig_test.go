@@ -169,7 +169,7 @@ func firmware(c bootloader.Config, size int, seed uint64) []byte {
 // kinds are the chips that every test runs on.
 func kinds() map[string]bootloader.Config {
 	stk, addressed := bootloader.Defaults(bootloader.STK500v2), bootloader.Defaults(bootloader.STK500v2)
-	addressed.Addressed = true
+	addressed.Addressed, addressed.OldSequence = true, true
 	short := bootloader.Defaults(bootloader.STM32)
 	short.ShortErase = true
 	return map[string]bootloader.Config{

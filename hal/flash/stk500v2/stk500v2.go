@@ -15,8 +15,13 @@
 //     page 0 is written blank first, and with its contents last: that last write finds it
 //     erased, since the pointer has long moved on. It erases one page behind the image,
 //     as every longer image would.
+//   - It erases no page beyond what it takes for its own begin. Arduino's takes 16 KiB for
+//     itself though it has 8: the application's part of an ATmega2560 ends at 240 KiB there,
+//     whatever boards.txt says, and at 248 KiB on an Einsy (prusa3d/Arduino_Boards).
 //   - The checksum is one XOR. A request with two damaged bytes passes once in 256 times.
 //   - The address is sent before every page: after a repeated write it has moved.
+//   - Builds before 2012 (issue 505 of Arduino) listen only to the sequence number they
+//     expect, or to number 1. After anything went wrong it is signed on again with that.
 //
 // There is no request in this package that writes fuses, lock bits or the EEPROM.
 package stk500v2
@@ -141,16 +146,34 @@ func (l *Loader) greet(ctx context.Context) error {
 			if err := l.line.Drain(ctx, quiet); err != nil {
 				return err
 			}
-			r, err := l.once(ctx, signOnIn, cmdSignOn)
-			switch {
-			case err == nil && len(r) >= 3:
-				return nil
-			case err != nil && !errors.Is(err, loader.ErrLine):
+			err := l.signOn(ctx)
+			if err == nil || !errors.Is(err, loader.ErrLine) {
 				return err
 			}
 		}
 	}
 	return loader.ErrSilent
+}
+
+// signOn greets the bootloader with the sequence number that all take.
+func (l *Loader) signOn(ctx context.Context) error {
+	l.seq = 0
+	r, err := l.once(ctx, signOnIn, cmdSignOn)
+	if err == nil && len(r) < 3 {
+		err = fmt.Errorf("sign on: %w", loader.ErrLine)
+	}
+	return err
+}
+
+// settle waits until nothing more comes, and signs on again.
+func (l *Loader) settle(ctx context.Context) error {
+	if err := l.line.Drain(ctx, quiet); err != nil {
+		return err
+	}
+	if err := l.signOn(ctx); err != nil && !errors.Is(err, loader.ErrLine) {
+		return err
+	}
+	return nil
 }
 
 // Write writes a page; see the package comment for what it erases.
@@ -203,7 +226,7 @@ func (l *Loader) at(ctx context.Context, page int, cmd byte, body []byte) ([]byt
 	var last error
 	for try := range tries {
 		if try > 0 {
-			if err := l.line.Drain(ctx, quiet); err != nil {
+			if err := l.settle(ctx); err != nil {
 				return nil, err
 			}
 		}
@@ -227,7 +250,7 @@ func (l *Loader) ask(ctx context.Context, cmd byte, body ...byte) ([]byte, error
 	var last error
 	for try := range tries {
 		if try > 0 {
-			if err := l.line.Drain(ctx, quiet); err != nil {
+			if err := l.settle(ctx); err != nil {
 				return nil, err
 			}
 		}

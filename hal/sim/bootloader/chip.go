@@ -49,6 +49,12 @@ type Config struct {
 	// Addressed makes an AVR bootloader erase the page it writes, and not the next
 	// in its own order.
 	Addressed bool
+	// EraseEnd is how many bytes of the application area an AVR bootloader erases; 0 is
+	// all of them.
+	EraseEnd int
+	// OldSequence makes an AVR bootloader listen only to the sequence number it expects,
+	// or to 1, as those before 2012 did.
+	OldSequence bool
 	// ShortErase gives an STM32 the old erase command only.
 	ShortErase bool
 	// Firmware judges the application area at a start: what the application answers to

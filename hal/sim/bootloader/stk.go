@@ -63,6 +63,10 @@ func (s *stk) feed(c *Chip, b byte) {
 			s.state, s.sum = stkSeq, b
 		}
 	case stkSeq:
+		if c.cfg.OldSequence && b != 1 && b != s.seq {
+			s.state = stkStart
+			return
+		}
 		s.seq, s.state = b, stkSize1
 	case stkSize1:
 		s.size, s.state = int(b)<<8, stkSize2
@@ -96,6 +100,7 @@ func (s *stk) answer(c *Chip, body ...byte) {
 		x ^= b
 	}
 	c.send(append(m, x)...)
+	s.seq++
 }
 
 // at returns a byte of the request, 0 behind its end.
@@ -150,7 +155,11 @@ func (s *stk) write(c *Chip) {
 	if c.cfg.Addressed {
 		s.eraser = s.address / page * page
 	}
-	if s.eraser < c.flash.end {
+	end := c.flash.end
+	if c.cfg.EraseEnd > 0 {
+		end = c.flash.first + c.cfg.EraseEnd
+	}
+	if s.eraser < end {
 		c.flash.erase(s.eraser)
 		s.eraser += page
 	}
