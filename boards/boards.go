@@ -46,6 +46,7 @@ type Board struct {
 	Filament   unit.Length // diameter
 	Print      Print       // zero on a machine without a hot end
 	Macros     Macros      // what is run around a sliced model
+	Flash      Flash       // how its firmware is replaced
 	Slots      Slots
 	Watch      watch.Config // how the machine is supervised; Box, Acted and Logger are the caller's
 	Sensors    []Sensor     // of the box

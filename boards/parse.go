@@ -31,6 +31,7 @@ type file struct {
 	Pause      filePause      `toml:"pause"`
 	Print      filePrint      `toml:"print" need:"optional"`
 	Macros     fileMacros     `toml:"macros" need:"optional"`
+	Flash      fileFlash      `toml:"flash" need:"optional"`
 	Slots      fileSlots      `toml:"slots"`
 	TPM        fileTPM        `toml:"tpm"`
 	Watch      fileWatch      `toml:"watch" need:"optional"`
@@ -227,6 +228,9 @@ func (f *file) board(name string) (*Board, error) {
 		return nil, err
 	}
 	if err := b.check(); err != nil {
+		return nil, err
+	}
+	if b.Flash, err = f.Flash.flash(); err != nil {
 		return nil, err
 	}
 	if b.Watch, err = f.watch(b); err != nil {

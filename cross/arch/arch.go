@@ -55,7 +55,7 @@ var Rules = []Rule{
 	{Package: "slicer/cmd/platen-slice", May: []string{"slicer/...", "hal/unit", "hal/motion", "hal/gcode", "agent/cli"}},
 	{Package: "slicer/...", May: []string{"slicer/...", "hal/unit", "hal/motion"}, Never: noReach},
 
-	{Package: "boards", May: []string{"hal/unit", "hal/motion", "hal/envelope", "hal/gcodefile", "hal/watch", "hal/sensor/..."}, Never: noReach},
+	{Package: "boards", May: []string{"hal/unit", "hal/motion", "hal/envelope", "hal/gcodefile", "hal/watch", "hal/sensor/...", "hal/flash/loader"}, Never: noReach},
 
 	{Package: "updater/slot"},
 	{Package: "updater", May: []string{"updater/slot"}},
@@ -86,7 +86,7 @@ var Rules = []Rule{
 		"updater", "updater/boot", "updater/slot", "updater/trust"}},
 	{Package: "agent", May: []string{
 		"agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence", "agent/intake",
-		"agent/seam/...", "agent/telemetry/...", "agent/uplink", "boards", "hal", "hal/unit",
+		"agent/seam/...", "agent/telemetry/...", "agent/uplink", "boards", "hal", "hal/unit", "hal/watch", "hal/watchdog",
 		"updater", "updater/boot", "updater/slot", "updater/trust"}},
 
 	{Package: "cross/arch"},
