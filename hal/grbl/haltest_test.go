@@ -34,6 +34,7 @@ func open(line haltest.Connect) haltest.Open {
 }
 
 func TestSuite(t *testing.T) {
+	t.Parallel()
 	for _, fw := range []sim.Firmware{sim.GRBL, sim.GRBLHAL} {
 		t.Run(fw.String(), func(t *testing.T) {
 			t.Parallel()

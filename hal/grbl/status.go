@@ -19,7 +19,6 @@ type status struct {
 	rate  int32 // mm/min
 	wco   point
 	hasW  bool
-	full  bool // its buffers are told and not empty
 }
 
 // readStatus reads a report such as
