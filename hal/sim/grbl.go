@@ -69,6 +69,7 @@ type grbl struct {
 	rapidOvr int
 	startup  [2]string
 	powered  bool // has run since power-on or reset
+	heard    bool // has run before
 }
 
 func newGRBL(m *mcu) firmware { return newGRBLOf(m, false) }
@@ -84,9 +85,6 @@ func newGRBLOf(m *mcu, hal bool) firmware {
 	}
 	for c := 0x80; c <= 0xff; c++ {
 		m.urgent[c] = true
-	}
-	for i := range g.gc.at {
-		g.gc.at[i] = 0
 	}
 	return g
 }
@@ -142,7 +140,8 @@ func (g *grbl) run() {
 	if !g.powered {
 		g.spend(grblBoot)
 		g.powered = true
-		if g.hal { // what it says before the port is open is lost
+		if g.hal && !g.heard { // what it says before the port is open is lost
+			g.heard = true
 			g.begin()
 			g.loop()
 		}
