@@ -43,29 +43,41 @@ type Reopen struct{}
 func (Reopen) Restart(context.Context, *serial.Port, bool) error { return nil }
 
 // Pins restarts a controller whose NRST, and BOOT0 where it has one, are wired to pins
-// of the board. A pin is held only while it is needed; then the resistors of the board
-// hold NRST high and BOOT0 low.
+// of the board. A pin is held only while it is needed, and inactive before it is let go:
+// some chips leave it as it was.
 type Pins struct {
-	Reset gpio.Config // active is reset: low, for NRST
-	Boot  gpio.Config // active is the bootloader; no chip: there is no such pin
-	// Request takes a pin as an output that is active at once.
+	Reset gpio.Config // an output; active is reset: low, for NRST
+	Boot  gpio.Config // an output; active is the bootloader; no chip: there is no such pin
+	// Request takes a pin, inactive.
 	Request func(gpio.Config) (gpio.Line, error)
 }
 
 // Restart holds the controller in reset for a moment.
 func (p Pins) Restart(ctx context.Context, _ *serial.Port, boot bool) (err error) {
 	if boot && p.Boot.Chip != "" {
-		var line gpio.Line
-		if line, err = p.Request(p.Boot); err != nil {
+		var letGo func() error
+		if letGo, err = p.raise(p.Boot); err != nil {
 			return fmt.Errorf("raise BOOT0: %w", err)
 		}
-		defer func() { err = errors.Join(err, loader.Pause(ctx, bootFor), line.Close()) }()
+		defer func() { err = errors.Join(err, loader.Pause(ctx, bootFor), letGo()) }()
 	}
-	reset, err := p.Request(p.Reset)
+	letGo, err := p.raise(p.Reset)
 	if err != nil {
 		return fmt.Errorf("lower NRST: %w", err)
 	}
-	return errors.Join(loader.Pause(ctx, resetFor), reset.Close())
+	return errors.Join(loader.Pause(ctx, resetFor), letGo())
+}
+
+// raise takes a pin and makes it active until letGo.
+func (p Pins) raise(c gpio.Config) (letGo func() error, err error) {
+	line, err := p.Request(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := line.Set(true); err != nil {
+		return nil, errors.Join(err, line.Close())
+	}
+	return func() error { return errors.Join(line.Set(false), line.Close()) }, nil
 }
 
 // SerialLink is a link over a serial device.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,7 +65,11 @@ func TestOnPTY(t *testing.T) {
 			defer dir.Close()
 			b := board(t, c)
 			b.Entry.AppBaud = 0
-			f, err := New(Config{Board: b, Link: link, Store: dir})
+			ask := Ask(link, 115200, "M115", "FIRMWARE_NAME:")
+			if c.Kind == bootloader.STM32 {
+				ask = nil // opening its line enters the ROM again, which answers no M115
+			}
+			f, err := New(Config{Board: b, Link: link, Store: dir, Probe: ask})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -105,6 +110,15 @@ type pin struct {
 	log  *[]string
 }
 
+func (p pin) Set(active bool) error {
+	state := " inactive"
+	if active {
+		state = " active"
+	}
+	*p.log = append(*p.log, p.name+state)
+	return nil
+}
+
 func (p pin) Close() error {
 	*p.log = append(*p.log, p.name+" released")
 	return nil
@@ -120,7 +134,6 @@ func TestPins(t *testing.T) {
 			if name == "" {
 				return nil, broken
 			}
-			log = append(log, name)
 			return pin{name: name, log: &log}, nil
 		}
 		check := func(boot bool, want ...string) {
@@ -138,14 +151,15 @@ func TestPins(t *testing.T) {
 				}
 			}
 		}
-		check(true, "boot", "reset", "reset released", "boot released")
-		check(false, "reset", "reset released")
+		reset := []string{"reset active", "reset inactive", "reset released"}
+		check(true, append(append([]string{"boot active"}, reset...), "boot inactive", "boot released")...)
+		check(false, reset...)
 		p.Boot.Chip = ""
-		check(true, "reset", "reset released")
+		check(true, reset...)
 		p.Boot = gpio.Config{Chip: "c", Offset: 2}
 		p.Reset.Offset = 9
 		log = nil
-		if err := p.Restart(t.Context(), nil, true); !errors.Is(err, broken) || len(log) != 2 || log[1] != "boot released" {
+		if err := p.Restart(t.Context(), nil, true); !errors.Is(err, broken) || len(log) != 3 || log[2] != "boot released" {
 			t.Errorf("%v, %v", err, log)
 		}
 	})
@@ -156,4 +170,18 @@ func TestForeignPort(t *testing.T) {
 		t.Error("a port of another link was reset")
 	}
 	var _ loader.Port = (*serial.Port)(nil)
+}
+
+func TestLineWith(t *testing.T) {
+	for _, c := range []struct {
+		buf, prefix string
+		skip, size  int
+	}{
+		{"", "X:", 0, 0}, {"X:1", "X:", 0, 0}, {"X:1\n", "X:", 0, 4}, {"start\nX:1\nok\n", "X:", 6, 4}, {"a\nb\nX", "X:", 4, 0},
+		{"\n\na\n", "", 2, 2}, {strings.Repeat("x", 600), "X:", 600, 0},
+	} {
+		if skip, size := lineWith(c.prefix)([]byte(c.buf)); skip != c.skip || size != c.size {
+			t.Errorf("%.20q: skip %d, size %d, want %d, %d", c.buf, skip, size, c.skip, c.size)
+		}
+	}
 }
