@@ -108,6 +108,16 @@ func Pending(store slot.FS) (bool, error) {
 	return err != nil || r.state == writing || r.state == written, err
 }
 
+// Release is the number of the confirmed release, as the journal has it; 0 is none. The
+// controller is not asked, see [Flasher.Installed].
+func Release(store slot.FS) (uint64, error) {
+	r, err := load(store)
+	if err != nil || r.state != confirmed {
+		return 0, err
+	}
+	return r.release, nil
+}
+
 // keep stores an image for Resume and then says that the controller is not confirmed.
 func (r record) keep(store slot.FS, m *image.Image) (record, error) {
 	old, err := load(store)

@@ -37,7 +37,7 @@ Start with "platen doctor", which says what this board can hold, and "platen sta
 		simpleCmd("resume", "Go on with a paused print", intake.OpResume),
 		simpleCmd("cancel", "Cancel the print; heaters go off", intake.OpCancel),
 		simpleCmd("halt", "Stop the machine at once; heaters go off", intake.OpHalt))
-	root.AddCommand(enrolCmd(), consentCmd(), updateCmd(), catalogueCmd(), boardsCmd(), doctorCmd())
+	root.AddCommand(enrolCmd(), consentCmd(), updateCmd(), controllerCmd(), catalogueCmd(), boardsCmd(), doctorCmd())
 	cli.Main(root)
 }
 
