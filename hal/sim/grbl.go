@@ -286,10 +286,10 @@ func (g *grbl) lineHAL(s string) int {
 	return g.failed
 }
 
-// answer reports the status of a line.
+// answer reports the status of a line, also of one that a soft reset broke off.
 func (g *grbl) answer(status int) {
 	switch {
-	case g.wish.reset || !g.up():
+	case !g.up():
 	case status == 0:
 		g.reply("ok\r\n")
 	default:
