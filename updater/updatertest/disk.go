@@ -1,6 +1,7 @@
 // Package updatertest tests what promises to survive a power cut: [Disk] is a disk
 // in memory that records every effect and can be put back to any state a cut may
-// leave, and [Bootloader] is the suite every updater.Bootloader passes.
+// leave, [Bootloader] is the suite every updater.Bootloader passes, and
+// [InstallerCases] that of every updater.Installer.
 //
 // # What a cut leaves
 //
