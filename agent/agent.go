@@ -52,6 +52,7 @@ type Agent struct {
 	sup       *supervisor
 	machine   *telemetry.Machine
 	client    *http.Client
+	dog       dog
 	fleet     fleetLink
 	updates   *updates // nil if updates are not configured
 }
@@ -99,6 +100,10 @@ func (a *Agent) serve(ctx context.Context, server *intake.Server) error {
 		a.updates.restart = func() { cancel(ErrRestart) }
 	}
 	task("local socket", func(ctx context.Context) error { return server.Serve(ctx, a.handle) })
+	if a.cfg.Watchdog != "" {
+		a.dog.open(a.cfg, a.log)
+		task("watchdog", a.pet)
+	}
 	task("session", func(ctx context.Context) error { a.sup.run(ctx); return nil })
 	if a.consent != nil {
 		collector, err := a.collector()
@@ -169,7 +174,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 		device = a.board.Controller.Device
 	}
 	a.sup = &supervisor{
-		log: a.log, args: sessionArgs(a.board.ID, device, int64(a.cfg.Vault)),
+		log: a.log, args: sessionArgs(a.cfg, a.board.ID, device), dog: a.dog.file,
 		onStatus: func(st seam.Status) { a.machine.Set(st) },
 		bounds:   patience,
 	}

@@ -15,6 +15,7 @@ import (
 	"platen/agent/seam"
 	"platen/hal"
 	"platen/hal/unit"
+	"platen/hal/watch"
 	"platen/updater"
 )
 
@@ -105,6 +106,15 @@ func (a *Agent) statusView(context.Context) (*intake.Status, error) {
 		Boot: a.tpm.BootCount(), Uptime: time.Since(a.started).Round(time.Second).String(),
 		Slot: a.slotName(), Update: a.updateState(),
 		Heaters: []intake.HeaterView{}, Recipients: []intake.GrantView{},
+		Sensors: len(a.board.Sensors), Watchdog: a.dog.state(a.cfg.Watchdog != ""),
+	}
+	if st.Trip != 0 {
+		v.Trip = watch.Reason(st.Trip).String()
+	}
+	for i, x := range a.board.Sensors {
+		if st.Missing&(1<<i) != 0 {
+			v.Missing = append(v.Missing, x.Name)
+		}
 	}
 	for _, h := range st.Heaters[:st.NHeaters] {
 		v.Heaters = append(v.Heaters, intake.HeaterView{Name: heaterName(h.ID), Actual: unit.Celsius(h.Actual).Rounded(), Target: unit.Celsius(h.Target).Rounded()})

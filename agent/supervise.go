@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"platen/agent/config"
 	"platen/agent/seam"
 	"platen/agent/seam/link"
 )
@@ -50,6 +51,7 @@ type supervisor struct {
 	args     []string          // of the session process, after its name
 	onStatus func(seam.Status) // told of every status
 	bounds   bounds
+	dog      func() *os.File // the board's watchdog, to hand to a session; nil, and nil from it, for none
 
 	mu     sync.Mutex
 	conn   *link.Conn
@@ -59,11 +61,13 @@ type supervisor struct {
 	told   seam.Code         // of the job's last receipt
 	done   chan seam.Receipt // of the running job; nil if there is none
 	going  bool              // the agent goes: no further job is taken
+	moved  time.Time         // when a session last showed life, or one was started or had ended
+	beat   uint8             // of the last status that showed it
 }
 
 // sessionArgs are the arguments of the hidden session command.
-func sessionArgs(board, device string, vault int64) []string {
-	return []string{"session", "--board", board, "--device", device, "--vault", strconv.FormatInt(vault, 10)}
+func sessionArgs(cfg *config.Config, board, device string) []string {
+	return []string{"session", "--board", board, "--device", device, "--vault", strconv.FormatInt(int64(cfg.Vault), 10), "--sys", cfg.Sys, "--dev", cfg.Dev}
 }
 
 // run starts sessions until ctx ends. A session that prints then goes on by
@@ -71,6 +75,7 @@ func sessionArgs(board, device string, vault int64) []string {
 func (s *supervisor) run(ctx context.Context) {
 	wait := firstRetry
 	for ctx.Err() == nil {
+		s.move()
 		begun := time.Now()
 		wasReady, err := s.one(ctx)
 		if wasReady {
@@ -96,6 +101,12 @@ func (s *supervisor) one(ctx context.Context) (wasReady bool, err error) {
 	cmd := exec.Command("/proc/self/exe", s.args...)
 	cmd.Args[0] = "platen"
 	cmd.ExtraFiles = []*os.File{end}
+	if s.dog != nil {
+		if f := s.dog(); f != nil {
+			cmd.Args = append(cmd.Args, "--watchdog")
+			cmd.ExtraFiles = append(cmd.ExtraFiles, f)
+		}
+	}
 	cmd.Stderr = os.Stderr
 	cmd.Env = append(os.Environ(), "GOTRACEBACK=none", "GOMEMLIMIT="+strconv.Itoa(sessionMemory))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // signals to the agent are not for the session
@@ -106,7 +117,7 @@ func (s *supervisor) one(ctx context.Context) (wasReady bool, err error) {
 		return false, fmt.Errorf("starting a session: %w", err)
 	}
 	s.mu.Lock()
-	s.conn, s.status = conn, seam.Status{Phase: seam.PhaseConnecting, Fault: s.status.Fault}
+	s.conn, s.status = conn, seam.Status{Phase: seam.PhaseConnecting, Fault: s.status.Fault, Trip: s.status.Trip}
 	s.mu.Unlock()
 	stop := context.AfterFunc(ctx, func() { s.leave(conn) })
 	defer stop()
@@ -173,8 +184,8 @@ func (s *supervisor) receipt(r seam.Receipt) {
 func (s *supervisor) ended(alone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conn, s.ready = nil, nil
-	s.status = seam.Status{Phase: seam.PhaseConnecting, Fault: s.status.Fault}
+	s.conn, s.ready, s.moved = nil, nil, time.Now()
+	s.status = seam.Status{Phase: seam.PhaseConnecting, Fault: s.status.Fault, Trip: s.status.Trip}
 	if s.done != nil {
 		switch {
 		case s.told > seam.CodeLoaded:

@@ -18,9 +18,10 @@ type bounds struct {
 	exit   time.Duration // for the end of one whose seam has ended
 }
 
-// patience is far beyond what a session needs on a slow board: it opens its controller
-// within 30 s, reports every second, and closes within 10 s.
-var patience = bounds{open: 2 * time.Minute, silent: 20 * time.Second, exit: 20 * time.Second}
+// patience is beyond what a session needs on a slow board: it opens its controller
+// within 30 s, reports every second, and closes within 10 s. A session that is ready may
+// have heaters on: what is silent is to add to the time until they are off.
+var patience = bounds{open: 2 * time.Minute, silent: 10 * time.Second, exit: 20 * time.Second}
 
 // What a session may say. One that works sends a status a second.
 const (
@@ -63,11 +64,48 @@ func (s *supervisor) watch(conn *link.Conn, cmd *exec.Cmd) (wasReady bool) {
 		case err != nil:
 			return ready.Load()
 		}
-		heard.Store(true)
+		if s.life(m) {
+			heard.Store(true)
+		}
 		if s.take(m) {
 			ready.Store(true)
 		}
 	}
+}
+
+// life reports whether a message shows that the session lives: a status does not if the
+// supervision of the machine has not gone round since the one before.
+func (s *supervisor) life(m seam.Message) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st, ok := m.(*seam.Status); ok && s.ready != nil && st.Phase != seam.PhaseDone && st.Phase != seam.PhaseFault {
+		if st.Beat == s.beat {
+			return false
+		}
+		s.beat = st.Beat
+	}
+	s.moved = time.Now()
+	return true
+}
+
+// move notes that the supervisor itself goes on.
+func (s *supervisor) move() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.moved = time.Now()
+}
+
+// alive reports whether sessions are under control: the one there is shows life or is
+// within its bounds, or none is there and the next comes in time. It is not if a session
+// neither lives nor can be killed, or if this agent does not go on.
+func (s *supervisor) alive() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	most := s.bounds.open + s.bounds.exit
+	if s.ready != nil {
+		most = s.bounds.silent + s.bounds.exit
+	}
+	return time.Since(s.moved) < most
 }
 
 // silent waits until done, or until a session has said nothing for too long; it
@@ -104,7 +142,7 @@ func (s *supervisor) take(m seam.Message) bool {
 		return true
 	case *seam.Status:
 		if m.Phase == seam.PhaseConnecting {
-			m.Fault = s.status.Fault // why the session before ended, until the machine is back
+			m.Fault, m.Trip = s.status.Fault, s.status.Trip // why the session before ended, until the machine is back
 		}
 		s.status = *m
 		s.onStatus(*m)

@@ -57,8 +57,9 @@ func asked() *seam.Start {
 var sessions = map[string]func(){
 	"good": func() {
 		go func() {
-			for ; ; time.Sleep(50 * time.Millisecond) {
-				say(&seam.Status{Phase: seam.PhaseIdle})
+			for beat := uint8(1); ; beat++ {
+				say(&seam.Status{Phase: seam.PhaseIdle, Beat: beat})
+				time.Sleep(50 * time.Millisecond)
 			}
 		}()
 		st := asked()
@@ -66,7 +67,15 @@ var sessions = map[string]func(){
 		say(&seam.Receipt{Job: st.Job, Code: seam.CodeDone})
 	},
 	"silent": func() { asked() },
-	"stays":  func() { unix.Close(3); time.Sleep(10 * time.Second) },
+	"stuck": func() { // its supervision does not go round
+		go func() {
+			for ; ; time.Sleep(20 * time.Millisecond) {
+				say(&seam.Status{Phase: seam.PhaseIdle, Beat: 7})
+			}
+		}()
+		asked()
+	},
+	"stays": func() { unix.Close(3); time.Sleep(10 * time.Second) },
 	"garbage": func() {
 		for {
 			write([]byte("garbage"))
@@ -144,6 +153,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func TestHangingSessionsAreKilled(t *testing.T) {
 	for kind, want := range map[string]string{
 		"silent":  "session says nothing any more: killed",
+		"stuck":   "session says nothing any more: killed",
 		"stays":   "session does not end with its seam: killed",
 		"garbage": "session sends what are no messages: killed",
 	} {

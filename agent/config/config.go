@@ -69,6 +69,10 @@ type Config struct {
 	Vault        Size                `toml:"vault"`         // locked memory of a session
 	MaxJob       Size                `toml:"max_job"`       // largest sealed file held
 	TPM          string              `toml:"tpm"`           // "/dev/tpmrm0", or "swtpm:SOCKET" on a rig
+	Watchdog     string              `toml:"watchdog"`      // the board's watchdog, such as "/dev/watchdog"; "" is none
+	WatchdogTime Duration            `toml:"watchdog_time"` // how long the board lives without it
+	Sys          string              `toml:"sys"`           // where sysfs is: "/sys", or a tree of files on a rig
+	Dev          string              `toml:"dev"`           // where devices of pins are: "/dev"
 	Fleet        *Fleet              `toml:"fleet"`
 	Update       *Update             `toml:"update"`
 	Dir          string              `toml:"-"` // the folder of the file
@@ -98,6 +102,10 @@ func Load(path string) (*Config, error) {
 		Vault:  64 << 20,
 		MaxJob: 256 << 20,
 		TPM:    "/dev/tpmrm0",
+		Sys:    "/sys",
+		Dev:    "/dev",
+
+		WatchdogTime: Duration(time.Minute),
 	}
 	md, err := toml.DecodeFile(path, c)
 	if perr, ok := errors.AsType[toml.ParseError](err); ok {
@@ -126,7 +134,7 @@ func Load(path string) (*Config, error) {
 }
 
 func (c *Config) absolute() {
-	paths := []*string{&c.Device, &c.State, &c.Socket, &c.Owner}
+	paths := []*string{&c.Device, &c.State, &c.Socket, &c.Owner, &c.Watchdog, &c.Sys, &c.Dev}
 	for i := range c.Operators {
 		paths = append(paths, &c.Operators[i])
 	}
@@ -159,6 +167,9 @@ func (c *Config) check() error {
 	errs := []error{need("board", c.Board)}
 	if c.Vault < 1<<20 {
 		errs = append(errs, errors.New("vault is below 1MiB, too small for any model"))
+	}
+	if t := time.Duration(c.WatchdogTime); t < 15*time.Second || t > 10*time.Minute {
+		errs = append(errs, errors.New("watchdog_time is outside 15s to 10m: shorter than an agent takes to start, or too long to matter"))
 	}
 	if c.MaxJob < 1<<10 {
 		errs = append(errs, errors.New("max_job is below 1KiB: no sealed file is that small"))

@@ -67,7 +67,11 @@ type Status struct {
 	Phase      string       `json:"phase"`
 	Fault      string       `json:"fault"`
 	Progress   int          `json:"progress_percent"` // in steps of 25
+	Trip       string       `json:"trip,omitempty"`   // why the supervision last stopped the machine or paused the print
 	Heaters    []HeaterView `json:"heaters"`
+	Sensors    int          `json:"sensors"`           // of the box, by its board file
+	Missing    []string     `json:"missing,omitempty"` // those of them that cannot be read
+	Watchdog   string       `json:"watchdog"`
 	Confined   string       `json:"confined"`
 	VaultBytes uint64       `json:"vault_bytes"`
 	Boot       uint64       `json:"boot"`

@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,7 @@ import (
 	"platen/agent/seam/link"
 	"platen/boards"
 	"platen/hal"
+	"platen/hal/watch"
 	"platen/slicer/vault"
 )
 
@@ -38,7 +40,13 @@ type Config struct {
 	Board  *boards.Board
 	Device string // serial device, instead of the board's
 	Vault  int64  // bytes of locked memory
+	Sys    string // where sysfs is, "" for /sys
+	Dev    string // where the devices of pins are, "" for /dev
 	Logger *slog.Logger
+
+	// Watchdog is an inherited descriptor of the board's watchdog, which the session pets
+	// once its agent is gone; nil if there is none.
+	Watchdog *os.File
 }
 
 // dialects numbers the dialects for seam.Ready.
@@ -61,10 +69,23 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("making the vault: %w", err)
 	}
 	defer func() { s.vault.Close() }()
-	if s.machine, err = open(ctx, cfg); err != nil {
+	if s.box, err = openBox(cfg); err != nil {
+		return fmt.Errorf("opening the sensors of board %s: %w", cfg.Board.ID, err)
+	}
+	defer s.box.close()
+	if s.dog, err = newOrphan(cfg.Watchdog); err != nil {
 		return err
 	}
-	defer func() { s.machine.Close() }()
+	defer func() { s.dog.end(s.alone, s.safe) }()
+	m, err := open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	s.supervise(m)
+	defer func() {
+		lost := s.machine.State().Phase == hal.PhaseLost
+		s.safe = s.machine.Close() == nil && !lost
+	}()
 	held, err := confine.Session()
 	held |= confine.MemoryLocked
 	if err != nil {
@@ -85,6 +106,13 @@ type session struct {
 	log     *slog.Logger
 	machine hal.Machine
 	vault   *vault.Vault
+
+	box     *box
+	watch   *watch.Machine // the machine, as its supervision
+	tripped atomic.Uint32  // watch.Reason
+	dog     *orphan        // nil if the board has no watchdog
+	alone   bool           // the agent is gone
+	safe    bool           // the machine was closed in order
 
 	mu    sync.Mutex
 	phase seam.Phase
@@ -126,10 +154,13 @@ func (s *session) serve(ctx context.Context) error {
 					return nil
 				}
 				s.log.Warn("agent is gone; the print goes on")
+				s.alone = true
+				s.dog.take(s.watch.Beat)
 				continue
 			}
 			if st, ok := in.msg.(*seam.Start); ok && !running {
 				running = true
+				s.box.supply(true)
 				wg.Go(func() { jobs <- s.job(ctx, st, in.file) })
 			} else if s.command(in, cancel, running) {
 				return nil
@@ -189,11 +220,11 @@ func (s *session) command(in input, cancel func(), running bool) bool {
 	}
 	switch c.Kind {
 	case seam.KindPause:
-		if running && s.pause.set(true) {
+		if running && s.hold(true) {
 			s.setPhase(seam.PhasePaused)
 		}
 	case seam.KindResume:
-		if running && s.pause.set(false) {
+		if running && s.hold(false) {
 			s.setPhase(seam.PhasePrinting)
 		}
 	case seam.KindCancel:
@@ -239,6 +270,7 @@ func (s *session) report() {
 			st.Resends, st.LinkErrs = uint32(m.Resends), uint32(m.LinkError)
 		}
 	}
+	s.supervised(&st)
 	if err := s.conn.Send(&st, nil); err != nil {
 		s.log.Debug("status not sent")
 	}

@@ -102,12 +102,17 @@ func installCmd() *cobra.Command {
 	return c
 }
 
-// seamFD is the descriptor that a session finds its end of the seam at.
-const seamFD = 3
+// seamFD is the descriptor that a session finds its end of the seam at, and watchdogFD
+// that of the board's watchdog, if there is one.
+const (
+	seamFD     = 3
+	watchdogFD = 4
+)
 
 func sessionCmd() *cobra.Command {
-	var board, device string
-	var vault int64
+	var cfg session.Config
+	var board string
+	var dog bool
 	c := &cobra.Command{
 		Use:    "session",
 		Short:  "Be a session process; the agent starts these",
@@ -118,16 +123,22 @@ func sessionCmd() *cobra.Command {
 			if unix.Fstat(seamFD, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
 				return errors.New("a session is started by platen run, which gives it its end of the seam")
 			}
-			seam := os.NewFile(seamFD, "seam")
-			b, err := boards.Load(board)
-			if err != nil {
+			cfg.Seam, cfg.Logger = os.NewFile(seamFD, "seam"), logger()
+			if dog {
+				cfg.Watchdog = os.NewFile(watchdogFD, "watchdog")
+			}
+			var err error
+			if cfg.Board, err = boards.Load(board); err != nil {
 				return err
 			}
-			return session.Run(c.Context(), session.Config{Seam: seam, Board: b, Device: device, Vault: vault, Logger: logger()})
+			return session.Run(c.Context(), cfg)
 		},
 	}
 	c.Flags().StringVar(&board, "board", "", "board id")
-	c.Flags().StringVar(&device, "device", "", "serial device")
-	c.Flags().Int64Var(&vault, "vault", 64<<20, "bytes of locked memory")
+	c.Flags().StringVar(&cfg.Device, "device", "", "serial device")
+	c.Flags().Int64Var(&cfg.Vault, "vault", 64<<20, "bytes of locked memory")
+	c.Flags().StringVar(&cfg.Sys, "sys", "/sys", "where sysfs is")
+	c.Flags().StringVar(&cfg.Dev, "dev", "/dev", "where devices of pins are")
+	c.Flags().BoolVar(&dog, "watchdog", false, "descriptor 4 is the board's watchdog")
 	return c
 }

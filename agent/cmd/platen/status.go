@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -47,6 +48,13 @@ func writeStatus(w io.Writer, st *intake.Status) error {
 	for _, h := range st.Heaters {
 		row(h.Name, "%d °C of %d °C", h.Actual, h.Target)
 	}
+	if st.Trip != "" {
+		row("supervision", "%s", st.Trip)
+	}
+	if st.Sensors > 0 {
+		row("sensors", "%d, missing: %s", st.Sensors, cmp.Or(strings.Join(st.Missing, ", "), "none"))
+	}
+	row("watchdog", "%s", st.Watchdog)
 	row("confined", "%s, %d MiB locked", st.Confined, st.VaultBytes>>20)
 	row("enrolled", "%t", st.Enrolled)
 	if len(st.Recipients) == 0 {

@@ -1,0 +1,126 @@
+package session
+
+import (
+	"cmp"
+	"os"
+	"sync"
+	"time"
+
+	"platen/agent/seam"
+	"platen/hal"
+	"platen/hal/watch"
+	"platen/hal/watchdog"
+)
+
+// sys and dev are where sysfs and the devices are.
+func (c Config) sys() string { return cmp.Or(c.Sys, "/sys") }
+func (c Config) dev() string { return cmp.Or(c.Dev, "/dev") }
+
+// supervise puts the supervision that the board asks for over its machine.
+func (s *session) supervise(m hal.Machine) {
+	cfg := s.cfg.Board.Watch
+	cfg.Box, cfg.Fans, cfg.Acted, cfg.Logger = s.box.read, s.box.fans(), s.acted, s.log
+	s.watch = watch.Over(m, cfg)
+	s.machine = s.watch
+}
+
+// acted is told what the supervision did. It is called from the supervision, which does
+// not wait for an agent that is slow: the next status says it.
+func (s *session) acted(r watch.Reason, a watch.Action) {
+	s.tripped.Store(uint32(r))
+	switch {
+	case a == watch.Halt:
+		s.box.supply(false)
+	case a == watch.Pause && s.pause.set(true):
+		s.watch.Hold(true)
+		s.mu.Lock()
+		s.phase = seam.PhasePaused
+		s.mu.Unlock()
+	}
+}
+
+// hold pauses the program that runs, or lets it go on; it reports whether that changed
+// anything.
+func (s *session) hold(on bool) bool {
+	if !s.pause.set(on) {
+		return false
+	}
+	if s.watch != nil {
+		s.watch.Hold(on)
+	}
+	if !on {
+		s.tripped.Store(uint32(watch.None))
+	}
+	return true
+}
+
+// supervised adds what the supervision knows to a status.
+func (s *session) supervised(st *seam.Status) {
+	if s.watch != nil {
+		st.Beat = uint8(s.watch.Beat())
+	}
+	if s.box != nil {
+		st.Missing = s.box.missing()
+	}
+	st.Trip = uint8(s.tripped.Load())
+}
+
+// orphan pets the watchdog of the board in place of an agent that is gone, for as long as
+// the supervision goes round.
+type orphan struct {
+	dog  *watchdog.Dog
+	quit chan struct{}
+	wg   sync.WaitGroup
+}
+
+// newOrphan takes the descriptor of the watchdog over; it may be nil.
+func newOrphan(f *os.File) (*orphan, error) {
+	if f == nil {
+		return nil, nil
+	}
+	d, err := watchdog.FromFile(f)
+	if err != nil {
+		return nil, err
+	}
+	return &orphan{dog: d, quit: make(chan struct{})}, nil
+}
+
+// petPeriod is how often an orphan pets: the shortest timeout is a multiple.
+const petPeriod = watchdog.MinTimeout / 4
+
+// take begins to pet. beat is the supervision's.
+func (o *orphan) take(beat func() uint32) {
+	if o == nil {
+		return
+	}
+	o.wg.Go(func() {
+		tick := time.NewTicker(petPeriod)
+		defer tick.Stop()
+		for last := beat() - 1; ; {
+			if b := beat(); b != last {
+				last = b
+				_ = o.dog.Pet() // if that fails the board restarts, which is what is left
+			}
+			select {
+			case <-o.quit:
+				return
+			case <-tick.C:
+			}
+		}
+	})
+}
+
+// end lets go of the watchdog. It is disarmed if this session had taken it and leaves a
+// machine that is safe: nobody else pets it until there is an agent again.
+func (o *orphan) end(taken, safe bool) {
+	if o == nil {
+		return
+	}
+	close(o.quit)
+	o.wg.Wait()
+	if taken && safe {
+		_ = o.dog.Disarm()
+		return
+	}
+	_ = o.dog.Close()
+}
