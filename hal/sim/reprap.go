@@ -45,6 +45,9 @@ func newRepRap(m *mcu) firmware { return &reprap{mcu: m} }
 // hot end, the first of them selected.
 func (r *reprap) restart() {
 	*r = reprap{mcu: r.mcu, sampleAt: r.now + rrfSample}
+	if r.cfg.Checked {
+		r.checks = 4
+	}
 	r.rx.resize(rrfBuffer)
 	r.plan.resize(rrfMoves + 1)
 	r.refusing = false
@@ -104,7 +107,7 @@ func (r *reprap) idle() time.Duration {
 		r.print("Warning: Tool 0 was not driven because its heater temperatures were not high enough or it has a heater fault\n")
 	}
 	due := r.sampleAt
-	if r.executing && r.reports {
+	if r.executing && r.reports && !r.cfg.Checked { // they go to USB
 		if r.now >= r.reportAt+rrfReport {
 			r.reportAt = r.now
 			r.print(r.temperatures() + "\n")

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ type answer struct {
 	text  string
 	error bool
 	first bool // an ok comes before the text, as for M105
+	model bool // of the object model: an ok follows wherever it stands
 }
 
 // execute runs the commands of a line, one after the other. The ok comes with the last
@@ -30,6 +32,9 @@ func (r *reprap) execute(line string) {
 		r.spend(r.cfg.LineTime / 6)
 		r.stats.Lines++
 		c := rrfParse(cmd)
+		if c.letter == 'G' && c.num >= 28 && c.num <= 32 {
+			rest = "" // its macro is read into the same buffer
+		}
 		a := r.obey(&c)
 		if !r.up() {
 			return
@@ -44,6 +49,9 @@ func (r *reprap) say(a answer, last bool) {
 		text = "Error: " + text
 	}
 	switch {
+	case a.model:
+		r.print(text + "\n")
+		r.reply("ok\n")
 	case !last && text != "":
 		r.print(text + "\n")
 	case !last:
@@ -242,7 +250,11 @@ func (r *reprap) query(c *rrfCommand) answer {
 	if key == "state.status" {
 		result = `"` + status + `"`
 	}
-	return answer{text: `{"key":"` + key + `","flags":"","result":` + result + "}\n"}
+	if key == "move.axes[].homed" {
+		h := r.pose.homed
+		result = fmt.Sprintf("[%t,%t,%t]", h[0], h[1], h[2])
+	}
+	return answer{text: `{"key":"` + key + `","flags":"","result":` + result + "}\n", model: true}
 }
 
 // setChecks is M575.

@@ -90,6 +90,10 @@ type Config struct {
 	// "22=1,110=6000"; its travel ($130 to $132) is Volume.
 	Settings string
 
+	// Checked has RepRapFirmware want a CRC in every line, as its configuration should
+	// (M575 S6) where its port is a UART and not USB.
+	Checked bool
+
 	// ResetOnOpen restarts the controller whenever the host opens the pty, as the
 	// DTR line of most boards does.
 	ResetOnOpen bool
