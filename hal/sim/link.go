@@ -42,6 +42,7 @@ type link struct {
 	ended    bool
 	timer    *time.Timer
 	granted  bool // the host has had its grace
+	haste    int // mcu.haste of the anchor
 	anchored bool
 	realAt   time.Time // simAt was then
 	simAt    time.Duration
@@ -212,7 +213,10 @@ func (l *link) pace(m *mcu, t time.Duration) bool {
 	}
 	speed := l.speed
 	if speed == Fastest {
-		speed = 1
+		speed = max(1, m.haste)
+		if speed != l.haste {
+			l.haste, l.anchored = speed, false
+		}
 		switch {
 		case !m.hungry || len(m.wire.buf) > 0 || l.granted:
 			l.anchored = false

@@ -16,6 +16,7 @@ const (
 	rrfExtrude = 160.0 // HOT_ENOUGH_TO_EXTRUDE
 	rrfRetract = 90.0  // HOT_ENOUGH_TO_RETRACT
 	rrfWarn    = time.Second
+	rrfHaste   = 100
 )
 
 // reprap is RepRapFirmware. It reads one line at a time, and no other until that is
@@ -75,6 +76,10 @@ func (r *reprap) run() {
 			continue
 		}
 		if due := r.idle(); r.up() {
+			r.haste = 1
+			if r.heating() && !r.plan.active() {
+				r.haste = rrfHaste // hosts wait for heat by asking
+			}
 			r.rest(due)
 		}
 	}

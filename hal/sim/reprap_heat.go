@@ -177,17 +177,24 @@ func (r *reprap) commandHeat(c *rrfCommand) answer {
 func (r *reprap) await(i int) {
 	r.cancel = false
 	r.reports = true
-	far := func() bool {
-		for j, h := range r.therm.all {
-			if (i < 0 || j == i) && h.target > 0 && math.Abs(h.target-h.reading()) > rrfClose {
-				return true
-			}
-		}
-		return false
-	}
-	for r.up() && far() && !r.cancel {
+	for r.up() && (i < 0 && r.heating() || i >= 0 && r.far(i)) && !r.cancel {
 		r.hold(r.sampleAt)
 	}
+}
+
+// far reports whether a heater that is on is not at its target.
+func (r *reprap) far(i int) bool {
+	h := r.therm.all[i]
+	return h.target > 0 && math.Abs(h.target-h.reading()) > rrfClose
+}
+
+func (r *reprap) heating() bool {
+	for i := range r.therm.all {
+		if r.far(i) {
+			return true
+		}
+	}
+	return false
 }
 
 // temperatures is the report of M105, without its ok.
