@@ -12,7 +12,9 @@ import (
 
 	"platen/agent/seam"
 	"platen/hal"
+	"platen/hal/bgcode"
 	"platen/hal/envelope"
+	"platen/hal/gcodefile"
 	"platen/hal/motion"
 	"platen/slicer"
 )
@@ -51,39 +53,34 @@ func (s *session) job(ctx context.Context, st *seam.Start, file *os.File) error 
 	return nil
 }
 
-// print reads the model, says so, and prints it.
+// print reads the job, says so, and prints it.
 func (s *session) print(ctx context.Context, st *seam.Start, file *os.File) error {
 	if file == nil {
 		return fmt.Errorf("%w: no descriptor came", slicer.ErrFormat)
 	}
 	s.setPhase(seam.PhaseLoading)
-	settings, err := settingsOf(s.cfg.Board)
-	if err != nil {
-		file.Close()
-		return err
-	}
-	job, err := s.read(ctx, st, file, settings)
+	job, err := s.read(ctx, st, file)
 	if err != nil {
 		return err
 	}
 	if err := s.conn.Send(&seam.Receipt{Job: st.Job, Code: seam.CodeLoaded}, nil); err != nil {
 		s.log.Warn("receipt not delivered")
 	}
-	s.progress.layers = int32(job.Info().Layers)
 	b := s.cfg.Board
-	s.pause.top, s.pause.lift, s.pause.feed = b.Limits.Max[motion.IZ], b.Print.Lift, b.Print.RetractSpeed
+	s.progress.layers, s.progress.ops = job.layers, job.ops
+	s.pause.board, s.pause.told = b, func() { s.setPhase(seam.PhasePaused) }
 	s.setPhase(seam.PhasePrinting)
-	prog := s.pause.hold(s.progress.watch(job.Program(ctx)), ctx.Done())
-	err = s.machine.Run(ctx, envelope.Check(b.Limits, prog))
+	prog := s.pause.hold(job.program(ctx, s.progress.watch), ctx.Done())
+	err = s.machine.Run(ctx, envelope.Check(b.Limits, envelope.Fit(b.Limits, prog)))
 	if err != nil && !errors.Is(err, hal.ErrHalted) {
 		s.cool()
 	}
 	return err
 }
 
-// read opens the file if it is sealed and indexes it into the vault. Afterwards the
+// read opens the file if it is sealed and reads it into the vault. Afterwards the
 // descriptor is closed and the file key zeroed: nothing is read twice.
-func (s *session) read(ctx context.Context, st *seam.Start, file *os.File, settings slicer.Settings) (*slicer.Job, error) {
+func (s *session) read(ctx context.Context, st *seam.Start, file *os.File) (*loaded, error) {
 	defer file.Close()
 	defer clear(st.FileKey[:])
 	r := io.Reader(file)
@@ -94,7 +91,14 @@ func (s *session) read(ctx context.Context, st *seam.Start, file *os.File, setti
 		}
 		r = sealedReader{plain}
 	}
-	return slicer.Open(ctx, s.vault, r, int64(st.Size), slicer.Detect, settings)
+	presliced, r, err := sniff(r)
+	if err != nil {
+		return nil, err
+	}
+	if presliced {
+		return s.loadFile(ctx, r, st.Size)
+	}
+	return s.loadModel(ctx, r, st.Size)
 }
 
 // sealedReader turns every error of decryption into errSealed: a chunk that was
@@ -110,22 +114,31 @@ func (r sealedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// cool lifts the nozzle off the part, switches all heaters off and lets the motors
-// go, after a job that was cancelled or refused in its middle.
+// cool runs the board's macro for cancelled jobs if the machine is in the middle of
+// a print, switches all heaters off and lets the motors go.
 func (s *session) cool() {
 	ctx, cancel := context.WithTimeout(context.Background(), coolTime)
 	defer cancel()
 	state := s.machine.State()
 	err := s.machine.Run(ctx, func(yield func(motion.Op, error) bool) {
-		if z, ok := s.pause.lifted(); ok && !yield(z, nil) {
-			return
+		for op, err := range s.pause.leave() {
+			if err != nil {
+				s.log.Warn("macro for cancelled jobs left out")
+				break
+			}
+			if !yield(op, nil) {
+				return
+			}
 		}
 		for _, h := range state.Heaters[:state.NHeaters] {
 			if !yield(motion.Op{Kind: motion.SetHeater, Heater: h.ID}, nil) {
 				return
 			}
 		}
-		_ = yield(motion.Op{Kind: motion.SetFan}, nil) && yield(motion.Op{Kind: motion.MotorsOff}, nil)
+		if s.cfg.Board.Limits.Fans > 0 && !yield(motion.Op{Kind: motion.SetFan}, nil) {
+			return
+		}
+		yield(motion.Op{Kind: motion.MotorsOff}, nil)
 	})
 	if err != nil {
 		s.log.Warn("machine did not cool down in order; closing it")
@@ -134,6 +147,9 @@ func (s *session) cool() {
 
 // judge maps the error of a job to what crosses the seam.
 func judge(err error) (seam.Code, seam.Reason) {
+	if r, ok := errors.AsType[*gcodefile.Refusal](err); ok && r.Reason != gcodefile.ReasonEnvelope && r.Reason != gcodefile.ReasonRead {
+		return seam.CodeRefused, seam.ReasonGCode
+	}
 	for _, c := range []struct {
 		is     error
 		code   seam.Code
@@ -141,6 +157,8 @@ func judge(err error) (seam.Code, seam.Reason) {
 	}{
 		{errSealed, seam.CodeRefused, seam.ReasonDecrypt},
 		{slicer.ErrFormat, seam.CodeRefused, seam.ReasonFormat},
+		{bgcode.ErrFormat, seam.CodeRefused, seam.ReasonFormat},
+		{errNoModels, seam.CodeRefused, seam.ReasonSlicing},
 		{slicer.ErrGeometry, seam.CodeRefused, seam.ReasonGeometry},
 		{slicer.ErrComplex, seam.CodeRefused, seam.ReasonGeometry},
 		{slicer.ErrOutOfReach, seam.CodeRefused, seam.ReasonOutOfReach},

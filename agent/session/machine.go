@@ -37,7 +37,8 @@ func open(ctx context.Context, cfg Config) (hal.Machine, error) {
 	return m, nil
 }
 
-// settingsOf turns what a board file says into settings of the slicer.
+// settingsOf turns what a board file says into settings of the slicer. How the
+// machine warms up and ends is for the board's macros.
 func settingsOf(b *boards.Board) (slicer.Settings, error) {
 	s := slicer.Default()
 	p := b.Print
@@ -53,6 +54,6 @@ func settingsOf(b *boards.Board) (slicer.Settings, error) {
 	}
 	s.Accel, s.Retract = p.Accel, p.Retract
 	s.FirstHotEnd, s.HotEnd, s.FirstBed, s.Bed = p.FirstHotEnd, p.HotEnd, p.FirstBed, p.Bed
-	s.Fan = p.Fan
+	s.Fan, s.Bare = p.Fan, true
 	return s, s.Validate()
 }

@@ -118,13 +118,9 @@ func TestFileKeyIsZeroed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings, err := settingsOf(b)
-	if err != nil {
-		t.Fatal(err)
-	}
 	st := &seam.Start{Sealed: true, FileKey: [16]byte{1, 2, 3}}
 	s := &session{cfg: Config{Board: b}}
-	if _, err := s.read(t.Context(), st, f, settings); err == nil {
+	if _, err := s.read(t.Context(), st, f); err == nil {
 		t.Fatal("control: it opens")
 	}
 	if st.FileKey != [16]byte{} {

@@ -21,6 +21,7 @@ import (
 	"platen/boards"
 	"platen/cross/rig/rigtest"
 	"platen/hal/envelope"
+	"platen/hal/gcodefile"
 	"platen/hal/motion"
 	"platen/hal/sim"
 	"platen/hal/unit"
@@ -234,7 +235,7 @@ func TestSessionRefuses(t *testing.T) {
 		content []byte
 		reason  seam.Reason
 	}{
-		"no model":  {[]byte("G28\nG1 X10\n"), seam.ReasonFormat},
+		"no model":  {[]byte("call it a day\n"), seam.ReasonFormat},
 		"empty":     {nil, seam.ReasonFormat},
 		"too large": {bytes.ReplaceAll(model(t, "cube-ascii.stl"), []byte("20"), []byte("900")), seam.ReasonOutOfReach},
 	} {
@@ -297,6 +298,9 @@ func TestModelsStayInTheEnvelope(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if !b.Prints() {
+			continue
+		}
 		s, err := settingsOf(b)
 		if err != nil {
 			t.Fatalf("%s: %v", id, err)
@@ -320,7 +324,7 @@ func TestModelsStayInTheEnvelope(t *testing.T) {
 // pausedDry holds a program with a pause after its 500th operation against the
 // envelope.
 func pausedDry(t *testing.T, b *boards.Board, s slicer.Settings, file string) error {
-	p := pause{top: b.Limits.Max[2], lift: b.Print.Lift, feed: b.Print.RetractSpeed}
+	p := pause{board: b}
 	n, parked := 0, false
 	err := dry(t, b, s, file, func(prog motion.Program) motion.Program {
 		return p.hold(func(yield func(motion.Op, error) bool) {
@@ -334,7 +338,7 @@ func pausedDry(t *testing.T, b *boards.Board, s slicer.Settings, file string) er
 			}
 		}, nil)
 	}, func(op motion.Op) {
-		if op.E == -pauseRetract {
+		if op.E == -2*mm {
 			parked = true
 			p.set(false)
 		}
@@ -364,7 +368,8 @@ func dry(t *testing.T, b *boards.Board, s slicer.Settings, file string, through 
 	if err != nil {
 		return err
 	}
-	for op, err := range envelope.Check(b.Limits, through(job.Program(t.Context()))) {
+	whole := b.Sequence(gcodefile.State{}).Macro(boards.MacroStart).Program(job.Program(t.Context())).Macro(boards.MacroEnd)
+	for op, err := range envelope.Check(b.Limits, through(whole.Ops())) {
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,146 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math"
+
+	"platen/boards"
+	"platen/hal/bgcode"
+	"platen/hal/gcodefile"
+	"platen/hal/motion"
+	"platen/slicer"
+	"platen/slicer/vault"
+)
+
+// loaded is a job that has been read: what it takes to print it.
+type loaded struct {
+	// program returns all of it, still to be guarded; what watch is given is the print
+	// itself, without what the board says goes around it.
+	program func(ctx context.Context, watch func(motion.Program) motion.Program) motion.Program
+	layers  int32 // 0 if it is not known
+	ops     int64 // 0 if it is not known
+}
+
+// headSize is how much of a file is looked at to tell what it is.
+const headSize = 512
+
+// sniff reads the beginning of r; what it returns reads all of r.
+func sniff(r io.Reader) (presliced bool, all io.Reader, err error) {
+	var head [headSize]byte
+	n, err := io.ReadFull(r, head[:])
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return false, nil, err
+	}
+	presliced = bgcode.Is(head[:n]) || gcodefile.Looks(head[:n])
+	return presliced, io.MultiReader(bytes.NewReader(head[:n]), r), nil
+}
+
+// loadFile reads a pre-sliced file of size bytes into the vault, where it stays while
+// it is printed, and reads all of it once before anything is heated: what is refused
+// is refused here.
+func (s *session) loadFile(ctx context.Context, r io.Reader, size uint64) (*loaded, error) {
+	if size > math.MaxInt {
+		return nil, slicer.ErrTooBig
+	}
+	text, err := vault.Alloc[byte](s.vault, int(size))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.ReadFull(r, text); err != nil {
+		return nil, cutOff(err)
+	}
+	if n, err := r.Read(make([]byte, 1)); n > 0 || err != io.EOF {
+		return nil, cutOff(err)
+	}
+	open, err := s.opener(text)
+	if err != nil {
+		return nil, err
+	}
+	o := s.cfg.Board.GCode()
+	summary, err := gcodefile.Check(within{ctx, open()}, o)
+	if err != nil {
+		return nil, err
+	}
+	return &loaded{
+		program: func(_ context.Context, watch func(motion.Program) motion.Program) motion.Program {
+			return watch(gcodefile.Program(open(), o))
+		},
+		layers: summary.Layers, ops: summary.Ops,
+	}, nil
+}
+
+// opener returns what reads the G-code of a file from its beginning.
+func (s *session) opener(file []byte) (func() io.Reader, error) {
+	if !bgcode.Is(file) {
+		return func() io.Reader { return bytes.NewReader(file) }, nil
+	}
+	mem, err := vault.Alloc[byte](s.vault, bgcode.Memory)
+	if err != nil {
+		return nil, err
+	}
+	return func() io.Reader {
+		r, err := bgcode.NewReader(bytes.NewReader(file), mem)
+		if err != nil {
+			return failing{err}
+		}
+		return r
+	}, nil
+}
+
+// cutOff turns the end of a file that is not where it was said to be into
+// slicer.ErrFormat.
+func cutOff(err error) error {
+	if err == nil || err == io.EOF || err == io.ErrUnexpectedEOF {
+		return slicer.ErrFormat
+	}
+	return err
+}
+
+// failing reads as an error.
+type failing struct{ err error }
+
+// Read fails.
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// within ends the reading of r with ctx.
+type within struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read reads unless ctx has ended.
+func (w within) Read(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.r.Read(p)
+}
+
+// errNoModels reports a model for a board that has no hot end.
+var errNoModels = errors.New("the board prints no models")
+
+// loadModel reads a model of size bytes into the vault. The board's macros go before
+// and after it: they, and not the slicer, say how this machine warms up and ends.
+func (s *session) loadModel(ctx context.Context, r io.Reader, size uint64) (*loaded, error) {
+	b := s.cfg.Board
+	if !b.Prints() {
+		return nil, errNoModels
+	}
+	settings, err := settingsOf(b)
+	if err != nil {
+		return nil, err
+	}
+	job, err := slicer.Open(ctx, s.vault, r, int64(size), slicer.Detect, settings)
+	if err != nil {
+		return nil, err
+	}
+	return &loaded{
+		program: func(ctx context.Context, watch func(motion.Program) motion.Program) motion.Program {
+			return b.Sequence(gcodefile.State{}).Macro(boards.MacroStart).Program(watch(job.Program(ctx))).Macro(boards.MacroEnd).Ops()
+		},
+		layers: int32(job.Info().Layers),
+	}, nil
+}
