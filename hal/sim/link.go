@@ -218,7 +218,7 @@ func (l *link) pace(m *mcu, t time.Duration) bool {
 			l.haste, l.anchored = speed, false
 		}
 		switch {
-		case !m.hungry || len(m.wire.buf) > 0 || l.granted:
+		case !m.hungry || len(m.wire.buf) > 0 || l.granted && m.plan.active():
 			l.anchored = false
 			return true
 		case m.plan.active():

@@ -141,8 +141,8 @@ func (t *rrfText) good(needs int) bool {
 }
 
 // nextLine reads what has been received up to the end of a line that is to be obeyed.
-// A bad one is thrown away without a word; the statistics count it with the lines that
-// other firmware would ask for again.
+// A bad one is thrown away without a word; the statistics count those with a number as
+// lines that other firmware would ask for again.
 func (r *reprap) nextLine() (string, bool) {
 	for r.up() && r.rx.n > 0 {
 		c := r.rx.get()
@@ -162,8 +162,9 @@ func (r *reprap) nextLine() (string, bool) {
 		}
 		t.restart()
 		switch {
-		case !ok:
+		case !ok && number >= 0:
 			r.stats.Resends++
+		case !ok:
 		case over:
 			r.print("Error: GCode command too long\nok\n")
 		default:
