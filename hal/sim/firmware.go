@@ -34,7 +34,7 @@ var makers = [firmwares]struct {
 }{
 	Marlin2:  {"marlin2", "Marlin 2.0.9.5 on an 8-bit RAMPS board", newMarlin2, 250000, cube, 21870},
 	Marlin1:  {"um2", "Marlin 1.0 of the Ultimaker 2", newMarlin1, 250000, [3]unit.Length{230 * mm, 224*mm + mm/2, 230 * mm}, 22400},
-	PrusaMK3: {"mk3", "Prusa-Firmware 3.14 of the MK3S", nil, 115200, [3]unit.Length{250 * mm, 210 * mm, 210 * mm}, 21500},
+	PrusaMK3: {"mk3", "Prusa-Firmware 3.14 of the MK3S", newMK3, 115200, [3]unit.Length{255 * mm, 212*mm + mm/2, 210 * mm}, 21500},
 	Repetier: {"repetier", "Repetier-Firmware 1.0.4 on a RAMPS board", newRepetier, 250000, cube, 21870},
 	RepRap:   {"reprap", "RepRapFirmware 3.5 on a Duet 3 6HC", newRepRap, 115200, cube, 21870},
 	GRBL:     {"grbl", "grbl 1.1h on an Arduino Uno", newGRBL, 115200, cube, 21870},

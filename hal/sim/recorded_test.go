@@ -52,6 +52,18 @@ var builds = map[string]built{
 			"estop-during-m109": steady,
 		},
 	},
+	"mk3": { // recorded at half speed or less
+		cfg:  Config{Firmware: PrusaMK3},
+		how:  steady,
+		vary: prusaClock,
+		beside: map[string]strictness{
+			"flood-no-wait":    flooded,
+			"fault-open":       shape, // the display changes while the sensor heals
+			"autoreport":       shape, // so do its reports
+			"estop-queue-full": shape, // how many moves end while the host waits
+			"reset-mid-stream": shape, // how many lines it had read
+		},
+	},
 	"um2": {
 		cfg: Config{Firmware: Marlin1},
 		beside: map[string]strictness{
@@ -66,6 +78,10 @@ var builds = map[string]built{
 	},
 }
 
+// prusaClock is what the MK3 says besides: how often depends on how slow the machine
+// was on which it was recorded.
+var prusaClock = regexp.MustCompile(`(?m)^TM: error \|.*\n`)
+
 func richBuild() Config {
 	return Config{EmergencyParser: true, AdvancedOK: true, HostActions: true, Wait: time.Second}
 }
@@ -74,11 +90,12 @@ func richBuild() Config {
 // M410 stopped, and how full the planner is at a moment.
 var (
 	temperature = regexp.MustCompile(`-?\d+\.\d\d? /|T:\d+\.\d\d? E:|B:\d+\.\d$|@:\d+|W:[\d?]`)
-	stopped     = regexp.MustCompile(`X:5[89]\.\d\d|Count X:7\d\d|Count X: \d+\.\d\dY`)
+	stopped     = regexp.MustCompile(`X:5[89]\.\d\d|Count X:7\d\d|Count X: \d+\.\d\d|CZPX\w+`)
 	room        = regexp.MustCompile(`P\d+ B\d`)
 	byItself    = regexp.MustCompile(`(?m)^( ?T:.* [EB]:.*|echo:busy: .*|wait)\n`)
 	number      = regexp.MustCompile(`-?\d+(\.\d+)?`)
 	buildText   = regexp.MustCompile(`(?m)^(echo: Compiled: ).*$|^(Compiled: ).*$|(Marlin 2\.0\.9\.5 )\([^)]*\)|(echo: Last Updated: )\w+ +\d+ \d+ [\d:]+`)
+	lost        = regexp.MustCompile(`^(Error:.*|Resend: .*|RX timeout|Full RX Buffer|echo:Unknown command: .*)$`)
 	ticking     = regexp.MustCompile(`\d+ min, \d+ sec`)
 )
 
@@ -109,10 +126,9 @@ func folded(s string, how strictness) []string {
 		}
 	}
 	if how == flooded {
-		kinds = slices.DeleteFunc(kinds, func(l string) bool { return strings.HasPrefix(l, "echo:Unknown command: ") })
 		for i, l := range kinds {
-			if strings.HasPrefix(l, "Error:") {
-				kinds[i] = "Error"
+			if lost.MatchString(l) {
+				kinds[i] = "(something was lost)"
 			}
 		}
 		slices.Sort(kinds)
@@ -186,7 +202,7 @@ func compare(t *testing.T, b *built, recs []record, how strictness) {
 	if d := cmp.Diff(folded(was, how), folded(got, how)); d != "" {
 		t.Errorf("what the firmware says differs (-recorded +simulator):\n%s", d)
 	}
-	if how == steady && byItself.MatchString(was) != byItself.MatchString(got) {
-		t.Errorf("what comes by itself does not: recorded %v, simulated %v", byItself.MatchString(was), byItself.MatchString(got))
+	if how == steady && byItself.MatchString(was) && !byItself.MatchString(got) {
+		t.Error("what comes by itself does not")
 	}
 }
