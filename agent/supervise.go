@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
@@ -67,7 +68,8 @@ type supervisor struct {
 
 // sessionArgs are the arguments of the hidden session command.
 func sessionArgs(cfg *config.Config, board, device string) []string {
-	return []string{"session", "--board", board, "--device", device, "--vault", strconv.FormatInt(int64(cfg.Vault), 10), "--sys", cfg.Sys, "--dev", cfg.Dev}
+	return []string{"session", "--board", board, "--device", device, "--vault", strconv.FormatInt(int64(cfg.Vault), 10), "--sys", cfg.Sys, "--dev", cfg.Dev,
+		"--controller", filepath.Join(cfg.State, "controller")}
 }
 
 // run starts sessions until ctx ends. A session that prints then goes on by

@@ -58,7 +58,11 @@ func TestOnPTY(t *testing.T) {
 			c, size := small(c)
 			image := firmware(c, size, 2)
 			link, chip := onPTY(t, c, image)
-			dir, err := slot.OpenDir(t.TempDir())
+			folder := filepath.Join(t.TempDir(), "controller")
+			if err := Ready(folder); err != nil {
+				t.Errorf("before anything was flashed: %v", err)
+			}
+			dir, err := slot.OpenDir(folder)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,8 +80,16 @@ func TestOnPTY(t *testing.T) {
 			if mcu, err := f.Identify(t.Context()); err != nil || mcu != c.MCU {
 				t.Fatalf("%q, %v", mcu, err)
 			}
+			f.cfg.Progress = func(Stage, int, int) {
+				if err := Ready(folder); !errors.Is(err, ErrPending) {
+					t.Errorf("while it is flashed: %v", err)
+				}
+			}
 			if err := f.Install(t.Context(), 4, bytes.NewReader(image)); err != nil {
 				t.Fatal(err)
+			}
+			if err := Ready(folder); err != nil {
+				t.Errorf("after it: %v", err)
 			}
 			if got := chip.App(); !bytes.HasPrefix(got, image) {
 				t.Error("the flash does not hold the image")

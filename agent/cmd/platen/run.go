@@ -13,6 +13,7 @@ import (
 	"platen/agent/cli"
 	"platen/agent/session"
 	"platen/boards"
+	"platen/hal/flash"
 	"platen/updater/boot"
 	"platen/updater/slot"
 )
@@ -111,7 +112,7 @@ const (
 
 func sessionCmd() *cobra.Command {
 	var cfg session.Config
-	var board string
+	var board, controller string
 	var dog bool
 	c := &cobra.Command{
 		Use:    "session",
@@ -131,10 +132,14 @@ func sessionCmd() *cobra.Command {
 			if cfg.Board, err = boards.Load(board); err != nil {
 				return err
 			}
+			if err := flash.Ready(controller); err != nil {
+				return err
+			}
 			return session.Run(c.Context(), cfg)
 		},
 	}
 	c.Flags().StringVar(&board, "board", "", "board id")
+	c.Flags().StringVar(&controller, "controller", "", "folder of the journal of controller updates")
 	c.Flags().StringVar(&cfg.Device, "device", "", "serial device")
 	c.Flags().Int64Var(&cfg.Vault, "vault", 64<<20, "bytes of locked memory")
 	c.Flags().StringVar(&cfg.Sys, "sys", "/sys", "where sysfs is")
