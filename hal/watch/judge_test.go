@@ -21,6 +21,7 @@ func TestNoFalseTrips(t *testing.T) {
 			noise: f("noise", 0.08, 0.6), step: f("step", 0, 0.5), ambient: ambient, noPower: rapid.Bool().Draw(t, "no power")}
 		h.tau = (275 - ambient) * (1 + h.fanLoss) / (0.9 * h.gain) * f("reserve", 1.05, 3) // it can hold 275 °C at full fan and flow
 		h.kp, h.ki = f("kp", 0.05, 0.12), f("ki", 0.002, 0.006)
+		h.tuned = f("tuned", 0.6, 1.2)
 		b := &plant{id: 0, gain: f("bed gain", 0.15, 1.2), lag: f("bed lag", 1, 15), noise: f("bed noise", 0.03, 0.3), step: f("bed step", 0, 0.6),
 			bang: rapid.Bool().Draw(t, "bang"), kp: 0.05, ki: 0.001, ambient: ambient, noPower: h.noPower}
 		b.tau = 140 / b.gain * f("bed reserve", 1.1, 3)

@@ -21,6 +21,7 @@ type plant struct {
 	noise    float64 // K, standard deviation
 	step     float64 // K, of the converter
 	kp, ki   float64 // power (0 to 1) per K, and per K s
+	tuned    float64 // how well the power to hold a target is known; 1 is exactly
 	bang     bool    // on and off instead of PID
 	ambient  float64
 	temp     float64
@@ -56,7 +57,7 @@ func (p *plant) advance() {
 	}
 }
 
-// control is a PI with back calculation within 10 K, or bang-bang, as in Marlin.
+// control is a PI within 10 K, or bang-bang, as in Marlin.
 func (p *plant) control() {
 	e := p.target - (p.sensor + p.offset)
 	switch {
@@ -69,13 +70,19 @@ func (p *plant) control() {
 			p.power = 0
 		}
 	case e > 10:
-		p.power = 1
+		p.power, p.integral = 1, p.steady()
 	case e < -10:
-		p.power, p.integral = 0, 0
+		p.power, p.integral = 0, p.steady()
 	default:
 		p.integral = math.Max(0, math.Min(1, p.integral+p.ki*e*tick))
 		p.power = math.Max(0, math.Min(1, p.kp*e+p.integral))
 	}
+}
+
+// steady is the power that a tuned controller begins with: what it takes to hold the
+// target, more or less.
+func (p *plant) steady() float64 {
+	return math.Min(1, p.tuned*(p.target-p.ambient)/(p.gain*p.tau))
 }
 
 // state is the plant's line in a report.
@@ -145,7 +152,7 @@ func (b *bench) run(d time.Duration) (Reason, Action, time.Duration) {
 
 // hotEnd and bed are ordinary ones: a 40 W cartridge, a 250 W plate.
 func hotEnd() *plant {
-	return &plant{id: motion.HotEnd, gain: 5.1, tau: 66, fanLoss: 0.5, lag: 1.5, noise: 0.1, step: 0.1, kp: 0.08, ki: 0.004, ambient: 22, temp: 22, sensor: 22}
+	return &plant{id: motion.HotEnd, gain: 5.1, tau: 66, fanLoss: 0.5, lag: 1.5, noise: 0.1, step: 0.1, kp: 0.08, ki: 0.004, tuned: 1, ambient: 22, temp: 22, sensor: 22}
 }
 
 func bed() *plant {
