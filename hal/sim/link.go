@@ -42,7 +42,7 @@ type link struct {
 	ended    bool
 	timer    *time.Timer
 	granted  bool // the host has had its grace
-	haste    int // mcu.haste of the anchor
+	haste    int  // mcu.haste of the anchor
 	anchored bool
 	realAt   time.Time // simAt was then
 	simAt    time.Duration

@@ -99,4 +99,3 @@ func TestRepetierFaults(t *testing.T) {
 		}
 	}
 }
-
