@@ -29,7 +29,7 @@ type mender struct {
 }
 
 // mostMends bounds the comparisons of corners with edges.
-const mostMends = 1 << 25
+const mostMends = 1 << 23
 
 // mend repairs the surface. A vault without room for that is no error.
 func (m *Mesh) mend() {
