@@ -24,9 +24,10 @@ func printCmd() *cobra.Command {
 	var detach bool
 	c := &cobra.Command{
 		Use:   "print FILE",
-		Short: "Print a model",
-		Long: `Print a model. A sealed file (model.stl.age) needs the ticket that its operator signed for it; a model in
-clear (model.stl) is passed to the session as an open descriptor, and nothing of it is kept.
+		Short: "Print a model or a G-code file",
+		Long: `Print a model or a G-code file. A sealed file (model.stl.age) needs the ticket that its operator signed
+for it; a file in clear (model.stl, part.gcode) is passed to the session as an open descriptor, and nothing
+of it is kept. What a file is, its bytes say. G-code is checked to its end before anything is heated.
 
 To seal a model, use stock age with the recipient that "platen status" prints:
 
@@ -97,6 +98,9 @@ func follow(c *cobra.Command, req intake.Request, f *os.File) error {
 		return errors.New("not followed any more; the print goes on, platen cancel ends it")
 	}
 	if err != nil {
+		if last.Code == "job-refused" && req.Envelope == nil {
+			last.Error, err = named(f, last.Error, err)
+		}
 		return refused(c, last, err)
 	}
 	end := "done"
