@@ -78,7 +78,7 @@ func TestSlicesAreTheSameEverywhere(t *testing.T) {
 	qemu := emulator(t, "qemu-arm")
 	here := build(t, "./slicer/cmd/platen-slice", "platen-slice")
 	there := build(t, "./slicer/cmd/platen-slice", "platen-slice-arm", "GOARCH=arm", "GOARM=7")
-	models, err := filepath.Glob("../../testdata/models/*.stl")
+	models, err := filepath.Glob("../../testdata/models/*")
 	if err != nil || len(models) == 0 {
 		t.Fatal("no models")
 	}

@@ -77,8 +77,8 @@ func readGCode(t *testing.T, text string) check {
 
 // Every model there is becomes G-code that says what the summary says.
 func TestEveryModel(t *testing.T) {
-	files, err := filepath.Glob(models + "/*.stl")
-	if err != nil || len(files) < 8 {
+	files, err := filepath.Glob(models + "/*")
+	if err != nil || len(files) < 14 {
 		t.Fatalf("%d models, %v", len(files), err)
 	}
 	for _, f := range files {

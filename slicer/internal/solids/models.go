@@ -3,6 +3,7 @@ package solids
 import (
 	"io"
 	"math"
+	"strings"
 
 	"platen/hal/unit"
 )
@@ -16,8 +17,13 @@ type Model struct {
 
 // Write writes the file.
 func (m Model) Write(w io.Writer) error {
-	if m.ASCII {
+	switch {
+	case m.ASCII:
 		return m.Make().WriteASCII(w, "model")
+	case strings.HasSuffix(m.File, ".obj"):
+		return m.Make().WriteOBJ(w)
+	case strings.HasSuffix(m.File, ".3mf"):
+		return m.Make().Write3MF(w)
 	}
 	return m.Make().WriteBinary(w)
 }
@@ -37,6 +43,10 @@ func Models() []Model {
 		{"hollow-sphere.stl", false, HollowSphere},
 		{"tug.stl", false, Tug},
 		{"thin.stl", false, Thin},
+		{"tee.obj", false, Tee},
+		{"tee.3mf", false, Tee},
+		{"bracket.obj", false, Bracket},
+		{"bracket.3mf", false, Bracket},
 	}
 }
 
