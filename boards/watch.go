@@ -39,6 +39,7 @@ type fileTuning struct {
 	StillTime duration `toml:"still_time" need:"optional"`
 	Swing     percent  `toml:"swing" need:"optional"`
 	FullTime  duration `toml:"full_time" need:"optional"`
+	HoldTime  duration `toml:"hold_time" need:"optional"`
 	Hot       celsius  `toml:"hot" need:"optional"`
 	CoolTime  duration `toml:"cool_time" need:"optional"`
 	Apart     celsius  `toml:"apart" need:"optional"`
@@ -109,6 +110,7 @@ var rules = map[string]func(*watch.Tuning){
 	"jump":  func(t *watch.Tuning) { t.Rate = -1 },
 	"still": func(t *watch.Tuning) { t.StillTime = -1 },
 	"full":  func(t *watch.Tuning) { t.FullTime = -1 },
+	"hold":  func(t *watch.Tuning) { t.HoldTime = -1 },
 	"cool":  func(t *watch.Tuning) { t.CoolTime = -1 },
 	"apart": func(t *watch.Tuning) { t.Apart = -1 },
 }
@@ -119,14 +121,14 @@ func (f *fileTuning) tuning(limit unit.Celsius) (watch.Tuning, error) {
 		Min: unit.Celsius(f.Min), Max: unit.Celsius(f.Max), Band: unit.Celsius(f.Band), Gain: unit.Celsius(f.Gain),
 		GainTime: time.Duration(f.GainTime), Deficit: unit.Celsius(f.Deficit), Over: unit.Celsius(f.Over), Rise: unit.Celsius(f.Rise),
 		RiseTime: time.Duration(f.RiseTime), Settle: time.Duration(f.Settle), Rate: unit.Celsius(f.Rate), Still: unit.Celsius(f.Still),
-		StillTime: time.Duration(f.StillTime), Swing: unit.Duty(f.Swing), FullTime: time.Duration(f.FullTime), Hot: unit.Celsius(f.Hot),
+		StillTime: time.Duration(f.StillTime), Swing: unit.Duty(f.Swing), FullTime: time.Duration(f.FullTime), HoldTime: time.Duration(f.HoldTime), Hot: unit.Celsius(f.Hot),
 		CoolTime: time.Duration(f.CoolTime), Apart: unit.Celsius(f.Apart),
 	}
 	if t.Max == 0 && limit > 0 {
 		t.Max = limit + overLimit
 	}
-	if t.StillTime > watch.MaxLook || t.FullTime > watch.MaxLook || t.RiseTime > watch.MaxLook {
-		return t, fmt.Errorf("still_time, full_time and rise_time are at most %v", watch.MaxLook)
+	if t.StillTime > watch.MaxLook || t.FullTime > watch.MaxLook || t.HoldTime > watch.MaxLook || t.RiseTime > watch.MaxLook {
+		return t, fmt.Errorf("still_time, full_time, hold_time and rise_time are at most %v", watch.MaxLook)
 	}
 	for _, name := range f.Off {
 		off, ok := rules[name]

@@ -24,13 +24,14 @@
 //     anything warms or cools ([SensorRange], [SensorJump]);
 //   - a reading that stands still although the power changes or is full, or that does
 //     not fall once heat is off ([SensorStuck]);
+//   - a target that takes more and more power to hold ([SensorDrift]);
 //   - a reading that is off by tens of degrees, while everything is cold and a second
 //     reading tells ([SensorDisagrees]): heating is refused then;
 //   - a target that nobody asked for, or that is not kept ([ForeignTarget]);
 //   - reports that no longer come ([Stale]).
 //
-// A thermistor that sticks at its target, or drifts slower than the power tells, looks
-// like a healthy one until the target, the power or a fan changes: no rule here can see
-// it before that, and the envelope's highest temperature is not one either. The
-// firmware's full power and the fuse of the hot end are.
+// A thermistor that sticks exactly at its target looks like a healthy one until the
+// target, the power or a fan changes, and one that drifts until the power has risen by
+// Tuning.Swing: no rule here can see it before that. What bounds the heat until then is
+// the heater's own full power.
 package watch

@@ -30,6 +30,10 @@ type heater struct {
 	glitch  [3]time.Duration
 	nGlitch int
 
+	calm    time.Duration // since when nothing is known to have changed what it takes to hold the target
+	usual   int           // mean power then, once it is known
+	isUsual bool
+
 	powered  bool         // the firmware has reported power
 	coolFrom unit.Celsius // without a target it has to be cooler than that
 	coolBy   time.Duration
@@ -67,7 +71,7 @@ func (h *heater) report(at time.Duration, st hal.HeaterState) Reason {
 		h.aim(at, st)
 	}
 	h.hist.add(at, st.Actual, st.Power)
-	for _, r := range [...]Reason{h.bounds(st), h.warms(at, gap, st), h.stuckOn(at, st), h.follows(at, st), h.cools(at, st)} {
+	for _, r := range [...]Reason{h.bounds(st), h.warms(at, gap, st), h.stuckOn(at, st), h.follows(at, st), h.cools(at, st), h.holds(at, st)} {
 		if r != None {
 			return r
 		}
@@ -79,6 +83,7 @@ func (h *heater) report(at time.Duration, st hal.HeaterState) Reason {
 func (h *heater) aim(at time.Duration, st hal.HeaterState) {
 	h.target, h.since = st.Target, at
 	h.deficit, h.held = 0, false
+	h.disturbed(at)
 	h.climbs, h.first = true, true
 	h.goal, h.goalBy = st.Actual+h.tune.Gain, at+h.tune.GainTime
 }
@@ -210,6 +215,30 @@ func (h *heater) cools(at time.Duration, st hal.HeaterState) Reason {
 	}
 	if at >= h.coolBy {
 		return SensorStuck
+	}
+	return None
+}
+
+// disturbed notes that from now on it may take another power to hold the target.
+func (h *heater) disturbed(at time.Duration) { h.calm, h.isUsual = at, false }
+
+// holds demands that holding a target does not take more and more power: a thermistor
+// that drifts down looks like that.
+func (h *heater) holds(at time.Duration, st hal.HeaterState) Reason {
+	t := &h.tune
+	away := st.Actual - st.Target
+	if t.HoldTime <= 0 || st.Target <= 0 || away > t.Band || -away > t.Band {
+		h.disturbed(at)
+		return None
+	}
+	if at-h.calm < t.HoldTime {
+		return None
+	}
+	w := h.hist.last(t.HoldTime)
+	if mean := (w.early + w.late) / 2; !h.isUsual {
+		h.usual, h.isUsual = mean, w.whole
+	} else if w.whole && mean > h.usual+int(t.Swing) {
+		return SensorDrift
 	}
 	return None
 }

@@ -76,6 +76,7 @@ type judge struct {
 
 	fans     [MaxFans]turning
 	duty     [8]unit.Duty
+	blown    bool // a fan was set since the last report
 	door     lasting
 	filament lasting
 
@@ -150,8 +151,8 @@ func (j *judge) refused(id motion.Heater) {
 
 // setFan notes what a program sets a fan to.
 func (j *judge) setFan(index uint8, duty unit.Duty) {
-	if int(index) < len(j.duty) {
-		j.duty[index] = duty
+	if int(index) < len(j.duty) && j.duty[index] != duty {
+		j.duty[index], j.blown = duty, true
 	}
 }
 
@@ -192,10 +193,15 @@ func (j *judge) look(at time.Duration, st *hal.State, box *Box, d doing) (Reason
 
 // temperatures judges one report.
 func (j *judge) temperatures(at time.Duration, st *hal.State, box *Box, d doing) Reason {
+	calm := !j.blown && !d.held
+	j.blown = false
 	for _, h := range st.Heaters[:st.NHeaters] {
 		i := j.index(h.ID)
 		if i < 0 {
 			continue
+		}
+		if !calm {
+			j.heaters[i].disturbed(at)
 		}
 		if r := j.wanted[i].reported(at, h.Target, d.running && !d.held); r != None {
 			return r

@@ -23,7 +23,7 @@ func TestNoFalseTrips(t *testing.T) {
 		h.kp, h.ki = f("kp", 0.05, 0.12), f("ki", 0.002, 0.006)
 		h.tuned = f("tuned", 0.6, 1.2)
 		b := &plant{id: 0, gain: f("bed gain", 0.15, 1.2), lag: f("bed lag", 1, 15), noise: f("bed noise", 0.03, 0.3), step: f("bed step", 0, 0.6),
-			bang: rapid.Bool().Draw(t, "bang"), kp: 0.05, ki: 0.001, ambient: ambient, noPower: h.noPower}
+			bang: rapid.Bool().Draw(t, "bang"), kp: 0.05, ki: 0.001, tuned: 1, ambient: ambient, noPower: h.noPower}
 		b.tau = 140 / b.gain * f("bed reserve", 1.1, 3)
 		for _, p := range []*plant{h, b} {
 			p.temp = ambient + f("still warm", 0, 60)
@@ -45,6 +45,7 @@ func TestNoFalseTrips(t *testing.T) {
 			switch rapid.IntRange(0, 3).Draw(t, "event") {
 			case 0:
 				h.fan = f("fan", 0, 1)
+				w.j.setFan(0, unit.Duty(255*h.fan))
 			case 1:
 				h.flow = f("flow", 0, 0.1) * h.gain
 			case 2:
@@ -79,8 +80,9 @@ func TestTrips(t *testing.T) {
 		{"thermistor falls out", func(_ *bench, h, _ *plant) { h.lag, h.ambient = 8, 22; h.offset = -4; h.temp = 205; h.dead = true }, Runaway, 30 * time.Second},
 		{"thermistor open", func(_ *bench, h, _ *plant) { h.frozen, h.sensor = true, -15 }, SensorJump, 5 * time.Second},
 		{"thermistor short", func(_ *bench, h, _ *plant) { h.frozen, h.sensor = true, 400 }, SensorJump, 5 * time.Second},
-		{"thermistor stuck below", func(_ *bench, h, _ *plant) { h.frozen, h.sensor, h.step = true, 209.2, 0 }, SensorStuck, 4 * time.Minute},
+		{"thermistor stuck below", func(_ *bench, h, _ *plant) { h.frozen, h.sensor, h.step = true, 209.2, 0 }, SensorDrift, 4 * time.Minute},
 		{"thermistor stuck above", func(_ *bench, h, _ *plant) { h.frozen, h.sensor, h.step = true, 210.8, 0 }, SensorStuck, 4 * time.Minute},
+		{"thermistor drifts", func(_ *bench, h, _ *plant) { h.drift = -0.5 }, SensorDrift, 4 * time.Minute},
 		{"target from nowhere", func(_ *bench, h, _ *plant) { h.target = 250 }, ForeignTarget, 10 * time.Second},
 		{"target lost", func(_ *bench, h, _ *plant) { h.target = 0 }, ForeignTarget, 40 * time.Second},
 		{"reports end", func(w *bench, _, _ *plant) { w.dumb = true }, Stale, 12 * time.Second},

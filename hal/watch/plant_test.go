@@ -36,12 +36,14 @@ type plant struct {
 	dead, stuckOn bool
 	frozen        bool
 	offset        float64
-	noPower       bool // the firmware does not report power
+	drift         float64 // K/s of the offset
+	noPower       bool    // the firmware does not report power
 }
 
 const tick = 0.1 // s
 
 func (p *plant) advance() {
+	p.offset += tick * p.drift
 	p.control()
 	power := p.power
 	if p.dead {

@@ -15,6 +15,7 @@ const (
 	SensorRange            // a reading below or above what the machine can have
 	SensorJump             // a reading changes faster than anything warms or cools
 	SensorStuck            // a reading does not follow the power
+	SensorDrift            // a target takes more and more power to hold
 	SensorDisagrees        // a cold reading is far from the others
 	Stale                  // no temperatures are reported though a heater is on
 	ForeignTarget          // the controller has a target that nobody asked for
@@ -30,7 +31,7 @@ var reasons = [...]struct {
 }{
 	None: {"none", hal.FaultNone}, HeatingFailed: {"heating-failed", hal.FaultThermal}, Runaway: {"thermal-runaway", hal.FaultThermal},
 	StuckOn: {"heater-stuck-on", hal.FaultThermal}, SensorRange: {"sensor-range", hal.FaultSensor}, SensorJump: {"sensor-jump", hal.FaultSensor},
-	SensorStuck: {"sensor-stuck", hal.FaultSensor}, SensorDisagrees: {"sensor-disagrees", hal.FaultSensor}, Stale: {"stale-reports", hal.FaultTimeout},
+	SensorStuck: {"sensor-stuck", hal.FaultSensor}, SensorDrift: {"sensor-drift", hal.FaultSensor}, SensorDisagrees: {"sensor-disagrees", hal.FaultSensor}, Stale: {"stale-reports", hal.FaultTimeout},
 	ForeignTarget: {"foreign-target", hal.FaultController}, FanStopped: {"fan-stopped", hal.FaultFan}, DoorOpen: {"door-open", hal.FaultDoor},
 	FilamentOut: {"filament-out", hal.FaultNone}, HotIdle: {"hot-idle", hal.FaultNone},
 }

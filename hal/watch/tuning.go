@@ -40,6 +40,9 @@ type Tuning struct {
 	// At full power for FullTime a reading near its target may not stay within Still: one
 	// of a hot end at the end of its strength wavers, one that is frozen does not.
 	FullTime time.Duration
+	// Held at a target, with the fans as they are, it may not take Swing more power than
+	// it did over the first HoldTime.
+	HoldTime time.Duration
 	// Without power, and Hot or more, it has to fall by Still in CoolTime.
 	Hot      unit.Celsius
 	CoolTime time.Duration
@@ -58,13 +61,13 @@ func DefaultTuning(id motion.Heater) Tuning {
 	t := Tuning{
 		Min: 2 * deg, Max: 300 * deg, Band: 5 * deg, Gain: 2 * deg, GainTime: 20 * time.Second, Deficit: 120 * deg,
 		Over: 18 * deg, Rise: 6 * deg, RiseTime: 8 * time.Second, Settle: 15 * time.Second, Rate: 20 * deg,
-		Still: deg / 5, StillTime: 30 * time.Second, Swing: 80, FullTime: 90 * time.Second,
+		Still: deg / 5, StillTime: 30 * time.Second, Swing: 80, FullTime: 90 * time.Second, HoldTime: 60 * time.Second,
 		Hot: 90 * deg, CoolTime: 60 * time.Second, Apart: 25 * deg,
 	}
 	if id < motion.HotEnd { // bed and chamber: heavy, and at full power for long
 		t.Max, t.GainTime = 150*deg, 60*time.Second
 		t.Over, t.Rise, t.RiseTime, t.Settle, t.Rate = 12*deg, 3*deg, 15*time.Second, 60*time.Second, 10*deg
-		t.StillTime, t.FullTime, t.Hot, t.CoolTime = 120*time.Second, -1, 60*deg, 15*time.Minute
+		t.StillTime, t.FullTime, t.HoldTime, t.Hot, t.CoolTime = 120*time.Second, -1, -1, 60*deg, 15*time.Minute
 	}
 	if id == motion.Chamber { // it has no power of its own to speak of
 		t.Max, t.GainTime, t.Over, t.Rise = 100*deg, 10*time.Minute, 20*deg, 10*deg
@@ -90,6 +93,7 @@ func (t Tuning) with(d Tuning) Tuning {
 	fill(&t.StillTime, d.StillTime)
 	fill(&t.Swing, d.Swing)
 	fill(&t.FullTime, d.FullTime)
+	fill(&t.HoldTime, d.HoldTime)
 	fill(&t.Hot, d.Hot)
 	fill(&t.CoolTime, d.CoolTime)
 	fill(&t.Apart, d.Apart)
