@@ -151,7 +151,9 @@ func (g *grbl) run() {
 		g.print("\r\n" + g.banner() + "\r\n")
 		g.loop()
 	}
-	g.lieDead()
+	if g.stop == killed || g.stop == hung {
+		g.lieDead()
+	}
 }
 
 func (g *grbl) banner() string {

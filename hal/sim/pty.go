@@ -64,7 +64,7 @@ func makeRaw(slave string) error {
 }
 
 // onDescriptor runs do on the descriptor of f without taking it from the poller.
-func onDescriptor(f *os.File, do func(fd int) error) error {
+func onDescriptor(f syscall.Conn, do func(fd int) error) error {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func hostGone(err error) bool { return errors.Is(err, syscall.EIO) }
 // awaitHost waits, after a read failed with err, until a host opens the pty again.
 // It returns false if the line has ended for good.
 func awaitHost(ctx context.Context, rw io.ReadWriter, err error) bool {
-	f, ok := rw.(*os.File)
+	f, ok := rw.(syscall.Conn)
 	if !ok || !hostGone(err) {
 		return false
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -137,6 +138,27 @@ func (r *Recorder) SetDeadline(t time.Time) error {
 		return p.SetDeadline(t)
 	}
 	return os.ErrNoDeadline
+}
+
+// WriteNow writes what fits without waiting: nothing if the port cannot do that.
+func (r *Recorder) WriteNow(b []byte) (int, error) {
+	p, ok := r.port.(interface{ WriteNow([]byte) (int, error) })
+	if !ok {
+		return 0, nil
+	}
+	n, err := p.WriteNow(b)
+	if n > 0 {
+		r.pass(b[:n], !r.opt.Printer)
+	}
+	return n, err
+}
+
+// SyscallConn is that of the port, for who wants to poll it.
+func (r *Recorder) SyscallConn() (syscall.RawConn, error) {
+	if p, ok := r.port.(syscall.Conn); ok {
+		return p.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 func (r *Recorder) now() time.Duration { return r.opt.Clock().Sub(r.start) }

@@ -25,6 +25,7 @@ import (
 
 type options struct {
 	firmware, link, speed, faults, volume string
+	settings, record                      string
 	seed                                  uint64
 	noise                                 float64
 	extruders                             int
@@ -32,6 +33,10 @@ type options struct {
 	emergency, advanced, actions          bool
 	dtr, chamber                          bool
 }
+
+// workshop makes a machine of grbl's bare defaults: it homes at the lower ends, and
+// moves as printers do.
+const workshop = "20=1,22=1,23=7,24=200,25=3000,100=80,101=80,102=400,110=18000,111=18000,112=1200,120=1000,121=1000,122=200"
 
 func main() { cli.Main(command()) }
 
@@ -58,6 +63,8 @@ func command() *cobra.Command {
 	f.BoolVar(&o.emergency, "emergency-parser", false, "marlin2 built with EMERGENCY_PARSER: M112 acts past a full queue")
 	f.BoolVar(&o.advanced, "advanced-ok", false, "marlin2 built with ADVANCED_OK: ok carries line number and room")
 	f.BoolVar(&o.actions, "host-actions", false, "marlin2 built with HOST_ACTION_COMMANDS: //action: lines and prompts")
+	f.StringVar(&o.settings, "settings", workshop, "settings of grbl and grblhal that differ from their defaults")
+	f.StringVar(&o.record, "record", "", "file for a recording of what is said, with all design data replaced")
 	f.BoolVar(&o.dtr, "reset-on-open", true, "restart whenever the port is opened, as DTR does on most boards")
 	root.AddCommand(bootloaderCmd())
 	root.RunE = func(c *cobra.Command, args []string) error {
@@ -99,7 +106,7 @@ simulated time since power-on, such as 90s:
 func (o *options) config() (sim.Config, error) {
 	cfg := sim.Config{
 		Seed: o.seed, EmergencyParser: o.emergency, AdvancedOK: o.advanced, HostActions: o.actions, ResetOnOpen: o.dtr,
-		Extruders: o.extruders, Chamber: o.chamber, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Extruders: o.extruders, Chamber: o.chamber, Settings: o.settings, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	var err error
 	if cfg.Firmware, err = sim.ParseFirmware(o.firmware); err != nil {
@@ -142,7 +149,7 @@ func (o *options) config() (sim.Config, error) {
 	return cfg, nil
 }
 
-func run(ctx context.Context, c *cobra.Command, o *options) error {
+func run(ctx context.Context, c *cobra.Command, o *options) (err error) {
 	cfg, err := o.config()
 	if err != nil {
 		return err
@@ -151,7 +158,12 @@ func run(ctx context.Context, c *cobra.Command, o *options) error {
 	if err != nil {
 		return err
 	}
-	r := &rig{cfg: &cfg, p: p, link: o.link, w: &watch{p: p, say: sayer(c), every: o.every}}
+	record, done, err := recorder(o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	r := &rig{cfg: &cfg, p: p, link: o.link, record: record, w: &watch{p: p, say: sayer(c), every: o.every}}
 	if o.link != "" {
 		defer r.unlink()
 	}
@@ -173,6 +185,7 @@ type rig struct {
 	p      *sim.Printer
 	link   string
 	linked bool
+	record func(io.ReadWriteCloser) io.ReadWriteCloser
 	w      *watch
 }
 
@@ -193,7 +206,9 @@ func (r *rig) plugged(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	served := make(chan error, 1)
-	go func() { served <- r.p.Serve(ctx, master) }()
+	line := r.record(master)
+	defer line.Close() // a recording that failed has said so to its file
+	go func() { served <- r.p.Serve(ctx, line) }()
 	r.w.served = false
 	err = r.w.say(event{Event: "ready", Port: path})
 	if err == nil {
