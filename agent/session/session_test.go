@@ -289,7 +289,7 @@ func TestPrintGoesOnWithoutTheAgent(t *testing.T) {
 // TestModelsStayInTheEnvelope holds the slicer's programs against the limits of
 // every board.
 func TestModelsStayInTheEnvelope(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(models, "*.stl"))
+	files, err := filepath.Glob(filepath.Join(models, "*"))
 	if err != nil || len(files) == 0 {
 		t.Fatal("no models")
 	}
@@ -364,7 +364,7 @@ func dry(t *testing.T, b *boards.Board, s slicer.Settings, file string, through 
 		t.Fatal(err)
 	}
 	defer v.Close()
-	job, err := slicer.Open(t.Context(), v, bytes.NewReader(content), int64(len(content)), slicer.STL, s)
+	job, err := slicer.Open(t.Context(), v, bytes.NewReader(content), int64(len(content)), slicer.Detect, s)
 	if err != nil {
 		return err
 	}
