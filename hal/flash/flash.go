@@ -181,11 +181,25 @@ func (f *Flasher) Identify(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer l.Close() // the line carried nothing that counts
-	t, err := l.Enter(ctx)
+	t, err := enter(ctx, l)
 	if err != nil {
-		return t.MCU, fmt.Errorf("enter the controller's bootloader: %w", err)
+		return t.MCU, err
 	}
 	return t.MCU, l.Leave(ctx)
+}
+
+// enter enters the bootloader for the first time. A controller that must not be touched
+// is sent back to its application.
+func enter(ctx context.Context, l loader.Loader) (loader.Traits, error) {
+	t, err := l.Enter(ctx)
+	if err == nil {
+		return t, nil
+	}
+	err = fmt.Errorf("enter the controller's bootloader: %w", err)
+	if errors.Is(err, loader.ErrIdentity) || errors.Is(err, loader.ErrProtected) {
+		err = errors.Join(err, l.Leave(ctx))
+	}
+	return t, err
 }
 
 // Installed is the number of the release that runs: the one the journal has confirmed.
@@ -254,9 +268,9 @@ func (f *Flasher) run(ctx context.Context, rec record, m *image.Image, resumed b
 		return err
 	}
 	defer l.Close() // what counts was read back
-	t, err := l.Enter(ctx)
+	t, err := enter(ctx, l)
 	if err != nil {
-		return fmt.Errorf("enter the controller's bootloader: %w", err)
+		return err
 	}
 	if !resumed {
 		if rec, err = rec.keep(f.cfg.Store, m); err != nil {
@@ -314,8 +328,8 @@ func (f *Flasher) Compare(ctx context.Context) error {
 		return err
 	}
 	defer l.Close() // only reads
-	if _, err := l.Enter(ctx); err != nil {
-		return fmt.Errorf("enter the controller's bootloader: %w", err)
+	if _, err := enter(ctx, l); err != nil {
+		return err
 	}
 	differ, err := f.compare(ctx, l, m, Verify)
 	if err == nil && len(differ) > 0 {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"platen/hal/flash/loader"
 	"platen/hal/sim/bootloader"
@@ -198,6 +199,36 @@ func TestNotErased(t *testing.T) {
 			if !s.Whole {
 				t.Error("half a firmware was started")
 			}
+		}
+	})
+}
+
+// TestWorn has a flash that does not take what is written: it is not confirmed, and what
+// is there never starts.
+func TestWorn(t *testing.T) {
+	each(t, func(t *testing.T, c bootloader.Config) {
+		for page := 1; page <= 3; page++ {
+			c.Faults.Worn = page
+			after := firmware(c, c.Size, 2)
+			after[(page-1)*c.Pages[0]+16] &^= 0x10 // the bit that stays set
+			r := newRig(t, c, firmware(c, c.Size, 1), after)
+			err := r.flasher().Install(t.Context(), 2, bytes.NewReader(after))
+			if !errors.Is(err, ErrVerify) && !errors.Is(err, loader.ErrLine) {
+				t.Errorf("page %d: %v", page, err)
+			}
+			r.again(bootloader.Faults{})
+			time.Sleep(10 * time.Second)
+			if s := r.chip.Starts(); len(s) > 0 {
+				t.Errorf("page %d: it was started: %v", page, s)
+			}
+			if p, err := Pending(r.disk); !p || err != nil {
+				t.Errorf("page %d: pending %v, %v", page, p, err)
+			}
+			if err := r.flasher().Resume(t.Context()); err != nil {
+				t.Errorf("page %d, on flash that is not worn: %v", page, err)
+			}
+			r.holds(after)
+			r.off()
 		}
 	})
 }

@@ -51,7 +51,19 @@ func (f *Flasher) write(ctx context.Context, l loader.Loader, t loader.Traits, m
 		}
 		last = err
 	}
-	return last
+	return errors.Join(last, f.disable(ctx, l))
+}
+
+// disable makes page 0 blank, so that what could not be written well does not start.
+func (f *Flasher) disable(ctx context.Context, l loader.Loader) error {
+	t, err := l.Enter(ctx)
+	if err == nil {
+		err = f.put(ctx, l, t, nil, step{page: 0, blank: true})
+	}
+	if err != nil {
+		return fmt.Errorf("keep it from starting: %w", err)
+	}
+	return nil
 }
 
 // again reports whether an error may pass if it is tried once more.

@@ -59,6 +59,7 @@ Faults for --fault, separated by commas. P is a chance such as 0.001 or 1/5000:
   corrupt:P, drop:P, garbage:P   for each byte on the line, both ways
   nack:P, late:P                 for each request: refused, or answered 1.5 s late
   cut@N                          the power fails in the Nth operation on the flash; ends the command
+  worn@N                         a bit of the Nth page of the application cannot be cleared
   stuck, wrong-baud, protected   nothing is answered; nothing is understood; read protection is on`,
 		RunE: func(c *cobra.Command, args []string) error { return o.run(c.Context(), c, args[0]) },
 	}

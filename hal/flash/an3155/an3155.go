@@ -110,9 +110,10 @@ func (l *Loader) Enter(ctx context.Context) (loader.Traits, error) {
 		last = err
 	}
 	if errors.Is(last, loader.ErrSilent) {
-		return loader.Traits{}, loader.ErrSilent
+		last = loader.ErrSilent
 	}
-	return loader.Traits{}, last
+	// Whatever it is that does not answer, it is not left in the ROM.
+	return loader.Traits{}, errors.Join(last, l.Leave(ctx))
 }
 
 // errNoSync is ErrSilent that may be tried again.

@@ -325,12 +325,12 @@ func TestLineFaults(t *testing.T) {
 }
 
 func TestParseFaults(t *testing.T) {
-	got, err := ParseFaults(" corrupt:0.001, drop:1/500,nack:0.5,late:0,garbage:1,stuck,wrong-baud,protected,cut@12")
-	want := Faults{Corrupt: 0.001, Drop: 0.002, Nack: 0.5, Garbage: 1, Stuck: true, WrongBaud: true, Protected: true, CutAt: 12}
+	got, err := ParseFaults(" corrupt:0.001, drop:1/500,nack:0.5,late:0,garbage:1,stuck,wrong-baud,protected,cut@12,worn@3")
+	want := Faults{Corrupt: 0.001, Drop: 0.002, Nack: 0.5, Garbage: 1, Stuck: true, WrongBaud: true, Protected: true, CutAt: 12, Worn: 3}
 	if err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
-	for _, bad := range []string{"fire", "corrupt", "corrupt:2", "corrupt:-1", "corrupt:NaN", "corrupt:1/0", "cut@0", "cut@x", "stuck:1"} {
+	for _, bad := range []string{"fire", "corrupt", "corrupt:2", "corrupt:-1", "corrupt:NaN", "corrupt:1/0", "cut@0", "cut@x", "worn@-1", "dive@3", "stuck:1"} {
 		if _, err := ParseFaults(bad); err == nil {
 			t.Errorf("%q was taken", bad)
 		}

@@ -21,6 +21,7 @@ type Faults struct {
 	WrongBaud bool    // every byte is read wrongly, both ways
 	Protected bool    // STM32: read protection is on
 	CutAt     int     // the power fails within this flash operation, counted from 1
+	Worn      int     // this page of the application area, counted from 1, has a bit that stays set
 }
 
 // ParseFaults reads faults as people write them: "corrupt:0.001,drop:1/500,stuck,cut@12".
@@ -37,18 +38,18 @@ func ParseFaults(text string) (Faults, error) {
 			*flag = true
 			continue
 		}
-		if at, ok := strings.CutPrefix(part, "cut@"); ok {
+		if what, at, ok := strings.Cut(part, "@"); ok {
 			n, err := strconv.Atoi(at)
-			if err != nil || n < 1 {
-				return f, fmt.Errorf("fault %q: use cut@N with the number of a flash operation", part)
+			if where := map[string]*int{"cut": &f.CutAt, "worn": &f.Worn}[what]; where != nil && err == nil && n > 0 {
+				*where = n
+				continue
 			}
-			f.CutAt = n
-			continue
+			return f, fmt.Errorf("fault %q: use cut@N with the number of a flash operation, or worn@N with that of a page", part)
 		}
 		name, value, _ := strings.Cut(part, ":")
 		p, ok := chance(value)
 		if chances[name] == nil || !ok {
-			return f, fmt.Errorf("fault %q: use corrupt:P, drop:P, garbage:P, nack:P or late:P with a chance from 0 to 1, stuck, wrong-baud, protected or cut@N", part)
+			return f, fmt.Errorf("fault %q: use corrupt:P, drop:P, garbage:P, nack:P or late:P with a chance from 0 to 1, stuck, wrong-baud, protected, cut@N or worn@N", part)
 		}
 		*chances[name] = p
 	}

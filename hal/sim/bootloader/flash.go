@@ -81,7 +81,7 @@ func (f *flash) program(off int, p []byte) (holds bool) {
 	}
 	holds = true
 	for i, b := range p[:n] {
-		f.mem[off+i] &= b
+		f.mem[off+i] &= b | f.stays(off+i)
 		holds = holds && f.mem[off+i] == b
 	}
 	if torn {
@@ -94,6 +94,23 @@ func (f *flash) program(off int, p []byte) (holds bool) {
 		f.chip.stats.Unerased++
 	}
 	return holds
+}
+
+// stays returns the bits at an offset that cannot be cleared any more.
+func (f *flash) stays(off int) byte {
+	worn := f.chip.cfg.Faults.Worn
+	if worn == 0 {
+		return 0
+	}
+	at := f.first
+	for range worn - 1 {
+		_, size := f.page(at)
+		at += size
+	}
+	if off == at+16 {
+		return 0x10
+	}
+	return 0
 }
 
 // read copies memory; what is behind its end reads as FF.
