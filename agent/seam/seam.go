@@ -106,7 +106,7 @@ func (p Phase) String() string {
 // Ready says that the session has its machine and has given up what it does not
 // need. Confined counts what holds; see package confine.
 type Ready struct {
-	Dialect    uint8 // 1 Marlin
+	Dialect    uint8 // 1 Marlin, 2 Repetier, 3 RepRapFirmware, 4 grbl
 	Tools      uint8
 	Confined   uint16 // bit set of confine.Measure
 	VaultBytes uint64 // budget of locked memory

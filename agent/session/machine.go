@@ -3,10 +3,15 @@ package session
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"platen/boards"
 	"platen/hal"
+	"platen/hal/driver"
+	"platen/hal/grbl"
 	"platen/hal/marlin"
+	"platen/hal/repetier"
+	"platen/hal/reprap"
 	"platen/hal/serial"
 	"platen/slicer"
 	"platen/slicer/mesh"
@@ -22,20 +27,50 @@ func open(ctx context.Context, cfg Config) (hal.Machine, error) {
 			return nil, err
 		}
 	}
-	if c.Dialect != "marlin" {
+	opt := driver.Options{
+		Logger: cfg.Logger,
+		Pins:   driver.Pins{USB: c.Link == "usb", Emergency: c.Emergency, Level: c.Level},
+	}
+	d, ok := dialects[c.Dialect]
+	if !ok {
 		return nil, fmt.Errorf("board %s has a controller of dialect %q, which this release does not drive", cfg.Board.ID, c.Dialect)
 	}
 	port, err := serial.Open(serial.Config{Device: device, Baud: c.Baud})
 	if err != nil {
 		return nil, err
 	}
-	m, err := marlin.Open(ctx, port, marlin.Options{Logger: cfg.Logger})
+	line := driver.Port(port)
+	if c.Reset != "dtr" {
+		line = unresettable{port}
+	}
+	m, err := driver.Open(ctx, line, d.firmware(opt), opt)
 	if err != nil {
-		port.Close()
+		port.Close() // it may be closed already
 		return nil, err
 	}
 	return m, nil
 }
+
+// dialects are the firmwares that are driven, with their numbers in seam.Ready.
+var dialects = map[string]struct {
+	number   uint8
+	firmware func(driver.Options) driver.Firmware
+}{
+	"marlin":   {1, marlin.New},
+	"repetier": {2, repetier.New},
+	"reprap":   {3, reprap.New},
+	"grbl":     {4, grbl.New},
+}
+
+// unresettable is a port whose DTR line resets nothing: a driver that asks for a reset
+// has to find another way.
+type unresettable struct{ port *serial.Port }
+
+func (u unresettable) Read(b []byte) (int, error)        { return u.port.Read(b) }
+func (u unresettable) Write(b []byte) (int, error)       { return u.port.Write(b) }
+func (u unresettable) WriteNow(b []byte) (int, error)    { return u.port.WriteNow(b) }
+func (u unresettable) SetReadDeadline(t time.Time) error { return u.port.SetReadDeadline(t) }
+func (u unresettable) Close() error                      { return u.port.Close() }
 
 // settingsOf turns what a board file says into settings of the slicer. How the
 // machine warms up and ends is for the board's macros.

@@ -49,9 +49,6 @@ type Config struct {
 	Watchdog *os.File
 }
 
-// dialects numbers the dialects for seam.Ready.
-var dialects = map[string]uint8{"marlin": 1}
-
 // Run is a session from start to end. It returns an error if it could not get
 // ready; how a job ended is in its receipt.
 func Run(ctx context.Context, cfg Config) error {
@@ -92,7 +89,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("confining the session: %w", err)
 	}
 	s.setPhase(seam.PhaseIdle)
-	ready := &seam.Ready{Dialect: dialects[cfg.Board.Controller.Dialect], Tools: uint8(s.machine.Info().Tools), Confined: uint16(held), VaultBytes: uint64(cfg.Vault)}
+	ready := &seam.Ready{Dialect: dialects[cfg.Board.Controller.Dialect].number, Tools: uint8(s.machine.Info().Tools), Confined: uint16(held), VaultBytes: uint64(cfg.Vault)}
 	if err := conn.Send(ready, nil); err != nil {
 		return err
 	}
