@@ -89,9 +89,9 @@ func openBox(cfg Config) (*box, error) {
 	}
 	b.fast = append(b.fast, h, a)
 	if len(b.sensors) > 0 {
-		b.sample(b.fast)
-		b.wg.Go(func() { b.loop(b.fast, fastPeriod) })
-		b.wg.Go(func() { b.loop(b.slow, slowPeriod) })
+		b.sample(b.fast, false)
+		b.wg.Go(func() { b.loop(b.fast, false, fastPeriod) })
+		b.wg.Go(func() { b.loop(b.slow, true, slowPeriod) })
 	}
 	return b, nil
 }
@@ -124,14 +124,14 @@ func (b *box) pin(dev string, s boards.Sensor) error {
 	return nil
 }
 
-func (b *box) loop(sources []source, period time.Duration) {
+func (b *box) loop(sources []source, slow bool, period time.Duration) {
 	if len(sources) == 0 {
 		return
 	}
 	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for {
-		b.sample(sources)
+		b.sample(sources, slow)
 		select {
 		case <-b.quit:
 			return
@@ -140,18 +140,23 @@ func (b *box) loop(sources []source, period time.Duration) {
 	}
 }
 
-// sample reads sources once and keeps what they say.
-func (b *box) sample(sources []source) {
+// sample reads sources, which are all the slow or all the fast ones, once and keeps what
+// they say. What they do not say is missing from then on.
+func (b *box) sample(sources []source, slow bool) {
 	var buf [boards.MaxSensors]hal.Sample
 	got := buf[:0]
 	for _, s := range sources {
-		got, _ = s.AppendSamples(context.Background(), got) // what is missing is not fresh
+		got, _ = s.AppendSamples(context.Background(), got)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, x := range got {
-		if i := slices.IndexFunc(b.sensors, func(s boards.Sensor) bool { return s.Name == x.Name }); i >= 0 {
-			b.values[i] = reading{x.Value, x.At}
+	for i, s := range b.sensors {
+		if (s.Kind == "w1") != slow {
+			continue
+		}
+		b.values[i] = reading{}
+		if n := slices.IndexFunc(got, func(x hal.Sample) bool { return x.Name == s.Name }); n >= 0 {
+			b.values[i] = reading{got[n].Value, got[n].At}
 		}
 	}
 }

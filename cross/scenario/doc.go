@@ -17,6 +17,7 @@
 //	mark                  said and logged look at what comes from here on
 //	pids                  sets $AGENT and $SESSION to the ids of the two processes
 //	signal KILL|TERM PID  sends a signal and waits until the process is gone
+//	signal STOP PID       stops a process where it is
 //	sockets PID           prints the listening network sockets of a process
 //	env PATIENCE=10s      how long await, said and logged wait; 30 s by default
 //	descriptors PID       prints what a process has open, one kind a line

@@ -60,11 +60,15 @@ func pidArg(ts *testscript.TestScript, s string) int {
 }
 
 func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
-	sig, ok := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM}[args[0]]
+	sig, ok := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM, "STOP": syscall.SIGSTOP}[args[0]]
 	if !ok {
-		ts.Fatalf("signal KILL|TERM PID")
+		ts.Fatalf("signal KILL|TERM|STOP PID")
 	}
 	w, pid := worldOf(ts), pidArg(ts, args[1])
+	if sig == syscall.SIGSTOP {
+		ts.Check(syscall.Kill(pid, sig))
+		return
+	}
 	if a := w.agent; a != nil && pid == a.cmd.Process.Pid {
 		a.pipe.Close() // who reads its log goes with it, as a terminal does
 		w.agent = nil
