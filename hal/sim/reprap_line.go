@@ -103,7 +103,7 @@ func (t *rrfText) put(c byte) {
 			}
 		case rrfSum:
 			if c >= '0' && c <= '9' {
-				t.declared = (10*t.declared + int(c-'0')) & 0xffffffff
+				t.declared = (10*t.declared + int(c-'0')) & 0x7ffffff // no sum has so many digits; fits an int of 32 bits
 				t.digits++
 			} else {
 				t.state = rrfDiscard
