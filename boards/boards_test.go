@@ -240,6 +240,8 @@ func TestBadFiles(t *testing.T) {
 		{"pause within pause", `[tpm]`, "[macros]\npause = \"M601\"\n[tpm]", "macros.pause, line 1: "},
 		{"unknown macro", `[tpm]`, "[macros]\nparty = \"G28\"\n[tpm]", `unknown key "macros.party"`},
 		{"levelling without means", `[tpm]`, "[macros]\nstart = \"G28\\nG29\"\n[tpm]", "macros.start, line 2: "},
+		{"levelled without levelling", `homed_at = ["0mm", "0mm", "0mm"]`, "homed_at = [\"0mm\", \"0mm\", \"0mm\"]\nlevelled_at = [\"0mm\", \"0mm\", \"0mm\"]", "levelled_at needs controller.level"},
+		{"levelled in two axes", `homed_at = ["0mm", "0mm", "0mm"]`, "homed_at = [\"0mm\", \"0mm\", \"0mm\"]\nlevelled_at = [\"0mm\"]", "volume.levelled_at needs three"},
 		{"no tool, but heat", `count = 1`, `count = 0`, "tool.count is 0"},
 		{"five tools", `count = 1`, `count = 5`, "tool.count"},
 		{"prints too hot", `first_hot_end = "215C"`, `first_hot_end = "261C"`, "lies outside heat"},

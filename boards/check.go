@@ -21,6 +21,9 @@ func (b *Board) check() error {
 		int64(b.Bed.X)+int64(b.Bed.Width) > int64(l.Max[0]) || int64(b.Bed.Y)+int64(b.Bed.Depth) > int64(l.Max[1]) {
 		return errors.New("bed does not lie inside volume")
 	}
+	if l.Levelled && !l.CanLevel {
+		return errors.New("volume.levelled_at needs controller.level")
+	}
 	if l.Tools < 0 || l.Tools > envelope.MaxTools || l.Fans < 0 || l.Fans > 8 {
 		return fmt.Errorf("tool.count must be 0 to %d and tool.fans 0 to 8", envelope.MaxTools)
 	}

@@ -55,6 +55,8 @@ type fileVolume struct {
 	Min     []length `toml:"min"`
 	Max     []length `toml:"max"`
 	HomedAt []length `toml:"homed_at"`
+
+	LevelledAt []length `toml:"levelled_at" need:"optional"`
 }
 
 type fileBed struct {
@@ -266,14 +268,18 @@ func (f *file) limits() (envelope.Limits, error) {
 		MaxFeed:  [3]unit.Speed{unit.Speed(f.Speed.X), unit.Speed(f.Speed.Y), unit.Speed(f.Speed.Z)},
 		MaxFeedE: unit.Speed(f.Speed.E), MaxAccel: unit.Accel(f.Speed.Accel), MaxE: unit.Length(f.Tool.MaxFeed),
 		MinExtrude: unit.Celsius(f.Heat.MinExtrude), Tools: f.Tool.Count, Fans: f.Tool.Fans,
-		CanLevel: f.Controller.Level != "", MaxAdvance: time.Duration(f.Speed.Advance),
+		CanLevel: f.Controller.Level != "", Levelled: f.Volume.LevelledAt != nil, MaxAdvance: time.Duration(f.Speed.Advance),
 		MaxDwell: time.Duration(f.Pause.Cold), MaxHotDwell: time.Duration(f.Pause.Hot),
 	}
 	for _, v := range []struct {
 		name string
 		from []length
 		to   *[3]unit.Length
-	}{{"volume.min", f.Volume.Min, &l.Min}, {"volume.max", f.Volume.Max, &l.Max}, {"volume.homed_at", f.Volume.HomedAt, &l.HomedAt}} {
+	}{{"volume.min", f.Volume.Min, &l.Min}, {"volume.max", f.Volume.Max, &l.Max}, {"volume.homed_at", f.Volume.HomedAt, &l.HomedAt},
+		{"volume.levelled_at", f.Volume.LevelledAt, &l.LevelledAt}} {
+		if v.from == nil && v.name == "volume.levelled_at" {
+			continue
+		}
 		if len(v.from) != 3 {
 			return l, fmt.Errorf("%s needs three values, X, Y and Z", v.name)
 		}

@@ -51,7 +51,7 @@ func (s *Sequence) Ops() motion.Program {
 			s.now = i
 			for op, err := range s.begin(s.parts[i]) {
 				if err == nil {
-					s.at.Follow(op, s.board.Limits.HomedAt)
+					s.at.Follow(op, &s.board.Limits)
 				}
 				if !yield(op, err) || err != nil {
 					return

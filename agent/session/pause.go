@@ -74,7 +74,7 @@ func (p *pause) hold(prog motion.Program, done <-chan struct{}) motion.Program {
 
 // follow keeps where the machine is, and whether it is printing.
 func (p *pause) follow(op motion.Op) {
-	p.at.Follow(op, p.board.Limits.HomedAt)
+	p.at.Follow(op, &p.board.Limits)
 	switch {
 	case op.Kind == motion.Move && op.Has(motion.E) && op.Axes != motion.E && op.E > 0:
 		p.printing = true
@@ -99,7 +99,7 @@ func (p *pause) wait(gate, done <-chan struct{}, yield func(motion.Op, error) bo
 	macro := func(m boards.Macro) bool {
 		for op, err := range p.board.Sequence(p.at).Macro(m).Ops() {
 			if err == nil {
-				p.at.Follow(op, p.board.Limits.HomedAt)
+				p.at.Follow(op, &p.board.Limits)
 				fed += op.E
 			}
 			if !yield(op, err) || err != nil {
@@ -132,7 +132,7 @@ func (p *pause) back(to gcodefile.State, e unit.Length, yield func(motion.Op, er
 		ops = append(ops, motion.Op{Kind: motion.Move, Axes: motion.E, Role: motion.Retraction, Tool: to.Tool, E: e, Feed: p.board.Print.RetractSpeed})
 	}
 	for _, op := range ops {
-		p.at.Follow(op, p.board.Limits.HomedAt)
+		p.at.Follow(op, &p.board.Limits)
 		if !yield(op, nil) {
 			return false
 		}

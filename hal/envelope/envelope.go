@@ -58,8 +58,10 @@ type Limits struct {
 	Tools int // hot ends, 0 to 4; with none there is no filament
 	Fans  int // fans that a program may set
 
-	CanLevel   bool          // the controller can level its bed
-	MaxAdvance time.Duration // largest pressure advance; zero is none
+	CanLevel   bool           // the controller can level its bed
+	Levelled   bool           // and then is at LevelledAt; else nobody knows where
+	LevelledAt [3]unit.Length // need not be inside the volume
+	MaxAdvance time.Duration  // largest pressure advance; zero is none
 
 	MaxDwell    time.Duration // longest pause without a move while everything is cold
 	MaxHotDwell time.Duration // longest time without fresh filament while anything is hot

@@ -197,6 +197,23 @@ func TestHotTimeIsTimeWithoutFilament(t *testing.T) {
 	}
 }
 
+// TestWhereLevellingEnds: where a board says it, moves are judged from there.
+func TestWhereLevellingEnds(t *testing.T) {
+	l := testLimits()
+	ops := []motion.Op{home(), hot(), {Kind: motion.Level}, {Kind: motion.Move, Axes: motion.X | motion.E, To: [3]unit.Length{60 * mm}, E: 9 * mm, Feed: 16_667}}
+	if _, err := run(l, program(ops...)); err == nil {
+		t.Error("control: filament from nowhere")
+	}
+	l.Levelled, l.LevelledAt = true, [3]unit.Length{mm / 5, 0, mm / 5}
+	if _, err := run(l, program(ops...)); err != nil {
+		t.Errorf("filament from where levelling ends: %v", err)
+	}
+	ops[2].Index = 1
+	if _, err := run(l, program(ops...)); err == nil {
+		t.Error("filament from where an earlier levelling ended")
+	}
+}
+
 // TestFitSlowsDownAndNothingElse: what a firmware would slow down passes; what is
 // wrong in any other way is left for the guard.
 func TestFitSlowsDownAndNothingElse(t *testing.T) {

@@ -47,7 +47,9 @@ func (t *track) follow(op motion.Op) {
 		t.homed |= axes & linear
 		t.vague &^= axes
 	case motion.Level:
-		t.vague = t.homed
+		if t.vague = t.homed; t.limits.Levelled && op.Index == 0 {
+			t.vague, t.at = 0, t.limits.LevelledAt
+		}
 	case motion.MotorsOff:
 		t.homed &^= all(op.Axes)
 	}

@@ -37,7 +37,7 @@ var gCommands = map[int]row{
 	280: {words: set("XYZWO"), do: (*Parser).home}, // W: Prusa, without levelling; O: if not homed yet
 	290: {do: func(p *Parser) Reason { return p.level(0) }},
 	320: {do: func(p *Parser) Reason { return p.level(0) }},
-	800: {do: func(p *Parser) Reason { return p.level(0) }},
+	800: {words: set("XYWHN"), do: func(p *Parser) Reason { return p.level(0) }}, // Prusa; an area given is less than all of the bed
 	900: {do: func(p *Parser) Reason { p.relative, p.eLast = false, false; return 0 }},
 	910: {do: func(p *Parser) Reason { p.relative, p.eLast = true, true; return 0 }},
 	920: {words: set("XYZE"), do: (*Parser).origin},
@@ -85,6 +85,7 @@ var mCommands = map[int]row{
 	730: {words: set("PRQSCD"), do: drop}, 740: {words: set("W"), do: drop}, 750: {text: dropText}, 760: {do: drop}, 770: {do: drop},
 	1050: {words: set("T"), do: drop}, 1140: {do: drop}, 1150: {text: dropText}, 1170: {text: dropText}, 1180: {text: dropText},
 	1500: {words: set("RUBWPIS"), do: drop}, 2400: {do: drop}, 3000: {words: set("SP"), do: drop}, 4860: {text: dropText},
+	2000: {words: set("DST"), do: (*Parser).lengths}, 9070: {words: set("E"), do: drop}, // the motor's current stays what it is
 	5550: {words: set("XYWH"), do: drop},
 
 	// For whom the file was made.
@@ -103,7 +104,7 @@ var dangers = []int{
 	410, 412, 413, 421, 422, 425, 493, 500, 501, 502, 503, 504, 505, 540, 550, 551, 552, 553, 554, 554, 556, 557, 558, 559, 560,
 	561, 562, 563, 564, 567, 568, 569, 570, 571, 573, 574, 575, 576, 577, 578, 579, 580, 581, 582, 584, 585, 586, 587, 588, 589, 591,
 	592, 593, 603, 604, 605, 667, 668, 669, 670, 672, 701, 702, 703, 704, 705, 706, 707, 708, 709, 808, 810, 852, 860, 861,
-	906, 907, 908, 909, 910, 911, 912, 913, 914, 915, 916, 917, 918, 919, 928, 929, 950, 951, 993, 994, 995, 997, 998, 999,
+	906, 908, 909, 910, 911, 912, 913, 914, 915, 916, 917, 918, 919, 928, 929, 950, 951, 993, 994, 995, 997, 998, 999,
 }
 
 // motorsOff is M84 and M18 without a time.
@@ -237,11 +238,22 @@ func (p *Parser) advance(value, tool byte) Reason {
 		op.Tool = t
 	}
 	v := p.w.get(value)
-	if !p.w.has(value) || v < 0 || v > 10*one {
+	if !p.w.has(value) || v < 0 {
 		return ReasonNumber
+	}
+	if v > 10*one {
+		return 0 // K of Linear Advance 1.0, which was in other units
 	}
 	op.Wait = seconds(v)
 	return p.do(op)
+}
+
+// lengths is M200, which must say that filament is given as a length.
+func (p *Parser) lengths() Reason {
+	if p.w.get('D') != 0 || p.w.get('S') != 0 {
+		return ReasonWord
+	}
+	return 0
 }
 
 // nozzle is M862.1 P: the file was sliced for a nozzle of this diameter.

@@ -28,7 +28,7 @@
 //	M862.1 to .3     refused unless it is this nozzle and this printer
 //
 // Left out, because no move depends on it: M73 to M77, M105, M114, M115, M117, M118,
-// M150, M240, M300, M486, M555, M862.4 to .6, and the limits that M201, M203, M205,
+// M150, M240, M300, M486, M555, M862.4 to .6, M907 E, and the limits that M201, M203, M205,
 // M209 and M566 set, because those of the board hold. Layers and kinds of lines
 // come from comments (;LAYER_CHANGE, ;LAYER:, ;Z:, ;TYPE:).
 //

@@ -28,8 +28,8 @@ type State struct {
 	Tool  uint8
 }
 
-// Follow takes the effect of op on a machine whose axes are at homedAt once homed.
-func (s *State) Follow(op motion.Op, homedAt [3]unit.Length) {
+// Follow takes the effect of op on a machine with the limits l.
+func (s *State) Follow(op motion.Op, l *envelope.Limits) {
 	switch op.Kind {
 	case motion.Move:
 		if op.Tool != s.Tool {
@@ -44,12 +44,14 @@ func (s *State) Follow(op motion.Op, homedAt [3]unit.Length) {
 	case motion.Home:
 		for i, a := range axisOf {
 			if op.Axes == 0 || op.Has(a) {
-				s.At[i] = homedAt[i]
+				s.At[i] = l.HomedAt[i]
 				s.Known |= a
 			}
 		}
 	case motion.Level:
-		s.Known = 0
+		if s.Known = 0; l.Levelled && op.Index == 0 {
+			s.Known, s.At = linear, l.LevelledAt
+		}
 	case motion.MotorsOff:
 		if s.Known &^= op.Axes; op.Axes == 0 {
 			s.Known = 0
@@ -167,6 +169,12 @@ func (p *Parser) do(op motion.Op) Reason {
 		}
 	case motion.Level:
 		p.known = 0
+		if l := p.o.Limits; l.Levelled && op.Index == 0 {
+			p.known = linear
+			for i := range axisOf {
+				p.at[i] = millimetres(l.LevelledAt[i])
+			}
+		}
 	case motion.MotorsOff:
 		if p.known &^= op.Axes; op.Axes == 0 {
 			p.known = 0
