@@ -23,10 +23,14 @@ type arc struct {
 // circle is G2 (clockwise) and G3: an arc, or with a Z a helix, as chords that are
 // nowhere farther than arcTolerance from it. Each chord begins and ends on the arc,
 // so that an arc that stays inside the volume has chords that do, and one that
-// leaves it has a chord that does.
+// leaves it has a chord that does. P says how many turns; OrcaSlicer writes 1 for a
+// helix of one turn, and more are refused, because firmwares count them in two ways.
 func (p *Parser) circle(clockwise bool) Reason {
 	if p.known&(motion.X|motion.Y) != motion.X|motion.Y {
 		return ReasonRelative
+	}
+	if p.w.has('P') && p.w.get('P') != one {
+		return ReasonArc
 	}
 	start := p.at
 	to, axes, why := p.target()

@@ -26,8 +26,8 @@ func dropText(*Parser, []byte) Reason { return 0 }
 var gCommands = map[int]row{
 	0:   {words: set("XYZEF"), do: (*Parser).travel},
 	10:  {words: set("XYZEF"), do: (*Parser).travel},
-	20:  {words: set("XYZEFIJR"), do: func(p *Parser) Reason { return p.circle(true) }},
-	30:  {words: set("XYZEFIJR"), do: func(p *Parser) Reason { return p.circle(false) }},
+	20:  {words: set("XYZEFIJRP"), do: func(p *Parser) Reason { return p.circle(true) }},
+	30:  {words: set("XYZEFIJRP"), do: func(p *Parser) Reason { return p.circle(false) }},
 	40:  {words: set("SP"), do: (*Parser).dwell},
 	100: {words: set(""), do: func(p *Parser) Reason { return p.draw(true) }},
 	110: {words: set(""), do: func(p *Parser) Reason { return p.draw(false) }},
