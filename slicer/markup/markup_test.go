@@ -13,11 +13,6 @@ import (
 	"platen/slicer/vault"
 )
 
-const (
-	core = Space(0)
-	prod = Space(1)
-)
-
 var spaces = []string{"urn:core", "urn:prod"}
 
 func newReader(t testing.TB) *Reader {

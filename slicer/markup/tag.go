@@ -18,22 +18,17 @@ var inName = func() (t [256]bool) {
 
 // startTag reads <name attribute="value" …> or the same with /> at its end.
 func (r *Reader) startTag() error {
-	end, err := r.tagEnd()
-	if err != nil {
+	if err := r.need(mostTag); err != nil {
 		return err
 	}
-	b := r.buf[r.i+1 : r.i+end]
-	r.i += end + 1
-	r.empty = len(b) > 0 && b[len(b)-1] == '/'
-	if r.empty {
-		b = b[:len(b)-1]
-	}
+	b := r.buf[r.i+1 : min(r.n, r.i+mostTag)]
 	at := nameLength(b)
 	if at == 0 || r.closed || r.depth == mostDepth {
 		return fmt.Errorf("%w (an element where none may be)", ErrFormat)
 	}
 	name := b[:at]
-	if bytes.Count(name, []byte(":")) > 1 || name[at-1] == ':' {
+	prefix, local := split(name)
+	if prefix != nil && (len(local) == 0 || bytes.IndexByte(local, ':') >= 0) {
 		return fmt.Errorf("%w (a name with a colon)", ErrFormat)
 	}
 	r.opened[r.depth], r.marks[r.depth] = len(r.names), r.nBound
@@ -42,10 +37,11 @@ func (r *Reader) startTag() error {
 	}
 	r.names = append(r.names, name...)
 	r.depth++
-	if err := r.readAttrs(b[at:]); err != nil {
+	n, err := r.readAttrs(b[at:])
+	if err != nil {
 		return err
 	}
-	prefix, local := split(name)
+	r.i += 1 + at + n
 	r.name, r.space = local, r.Prefix(prefix)
 	if len(prefix) > 0 && r.space == NoSpace {
 		return fmt.Errorf("%w (an undeclared prefix)", ErrFormat)
@@ -58,44 +54,6 @@ func (r *Reader) startTag() error {
 
 var errTag = fmt.Errorf("%w (a tag without end, or a very long one)", ErrFormat)
 
-// tagEnd returns how far away the > is that ends a tag: not one in a value.
-func (r *Reader) tagEnd() (int, error) {
-	at, quote := 1, byte(0)
-	for {
-		b := r.buf[r.i:r.n]
-		for at < len(b) {
-			if quote != 0 {
-				q := bytes.IndexByte(b[at:], quote)
-				if q < 0 {
-					at = len(b)
-					break
-				}
-				at += q + 1
-				quote = 0
-				continue
-			}
-			switch b[at] {
-			case '"', '\'':
-				quote = b[at]
-			case '>':
-				if at > mostTag {
-					return 0, errTag
-				}
-				return at, nil
-			case '<':
-				return 0, ErrFormat
-			}
-			at++
-		}
-		if r.ended || at > mostTag {
-			return 0, errTag
-		}
-		if err := r.fill(); err != nil {
-			return 0, err
-		}
-	}
-}
-
 func nameLength(b []byte) int {
 	n := 0
 	for n < len(b) && inName[b[n]] {
@@ -107,50 +65,57 @@ func nameLength(b []byte) int {
 	return n
 }
 
-// readAttrs reads what follows the name in a tag.
-func (r *Reader) readAttrs(b []byte) error {
+// readAttrs reads what follows the name in a tag, and returns how long that is.
+func (r *Reader) readAttrs(b []byte) (int, error) {
 	r.n2 = 0
-	for prefixed := false; ; {
-		at := 0
+	prefixed := false
+	for at := 0; ; {
+		begin := at
 		for at < len(b) && isSpace(b[at]) {
 			at++
 		}
-		if at == len(b) {
-			if prefixed {
-				return r.resolve()
+		if at+1 >= len(b) && (at == len(b) || b[at] != '>') {
+			return 0, errTag
+		}
+		if r.empty = b[at] == '/' && b[at+1] == '>'; r.empty || b[at] == '>' {
+			if r.empty {
+				at++
 			}
-			return nil
+			if prefixed {
+				return at + 1, r.resolve()
+			}
+			return at + 1, nil
 		}
-		if at == 0 {
-			return ErrFormat // values and names must be apart
+		name, value, n := oneAttr(b[at:])
+		if n == 0 || at == begin { // values and names must be apart
+			return 0, fmt.Errorf("%w (an attribute is damaged)", ErrFormat)
 		}
-		b = b[at:]
-		name, value, n := oneAttr(b)
-		if n == 0 {
-			return fmt.Errorf("%w (an attribute is damaged)", ErrFormat)
-		}
-		b = b[n:]
-		if bytes.IndexByte(value, '<') >= 0 || !sound(value) {
-			return fmt.Errorf("%w (an unknown entity)", ErrFormat)
-		}
+		at += n
 		if len(name) >= 5 && string(name[:5]) == "xmlns" && (len(name) == 5 || name[5] == ':') {
 			if err := r.bind(name[5:], value); err != nil {
-				return err
+				return 0, err
 			}
 			continue
 		}
-		if r.n2 == mostAttrs {
-			return fmt.Errorf("%w (too many attributes)", ErrFormat)
+		if err := r.addAttr(name, value); err != nil {
+			return 0, err
 		}
-		for i := range r.attrs[:r.n2] {
-			if bytes.Equal(r.attrs[i].name, name) {
-				return fmt.Errorf("%w (an attribute is there twice)", ErrFormat)
-			}
-		}
-		r.attrs[r.n2] = attr{name, value, NoSpace}
-		r.n2++
-		prefixed = prefixed || bytes.IndexByte(name, ':') >= 0
+		prefixed = prefixed || len(name) > 2 && bytes.IndexByte(name, ':') >= 0
 	}
+}
+
+func (r *Reader) addAttr(name, value []byte) error {
+	if r.n2 == mostAttrs {
+		return fmt.Errorf("%w (too many attributes)", ErrFormat)
+	}
+	for i := range r.attrs[:r.n2] {
+		if bytes.Equal(r.attrs[i].name, name) {
+			return fmt.Errorf("%w (an attribute is there twice)", ErrFormat)
+		}
+	}
+	r.attrs[r.n2] = attr{name, value, NoSpace}
+	r.n2++
+	return nil
 }
 
 // oneAttr reads name="value" and returns how long that is, or 0.
@@ -170,11 +135,24 @@ func oneAttr(b []byte) (name, value []byte, n int) {
 	if at == len(b) || b[at] != '"' && b[at] != '\'' {
 		return nil, nil, 0
 	}
-	end := bytes.IndexByte(b[at+1:], b[at])
-	if end < 0 {
-		return nil, nil, 0
+	quote := b[at]
+	at++
+	references := false
+	for end, c := range b[at:] {
+		switch c {
+		case quote:
+			value = b[at : at+end]
+			if references && !sound(value) {
+				return nil, nil, 0
+			}
+			return name, value, at + end + 1
+		case '<':
+			return nil, nil, 0
+		case '&':
+			references = true
+		}
 	}
-	return name, b[at+1:][:end], at + end + 2
+	return nil, nil, 0
 }
 
 // bind notes a declaration; prefix is what follows xmlns.

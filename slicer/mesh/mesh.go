@@ -1,14 +1,24 @@
-// Package mesh reads a model into the vault and places it on the bed.
+// Package mesh reads a model into the vault, repairs it and places it on the bed.
 //
-// [Load] takes binary and ASCII STL straight from a reader: triangles are decoded
-// one by one from a small buffer that is itself in the vault, corners are welded
-// exactly, and no copy of the file exists anywhere. [Mesh.Place] then drops the
-// model onto the bed and centres it, after which every coordinate is within
-// ±unit.MaxCoordinate and all arithmetic on it is exact.
+// [Load] takes STL and OBJ straight from a reader: triangles are decoded one by one
+// from a small buffer that is itself in the vault, and no copy of the file exists
+// anywhere. A 3MF file, whose table of contents is at its end, is kept in the vault,
+// compressed as it is, until its parts are read. Equal corners are made one, exactly.
+// [Mesh.Apply] scales and turns the model, [Mesh.Place] drops it onto the bed and
+// centres it, after which every coordinate is within ±unit.MaxCoordinate and all
+// arithmetic on it is exact.
 //
-// What can be repaired is repaired and counted in [Repairs]; the rest is refused
-// with [ErrFormat], [ErrGeometry], [ErrOutOfReach] or vault.ErrBudget. No error says
-// anything about the model beyond that.
+// A surface is closed if every edge runs as often in one direction as in the other.
+// One that is not is repaired: see mender, and [Repairs] for what was done. What
+// cannot be repaired is left to cutting, which bridges gaps in every layer; what
+// encloses nothing is refused with [ErrGeometry]. The other refusals are [ErrFormat],
+// [ErrUnsupported], [ErrOutOfReach] and vault.ErrBudget. No error says anything about
+// the model beyond that.
+//
+// Of 3MF there is the core (units, objects, components, transforms, build items) and
+// the production extension (other parts); colours and materials are passed over, and
+// so are supports and modifiers, which [Mesh.Notes] tells. A file that requires any
+// other extension is refused, for something would be missing.
 package mesh
 
 import (

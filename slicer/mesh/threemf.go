@@ -137,13 +137,12 @@ func (s *source) all(v *vault.Vault, size int64) ([]byte, error) {
 		return nil, err
 	}
 	for at := 0; at < len(file); {
-		b, err := s.peek(1)
-		if err != nil {
+		if _, err := s.peek(1); err != nil {
 			return nil, err
 		}
-		b = s.buf[s.i:s.n]
-		at += copy(file[at:], b)
-		s.i += len(b)
+		n := copy(file[at:], s.buf[s.i:s.n])
+		at += n
+		s.i += n
 	}
 	return file, s.end()
 }

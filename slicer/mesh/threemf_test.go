@@ -341,3 +341,34 @@ func Fuzz3MF(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkLoad3MF(b *testing.B) {
+	file, triangles := terrain(b, 1<<20, zip.Deflate)
+	v := newVault(b, 64<<20)
+	b.SetBytes(int64(len(file)))
+	for b.Loop() {
+		mark := v.Mark()
+		if _, err := Load(context.Background(), v, bytes.NewReader(file), int64(len(file)), ThreeMF); err != nil {
+			b.Fatal(err)
+		}
+		v.Release(mark)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(triangles*b.N), "ns/triangle")
+}
+
+func BenchmarkLoadOBJ(b *testing.B) {
+	text := []byte(objOf(solids.Sphere(solids.Point{}, 50*mm, 600)))
+	v := newVault(b, 64<<20)
+	b.SetBytes(int64(len(text)))
+	triangles := 0
+	for b.Loop() {
+		mark := v.Mark()
+		m, err := Load(context.Background(), v, bytes.NewReader(text), int64(len(text)), OBJ)
+		if err != nil {
+			b.Fatal(err)
+		}
+		triangles += len(m.Triangles())
+		v.Release(mark)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(triangles), "ns/triangle")
+}
