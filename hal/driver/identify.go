@@ -50,7 +50,8 @@ func (o *owner) identify(ctx context.Context) error {
 		}
 		questions++
 		if !revived && (known.fault != hal.FaultNone || questions == reviveAfter && known.lines == 0) {
-			revived, known = true, answer{fw: o.fw, fault: known.fault}
+			// What it says from now on is what counts.
+			revived, known = true, answer{fw: o.fw, before: known.fault}
 			o.revive(o.fw.Greeting())
 		} else if known.complete {
 			return &hal.FaultError{Fault: known.fault}
@@ -88,6 +89,7 @@ type answer struct {
 	fw       Firmware
 	complete bool
 	fault    hal.Fault
+	before   hal.Fault // what it said before it was brought back
 	garbage  int
 	lines    int
 }
@@ -109,7 +111,7 @@ func (a *answer) line(text []byte) {
 	a.lines++
 	switch r.Kind {
 	case gcode.Start:
-		a.complete, a.fault = false, hal.FaultNone // what it said before, it said in another life
+		a.complete, a.fault, a.before = false, hal.FaultNone, hal.FaultNone // what it said before, it said in another life
 	case gcode.Fault:
 		a.fault = r.Fault
 	case gcode.Garbage:
@@ -129,6 +131,8 @@ func (a *answer) giveUp(after time.Duration) error {
 	switch {
 	case a.fault != hal.FaultNone:
 		return &hal.FaultError{Fault: a.fault}
+	case a.before != hal.FaultNone:
+		return &hal.FaultError{Fault: a.before}
 	case a.garbage > 0 && a.garbage*2 > a.lines:
 		return fmt.Errorf("%w (waited %v)", errGarbled, after)
 	}

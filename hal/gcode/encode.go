@@ -28,11 +28,13 @@ const (
 // Encoder holds a position and with that design data.
 type Encoder struct {
 	Level string // the command that levels the bed; "" if the machine cannot
-	// Compact leaves out what costs time on the wire: blanks (but for the one before E,
-	// since Marlin 1 would read "1E2" as a hundred), zeros before the point, decimals
-	// that such a short move does not need, and digits of the filament position, which
-	// is set back to zero more often.
+	// Compact leaves out what costs time on the wire: blanks, zeros before the point,
+	// decimals that such a short move does not need, and digits of the filament
+	// position, which is set back to zero more often.
 	Compact bool
+	// Apart keeps the blank before E in a compact line: firmware that reads numbers with
+	// strtod, such as Marlin 1, would take "1E2" for a hundred.
+	Apart bool
 
 	filament int64          // absolute, since the last G92 E0
 	sent     int64          // what the last filament word stands for
@@ -49,7 +51,7 @@ func (e *Encoder) String() string { return "gcode encoder" }
 // AppendStart appends the commands that a program relies on: millimetres, absolute
 // positions, filament at zero. Each command ends with a line feed. It resets e.
 func (e *Encoder) AppendStart(dst []byte) []byte {
-	*e = Encoder{Level: e.Level, Compact: e.Compact, started: true}
+	*e = Encoder{Level: e.Level, Compact: e.Compact, Apart: e.Apart, started: true}
 	return append(dst, "G21\nG90\nM82\nG92 E0\n"...)
 }
 
@@ -125,7 +127,7 @@ func (e *Encoder) move(dst []byte, op motion.Op) []byte {
 	if op.Has(motion.E) && op.E != 0 {
 		e.filament += int64(op.E)
 		e.sent = rounded(e.filament, filament)
-		if e.Compact {
+		if e.Compact && e.Apart {
 			dst = append(dst, ' ')
 		}
 		dst = e.word(dst, 'E', unit.Length(e.filament), filament)

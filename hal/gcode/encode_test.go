@@ -105,7 +105,7 @@ func TestFilamentAddsUp(t *testing.T) {
 // (strtod from the letter on) and compares them with what was meant.
 func TestCompact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		e := Encoder{Compact: true}
+		e := Encoder{Compact: true, Apart: true}
 		e.AppendStart(nil)
 		var at [3]unit.Length
 		fed, pos, exact, feed := 0.0, 0.0, int64(0), 0.0

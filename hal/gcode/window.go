@@ -108,7 +108,7 @@ func (l *Link) AppendWire(dst []byte, now time.Time) []byte {
 
 // appendAhead appends all but the line feed of line s if the window allows that.
 func (l *Link) appendAhead(dst []byte, s *sentLine) []byte {
-	if l.cfg.Window != WindowTail || l.ahead > 0 || s.sync || l.sound < soundLines || l.doubt || !l.room(s) {
+	if l.cfg.Window != WindowTail || l.ahead > 0 || l.sound < soundLines || l.doubt || !l.room(s) {
 		return dst
 	}
 	l.ahead = int(s.n) - 1
@@ -138,14 +138,11 @@ func (l *Link) appendErase(dst []byte) []byte {
 }
 
 // AppendBare appends text, which has no number and is answered by oks more oks than
-// lines will bring, to be written beside the lines. It reports false, and appends
-// nothing, while that would end up inside of a line.
+// lines will bring, to be written beside the lines. What was written ahead is taken back
+// first. It always reports true.
 func (l *Link) AppendBare(dst, text []byte, oks int) ([]byte, bool) {
-	if l.ahead > 0 || l.erase > 0 {
-		return dst, false
-	}
 	l.bare += oks
-	return append(dst, text...), true
+	return append(l.appendErase(dst), text...), true
 }
 
 // fits reports whether line s may be put on the wire behind what is there.

@@ -135,7 +135,7 @@ func (f *firmware) Profile() (driver.Profile, error) {
 		Info:    f.info,
 		Heaters: f.heaters(),
 		Lines:   gcode.NewLink(f.link()),
-		Encoder: &encoder{gcode.Encoder{Level: f.opt.Pins.Level, Compact: true}},
+		Encoder: &encoder{gcode.Encoder{Level: f.opt.Pins.Level, Compact: true, Apart: !f.edits}},
 		Safe:    "M106 S255\n",
 		Rest:    "M107\nM84\nM155 S0\n",
 		Stop:    "\nM112\n",
@@ -180,12 +180,17 @@ func (f *firmware) link() gcode.Config {
 	case f.edits:
 		c.Window = gcode.WindowTail
 	}
+	if f.opt.Pins.USB { // its flow control holds back what the receive buffer does not take
+		c.Lines, c.Bytes = max(c.Lines, 5), max(c.Bytes, 160)
+	}
 	// Those that refuse it take a line up to its first asterisk.
 	c.Loose = c.Loose || f.refuses
 	return c
 }
 
-// encoder is gcode.Encoder, which speaks Marlin already.
+// encoder is gcode.Encoder, which speaks Marlin already. Whatever edits its line buffer has
+// the parser of Marlin 2 (parser.h, value_float), which knows that no number goes on
+// with an E.
 type encoder struct{ gcode.Encoder }
 
 // Append appends the commands of op; see gcode.Encoder.

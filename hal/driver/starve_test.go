@@ -1,0 +1,209 @@
+package driver_test
+
+import (
+	"context"
+	"math"
+	"net"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"platen/hal/driver"
+	"platen/hal/marlin"
+	"platen/hal/motion"
+	"platen/hal/serial"
+	"platen/hal/sim"
+	"platen/hal/unit"
+)
+
+// fine is a print of segments of so many millimetres at 150 mm/s, along a spiral without
+// corners, for as long as asked: with 0.2 mm, 750 lines a second.
+func fine(d time.Duration, segment float64) motion.Program {
+	const mm = float64(unit.Millimetre)
+	return func(yield func(motion.Op, error) bool) {
+		warm := motion.Op{Kind: motion.WaitHeater, Heater: motion.HotEnd, Temp: 200 * unit.Degree}
+		quick := motion.Op{Kind: motion.SetAccel, Accel: 20_000}
+		if !yield(motion.Op{Kind: motion.Home}, nil) || !yield(warm, nil) || !yield(quick, nil) {
+			return
+		}
+		angle, radius := 0.0, 40.0
+		for range int(d.Seconds() * 150 / segment) {
+			angle += segment / radius
+			radius = 60 + 30*math.Sin(angle/50)
+			x, y := 100+radius*math.Cos(angle), 100+radius*math.Sin(angle)
+			op := motion.Op{
+				Kind: motion.Move, Axes: motion.X | motion.Y | motion.E, Feed: 150 * unit.MillimetrePerSecond, E: unit.Length(segment * mm / 30),
+				To: [3]unit.Length{unit.Length(x * mm), unit.Length(y * mm)},
+			}
+			if !yield(op, nil) {
+				return
+			}
+		}
+	}
+}
+
+// board is a 32-bit controller on a UART of 250000 baud, warm enough to extrude.
+func board(faults sim.Faults) sim.Config {
+	return sim.Config{Baud: 250000, LineTime: 150 * time.Microsecond, Hotend: 200 * unit.Degree, Faults: faults, Seed: 5}
+}
+
+// late is a port whose host is late: what is read comes some time after it was there.
+type late struct {
+	net.Conn
+	by time.Duration
+}
+
+func (l late) Read(b []byte) (int, error) {
+	n, err := l.Conn.Read(b)
+	if n > 0 {
+		time.Sleep(l.by)
+	}
+	return n, err
+}
+
+// fineness prints fine(d, segment) in fake time and returns what came of it.
+func fineness(t *testing.T, d, by time.Duration, segment float64, faults sim.Faults) (s sim.Stats, lines float64) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := board(faults)
+		var ends []time.Duration // belongs to Serve until it has ended
+		cfg.OnMove = func(m sim.Move) { ends = append(ends, m.End) }
+		p, err := sim.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		host, far := net.Pipe()
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { p.Serve(ctx, far) })
+		defer wg.Wait()
+		defer cancel()
+		// With the default of 3000 mm/s² a planner of 16 blocks would not see far enough
+		// ahead to go at 150 mm/s.
+		if _, err := host.Write([]byte("M201 X20000 Y20000 E20000\n")); err != nil {
+			t.Fatal(err)
+		}
+		m, err := marlin.Open(t.Context(), late{host, by}, driver.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if err := m.Run(t.Context(), fine(d, segment)); err != nil {
+			t.Fatal(err)
+		}
+		s = p.Stats()
+		m.Close()
+		cancel()
+		wg.Wait()
+		from := len(ends) / 10 // the way to the first circle is longer
+		lines = float64(len(ends)-from-1) / (ends[len(ends)-1] - ends[from]).Seconds()
+	})
+	return s, lines
+}
+
+// TestNeverStarves holds the controller's planner against a print that needs 750 lines a
+// second, with a host that is never late and one that is always 0.3 ms late.
+func TestNeverStarves(t *testing.T) {
+	d := 10 * time.Minute
+	if testing.Short() || os.Getenv("PLATEN_BENCH") == "" {
+		d = 10 * time.Second
+	}
+	for _, by := range []time.Duration{0, 300 * time.Microsecond} {
+		begin := time.Now()
+		s, rate := fineness(t, d, by, 0.2, sim.Faults{})
+		t.Logf("%v at 150 mm/s, host late by %v: %d moves, %.0f a second, planner dry %d times (took %v)", d, by, s.Moves, rate, s.Starved, time.Since(begin).Round(time.Millisecond))
+		if s.Starved != 0 || s.Resends != 0 || rate < 740 {
+			t.Errorf("planner dry %d times, %d lines sent again, %.0f moves a second", s.Starved, s.Resends, rate)
+		}
+	}
+}
+
+// TestCorruptedRate compares the rate of lines with one in a thousand damaged to that of
+// a sound line, both as fast as they go: moves of 0.1 mm are more than the wire carries.
+func TestCorruptedRate(t *testing.T) {
+	_, sound := fineness(t, 8*time.Second, 100*time.Microsecond, 0.1, sim.Faults{})
+	s, damaged := fineness(t, 8*time.Second, 100*time.Microsecond, 0.1, sim.Faults{Corrupt: sim.Always / 1000})
+	t.Logf("%.0f moves a second on a sound line, %.0f (%.1f %%) with %d of %d lines damaged", sound, damaged, 100*damaged/sound, s.Resends, s.Moves)
+	if s.Resends < 5 {
+		t.Error("control: hardly a line was damaged")
+	}
+	if damaged < 0.9*sound {
+		t.Errorf("%.0f and %.0f moves a second", sound, damaged)
+	}
+}
+
+// TestNeverStarvesLoaded prints in real time, through a pty, while two other processes
+// keep both cores busy. It takes as long as it says, so that only the benchmark runs it,
+// and it only tells: what the kernel makes of a pty under load is not the driver's, and
+// the printer of the other end is late as well.
+func TestNeverStarvesLoaded(t *testing.T) {
+	if os.Getenv("PLATEN_BENCH") == "" {
+		t.Skip("needs PLATEN_BENCH=1: it prints in real time")
+	}
+	for _, load := range []bool{false, true} {
+		far, path, err := sim.OpenPTY()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := sim.New(board(sim.Faults{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { p.Serve(ctx, far) })
+		port, err := serial.Open(serial.Config{Device: path, Baud: 250000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := port.Write([]byte("M201 X20000 Y20000 E20000\n")); err != nil {
+			t.Fatal(err)
+		}
+		m, err := marlin.Open(t.Context(), port, driver.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := func() {}
+		if load {
+			stop = hogs(t, 2)
+		}
+		cpu := usage()
+		d := 20 * time.Second
+		if err := m.Run(t.Context(), fine(d, 0.2)); err != nil {
+			t.Fatal(err)
+		}
+		s := p.Stats()
+		t.Logf("%v in real time, both cores busy %v: %d moves, planner dry %d times, %d lines sent again; driver and printer took %v CPU", d, load, s.Moves, s.Starved, s.Resends, usage()-cpu)
+		stop()
+		m.Close()
+		cancel()
+		wg.Wait()
+		far.Close()
+	}
+}
+
+// hogs starts processes that do nothing but take time.
+func hogs(t *testing.T, n int) (stop func()) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*exec.Cmd
+	for range n {
+		cmd := exec.Command(exe)
+		cmd.Env = append(os.Environ(), "PLATEN_RESPONDER="+kindHog)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, cmd)
+	}
+	return func() {
+		for _, cmd := range all {
+			cmd.Process.Kill()
+			cmd.Wait() // it was killed
+		}
+	}
+}
