@@ -55,6 +55,7 @@ func TestPetAndDisarm(t *testing.T) {
 	if got := read(t, r); got != ".." {
 		t.Errorf("petted with %q", got)
 	}
+	time.Sleep(2 * benchWait)
 	if err := d.Disarm(); err != nil {
 		t.Fatal(err)
 	}
