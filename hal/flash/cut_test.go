@@ -117,7 +117,7 @@ func TestEveryCut(t *testing.T) {
 		if last < 16 {
 			t.Fatalf("only %d operations", last)
 		}
-		seeds := 4
+		seeds := 2
 		if testing.Short() {
 			seeds = 1
 		}
