@@ -66,7 +66,8 @@ func Parse(r io.Reader, f Format, l loader.Layout) (*Image, error) {
 	case Binary:
 		data, err = parseBinary(r, l)
 	case Hex:
-		data, err = parseHex(bufio.NewReaderSize(r, 1024), l)
+		// A byte of data takes 13 characters if it stands alone in its record.
+		data, err = parseHex(bufio.NewReaderSize(io.LimitReader(r, 16*int64(l.Size())+64<<10), 1024), l)
 	default:
 		return nil, fmt.Errorf("unknown image format: %w", ErrImage)
 	}

@@ -164,6 +164,25 @@ func TestBinary(t *testing.T) {
 	}
 }
 
+// records repeats one record for ever.
+type records struct{ at int }
+
+func (r *records) Read(p []byte) (int, error) {
+	const one = ":020000040800F2\n"
+	for i := range p {
+		p[i] = one[r.at%len(one)]
+		r.at++
+	}
+	return len(p), nil
+}
+
+func TestEndlessRecords(t *testing.T) {
+	r := &records{}
+	if _, err := Parse(r, Hex, layout(t, 0x08000000)); !errors.Is(err, ErrImage) || r.at > 4<<20 {
+		t.Errorf("%v after %d bytes", err, r.at)
+	}
+}
+
 type failing struct{ err error }
 
 func (f *failing) Read([]byte) (int, error) { return 0, f.err }

@@ -8,8 +8,9 @@
 //   - A page is erased when its first block is written, unless it is blank already. So a
 //     page is written from its beginning, and page 0, whose first block decides, is written
 //     blank first and with its contents last. While that last page is written, for about a
-//     tenth of a second, a power cut leaves an application that looks whole and is not;
-//     the engine's journal covers it.
+//     tenth of a second, a power cut leaves an application that looks whole and is not.
+//     The engine's journal keeps heaters and motors off then; getting back into the
+//     bootloader takes two resets, by the host or by a finger.
 //   - A block that is sent again after it was written is acknowledged and not written
 //     twice. Every request may therefore be repeated.
 //   - Frames carry a CRC of 16 bits; answers name the command and the address they answer.
