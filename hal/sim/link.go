@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,6 +37,7 @@ type link struct {
 	free chan []byte  // buffers that come back
 	wg   sync.WaitGroup
 	stop func() bool
+	over atomic.Bool // the reader has ended, or is to
 
 	speed    int
 	reset    bool // a host that opens the port restarts the controller
@@ -71,6 +73,7 @@ func dial(ctx context.Context, rw io.ReadWriter, p *Printer) (*link, error) {
 
 // interrupt makes reads and writes of the line return.
 func (l *link) interrupt() {
+	l.over.Store(true)
 	if d, ok := l.rw.(deadliner); ok && d.SetDeadline(time.Unix(1, 0)) == nil {
 		return
 	}
@@ -96,6 +99,7 @@ func (l *link) wait() {
 
 func (l *link) read(ctx context.Context) {
 	defer close(l.in)
+	defer l.over.Store(true)
 	for {
 		var buf []byte
 		select {
@@ -160,6 +164,9 @@ func (l *link) take(m *mcu, msg message, ok bool) {
 
 // poll acts on what has come in, without waiting.
 func (l *link) poll(m *mcu) bool {
+	if len(l.in) == 0 && len(l.ctl) == 0 && !l.over.Load() {
+		return false // the usual, and cheaper than asking three channels
+	}
 	select {
 	case msg, ok := <-l.in:
 		l.take(m, msg, ok)
