@@ -193,7 +193,8 @@ func hunt(n int, seed uint64, l, truth envelope.Limits) *tally {
 				if i%3 > 0 {
 					prog = gcodefile.Program(bytes.NewReader(s.program()), options(l))
 				}
-				accepted, why, err := watch(&gcode.Encoder{Level: "G80"}, prog, newJudge(truth), buf)
+				compact := i%5 == 0
+				accepted, why, err := watch(&gcode.Encoder{Level: "G80", Compact: compact}, prog, newJudge(truth, compact), buf)
 				t.programs.Add(1)
 				t.ops.Add(int64(accepted))
 				if err == nil {
@@ -297,7 +298,7 @@ func TestJudgeKnowsEachEscape(t *testing.T) {
 		good + strings.Repeat("G28\n", 40): "waiting without end", "G80": "levelled before homing", good + "G80\nG1 Z5 F900": "too fast from nowhere",
 		good + "T1\nM109 T1 R210\nG1 X5 E1": "nobody knows", "G28\nG1 X1": "no feed", good + "G1 XNaN": "no command", good + "G1 X1e999": "no command",
 	} {
-		j := newJudge(limits())
+		j := newJudge(limits(), false)
 		why := ""
 		for line := range strings.Lines(text + "\n") {
 			if line = strings.TrimSpace(line); line == "" {
@@ -324,7 +325,7 @@ func FuzzFile(f *testing.F) {
 		f.Add([]byte("G28\nM109 S210\n" + h))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		_, why, err := watch(&gcode.Encoder{Level: "G80"}, gcodefile.Program(bytes.NewReader(text), options(limits())), newJudge(limits()), nil)
+		_, why, err := watch(&gcode.Encoder{Level: "G80"}, gcodefile.Program(bytes.NewReader(text), options(limits())), newJudge(limits(), false), nil)
 		if why != "" {
 			t.Fatal(why)
 		}

@@ -34,17 +34,21 @@ type judge struct {
 	cold     float64 // paused while cold, without a move
 	pattern  [26]float64
 	given    [26]bool
+
+	// What rounding to the decimals of a command may change, in mm.
+	step, stepE float64
 }
 
-func newJudge(l envelope.Limits) *judge {
-	return &judge{l: l, target: map[string]float64{}}
+func newJudge(l envelope.Limits, compact bool) *judge {
+	j := &judge{l: l, target: map[string]float64{}, step: 0.0006, stepE: 0.0002}
+	if compact {
+		j.step, j.stepE = 0.006, 0.002
+	}
+	return j
 }
 
-// What rounding to the decimals of a command may change.
-const (
-	axisStep = 0.0006
-	slack    = 1.01
-)
+// slack is what rounding of a feed to whole mm/min may change.
+const slack = 1.01
 
 // obey reads one command and returns what is wrong with it, or "".
 func (j *judge) obey(line []byte) string {
@@ -110,26 +114,36 @@ func (j *judge) obey(line []byte) string {
 	return ""
 }
 
-// words splits a command.
+// words splits a command, whether there are blanks or not.
 func (j *judge) words(line []byte) (code string, ok bool) {
 	j.pattern, j.given = [26]float64{}, [26]bool{}
-	for i, w := range bytes.Fields(line) {
-		if i == 0 {
-			code = string(w)
-			continue
+	for len(line) > 0 {
+		c := line[0]
+		n := 1
+		for n < len(line) && (line[n] < 'A' || line[n] > 'Z') {
+			n++
 		}
-		if w[0] < 'A' || w[0] > 'Z' || j.given[w[0]-'A'] {
+		text := bytes.TrimRight(line[1:n], " ")
+		line = line[n:]
+		if c < 'A' || c > 'Z' || bytes.IndexByte(text, ' ') >= 0 {
 			return "", false
 		}
-		j.given[w[0]-'A'] = true
-		if len(w) == 1 {
+		if code == "" {
+			code = string(c) + string(text)
 			continue
 		}
-		v, err := strconv.ParseFloat(string(w[1:]), 64)
+		if j.given[c-'A'] {
+			return "", false
+		}
+		j.given[c-'A'] = true
+		if len(text) == 0 {
+			continue
+		}
+		v, err := strconv.ParseFloat(string(text), 64)
 		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
 			return "", false
 		}
-		j.pattern[w[0]-'A'] = v
+		j.pattern[c-'A'] = v
 	}
 	return code, len(code) > 1
 }
@@ -230,7 +244,7 @@ func (j *judge) move() string {
 		if !j.homed[i] {
 			return "moved blindly"
 		}
-		if to > j.l.Max[i].MM()+axisStep || to < j.l.Min[i].MM()-axisStep {
+		if to > j.l.Max[i].MM()+j.step || to < j.l.Min[i].MM()-j.step {
 			return "outside the volume"
 		}
 		if !j.known[i] {
@@ -274,18 +288,18 @@ func (j *judge) move() string {
 // speeds compares each axis with its fastest speed, with what rounding of the ends
 // to a micrometre may add.
 func (j *judge) speeds(d [3]float64, path, e float64, blind bool) string {
-	long := path + 3*axisStep
+	long := path + 3*j.step
 	for i := range 3 {
-		if d[i] > 3*axisStep && (d[i]-3*axisStep)*j.feed > j.l.MaxFeed[i].MMPerSecond()*long*slack {
+		if d[i] > 3*j.step && (d[i]-3*j.step)*j.feed > j.l.MaxFeed[i].MMPerSecond()*long*slack {
 			return "axis " + string("XYZ"[i]) + " too fast"
 		}
 	}
 	most := j.l.MaxFeedE.MMPerSecond() * slack
-	switch e = math.Abs(e) - 0.0002; {
+	switch e = math.Abs(e) - j.stepE; {
 	case e <= 0:
 	case blind:
 		return "filament along a path that nobody knows"
-	case path == 0 && j.feed > most && e > 0.001:
+	case path == 0 && j.feed > most && e > 5*j.stepE:
 		return "filament too fast"
 	case path > 0 && e*j.feed > most*long:
 		return "filament too fast along the path"
@@ -303,7 +317,7 @@ func (j *judge) extrude(e float64) string {
 	if j.homed != [3]bool{true, true, true} {
 		return "extruded before homing"
 	}
-	if math.Abs(e) > j.l.MaxE.MM()+0.001 {
+	if math.Abs(e) > j.l.MaxE.MM()+5*j.stepE {
 		return "too much filament at once"
 	}
 	j.filament += e
