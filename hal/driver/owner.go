@@ -34,6 +34,7 @@ type owner struct {
 
 	isDead    bool
 	confirmed bool // the controller has confirmed the stop
+	lost      bool // the controller had fallen silent
 	stops     int  // stops written since
 	nextStop  time.Time
 }
@@ -50,6 +51,7 @@ const (
 	breakEvery  = time.Second            // between two attempts to break off a wait
 	stopEvery   = 300 * time.Millisecond // between two stops
 	maxStops    = 10
+	lostStops   = 3
 	silentTimes = 8   // how much more silence is taken from a controller that does not report by itself
 	maxEmpty    = 100 // reads without bytes and without an error before the port counts as broken
 	restUntil   = time.Hour
@@ -287,7 +289,7 @@ func (o *owner) deadline(now time.Time) time.Time {
 // due is when tick has something to do.
 func (o *owner) due(now time.Time) time.Time {
 	if o.isDead {
-		if o.confirmed || o.stops > maxStops {
+		if o.confirmed || o.stops > o.enough() {
 			return time.Time{}
 		}
 		return o.nextStop
@@ -361,7 +363,7 @@ func (o *owner) fail(fault hal.Fault, cause error) {
 	if o.isDead {
 		return
 	}
-	o.isDead = true
+	o.isDead, o.lost = true, fault == hal.FaultTimeout
 	o.box.mu.Lock()
 	if o.box.halted {
 		fault, cause = hal.FaultHost, nil
@@ -415,6 +417,15 @@ func (o *owner) coolBare() {
 	o.send()
 }
 
+// enough is how many stops are written before the controller is reset. One that had
+// fallen silent has been given its time already.
+func (o *owner) enough() int {
+	if o.lost {
+		return lostStops
+	}
+	return maxStops
+}
+
 // stopAgain writes a stop and sets the time for the next one. When many stay
 // unconfirmed it resets the controller if the port can.
 func (o *owner) stopAgain(now time.Time) {
@@ -422,7 +433,7 @@ func (o *owner) stopAgain(now time.Time) {
 		return
 	}
 	o.nextStop = now.Add(stopEvery)
-	if o.stops++; o.stops <= maxStops {
+	if o.stops++; o.stops <= o.enough() {
 		if o.now != nil && !o.slow {
 			if n, err := o.now.WriteNow([]byte(o.profile.Stop)); err == nil && n == len(o.profile.Stop) {
 				return

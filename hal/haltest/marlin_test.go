@@ -45,6 +45,10 @@ func TestMarlinOverPTY(t *testing.T) {
 	haltest.Run(t, marlin2, overPTY)
 }
 
+func TestMarlinPrint(t *testing.T) { t.Parallel(); haltest.Print(t, marlin2, marlin.Open) }
+
+func TestMarlinHostile(t *testing.T) { t.Parallel(); haltest.Hostile(t, marlin2, marlin.Open) }
+
 // flawed is a machine with one flaw.
 type flawed struct {
 	hal.Machine

@@ -57,11 +57,11 @@ func spiral(n int) []motion.Op {
 	var ops []motion.Op
 	for i := range n {
 		layer := i / 50
-		z := unit.Length(layer+1) * mm / 5
+		z := unit.Length(layer%500+1) * mm / 5
 		if i%50 == 0 {
 			ops = append(ops, motion.Op{Kind: motion.BeginLayer, Layer: int32(layer), To: [3]unit.Length{motion.IZ: z}})
 		}
-		x := 20*mm + unit.Length(i%11)*4*mm + unit.Length(i)*mm/500
+		x := 20*mm + unit.Length(i%11)*4*mm + unit.Length(i%4000)*mm/500
 		y := 20*mm + unit.Length(i*7%13)*3*mm
 		ops = append(ops, to(x, y, z, mm/10+unit.Length(i%7)*mm/100, 80))
 		if i%20 == 19 {
