@@ -30,10 +30,11 @@ type answer struct {
 	buffer  int // receive buffer in bytes
 	offset  point
 	told    bool // offsets
+	oks     int  // since then: of $# and $X
 	settings
 }
 
-func (a *answer) complete() bool { return a.version != "" && a.seen == 3 && a.told }
+func (a *answer) complete() bool { return a.version != "" && a.seen == 3 && a.oks >= 2 }
 
 // name is the firmware and its version.
 func (a *answer) name() string {

@@ -99,10 +99,12 @@ type firmware struct {
 	homed  atomic.Bool
 }
 
-// Greeting ends an alarm lock and asks for version, settings and offsets. A soft reset
-// brings back a controller that is in the middle of something.
+// Greeting asks for version, settings and offsets, and ends an alarm lock. That comes
+// last: a controller that restarts loses the beginning of what it is sent, and whoever
+// has its version has unlocked it. A soft reset brings back a controller that is in the
+// middle of something.
 func (f *firmware) Greeting() driver.Greeting {
-	return driver.Greeting{Question: "\n$X\n$I\n$$\n$#\n", Revive: "\x18"}
+	return driver.Greeting{Question: "\n$I\n$$\n$#\n$X\n", Revive: "\x18"}
 }
 
 // Parse reads one line.
@@ -165,6 +167,9 @@ func (f *firmware) Identify(line []byte, r *gcode.Reply) bool {
 	case gcode.Note:
 		f.known.read(bytes.TrimSpace(line))
 	case gcode.OK:
+		if f.known.told {
+			f.known.oks++
+		}
 		return f.known.complete()
 	}
 	return false
