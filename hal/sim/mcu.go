@@ -223,7 +223,7 @@ func (m *mcu) spend(d time.Duration) {
 
 func (m *mcu) nextInterrupt() time.Duration {
 	t := min(m.wireNext(), m.plan.next(), m.therm.next)
-	if len(m.gates) > 0 {
+	if len(m.gates) > 0 && m.gates[0].until > m.now { // what it held back goes with the next flush
 		t = min(t, m.gates[0].until)
 	}
 	if len(m.events) > 0 {
