@@ -97,7 +97,7 @@ func wanted(list []motion.Op) (ends [][3]unit.Length) {
 	return ends
 }
 
-func near(a, b [3]unit.Length) bool {
+func same(a, b [3]unit.Length) bool {
 	for i := range a {
 		if d := a[i] - b[i]; d > mm/20 || d < -mm/20 {
 			return false
@@ -125,7 +125,7 @@ func TestEveryMoveOnceInOrder(t *testing.T) {
 				r.Fatalf("seed %d: %v; %+v", seed, err, r.m.State())
 			}
 			s := r.printer.Stats()
-			if got, want := r.printed(), wanted(list); !slices.EqualFunc(got, want, near) || s.Cold+s.Clamped+s.Unhomed > 0 {
+			if got, want := r.printed(), wanted(list); !slices.EqualFunc(got, want, same) || s.Cold+s.Clamped+s.Unhomed > 0 {
 				r.Errorf("seed %d: printed %d moves, want %d; %+v", seed, len(got), len(want), s)
 			}
 			if s.Injected == 0 || s.Resends == 0 {

@@ -19,7 +19,7 @@ const (
 	near        = 1500                   // 1/1000 °C from the target that count as reached
 
 	firstPatience = 250 * time.Millisecond // before a line is sent again, at first
-	mostPatience  = 4 * time.Second        // and at last
+	mostPatience  = time.Second            // and at last
 	slowPatience  = 5 * time.Second        // of one that may take long, which is not sent again sooner
 	usbSilence    = 10 * time.Second       // while a line waits, temperatures come every two seconds
 	mostSilence   = 30 * time.Second       // of other links, where nothing comes: one long move
