@@ -14,6 +14,8 @@ import (
 	"golang.org/x/term"
 
 	"platen/agent/cli"
+	"platen/agent/config"
+	"platen/agent/confine"
 	"platen/boards"
 	"platen/hal/flash"
 	"platen/hal/flash/image"
@@ -46,6 +48,15 @@ by "platen controller resume".`,
 	f.StringVar(&o.state, "state", "", "folder of the journal, instead of the configuration's")
 	c.AddCommand(controllerFlashCmd(&o), controllerResumeCmd(&o), controllerStatusCmd(&o))
 	return c
+}
+
+// doctorController finds a controller that is not confirmed.
+func doctorController(cfg *config.Config) []confine.Finding {
+	err := flash.Ready(filepath.Join(cfg.State, "controller"))
+	if err == nil {
+		return nil
+	}
+	return []confine.Finding{{Name: "controller", Level: confine.Fail, What: err.Error(), Remedy: "platen controller resume, or platen controller flash"}}
 }
 
 // fill takes what flags leave out from the configuration.
