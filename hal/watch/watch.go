@@ -190,11 +190,22 @@ func (w *Machine) Tripped() Reason {
 	return w.trip
 }
 
-// Hold tells that the program that runs is paused, or goes on.
+// Hold tells that the program that runs is paused, or goes on. Heaters that firmware has
+// switched off by itself meanwhile (Marlin's HOTEND_IDLE_TIMEOUT, Prusa's safety timer)
+// are heated again then.
 func (w *Machine) Hold(on bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.doing.held = on
+	if on || w.cooled.Load() {
+		return
+	}
+	for i := range w.judge.n {
+		w.warm[i] = w.judge.wanted[i].newest()
+		if w.judge.heaters[i].known && w.judge.heaters[i].target < w.warm[i]-rounding {
+			w.cooled.Store(true)
+		}
+	}
 }
 
 // Info is that of the machine.

@@ -245,12 +245,18 @@ func TestTripHaltsTheMachine(t *testing.T) {
 	})
 }
 
-// A program that is held for too long loses its heat, and gets it back before it goes on.
+// A program that is held for too long loses its heat, by the supervisor or by the
+// firmware, and gets it back before it goes on.
 func TestHotIdleCoolsAndReheats(t *testing.T) {
+	t.Run("supervisor", func(t *testing.T) { coolsAndReheats(t, 10*time.Minute, "[hot-idle ignore]") })
+	t.Run("firmware", func(t *testing.T) { coolsAndReheats(t, 0, "[]") })
+}
+
+func coolsAndReheats(t *testing.T, idle time.Duration, want string) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(hotEnd(), bed())
 		var a acts
-		w := Over(f, Config{HotIdle: 10 * time.Minute, Acted: a.note})
+		w := Over(f, Config{HotIdle: idle, Acted: a.note})
 		defer w.Close()
 		resume := make(chan struct{})
 		var coldest, back float64
@@ -270,7 +276,11 @@ func TestHotIdleCoolsAndReheats(t *testing.T) {
 				}
 			}))
 		}()
-		time.Sleep(40 * time.Minute)
+		time.Sleep(20 * time.Minute)
+		if idle == 0 {
+			f.set(motion.HotEnd, 0)
+		}
+		time.Sleep(20 * time.Minute)
 		f.mu.Lock()
 		coldest = f.plants[0].temp
 		f.mu.Unlock()
@@ -278,7 +288,7 @@ func TestHotIdleCoolsAndReheats(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		if coldest > 40 || back < 195 || a.String() != "[hot-idle ignore]" {
+		if coldest > 40 || back < 195 || a.String() != want {
 			t.Errorf("%.0f °C while held, %.0f °C when it went on, acts %s", coldest, back, &a)
 		}
 	})

@@ -163,7 +163,8 @@ func doctorConfig(cfg *config.Config, err error) []confine.Finding {
 		return []confine.Finding{f}
 	}
 	f.What = "is in order"
-	out := []confine.Finding{f, doctorTPM(cfg.TPM)}
+	out := append([]confine.Finding{f, doctorTPM(cfg.TPM)}, doctorBox(cfg)...)
+	out = append(out, doctorController(cfg)...)
 	if cfg.OwnerKey == nil {
 		out = append(out, confine.Finding{Name: "owner", Level: confine.Warn, What: "no owner is known: no machine data can be granted to anyone", Remedy: "platen consent keygen, then owner_key in the configuration"})
 	}
