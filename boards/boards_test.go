@@ -129,6 +129,7 @@ M109 S{hot_end}
 G1 Z{top} F{lift}  ; up
 """
 pause = "G91\nG1 Z50 F{lift}\nG90"
+level = "G28 Z\nG80"
 end = "M104 S0\nM140 S0"
 [tpm]`, 1), `baud = "250000baud"`, "baud = \"250000baud\"\nlevel = \"G29\"", 1)))
 	if err != nil {
@@ -144,7 +145,7 @@ end = "M104 S0\nM140 S0"
 		kinds = append(kinds, op.Kind)
 		top = max(top, op.To[motion.IZ])
 	}
-	want := []motion.Kind{motion.Home, motion.Level, motion.WaitHeater, motion.WaitHeater, motion.Move, motion.Move, motion.SetHeater, motion.SetHeater}
+	want := []motion.Kind{motion.Home, motion.Home, motion.Level, motion.WaitHeater, motion.WaitHeater, motion.Move, motion.Move, motion.SetHeater, motion.SetHeater}
 	if !slices.Equal(kinds, want) || top != own.Limits.Max[motion.IZ] || own.Macros[MacroCancel] != own.Macros[MacroEnd] {
 		t.Errorf("got %v up to %v", kinds, top)
 	}
@@ -238,6 +239,9 @@ func TestBadFiles(t *testing.T) {
 		{"pause that cools down", `[tpm]`, "[macros]\npause = \"M104 S0\"\n[tpm]", "macros.resume leaves the machine"},
 		{"resume that goes nowhere", `[tpm]`, "[macros]\nresume = \"G1 X1\"\n[tpm]", "macros.resume, line 1: "},
 		{"pause within pause", `[tpm]`, "[macros]\npause = \"M601\"\n[tpm]", "macros.pause, line 1: "},
+		{"levelling that is none", `[tpm]`, "[macros]\nlevel = \"G28\\nM500\"\n[tpm]", "macros.level, line 2: "},
+		{"levelling that lets the motors go", `[tpm]`, "[macros]\nlevel = \"M84\"\n[tpm]", "macros.level leaves the machine"},
+		{"levelling by itself", `[tpm]`, "[macros]\nlevel = \"G29\"\n[tpm]", "macros.level, line 1: "},
 		{"unknown macro", `[tpm]`, "[macros]\nparty = \"G28\"\n[tpm]", `unknown key "macros.party"`},
 		{"levelling without means", `[tpm]`, "[macros]\nstart = \"G28\\nG29\"\n[tpm]", "macros.start, line 2: "},
 		{"levelled without levelling", `homed_at = ["0mm", "0mm", "0mm"]`, "homed_at = [\"0mm\", \"0mm\", \"0mm\"]\nlevelled_at = [\"0mm\", \"0mm\", \"0mm\"]", "levelled_at needs controller.level"},

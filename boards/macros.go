@@ -20,11 +20,13 @@ const (
 	MacroPause               // when a print pauses: draws filament back, lifts
 	MacroResume              // before a print goes on where it was: nothing
 	MacroCancel              // after a print that was cancelled: as MacroEnd
+	MacroLevel               // where G-code says G29, G32 or G80: the controller's own levelling
+	macros      = iota
 )
 
 // String is the key of the macro in a board file.
 func (m Macro) String() string {
-	names := [...]string{"start", "end", "pause", "resume", "cancel"}
+	names := [...]string{"start", "end", "pause", "resume", "cancel", "level"}
 	if int(m) < len(names) {
 		return names[m]
 	}
@@ -32,7 +34,7 @@ func (m Macro) String() string {
 }
 
 // Macros are pieces of G-code, by Macro, ready to be parsed.
-type Macros [MacroCancel + 1]string
+type Macros [macros]string
 
 // defaults are the macros of a board that says nothing of its own. Lines of heaters
 // that the board does not have are left out.
@@ -45,12 +47,12 @@ var defaults = Macros{
 // GCode returns what the parser of pre-sliced files needs to know of the board.
 func (b *Board) GCode() gcodefile.Options {
 	return gcodefile.Options{Limits: b.Limits, Nozzle: b.Nozzle, Models: b.Controller.Models,
-		Retract: b.Print.Retract, RetractFeed: b.Print.RetractSpeed}
+		Retract: b.Print.Retract, RetractFeed: b.Print.RetractSpeed, Level: b.Macros[MacroLevel]}
 }
 
 // fill puts what the board says into the texts of macros. written are those of the
 // file; nil is one that it does not have.
-func (b *Board) fill(written [MacroCancel + 1]*string) error {
+func (b *Board) fill(written [macros]*string) error {
 	words := b.words()
 	for m := range b.Macros {
 		text := defaults[m]

@@ -95,6 +95,7 @@ type fileMacros struct {
 	Pause  *string `toml:"pause" need:"optional"`
 	Resume *string `toml:"resume" need:"optional"`
 	Cancel *string `toml:"cancel" need:"optional"`
+	Level  *string `toml:"level" need:"optional"`
 }
 
 type filePause struct {
@@ -244,7 +245,7 @@ func (f *file) board(name string) (*Board, error) {
 	if !b.Prints() { // what moves it between two operations
 		b.Print.Lift, b.Print.Travel = b.Limits.MaxFeed[2], min(b.Limits.MaxFeed[0], b.Limits.MaxFeed[1])
 	}
-	if err := b.fill([MacroCancel + 1]*string{f.Macros.Start, f.Macros.End, f.Macros.Pause, f.Macros.Resume, f.Macros.Cancel}); err != nil {
+	if err := b.fill([macros]*string{f.Macros.Start, f.Macros.End, f.Macros.Pause, f.Macros.Resume, f.Macros.Cancel, f.Macros.Level}); err != nil {
 		return nil, err
 	}
 	return b, b.checkMacros()

@@ -68,6 +68,9 @@ func (s *Sequence) begin(p part) motion.Program {
 	}
 	o := s.board.GCode()
 	o.At, o.Macro = s.at, true
+	if p.macro == MacroLevel {
+		o.Level = "" // what it stands for
+	}
 	s.macro = gcodefile.New(strings.NewReader(s.board.Macros[p.macro]), o)
 	return s.macro.Ops()
 }
@@ -76,6 +79,11 @@ func (s *Sequence) begin(p part) motion.Program {
 // after and in the middle of prints in the corners of the volume.
 func (b *Board) checkMacros() error {
 	nowhere := gcodefile.State{}
+	if b.Macros[MacroLevel] != "" { // first, because others may use it
+		if err := b.try(b.Sequence(nowhere).Program(b.warm).Macro(MacroLevel).Program(b.stroke(0)), false); err != nil {
+			return err
+		}
+	}
 	if err := b.try(b.Sequence(nowhere).Macro(MacroStart).Program(b.stroke(0)), false); err != nil {
 		return err
 	}
@@ -132,6 +140,13 @@ func (s *Sequence) blame(err error) error {
 		return fmt.Errorf("macros.%s, line %d: %w", name, s.macro.Line(), err)
 	}
 	return err
+}
+
+// warm homes the machine and, if it has a hot end, heats it.
+func (b *Board) warm(yield func(motion.Op, error) bool) {
+	if yield(motion.Op{Kind: motion.Home}, nil) && b.Prints() {
+		yield(motion.Op{Kind: motion.WaitHeater, Heater: motion.HotEnd, Temp: b.Print.FirstHotEnd}, nil)
+	}
 }
 
 // stroke is a bit of a print at the height z, across the bed; at 0 it is at the

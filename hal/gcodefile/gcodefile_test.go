@@ -175,6 +175,45 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestLevelByOtherMeans puts a board's own G-code in the place of G29.
+func TestLevelByOtherMeans(t *testing.T) {
+	o := options()
+	o.Level = "G28 Z\nG29\nG91\nM83\nG1 Z5 F600\nG1 Z500"
+	var kinds []motion.Kind
+	text := "G28\nG1 X7 Y8 Z9 F3000\nG80\nG1 X1 Y2 Z3\nG91\nG1 Z-1\n"
+	var last motion.Op
+	for op, err := range New(strings.NewReader(text), o).Ops() {
+		if err != nil {
+			kinds = append(kinds, 0)
+			break
+		}
+		kinds = append(kinds, op.Kind)
+		last = op
+	}
+	if want := []motion.Kind{motion.Home, motion.Move, motion.Home, motion.Level, 0}; !cmp.Equal(kinds, want) {
+		t.Errorf("relative after levelling: %v, want %v", kinds, want)
+	}
+	o.Level = "G28 Z\nG29\nG1 Z5 F600\nG91\nG1 Z500"
+	kinds = nil
+	for op, err := range New(strings.NewReader(text), o).Ops() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds = append(kinds, op.Kind)
+		last = op
+	}
+	if want := []motion.Kind{motion.Home, motion.Move, motion.Home, motion.Level, motion.Move, motion.Move, motion.Move, motion.Move}; !cmp.Equal(kinds, want) {
+		t.Errorf("%v, want %v", kinds, want)
+	}
+	if last.To[2] != 2*mmL || last.Feed != 50_000 {
+		t.Errorf("afterwards to %v at %v", last.To[2], last.Feed)
+	}
+	o.Level = "M500"
+	if _, err := Check(strings.NewReader(text), o); err == nil || !strings.Contains(err.Error(), "line 3") {
+		t.Errorf("a bad macro: %v", err)
+	}
+}
+
 // TestRefusalHidesDesign plants odd text and numbers and looks for them.
 func TestRefusalHidesDesign(t *testing.T) {
 	for _, line := range []string{"G1 X4242 F60", "SECRET_4242", "G1 Q4242", "M104 S4242", "N4242", "M862.3 P \"SECRET\"", "G2 X4242 R1"} {

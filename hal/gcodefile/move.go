@@ -1,6 +1,9 @@
 package gcodefile
 
 import (
+	"errors"
+	"strings"
+
 	"platen/hal/motion"
 	"platen/hal/unit"
 )
@@ -166,7 +169,32 @@ func (p *Parser) home() Reason {
 
 // level is G29, G32, G80 and M420.
 func (p *Parser) level(index uint8) Reason {
+	if index == 0 && p.o.Level != "" {
+		p.levelDue = true
+		return 0
+	}
 	return p.do(motion.Op{Kind: motion.Level, Tool: p.tool, Index: index})
+}
+
+// inline takes the place of a command by other G-code, in modes of its own.
+func (p *Parser) inline(text string) Reason {
+	o := p.o
+	o.Level, o.Macro = "", true
+	o.At = State{Known: p.known, Tool: p.tool}
+	for i := range o.At.At {
+		o.At.At[i] = length(p.at[i])
+	}
+	sub := New(strings.NewReader(text), o)
+	for op, err := range sub.Ops() {
+		if r, ok := errors.AsType[*Refusal](err); ok {
+			return r.Reason
+		}
+		if !p.yield(op, nil) {
+			return 0
+		}
+	}
+	p.at, p.known, p.tool = sub.at, sub.known, sub.tool
+	return 0
 }
 
 // origin is G92. The position of the filament may be set; that of the axes only to

@@ -17,6 +17,7 @@ type Options struct {
 	Models      []string    // names and numbers of the printers that M862.2 and M862.3 may ask for
 	Retract     unit.Length // filament that G10 draws back, unless M207 says otherwise
 	RetractFeed unit.Speed  // of G10 and G11, unless M207 says otherwise
+	Level       string      // G-code that G29, G32 and G80 stand for; "" is the controller's own levelling
 	At          State       // where the machine is; the zero State is nowhere
 	Macro       bool        // relative moves end where the volume ends, for a macro that is used anywhere
 }
@@ -87,6 +88,7 @@ type Parser struct {
 	tool    uint8
 	heat    [1 + envelope.MaxTools]unit.Celsius // last targets: bed, hot ends
 
+	levelDue    bool // the board's own G-code for levelling comes next
 	retract     unit.Length
 	retractFeed unit.Speed
 	retracted   bool
@@ -132,6 +134,10 @@ func (p *Parser) Ops() motion.Program {
 			}
 			if why == 0 {
 				why = p.take(p.in.code)
+			}
+			if p.levelDue {
+				p.levelDue = false
+				why = p.inline(p.o.Level)
 			}
 			if why != 0 {
 				if p.more {
