@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"io"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -335,37 +333,6 @@ func TestParseFaults(t *testing.T) {
 			t.Errorf("%q was taken", bad)
 		}
 	}
-}
-
-func TestPipe(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a, b := Pipe()
-		if _, err := a.Write([]byte("hello")); err != nil {
-			t.Fatal(err)
-		}
-		p := make([]byte, 3)
-		for _, want := range []string{"hel", "lo"} {
-			if n, err := b.Read(p); err != nil || string(p[:n]) != want {
-				t.Errorf("%q, %v", p[:n], err)
-			}
-		}
-		b.SetReadDeadline(time.Now().Add(time.Minute))
-		from := time.Now()
-		if _, err := b.Read(p); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(from) != time.Minute {
-			t.Errorf("%v after %v", err, time.Since(from))
-		}
-		b.SetReadDeadline(time.Time{})
-		go func() {
-			time.Sleep(time.Second)
-			a.Close()
-		}()
-		if _, err := b.Read(p); err != io.EOF {
-			t.Errorf("after it was closed: %v", err)
-		}
-		if _, err := b.Write(p); err == nil {
-			t.Error("written to a line that was closed")
-		}
-	})
 }
 
 func TestBadChips(t *testing.T) {
