@@ -17,6 +17,7 @@ type Traits struct {
 	NoFan      bool
 	NoAccel    bool // acceleration is the firmware's own business
 	Unchecked  bool // lines carry no checksum: nothing is damaged on their way
+	Checked    bool // sim.Config.Checked
 	NoBuilds   bool // the firmware knows no build options of sim.Config
 	Patient    bool // without EMERGENCY_PARSER a stop waits for the move under way
 
@@ -27,7 +28,7 @@ type Traits struct {
 
 // config lays the firmware under a case's configuration.
 func (tr Traits) config(cfg sim.Config) sim.Config {
-	cfg.Firmware = tr.Firmware
+	cfg.Firmware, cfg.Checked = tr.Firmware, tr.Checked
 	return cfg
 }
 

@@ -235,6 +235,7 @@ func (r *reprap) message(c *rrfCommand) answer {
 
 // query is M408 and M409, as far as anybody asks: what the machine does.
 func (r *reprap) query(c *rrfCommand) answer {
+	r.reports = false // GCodeBuffer::RespondedToStatusRequest: reports of that kind go elsewhere
 	status := "idle"
 	switch {
 	case r.halted:
