@@ -55,7 +55,7 @@ func marlin1Limits() limits {
 		maxFeed:    [axes]float64{300, 300, 40, 45},
 		maxAccel:   [axes]float64{9000, 9000, 100, 10000},
 		accel:      3000, retract: 3000, travel: 3000,
-		jerk: [axes]float64{20, 20, 0.4, 5}, minSegment: 0.02,
+		jerk: [axes]float64{20, 20, 0.4, 5}, minSegment: 0.02, minSteps: 6,
 	}
 }
 

@@ -63,7 +63,7 @@ func mk3Limits() limits {
 		maxFeed:    [axes]float64{200, 200, 12, 120},
 		maxAccel:   [axes]float64{1000, 1000, 200, 5000},
 		accel:      1250, retract: 1250, travel: 1250,
-		jerk: [axes]float64{10, 10, 0.4, 4.5}, minSegment: 0.02,
+		jerk: [axes]float64{10, 10, 0.4, 4.5}, minSegment: 0.02, minSteps: 6,
 	}
 }
 

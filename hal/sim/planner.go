@@ -146,9 +146,12 @@ func (p *planner) add(now time.Duration, to [3]float64, e, feed float64, line in
 	var most int64
 	for i := range target {
 		b.steps[i] = target[i] - p.pos[i]
+		if i == axE && p.flow != 1 {
+			b.steps[i] = int64(math.Round(float64(b.steps[i]) * p.flow))
+		}
 		most = max(most, abs(b.steps[i]))
 	}
-	if most < p.lim.minSteps {
+	if most < max(1, p.lim.minSteps) {
 		return false
 	}
 	p.size(&b, feed)

@@ -160,6 +160,9 @@ func replayOwn(t *testing.T) {
 			switch kind, _, _ := strings.Cut(filepath.Base(path), "-"); kind {
 			case "rich":
 				cfg = richBuild()
+			case "full":
+				cfg = richBuild()
+				cfg.Wait = 0
 			case "um2", "mk3":
 				cfg = builds[kind].cfg
 			}
