@@ -46,8 +46,8 @@ func fine(d time.Duration, segment float64) motion.Program {
 }
 
 // board is a 32-bit controller on a UART of 250000 baud, warm enough to extrude.
-func board(faults sim.Faults) sim.Config {
-	return sim.Config{Baud: 250000, LineTime: 150 * time.Microsecond, Hotend: 200 * unit.Degree, Faults: faults, Seed: 5}
+func board(seed uint64, faults sim.Faults) sim.Config {
+	return sim.Config{Baud: 250000, LineTime: 150 * time.Microsecond, Hotend: 200 * unit.Degree, Faults: faults, Seed: seed}
 }
 
 // late is a port whose host is late: what is read comes some time after it was there.
@@ -65,11 +65,12 @@ func (l late) Read(b []byte) (int, error) {
 }
 
 // fineness prints fine(d, segment) in fake time and returns what came of it.
-func fineness(t *testing.T, d, by time.Duration, segment float64, faults sim.Faults) (s sim.Stats, lines float64) {
+func fineness(t *testing.T, d, by time.Duration, segment float64, seed uint64, faults sim.Faults) (s sim.Stats, lines float64) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := board(faults)
-		var ends []time.Duration // belongs to Serve until it has ended
-		cfg.OnMove = func(m sim.Move) { ends = append(ends, m.End) }
+		cfg := board(seed, faults)
+		var ends []time.Duration // belongs to Serve until it has ended, as does driven
+		var driven []sim.Move
+		cfg.OnMove = func(m sim.Move) { ends, driven = append(ends, m.End), append(driven, m) }
 		p, err := sim.New(cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -97,10 +98,37 @@ func fineness(t *testing.T, d, by time.Duration, segment float64, faults sim.Fau
 		m.Close()
 		cancel()
 		wg.Wait()
+		if segment >= 0.2 { // Marlin makes one move of two with less than six steps
+			judge(t, driven, fine(d, segment))
+		}
 		from := len(ends) / 10 // the way to the first circle is longer
 		lines = float64(len(ends)-from-1) / (ends[len(ends)-1] - ends[from]).Seconds()
 	})
 	return s, lines
+}
+
+// judge holds what was driven against the moves of prog: each once, in order, to its
+// place but for the 5 µm by which such brief moves are rounded.
+func judge(t *testing.T, driven []sim.Move, prog motion.Program) {
+	t.Helper()
+	i, off := 0, unit.Length(0)
+	for op := range prog {
+		if op.Kind != motion.Move {
+			continue
+		}
+		if i == len(driven) {
+			t.Fatalf("only %d moves were driven", i)
+		}
+		for a := range 2 {
+			off = max(off, driven[i].To[a]-op.To[a], op.To[a]-driven[i].To[a])
+		}
+		if i++; off > 5*unit.Millimetre/1000+2 {
+			t.Fatalf("move %d of %d ends off its target by %v", i, len(driven), off)
+		}
+	}
+	if i != len(driven) {
+		t.Fatalf("%d moves were driven, %d were asked for", len(driven), i)
+	}
 }
 
 // TestNeverStarves holds the controller's planner against a print that needs 750 lines a
@@ -112,7 +140,7 @@ func TestNeverStarves(t *testing.T) {
 	}
 	for _, by := range []time.Duration{0, 300 * time.Microsecond} {
 		begin := time.Now()
-		s, rate := fineness(t, d, by, 0.2, sim.Faults{})
+		s, rate := fineness(t, d, by, 0.2, 0, sim.Faults{})
 		t.Logf("%v at 150 mm/s, host late by %v: %d moves, %.0f a second, planner dry %d times (took %v)", d, by, s.Moves, rate, s.Starved, time.Since(begin).Round(time.Millisecond))
 		if s.Starved != 0 || s.Resends != 0 || rate < 740 {
 			t.Errorf("planner dry %d times, %d lines sent again, %.0f moves a second", s.Starved, s.Resends, rate)
@@ -123,14 +151,34 @@ func TestNeverStarves(t *testing.T) {
 // TestCorruptedRate compares the rate of lines with one in a thousand damaged to that of
 // a sound line, both as fast as they go: moves of 0.1 mm are more than the wire carries.
 func TestCorruptedRate(t *testing.T) {
-	_, sound := fineness(t, 8*time.Second, 100*time.Microsecond, 0.1, sim.Faults{})
-	s, damaged := fineness(t, 8*time.Second, 100*time.Microsecond, 0.1, sim.Faults{Corrupt: sim.Always / 1000})
+	_, sound := fineness(t, 8*time.Second, 100*time.Microsecond, 0.1, 0, sim.Faults{})
+	s, damaged := fineness(t, 8*time.Second, 100*time.Microsecond, 0.1, 5, sim.Faults{Corrupt: sim.Always / 1000})
 	t.Logf("%.0f moves a second on a sound line, %.0f (%.1f %%) with %d of %d lines damaged", sound, damaged, 100*damaged/sound, s.Resends, s.Moves)
 	if s.Resends < 5 {
 		t.Error("control: hardly a line was damaged")
 	}
 	if damaged < 0.9*sound {
 		t.Errorf("%.0f and %.0f moves a second", sound, damaged)
+	}
+}
+
+// TestBadLineAtFullSpeed prints as fast as the wire carries it over lines that damage a
+// good deal, so that refusals cut what was written ahead at every byte there is. Each move
+// is driven once, in order.
+func TestBadLineAtFullSpeed(t *testing.T) {
+	seeds := uint64(20)
+	if testing.Short() {
+		seeds = 3
+	}
+	again := uint64(0)
+	for seed := range seeds {
+		s, _ := fineness(t, 2*time.Second, 100*time.Microsecond, 0.2, seed, sim.Faults{
+			Corrupt: sim.Always / 250, DropByte: sim.Always / 500, CorruptReply: sim.Always / 1000, DropOK: sim.Always / 3000, DupOK: sim.Always / 3000,
+		})
+		again += s.Resends
+	}
+	if t.Logf("%d lines again in %d prints", again, seeds); again < 3*seeds {
+		t.Error("control: hardly a line was damaged")
 	}
 }
 
@@ -147,7 +195,7 @@ func TestNeverStarvesLoaded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := sim.New(board(sim.Faults{}))
+		p, err := sim.New(board(0, sim.Faults{}))
 		if err != nil {
 			t.Fatal(err)
 		}
