@@ -81,13 +81,11 @@ func (r *Recorder) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write writes to the port, and records what it took.
+// Write records p and writes it to the port: what is said to it stands before the
+// answer, also if the port then takes less.
 func (r *Recorder) Write(p []byte) (int, error) {
-	n, err := r.port.Write(p)
-	if n > 0 {
-		r.pass(p[:n], !r.opt.Printer)
-	}
-	return n, err
+	r.pass(p, !r.opt.Printer)
+	return r.port.Write(p)
 }
 
 // Close ends the recording, closes the port and returns the first error of either.
@@ -146,9 +144,11 @@ func (r *Recorder) WriteNow(b []byte) (int, error) {
 	if !ok {
 		return 0, nil
 	}
+	r.mu.Lock() // no answer is recorded before
+	defer r.mu.Unlock()
 	n, err := p.WriteNow(b)
 	if n > 0 {
-		r.pass(b[:n], !r.opt.Printer)
+		r.take(b[:n], !r.opt.Printer)
 	}
 	return n, err
 }
@@ -167,6 +167,10 @@ func (r *Recorder) now() time.Duration { return r.opt.Clock().Sub(r.start) }
 func (r *Recorder) pass(b []byte, sent bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.take(b, sent)
+}
+
+func (r *Recorder) take(b []byte, sent bool) {
 	if r.err != nil {
 		return
 	}

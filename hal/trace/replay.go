@@ -14,7 +14,9 @@ import (
 // Port is a port behind which a recorded controller answers: what it said is read
 // once the host has said as many lines as it had said before in the recording. A
 // host that says something else than was recorded is answered all the same; see
-// Differs. It forgets times, so that a recording of hours is played in moments.
+// Differs. It forgets times, so that a recording of hours is played in moments. A
+// driver that believes the positions it is told will not follow a recording, in which
+// they are replaced.
 type Port struct {
 	mu     sync.Mutex
 	moved  *sync.Cond
@@ -27,6 +29,9 @@ type Port struct {
 	line   int // lines of the host so far
 	differ int // the first that was not as recorded, from 1
 	closed bool
+
+	deadline time.Time   // of reads; zero is none
+	alarm    *time.Timer // wakes a reader at the deadline
 }
 
 // NewPort makes a port that plays what the controller said in events.
@@ -51,8 +56,29 @@ func (p *Port) Read(b []byte) (int, error) {
 			p.out = p.out[:copy(p.out, p.out[n:])]
 			return n, nil
 		}
+		if !p.deadline.IsZero() && !time.Now().Before(p.deadline) {
+			return 0, os.ErrDeadlineExceeded
+		}
 		p.moved.Wait()
 	}
+}
+
+// SetReadDeadline has reads return os.ErrDeadlineExceeded from t on.
+func (p *Port) SetReadDeadline(t time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return os.ErrClosed
+	}
+	p.deadline = t
+	if p.alarm != nil {
+		p.alarm.Stop()
+	}
+	if !t.IsZero() {
+		p.alarm = time.AfterFunc(time.Until(t), p.moved.Broadcast)
+	}
+	p.moved.Broadcast()
+	return nil
 }
 
 // play moves on to the next event for which the host has not said enough.
@@ -129,6 +155,9 @@ func (p *Port) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
+	if p.alarm != nil {
+		p.alarm.Stop()
+	}
 	p.scrub.wipe()
 	clear(p.half)
 	p.moved.Broadcast()
@@ -204,9 +233,10 @@ func (d *driver) read(port io.Reader) {
 	}
 }
 
-// answer is 1 for a line that answers one of the host's.
+// answer is 1 for a line that the host waits for: the answer to one of its own, or the
+// banner.
 func answer(line []byte) int {
-	for _, p := range []string{"ok", "error:", "<"} {
+	for _, p := range []string{"ok", "error:", "<", "start", "Grbl"} {
 		if bytes.HasPrefix(line, []byte(p)) {
 			return 1
 		}

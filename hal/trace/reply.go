@@ -147,7 +147,7 @@ func (s *scrubber) status(dst, b []byte) []byte {
 func (s *scrubber) values(dst, b []byte) []byte {
 	for len(b) > 0 {
 		if n, point := numberLen(b); n > 0 {
-			dst, b = s.number(dst, n, point), b[n:]
+			dst, b = s.number(dst, b[:n], point), b[n:]
 			continue
 		}
 		dst, b = s.text(dst, b[:1]), b[1:]
@@ -172,7 +172,7 @@ func (s *scrubber) match(dst, b []byte, p string, before []byte) ([]byte, bool) 
 			if p[i] == '#' {
 				dst = append(dst, b[:n]...)
 			} else {
-				dst = s.number(dst, n, point)
+				dst = s.number(dst, b[:n], point)
 			}
 			b = b[n:]
 		default:

@@ -40,9 +40,13 @@ func (s *scrubber) draw() uint64 {
 
 func (s *scrubber) digit() byte { return '0' + byte(s.draw()%10) }
 
-// number appends as many characters as n has, a number of its own. With point it
-// has one digit before the point, so that it is within the reach of any machine.
-func (s *scrubber) number(dst []byte, n int, point bool) []byte {
+// number appends a number as long as old and with its sign. With point it has one
+// digit before the point, so that it is within the reach of any machine.
+func (s *scrubber) number(dst, old []byte, point bool) []byte {
+	if old[0] == '-' || old[0] == '+' {
+		dst, old = append(dst, old[0]), old[1:]
+	}
+	n := len(old)
 	for i := range n {
 		switch {
 		case i == 0:
@@ -253,7 +257,7 @@ func (s *scrubber) words(dst, b []byte, keep string) []byte {
 			case bytes.IndexByte([]byte(keep), c&^0x20) >= 0 || c&^0x20 == 'T' && n <= 2 && !point:
 				dst = append(dst, b[i:i+n]...)
 			default:
-				dst = s.number(dst, n, point && c&^0x20 != 'F')
+				dst = s.number(dst, b[i:i+n], point && c&^0x20 != 'F')
 			}
 			i += n
 		default:

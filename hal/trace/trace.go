@@ -21,7 +21,7 @@
 // machine, banners, faults, and the lengths of numbers and lines.
 //
 // A number becomes as many other digits, drawn from a counter: they depend on how
-// much was recorded before and on nothing of the number but its length. A line that
+// much was recorded before and on nothing of the number but its length and sign. A line that
 // is sent again, and a reply that echoes it, show what the line was replaced by the
 // first time. Checksums are worked out anew; one that was wrong stays wrong by the
 // same bits.
