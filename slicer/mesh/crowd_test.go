@@ -14,7 +14,7 @@ import (
 // and as many that share an edge.
 func TestCrowds(t *testing.T) {
 	n, sheets, told := 70_000, 70_000, 0
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		n, sheets, told = 3000, 3000, 3000
 	}
 	at := func(i int) solids.Point {

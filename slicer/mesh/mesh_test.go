@@ -83,7 +83,7 @@ func TestModels(t *testing.T) {
 		if r := got.Repairs(); r != (Repairs{}) {
 			t.Errorf("%s was repaired: %+v", m.File, r)
 		}
-		want, ok := volumes[m.File]
+		want, ok := volumes[strings.TrimSuffix(m.File, filepath.Ext(m.File))+".stl"]
 		if v := got.Volume().MM3(); !ok || (want > 0 && math.Abs(v/want-1) > 0.005) || v < 100 {
 			t.Errorf("%s: volume %.1f mm³, want %.1f", m.File, v, want)
 		}

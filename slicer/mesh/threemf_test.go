@@ -210,12 +210,12 @@ func TestRealPackages(t *testing.T) {
 }
 
 // Large models open, in the memory that Load promises, and leave next to nothing on
-// the heap: one of 76 MB (8 with -short) and a compressed one of 8 MB (1), or of 76
-// with PLATEN_SOAK.
+// the heap: one of 76 MB and a compressed one of 8 MB, or of 76 with PLATEN_SOAK; a
+// sixteenth of that with -short or the race detector.
 func TestLarge3MF(t *testing.T) {
 	for method, size := range map[uint16]int{zip.Store: 76 << 20, zip.Deflate: 8 << 20} {
-		if testing.Short() {
-			size /= 8
+		if testing.Short() || raceDetector {
+			size /= 16
 		}
 		if os.Getenv("PLATEN_SOAK") != "" {
 			size = 76 << 20
