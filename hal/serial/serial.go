@@ -1,8 +1,8 @@
 // Package serial opens the serial port of a motion controller: raw, eight data
-// bits, no parity unless asked for, one stop bit, no flow control, at any rate the hardware can
-// make, and for one process only.
+// bits, no parity unless asked for, one stop bit, no flow control, at any rate the
+// hardware can make, and for one process only.
 //
-// Start at [Open]. It takes three steps on the same tty, because no single one
+// Start at [Open], or at [Await] for a device that comes and goes. Open takes three steps on the same tty, because no single one
 // does everything:
 //
 //  1. We open the device ourselves, without waiting for a carrier and without
