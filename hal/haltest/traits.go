@@ -9,6 +9,7 @@ import (
 // Traits is what a machine has and has not. The zero value is a printer with Marlin 2.
 type Traits struct {
 	Firmware sim.Firmware // what runs on the simulated controller
+	Settings string       // sim.Config.Settings
 
 	Has, HasNot []string // capabilities that its Info has to name, and must not
 
@@ -29,6 +30,9 @@ type Traits struct {
 // config lays the firmware under a case's configuration.
 func (tr Traits) config(cfg sim.Config) sim.Config {
 	cfg.Firmware, cfg.Checked = tr.Firmware, tr.Checked
+	if tr.Settings != "" {
+		cfg.Settings = tr.Settings
+	}
 	return cfg
 }
 
