@@ -4,7 +4,6 @@ import (
 	"context"
 	"testing"
 
-	"platen/hal"
 	"platen/hal/driver"
 	"platen/hal/grbl"
 	"platen/hal/haltest"
@@ -16,21 +15,15 @@ const shop = "20=1,22=1,23=7,24=200,25=3000,100=80,101=80,102=400,110=18000,111=
 
 func traits(fw sim.Firmware) haltest.Traits {
 	return haltest.Traits{
-		Firmware: fw, Has: []string{"HOMING", "SOFT_LIMITS"}, HasNot: []string{"HARD_LIMITS"},
+		Firmware: fw, Settings: shop, Has: []string{"HOMING", "SOFT_LIMITS"}, HasNot: []string{"HARD_LIMITS"},
 		NoHeaters: true, NoFilament: true, NoFan: true, NoAccel: true, NoBuilds: true, Unchecked: true,
 	}
 }
 
-// open opens a machine on a printer that has been set up.
-func open(line haltest.Connect) haltest.Open {
-	connect := haltest.On(line, func(ctx context.Context, port driver.Port, opt driver.Options) (*driver.Machine, error) {
-		opt.Pins.USB = true
-		return grbl.Open(ctx, port, opt)
-	})
-	return func(t *testing.T, cfg sim.Config) (hal.Machine, *sim.Printer) {
-		cfg.Settings, cfg.Baud = shop, 115200
-		return connect(t, cfg)
-	}
+// open opens a machine whose board says that its link damages nothing.
+func open(ctx context.Context, port driver.Port, opt driver.Options) (*driver.Machine, error) {
+	opt.Pins.USB = true
+	return grbl.Open(ctx, port, opt)
 }
 
 func TestSuite(t *testing.T) {
@@ -38,7 +31,23 @@ func TestSuite(t *testing.T) {
 	for _, fw := range []sim.Firmware{sim.GRBL, sim.GRBLHAL} {
 		t.Run(fw.String(), func(t *testing.T) {
 			t.Parallel()
-			haltest.Run(t, traits(fw), open(haltest.Pipe))
+			haltest.Run(t, traits(fw), haltest.On(haltest.Pipe, open))
 		})
+	}
+}
+
+// TestPrint prints 100,000 lines on a slow day, over a line that damages none.
+func TestPrint(t *testing.T) {
+	t.Parallel()
+	for _, fw := range []sim.Firmware{sim.GRBL, sim.GRBLHAL} {
+		t.Run(fw.String(), func(t *testing.T) { haltest.Print(t, traits(fw), open) })
+	}
+}
+
+// TestHostile lets everything fail that ends a print.
+func TestHostile(t *testing.T) {
+	t.Parallel()
+	for _, fw := range []sim.Firmware{sim.GRBL, sim.GRBLHAL} {
+		t.Run(fw.String(), func(t *testing.T) { haltest.Hostile(t, traits(fw), open) })
 	}
 }
