@@ -14,9 +14,9 @@ const (
 	lastLine  = 9_900
 	query     = 60_000 // a number that is never due, nor taken for a repetition
 
-	// windowBytes may be unanswered. Beside stops and questions they fit into either of
+	// windowBytes may be unanswered. With a stop and a few questions they fit into either of
 	// the firmware's two receive buffers of 128 bytes, so that M112 is always seen at once.
-	windowBytes = 80
+	windowBytes = 64
 
 	defaultStall = 2500 * time.Millisecond // it says that it is busy every 2 s
 	maxProbes    = 6                       // unanswered questions before ErrLost

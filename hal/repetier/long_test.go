@@ -10,15 +10,16 @@ import (
 	"platen/hal/unit"
 )
 
-// TestLongPrint prints 100,000 moves over a line with every fault. make soak raises how
-// many times, each with a seed of its own.
-func TestLongPrint(t *testing.T) {
-	n, seeds := 100_000, 1
+// TestEveryFault prints over a line with every fault there is, bursts among them.
+// PLATEN_SOAK says how often 100,000 moves, each time with a seed of its own.
+func TestEveryFault(t *testing.T) {
+	t.Parallel()
+	n, seeds := 10_000, 1
 	if testing.Short() {
-		n = 3000
+		n = 2000
 	}
 	if s, err := strconv.Atoi(os.Getenv("PLATEN_SOAK")); err == nil && s > 0 {
-		seeds = s
+		n, seeds = 100_000, s
 	}
 	for seed := range seeds {
 		list := zigzag(n)

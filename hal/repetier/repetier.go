@@ -154,6 +154,7 @@ func (f *firmware) Profile() (driver.Profile, error) {
 }
 
 // stopText is the emergency stop. The line feeds before it end whatever command is
-// only half there; the checksum has it taken as text behind binary commands by builds
+// only half there, and are no more than that because M112 has to fit into the buffer
+// behind all that waits there; the checksum has it taken as text behind binary commands by builds
 // without EMERGENCY_PARSER.
-var stopText = strings.Repeat("\n", 48) + "M112*127\n"
+var stopText = strings.Repeat("\n", 27) + "M112*127\n"

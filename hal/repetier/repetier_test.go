@@ -114,6 +114,7 @@ var everything = sim.Faults{
 
 // TestEveryMoveOnceInOrder prints over a line that does everything to its bytes.
 func TestEveryMoveOnceInOrder(t *testing.T) {
+	t.Parallel()
 	n, seeds := 3000, 12
 	if testing.Short() {
 		n, seeds = 600, 3

@@ -33,3 +33,13 @@ func TestOverPTY(t *testing.T) {
 	t.Parallel()
 	haltest.Run(t, traits, haltest.On(haltest.PTY, Open))
 }
+
+func TestPrint(t *testing.T) {
+	t.Parallel()
+	haltest.Print(t, traits, Open)
+}
+
+func TestHostile(t *testing.T) {
+	t.Parallel()
+	haltest.Hostile(t, traits, Open)
+}

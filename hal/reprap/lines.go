@@ -18,12 +18,12 @@ const (
 	statusEvery = 150 * time.Millisecond // of the state while motion is
 	near        = 1500                   // 1/1000 °C from the target that count as reached
 
-	firstPatience = 250 * time.Millisecond // before a line is sent again, at first
-	mostPatience  = time.Second            // and at last
-	slowPatience  = 5 * time.Second        // of one that may take long, which is not sent again sooner
-	usbSilence    = 10 * time.Second       // while a line waits, temperatures come every two seconds
-	mostSilence   = 30 * time.Second       // of other links, where nothing comes: one long move
-	slowSilence   = 3 * time.Minute        // homing, levelling, a change of tool
+	firstPatience = 250 * time.Millisecond  // before a line is sent again, at first
+	mostPatience  = time.Second             // and at last
+	slowPatience  = 5 * time.Second         // of one that may take long, which is not sent again sooner
+	usbSilence    = 4500 * time.Millisecond // while a line waits, temperatures come every two seconds
+	mostSilence   = 30 * time.Second        // of other links, where nothing comes: one long move
+	slowSilence   = 3 * time.Minute         // homing, levelling, a change of tool
 )
 
 const (
@@ -230,8 +230,9 @@ func (l *lines) step(now time.Time) {
 	}
 }
 
-// finish ends the engine's operation.
-func (l *lines) finish() { l.op, l.done = opNone, l.opSeq }
+// finish ends the engine's operation. After M409 the firmware reports nothing while a
+// line waits; after M105 it does again.
+func (l *lines) finish() { l.op, l.done, l.askDue = opNone, l.opSeq, true }
 
 // AppendBare ends a wait for heat; nothing has to be sent for that. Nothing else is
 // sent beside the lines.

@@ -20,35 +20,39 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func traits() haltest.Traits {
-	return haltest.Traits{
-		Firmware: sim.RepRap, NoBuilds: true, Patient: true,
-		SensorFault: hal.FaultSensor, HeaterFault: hal.FaultThermal,
-	}
-}
-
 // overUSB opens a machine whose board says that its link is USB.
 func overUSB(ctx context.Context, port driver.Port, opt driver.Options) (*driver.Machine, error) {
 	opt.Pins.USB = true
 	return Open(ctx, port, opt)
 }
 
-// checked makes the simulated port one that wants CRCs.
-func checked(connect haltest.Connect) haltest.Connect {
-	return func(t *testing.T, cfg sim.Config) (driver.Port, *sim.Printer) {
-		cfg.Checked = true
-		return connect(t, cfg)
+var usb, uart = func() (usb, uart haltest.Traits) {
+	usb = haltest.Traits{
+		Firmware: sim.RepRap, NoBuilds: true, Patient: true,
+		SensorFault: hal.FaultSensor, HeaterFault: hal.FaultThermal,
 	}
-}
+	uart = usb
+	usb.Unchecked = true
+	uart.Checked, uart.Has = true, []string{"CHECKSUM_REQUIRED"}
+	return usb, uart
+}()
 
 func TestOverUSB(t *testing.T) {
 	t.Parallel()
-	tr := traits()
-	tr.Unchecked = true
-	haltest.Run(t, tr, haltest.On(haltest.PTY, overUSB))
+	haltest.Run(t, usb, haltest.On(haltest.PTY, overUSB))
 }
 
 func TestOverUART(t *testing.T) {
 	t.Parallel()
-	haltest.Run(t, traits(), haltest.On(checked(haltest.Pipe), Open))
+	haltest.Run(t, uart, haltest.On(haltest.Pipe, Open))
+}
+
+func TestPrint(t *testing.T) {
+	t.Parallel()
+	haltest.Print(t, uart, Open)
+}
+
+func TestHostile(t *testing.T) {
+	t.Parallel()
+	haltest.Hostile(t, usb, overUSB)
 }
