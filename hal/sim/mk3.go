@@ -151,7 +151,11 @@ func (m *mk3) idle() time.Duration {
 	if m.up() {
 		m.notice.tick(m)
 	}
-	return min(m.notice.next(m), m.lineTimeout())
+	due := m.notice.next(m)
+	if t := m.lineTimeout(); t > m.now { // else it is looked at once there is room to read
+		due = min(due, t)
+	}
+	return due
 }
 
 // fits reports whether another line fits into the queue.
