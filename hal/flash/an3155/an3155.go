@@ -10,6 +10,8 @@
 //     reset and the conversation begins again; a request is never simply repeated.
 //   - Pages are erased one by one, by number. The mass erase is not used: flash behind the
 //     application may hold what the firmware stored (Marlin keeps settings there).
+//     Numbers are counted straight through the flash; chips with two banks that leave a gap
+//     between their numbers can only be used up to the gap.
 //   - A page is written from its end to its beginning. So the page that begins with the
 //     vector table gets its first bytes, the stack pointer and the reset vector, in
 //     the very last write: until then a start from flash ends in a fault at once.
