@@ -1,21 +1,23 @@
-// Package sim is a simulated printer: a controller that runs Marlin 2, seen from
-// the far end of its serial line. It answers the way recordings of the real
-// firmware do, byte for byte, and behind the answers stand a line that takes time
-// for each byte, a receive buffer and a command queue that overrun, a planner
-// that looks ahead and accelerates, heaters with thermal mass, and the ways all of
-// these fail.
+// Package sim is a simulated printer: a controller that runs one of several
+// firmwares ([Firmware]), seen from the far end of its serial line. It answers the
+// way recordings of the real firmware do, and behind the answers stand a line that
+// takes time for each byte, a receive buffer and a command queue that overrun, a
+// planner that looks ahead and accelerates, heaters with thermal mass, and the ways
+// all of these fail ([Faults]).
 //
 // Start with [New] and [Printer.Serve]:
 //
-//	p, err := sim.New(sim.Config{Speed: 20})
+//	p, err := sim.New(sim.Config{Firmware: sim.PrusaMK3, Speed: 20})
 //	master, path, err := sim.OpenPTY()
 //	go p.Serve(ctx, master) // a driver now opens path as its serial port
 //
-// The firmware is one goroutine that runs the main loop of Marlin as plain
-// sequential code in simulated time. Whenever it spends time ([Config.Speed] says
-// how much real time that is), interrupts run on the way: bytes reach the receive
-// buffer, blocks of motion end, heaters move. Given the same bytes at the same
-// simulated times and the same seed it does the same.
+// The board (mcu) is one goroutine in simulated time; the firmware on it is plain
+// sequential code, one type for each family, that embeds the board: its main loop,
+// its command queue, its texts. Whenever it spends time ([Config.Speed] says how much
+// real time that is), interrupts run on the way: bytes reach the receive buffer,
+// blocks of motion end, heaters move. Given the same bytes at the same simulated
+// times and the same seed it does the same. To add a firmware, implement the
+// interface firmware and give it a row in makers.
 //
 // The journal judges a driver: [Config.OnMove] sees every move that was driven, in
 // order, and [Printer.Stats] what came of all of it. Both are design data of
@@ -23,12 +25,14 @@
 //
 // # What is not like the real one
 //
-// There is one extruder, one fan and no chamber. EEPROM (M500 to M502), SD card,
-// display, probing and bed levelling, inches, volumetric extrusion, M0, M600 and the
-// host prompts are unknown commands. Temperatures are those of a plain first-order
-// model without noise or the steps of a converter; a fan cools nothing. Which byte an
-// overrun eats differs by a few from the recordings, since the processor here takes
-// the same time for every move.
+// There is no SD card, no display and nobody who presses a button: what waits for one
+// (M0 on an Ultimaker, a Prusa after an error) waits until a reset. Extruders share
+// their coordinates; tool offsets, inches, volumetric extrusion, PID autotuning and
+// the heater timeout of M600 are not there. The heaters are first-order models. The
+// processor takes the same time for every move ([Config.LineTime]), so which byte an
+// overrun eats differs by a few from the recordings. Ultimaker and Prusa change
+// filament at the knob only; their M600 is acknowledged and does nothing. A cable
+// that is pulled takes the power with it.
 package sim
 
 import (
