@@ -218,9 +218,9 @@ func programs() int {
 	}
 	switch {
 	case testing.Short():
-		return 20_000
+		return 5_000
 	case raceEnabled:
-		return 60_000
+		return 30_000
 	}
 	return 1_000_000
 }
@@ -275,11 +275,11 @@ func TestWeakGuardIsCaught(t *testing.T) {
 			truth.CanLevel = false
 		}
 		for seed := uint64(1); ; seed++ {
-			got := hunt(20_000, seed, l, truth)
+			got := hunt(2_000, seed, l, truth)
 			if strings.Contains(got.why, name) {
 				break
 			}
-			if seed == 20 {
+			if seed == 200 {
 				t.Errorf("a guard without %q is not caught; at last %q", name, got.why)
 				break
 			}

@@ -18,7 +18,7 @@ import (
 // them back: the same operations, but for the decimals that were written.
 func TestReadsWhatTheEncoderWrites(t *testing.T) {
 	l := limits()
-	for seed := range uint64(2000) {
+	for seed := range uint64(some(2000)) {
 		s := &source{Rand: rand.New(rand.NewPCG(9, seed))}
 		var enc gcode.Encoder
 		enc.Level = "G29"
@@ -44,6 +44,14 @@ func TestReadsWhatTheEncoderWrites(t *testing.T) {
 		}
 		compare(t, l, want, got[:max(0, len(got)-1)], fmt.Sprintf("seed %d\n%s", seed, text))
 	}
+}
+
+// some is n, or a tenth of it where each takes long.
+func some(n int) int {
+	if testing.Short() {
+		return n / 10
+	}
+	return n
 }
 
 // compare holds two programs against each other, without the moves that change
@@ -117,7 +125,7 @@ func same(a, b motion.Op) bool {
 func TestArcs(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	l := limits()
-	for range 2000 {
+	for range some(2000) {
 		cx, cy, r := 60+rng.Float64()*80, 60+rng.Float64()*80, math.Pow(10, rng.Float64()*3.5-2)
 		r = min(r, 58)
 		from, turn := rng.Float64()*2*math.Pi, (rng.Float64()*0.98+0.01)*2*math.Pi
