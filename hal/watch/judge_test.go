@@ -59,7 +59,7 @@ func TestNoFalseTrips(t *testing.T) {
 		wait("bed only", 30*time.Second)
 		w.set(b, 0)
 		w.d = doing{}
-		wait("cooling", 90*time.Minute)
+		wait("cooling", 40*time.Minute)
 	})
 }
 

@@ -40,7 +40,7 @@ type plant struct {
 	noPower       bool    // the firmware does not report power
 }
 
-const tick = 0.1 // s
+const tick = 0.2 // s
 
 func (p *plant) advance() {
 	p.offset += tick * p.drift
@@ -133,7 +133,7 @@ func (b *bench) set(p *plant, target float64) {
 func (b *bench) run(d time.Duration) (Reason, Action, time.Duration) {
 	var st hal.State
 	epoch := time.Unix(1_000_000, 0)
-	for end := b.at + d; b.at < end; b.at += 100 * time.Millisecond {
+	for end := b.at + d; b.at < end; b.at += 200 * time.Millisecond {
 		for _, p := range b.plants {
 			p.advance()
 		}

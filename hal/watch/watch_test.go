@@ -38,7 +38,7 @@ func newFake(plants ...*plant) *fake {
 
 // live is physics and reports.
 func (f *fake) live() {
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		select {
@@ -49,7 +49,7 @@ func (f *fake) live() {
 			for _, p := range f.plants {
 				p.advance()
 			}
-			if n%10 == 0 {
+			if n%5 == 0 {
 				f.state.Reported, f.state.NHeaters = now, len(f.plants)
 				for i, p := range f.plants {
 					f.state.Heaters[i] = p.state(f.rand)
