@@ -16,7 +16,7 @@ const (
 
 	pollEvery   = 500 * time.Millisecond // of temperatures while heat is waited for
 	statusEvery = 150 * time.Millisecond // of the state while motion is
-	near        = 1500                   // 1/1000 °C from the target that count as reached
+	near        = 2500                   // 1/1000 °C from the target that count as reached, as for M116
 
 	firstPatience = 250 * time.Millisecond  // before a line is sent again, at first
 	mostPatience  = time.Second             // and at last

@@ -32,17 +32,18 @@ type rrfText struct {
 }
 
 // crc16 is CRC-16 with the polynomial 0x1021, from zero (Storage/CRC16.cpp).
-func crc16(crc uint16, c byte) uint16 {
-	crc ^= uint16(c) << 8
-	for range 8 {
-		if crc&0x8000 != 0 {
-			crc = crc<<1 ^ 0x1021
-		} else {
-			crc <<= 1
+func crc16(crc uint16, c byte) uint16 { return crc<<8 ^ crc16Table[byte(crc>>8)^c] }
+
+var crc16Table = func() (t [256]uint16) {
+	for i := range t {
+		crc := uint16(i) << 8
+		for range 8 {
+			crc = crc<<1 ^ crc>>15*0x1021
 		}
+		t[i] = crc
 	}
-	return crc
-}
+	return t
+}()
 
 func (t *rrfText) restart() { *t = rrfText{buf: t.buf[:0]} }
 
