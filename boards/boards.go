@@ -9,6 +9,16 @@
 // missing one or a value that makes no sense is an error with its line. The tests load
 // every file.
 //
+// A board also says in G-code what goes around a print (table macros: start, end,
+// pause, resume, cancel, and level for what G29 stands for); see [Macro] for what it
+// does if it does not. Words in braces are filled in from the rest of the file:
+// {first_hot_end}, {hot_end}, {first_bed}, {bed} in °C; {left}, {right}, {front},
+// {back}, {top}, {retract} in mm; {lift}, {travel}, {retract_feed} in mm/min. Relative
+// moves end where the volume ends. When a board is loaded each macro runs through the
+// envelope as it is used, in the corners of the volume: one that a machine cannot do,
+// that leaves a heater on or that leaves a machine which cannot print is an error with
+// its line.
+//
 // Start at [Load].
 package boards
 
