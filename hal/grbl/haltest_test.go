@@ -2,6 +2,7 @@ package grbl_test
 
 import (
 	"context"
+	"os"
 	"testing"
 
 	"platen/hal/driver"
@@ -39,6 +40,9 @@ func TestSuite(t *testing.T) {
 // TestPrint prints 100,000 lines on a slow day, over a line that damages none.
 func TestPrint(t *testing.T) {
 	t.Parallel()
+	if racing && os.Getenv("PLATEN_SOAK") == "" {
+		t.Skip("takes minutes with -race, where the long program of TestSuite has to do: make soak prints it all")
+	}
 	for _, fw := range []sim.Firmware{sim.GRBL, sim.GRBLHAL} {
 		t.Run(fw.String(), func(t *testing.T) { haltest.Print(t, traits(fw), open) })
 	}

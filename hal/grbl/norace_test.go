@@ -1,0 +1,5 @@
+//go:build !race
+
+package grbl_test
+
+const racing = false
