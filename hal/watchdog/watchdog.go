@@ -175,7 +175,7 @@ func (d *Dog) Timeout() time.Duration { return d.timeout }
 func (d *Dog) File() *os.File { return d.f }
 
 // benchWait is how long a test bench may take to read.
-const benchWait = time.Millisecond
+const benchWait = 200 * time.Millisecond
 
 // Pet starts the timer anew. It is a plain write, which any filter on system calls lets
 // through that lets a process write at all.
