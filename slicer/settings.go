@@ -58,6 +58,8 @@ type Settings struct {
 	Accel         unit.Accel  // 0 leaves the machine's own
 	Retract       unit.Length // filament drawn back before long travel
 	RetractTravel unit.Length // travel above which it is
+	Wipe          unit.Length // way back along the line on which it is; 0 is in place
+	Hop           unit.Length // lift of the nozzle while it is drawn back
 
 	HotEnd, Bed           unit.Celsius
 	FirstHotEnd, FirstBed unit.Celsius // on the first layer
@@ -130,6 +132,8 @@ func (s Settings) Validate() error {
 	within("skirt gap", s.SkirtGap, 0, 50*mm)
 	within("retraction", s.Retract, 0, 20*mm)
 	within("travel without retraction", s.RetractTravel, 0, 500*mm)
+	within("wipe", s.Wipe, 0, 20*mm)
+	within("hop", s.Hop, 0, 10*mm)
 	count("walls", s.Walls, 0, 50)
 	count("top layers", s.TopLayers, 0, 100)
 	count("bottom layers", s.BottomLayers, 0, 100)
@@ -201,7 +205,7 @@ func (s Settings) path() path.Params {
 		Volume: s.Build, Width: s.Width, Filament: s.Filament,
 		Speeds: s.Speeds, Accel: s.Accel,
 		HotEnd: s.HotEnd, Bed: s.Bed, FirstHotEnd: s.FirstHotEnd, FirstBed: s.FirstBed,
-		Retract: s.Retract, RetractTravel: s.RetractTravel,
+		Retract: s.Retract, RetractTravel: s.RetractTravel, Wipe: s.Wipe, Hop: s.Hop,
 		Fan: s.Fan, FanLayer: s.FanLayer,
 		OuterFirst: s.OuterFirst, SeamAligned: s.SeamAligned, PrimeLine: s.PrimeLine,
 		MinLayerTime: s.MinLayerTime, Bare: s.Bare,

@@ -35,13 +35,14 @@ func (pl *Planner) measure(l *pipe.Layer) {
 	if least <= 0 || !pl.ok {
 		return
 	}
-	at, rest, drawn, yield := pl.at, pl.rest, pl.drawn, pl.yield
+	kept := *pl
 	pl.yield = func(op motion.Op) bool {
 		pl.count(op)
 		return pl.pace.counted < least
 	}
 	pl.lines(l)
-	pl.at, pl.rest, pl.drawn, pl.yield, pl.ok = at, rest, drawn, yield, true
+	pl.at, pl.atZ, pl.rest, pl.drawn, pl.trail = kept.at, kept.atZ, kept.rest, kept.drawn, kept.trail
+	pl.yield, pl.ok = kept.yield, true
 	pl.pace.slow(least)
 }
 
@@ -56,13 +57,13 @@ func (pl *Planner) count(op motion.Op) {
 		to.X, to.Y = op.To[motion.IX], op.To[motion.IY]
 		long = math.Sqrt(float64(distance2(pl.at, to)))
 	case op.Has(motion.Z):
-		long = float64(pl.height)
+		long = math.Abs(float64(op.To[motion.IZ] - pl.atZ))
 	default:
 		long = math.Abs(float64(op.E))
 	}
 	time := long / float64(unit.Millimetre) / op.Feed.MMPerSecond()
 	pl.pace.counted += time
-	if op.Has(motion.X|motion.E) && op.Feed > slowest {
+	if op.Has(motion.X|motion.E) && op.E >= 0 && op.Feed > slowest {
 		pl.pace.lines[op.Role].time += time
 		pl.pace.lines[op.Role].speed = op.Feed
 	} else {

@@ -47,6 +47,8 @@ type Params struct {
 	FirstBed      unit.Celsius
 	Retract       unit.Length // filament drawn back before long travel
 	RetractTravel unit.Length // travel above which it is
+	Wipe          unit.Length // way back along the line on which it is, 0 draws it back in place
+	Hop           unit.Length // lift of the nozzle while it is drawn back
 	Fan           unit.Duty
 	FanLayer      int // index of the first layer with the fan on
 	OuterFirst    bool
@@ -68,7 +70,10 @@ type Planner struct {
 	layer     int32
 	height    unit.Length
 	z         unit.Length
+	atZ       unit.Length
+	high      bool   // atZ is known
 	drawn     bool   // filament is drawn back
+	trail     trail  // what was printed last
 	rest      uint64 // of the last extrusion, in 1/2^48 units
 	perLength uint64 // filament units per unit of the present line × 2^32
 	pace      pace   // of the present layer
@@ -112,6 +117,9 @@ func (pl *Planner) Layer(l *pipe.Layer) bool {
 	pl.layer = int32(l.Index)
 	pl.height = l.Thickness
 	pl.z = pl.p.Volume.Min.Z + l.Top
+	if !pl.high {
+		pl.atZ, pl.high = pl.z-l.Thickness, true // from where the first layer is laid
+	}
 	pl.measure(l)
 	pl.emit(motion.Op{Kind: motion.BeginLayer, To: [3]unit.Length{motion.IZ: pl.z}})
 	pl.settings(l.Index)
@@ -122,10 +130,7 @@ func (pl *Planner) Layer(l *pipe.Layer) bool {
 
 // lines prints all that a layer consists of.
 func (pl *Planner) lines(l *pipe.Layer) {
-	pl.emit(motion.Op{
-		Kind: motion.Move, Axes: motion.Z, Role: motion.Travel,
-		To: [3]unit.Length{motion.IZ: pl.z}, Feed: pl.p.Speeds.Lift,
-	})
+	pl.rise(pl.z)
 	if l.Index == 0 {
 		pl.prime(l)
 	}
@@ -227,9 +232,22 @@ func (pl *Planner) begin(p geom.Point, width unit.Length) {
 	pl.setWidth(width)
 	pl.travel(p)
 	if pl.drawn {
+		if pl.atZ != pl.z {
+			pl.rise(pl.z)
+		}
 		pl.feed(pl.p.Retract)
 		pl.drawn = false
 	}
+	pl.trail.begin(p)
+}
+
+// rise moves the nozzle to a height.
+func (pl *Planner) rise(z unit.Length) {
+	pl.emit(motion.Op{
+		Kind: motion.Move, Axes: motion.Z, Role: motion.Travel,
+		To: [3]unit.Length{motion.IZ: z}, Feed: pl.p.Speeds.Lift,
+	})
+	pl.atZ = z
 }
 
 // setWidth sets what filament a unit of the following lines takes.
@@ -245,8 +263,10 @@ func (pl *Planner) travel(p geom.Point) {
 		return
 	}
 	if !pl.drawn && pl.p.Retract > 0 && distance2(pl.at, p) > int64(pl.p.RetractTravel)*int64(pl.p.RetractTravel) {
-		pl.feed(-pl.p.Retract)
-		pl.drawn = true
+		pl.draw()
+		if z := min(pl.z+pl.p.Hop, pl.p.Volume.Max.Z); z > pl.z {
+			pl.rise(z)
+		}
 	}
 	pl.emit(motion.Op{
 		Kind: motion.Move, Axes: motion.X | motion.Y, Role: motion.Travel,
@@ -274,6 +294,7 @@ func (pl *Planner) extrude(p geom.Point, role motion.Role) {
 		To: [3]unit.Length{p.X, p.Y}, E: pl.filament(distance2(pl.at, p)), Feed: pl.speed(role),
 	})
 	pl.at = p
+	pl.trail.add(p)
 }
 
 // filament is what a line takes whose length squared is d2; what is less than a

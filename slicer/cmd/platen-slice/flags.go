@@ -61,6 +61,8 @@ func addSettings(fs *pflag.FlagSet, s *slicer.Settings) {
 	fs.Int32Var((*int32)(&s.Accel), "acceleration", int32(s.Accel), "acceleration in mm/s², 0 leaves the machine's own")
 	length(&s.Retract, "retract", "filament drawn back before long travel")
 	length(&s.RetractTravel, "retract-travel", "travel above which it is")
+	length(&s.Wipe, "wipe", "way back along the line while it is drawn back")
+	length(&s.Hop, "z-hop", "lift of the nozzle while it is drawn back")
 	heat(&s.HotEnd, "hotend", "temperature of the hot end")
 	heat(&s.Bed, "bed", "temperature of the bed, 0 leaves it off")
 	heat(&s.FirstHotEnd, "first-layer-hotend", "temperature of the hot end on the first layer")
