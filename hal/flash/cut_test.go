@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,9 +118,9 @@ func TestEveryCut(t *testing.T) {
 		if last < 16 {
 			t.Fatalf("only %d operations", last)
 		}
-		seeds := 2
-		if testing.Short() {
-			seeds = 1
+		seeds := 1
+		if os.Getenv("PLATEN_SOAK") != "" {
+			seeds = 50
 		}
 		for i := range seeds * last {
 			op, seed := 1+i%last, i/last

@@ -50,13 +50,13 @@ const (
 )
 
 const (
-	block   = 256                    // AN3155: at most this many bytes in one read or write
-	head    = 32                     // bytes of the first page that are written last: the largest flash word (STM32H7)
-	answer  = time.Second            // for an acknowledgement
-	eraseIn = 15 * time.Second       // a 128 KiB sector of an STM32F4 takes up to 4 s
-	quiet   = 20 * time.Millisecond  //
-	syncIn  = 300 * time.Millisecond // for the first acknowledgement
-	resets  = 4                      // of one Enter
+	block   = 256                   // AN3155: at most this many bytes in one read or write
+	head    = 32                    // bytes of the first page that are written last: the largest flash word (STM32H7)
+	answer  = time.Second           // for an acknowledgement
+	eraseIn = 15 * time.Second      // a 128 KiB sector of an STM32F4 takes up to 4 s
+	quiet   = 20 * time.Millisecond //
+	syncIn  = time.Second           // for the first acknowledgement
+	resets  = 4                     // of one Enter
 )
 
 // errNack reports that the chip refused something.
