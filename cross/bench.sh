@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs the benchmarks and prints them as one table; then, for every model, the desk
+# Runs the benchmarks and prints them as one table; then what driving a controller costs
+# and takes; then, for every model, the desk
 # slicer beside each other slicer that is installed: CPU seconds and peak memory of
 # the same run.
 set -eu
@@ -21,6 +22,14 @@ go test -run '^$' -bench . -benchmem -benchtime "${BENCHTIME:-200ms}" ./hal/... 
 		printf "%-24s %-44s %14s %12s %10s %s\n", pkg, name, ns, b, a, other
 	}
 	END { exit bad }'
+
+# What a line costs the host, beside printcore where it is to be had; Halt to the far end
+# of the pty; the controller's planner on a line of 250000 baud, in simulated time and in
+# real time while both cores are busy.
+echo
+[ -x build/tools/usr/bin/printcore ] || cross/tools.sh printcore || true
+PLATEN_BENCH=1 go test -count=1 -timeout 30m -v -run '^(TestSpeed|TestHaltLatency|TestCorruptedRate|TestNeverStarves|TestNeverStarvesLoaded)$' ./hal/driver |
+	sed -n 's/^ *[a-z_]*_test.go:[0-9]*: //p; /^--- FAIL/p; /^FAIL/p'
 
 command -v /usr/bin/time >/dev/null || exit 0
 CGO_ENABLED=0 go build -trimpath -o build/bench/ ./slicer/cmd/platen-slice
