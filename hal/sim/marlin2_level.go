@@ -50,6 +50,8 @@ func (m *marlin2) level() {
 	}
 	m.synchronize()
 	m.bed.active = false
+	m.ownWay = true
+	defer func() { m.ownWay = false }()
 	for y := range gridPoints {
 		for x := range gridPoints {
 			if !m.up() {

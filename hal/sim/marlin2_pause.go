@@ -90,6 +90,8 @@ func (m *marlin2) changeFilament(c *command) {
 	}
 	m.print("//action:paused\n")
 	m.synchronize()
+	m.ownWay = true
+	defer func() { m.ownWay = false }()
 	was, e := m.pose.at, m.pose.e
 	if m.hot() {
 		m.feed(-pauseRetract, pauseRetractFeed)

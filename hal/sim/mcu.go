@@ -53,6 +53,7 @@ type mcu struct {
 
 	fw       firmware
 	busy     bool // a command is being executed
+	ownWay   bool // what moves now is the firmware's own doing (probing, parking) and not for the journal
 	refusing bool // an error keeps the firmware from moving and heating, though it lives
 	byteTime time.Duration
 	wire     wire
@@ -122,7 +123,7 @@ func (m *mcu) restart() {
 	m.pose.restart()
 	m.plan.setPosition([3]float64{}, 0)
 	m.therm.restart(m.now)
-	m.busy, m.refusing, m.stop = false, false, running
+	m.busy, m.refusing, m.ownWay, m.stop = false, false, false, running
 	m.fw.restart()
 }
 
@@ -264,6 +265,9 @@ func (m *mcu) abandon() {
 
 // drove enters a block that ended into the journal.
 func (m *mcu) drove(b block, cut bool) {
+	if m.ownWay {
+		return
+	}
 	s := &m.stats
 	if b.part && !cut {
 		return // the whole move is entered with its last part

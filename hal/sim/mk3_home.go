@@ -53,6 +53,8 @@ func (m *mk3) level() {
 	if m.pose.homed != [3]bool{true, true, true} {
 		m.home(&oldLine{text: "G28 W"})
 	}
+	m.ownWay = true
+	defer func() { m.ownWay = false }()
 	const points = 3
 	for i := range points * points {
 		if !m.waits() {

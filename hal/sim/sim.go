@@ -19,7 +19,8 @@
 // times and the same seed it does the same. To add a firmware, implement the
 // interface firmware and give it a row in makers.
 //
-// The journal judges a driver: [Config.OnMove] sees every move that was driven, in
+// The journal judges a driver: [Config.OnMove] sees every move that the host asked
+// for and that was driven (homing, probing and parking are the firmware's own), in
 // order, and [Printer.Stats] what came of all of it. Both are design data of
 // whatever is printed: they are for tests and rigs.
 //
