@@ -68,8 +68,12 @@ type supervisor struct {
 
 // sessionArgs are the arguments of the hidden session command.
 func sessionArgs(cfg *config.Config, board, device string) []string {
-	return []string{"session", "--board", board, "--device", device, "--vault", strconv.FormatInt(int64(cfg.Vault), 10), "--sys", cfg.Sys, "--dev", cfg.Dev,
+	args := []string{"session", "--board", board, "--device", device, "--vault", strconv.FormatInt(int64(cfg.Vault), 10), "--sys", cfg.Sys, "--dev", cfg.Dev,
 		"--controller", filepath.Join(cfg.State, "controller")}
+	if cfg.Record != "" {
+		args = append(args, "--record", cfg.Record)
+	}
+	return args
 }
 
 // run starts sessions until ctx ends. A session that prints then goes on by

@@ -73,6 +73,7 @@ type Config struct {
 	WatchdogTime Duration            `toml:"watchdog_time"` // how long the board lives without it
 	Sys          string              `toml:"sys"`           // where sysfs is: "/sys", or a tree of files on a rig
 	Dev          string              `toml:"dev"`           // where devices of pins are: "/dev"
+	Record       string              `toml:"record"`        // file for what is said at the serial port, without design data; "" is none
 	Fleet        *Fleet              `toml:"fleet"`
 	Update       *Update             `toml:"update"`
 	Dir          string              `toml:"-"` // the folder of the file
@@ -134,7 +135,7 @@ func Load(path string) (*Config, error) {
 }
 
 func (c *Config) absolute() {
-	paths := []*string{&c.Device, &c.State, &c.Socket, &c.Owner, &c.Watchdog, &c.Sys, &c.Dev}
+	paths := []*string{&c.Device, &c.State, &c.Socket, &c.Owner, &c.Watchdog, &c.Sys, &c.Dev, &c.Record}
 	for i := range c.Operators {
 		paths = append(paths, &c.Operators[i])
 	}

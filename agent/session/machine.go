@@ -43,9 +43,15 @@ func open(ctx context.Context, cfg Config) (hal.Machine, error) {
 	if c.Reset != "dtr" {
 		line = unresettable{port}
 	}
+	if cfg.Record != "" {
+		if line, err = recorded(line, cfg); err != nil {
+			port.Close() // nothing was written to it
+			return nil, err
+		}
+	}
 	m, err := driver.Open(ctx, line, d.firmware(opt), opt)
 	if err != nil {
-		port.Close() // it may be closed already
+		line.Close() // it may be closed already
 		return nil, err
 	}
 	return m, nil

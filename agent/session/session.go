@@ -44,6 +44,11 @@ type Config struct {
 	Dev    string // where the devices of pins are, "" for /dev
 	Logger *slog.Logger
 
+	// Record is a file that takes what is said at the serial port, with all design data
+	// replaced (see hal/trace); "" is none. It is opened before the session gives up
+	// what it does not need.
+	Record string
+
 	// Watchdog is an inherited descriptor of the board's watchdog, which the session pets
 	// once its agent is gone; nil if there is none.
 	Watchdog *os.File

@@ -144,6 +144,7 @@ func sessionCmd() *cobra.Command {
 	c.Flags().Int64Var(&cfg.Vault, "vault", 64<<20, "bytes of locked memory")
 	c.Flags().StringVar(&cfg.Sys, "sys", "/sys", "where sysfs is")
 	c.Flags().StringVar(&cfg.Dev, "dev", "/dev", "where devices of pins are")
+	c.Flags().StringVar(&cfg.Record, "record", "", "file for what is said at the serial port, without design data")
 	c.Flags().BoolVar(&dog, "watchdog", false, "descriptor 4 is the board's watchdog")
 	return c
 }
