@@ -242,13 +242,18 @@ func (f *file) board(name string) (*Board, error) {
 	if b.Sensors, err = f.sensors(b); err != nil {
 		return nil, err
 	}
+	return b, b.macros(f.Macros)
+}
+
+// macros fills in and checks what goes around a print.
+func (b *Board) macros(f fileMacros) error {
 	if !b.Prints() { // what moves it between two operations
 		b.Print.Lift, b.Print.Travel = b.Limits.MaxFeed[2], min(b.Limits.MaxFeed[0], b.Limits.MaxFeed[1])
 	}
-	if err := b.fill([macros]*string{f.Macros.Start, f.Macros.End, f.Macros.Pause, f.Macros.Resume, f.Macros.Cancel, f.Macros.Level}); err != nil {
-		return nil, err
+	if err := b.fill([macros]*string{f.Start, f.End, f.Pause, f.Resume, f.Cancel, f.Level}); err != nil {
+		return err
 	}
-	return b, b.checkMacros()
+	return b.checkMacros()
 }
 
 func checkTargets(targets []string) error {

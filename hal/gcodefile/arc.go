@@ -51,18 +51,19 @@ func (p *Parser) circle(clockwise bool) Reason {
 	if why := p.pace(); why != 0 {
 		return why
 	}
+	return p.chords(a, start, to, axes|motion.X|motion.Y, e)
+}
+
+// chords moves along a from start to to, feeding e.
+func (p *Parser) chords(a arc, start, to [3]int64, axes motion.Axes, e int64) Reason {
 	n := a.chords()
-	axes |= motion.X | motion.Y
 	fed := int64(0)
 	for i := int64(1); i <= n && p.more; i++ {
-		at := to
+		at, due := to, e
 		if i < n {
 			at = a.at(float64(i)/float64(n), to)
 			at[motion.IZ] = start[motion.IZ] + (to[motion.IZ]-start[motion.IZ])*i/n
-		}
-		due := e / n * i
-		if i == n {
-			due = e
+			due = e / n * i
 		}
 		if why := p.move(at, axes, due-fed); why != 0 {
 			return why
@@ -88,17 +89,9 @@ func (p *Parser) centre(start, to [3]int64, clockwise bool) (a arc, why Reason) 
 	case byCentre:
 		a.cx, a.cy = x0+mm(i), y0+mm(j)
 	default:
-		dx, dy := x1-x0, y1-y0
-		chord := math.Hypot(dx, dy)
-		h := float64(mm(r)*mm(r)) - float64(chord*chord/4)
-		if chord == 0 || h < -arcMismatch*arcMismatch {
+		if !a.byRadius(x0, y0, x1, y1, mm(r), clockwise) {
 			return a, ReasonArc
 		}
-		h = math.Sqrt(max(0, h)) / chord
-		if clockwise == (r > 0) { // R below zero is the longer way
-			h = -h
-		}
-		a.cx, a.cy = (x0+x1)/2-float64(dy*h), (y0+y1)/2+float64(dx*h)
 	}
 	a.r0, a.r1 = math.Hypot(x0-a.cx, y0-a.cy), math.Hypot(x1-a.cx, y1-a.cy)
 	if a.r0 <= 0 || a.r0 > arcRadius || math.Abs(a.r0-a.r1) > arcMismatch+a.r0/1000 {
@@ -116,6 +109,23 @@ func (p *Parser) centre(start, to [3]int64, clockwise bool) (a arc, why Reason) 
 		a.turn += 2 * math.Pi
 	}
 	return a, 0
+}
+
+// byRadius finds the centre of an arc of radius r between two points, of which r below
+// zero is the longer way; ok is false if there is none.
+func (a *arc) byRadius(x0, y0, x1, y1, r float64, clockwise bool) (ok bool) {
+	dx, dy := x1-x0, y1-y0
+	chord := math.Hypot(dx, dy)
+	h := float64(r*r) - float64(chord*chord/4)
+	if chord == 0 || h < -arcMismatch*arcMismatch {
+		return false
+	}
+	h = math.Sqrt(max(0, h)) / chord
+	if clockwise == (r > 0) {
+		h = -h
+	}
+	a.cx, a.cy = (x0+x1)/2-float64(dy*h), (y0+y1)/2+float64(dx*h)
+	return true
 }
 
 // chords is how many chords stay within the tolerance, at least eight in a turn.
