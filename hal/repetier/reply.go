@@ -64,7 +64,10 @@ func (f *firmware) Parse(line []byte, r *gcode.Reply) {
 		}
 	}
 	gcode.Parse(line, r)
-	if r.Kind == gcode.Note && bytes.Contains(line, defect) {
+	switch {
+	case r.Kind == gcode.OK:
+		r.Kind = gcode.Note // not one of this firmware's
+	case r.Kind == gcode.Note && bytes.Contains(line, defect):
 		r.Kind, r.Fault = gcode.Fault, hal.FaultSensor
 	}
 }
