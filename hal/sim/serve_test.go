@@ -228,6 +228,38 @@ func TestHaltAtSpeed(t *testing.T) {
 	}
 }
 
+// TestServedAgain pulls the cable by a fault and plugs it in again.
+func TestServedAgain(t *testing.T) {
+	p, err := New(Config{Speed: Fastest, Faults: Faults{UnplugAt: time.Second, ReplugAt: 2 * time.Second}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		a, b := net.Pipe()
+		done := make(chan error, 1)
+		go func() { done <- p.Serve(t.Context(), b) }()
+		h := &host{t: t, w: a, in: bufio.NewReader(a)}
+		h.until("echo:Hardcoded")
+		if i == 0 {
+			h.send("G4 S5")
+			if _, err := io.ReadAll(h.in); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			h.send("M105")
+			h.until("ok T:")
+		}
+		a.Close()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := p.Stats()
+	if s.Faults(FaultUnplug) != 1 || s.Faults(FaultReplug) != 1 || s.Faults(FaultReset) != 0 || s.Faults(faultKinds) != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 type plain struct{ io.ReadWriter }
 
 func TestServeRefuses(t *testing.T) {

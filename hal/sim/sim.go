@@ -260,6 +260,9 @@ func (p *Printer) Serve(ctx context.Context, rw io.ReadWriter) error {
 		cancel()
 		return err
 	}
+	if s := &p.mcu.stats; p.cfg.Faults.ReplugAt > 0 && s.InjectedBy[FaultUnplug] > s.InjectedBy[FaultReplug] {
+		p.mcu.injected(FaultReplug)
+	}
 	p.mcu.run(l)
 	end := ctx.Err()
 	cancel()
