@@ -116,6 +116,7 @@ type Profile struct {
 	Reports   bool          // it reports temperatures by itself, so that silence means it is lost
 	Poll      string        // written as it is every PollEvery, answered without an ok; "" asks by Lines.Ask if it does not report
 	PollEvery time.Duration // 2 s
+	Quiet     time.Duration // how long a command may keep it from saying anything, if that is more than Options.Silence allows
 }
 
 // Encoder turns operations into commands, each ended by a line feed and at most

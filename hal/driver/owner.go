@@ -317,9 +317,9 @@ func (o *owner) polls() bool {
 // reports by itself nor says that it is busy is silent through a long move.
 func (o *owner) silence() time.Duration {
 	if o.profile.Reports {
-		return o.opt.Silence
+		return max(o.opt.Silence, o.profile.Quiet)
 	}
-	return silentTimes * o.opt.Silence
+	return max(silentTimes*o.opt.Silence, o.profile.Quiet)
 }
 
 func (o *owner) tick(now time.Time) {

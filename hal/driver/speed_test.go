@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"platen/cross/rig"
+	"platen/cross/rig/rigtest"
 	"platen/hal/driver"
 	"platen/hal/marlin"
 	"platen/hal/serial"
@@ -141,6 +142,7 @@ type responder struct {
 
 func startResponder(t testing.TB, kind string) *responder {
 	t.Helper()
+	rigtest.Starts(t)
 	far, path, err := sim.OpenPTY()
 	if err != nil {
 		t.Fatal(err)

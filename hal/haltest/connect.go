@@ -31,7 +31,7 @@ func On(connect Connect, dial Dial) Open {
 		defer cancel()
 		m, err := dial(ctx, port, driver.Options{
 			Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
-			Link:   gcode.Config{Stall: 300 * time.Millisecond},
+			Link:   gcode.Config{Stall: 700 * time.Millisecond},
 			Settle: 100 * time.Millisecond,
 		})
 		if err != nil {
