@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // point is a place in µm, in machine coordinates of grbl or of an Op.
@@ -16,6 +17,7 @@ type settings struct {
 	homing, inches, soft, hard bool
 	invert                     int   // $23: axes that are homed at their lower end
 	pulloff                    int32 // $27, µm
+	touch, seek                int32 // $24, $25, mm/min
 	status                     int   // $10
 	steps, rate, travel        point // $100: thousandths of a step a mm; $110: mm/min; $130: µm
 	seen                       int   // axes of which the travel was told
@@ -116,6 +118,10 @@ func (a *answer) setting(b []byte) {
 		a.homing = v/1000&1 == 1
 	case n == 23:
 		a.invert = int(v / 1000)
+	case n == 24:
+		a.touch = v / 1000
+	case n == 25:
+		a.seek = v / 1000
 	case n == 27:
 		a.pulloff = v
 	case n >= 100 && n < 103:
@@ -143,10 +149,11 @@ func readPoint(b []byte) (p point, ok bool) {
 
 // machine is what encoder and guard have to know of a controller.
 type machine struct {
-	travel point // µm, from zero
-	shift  point // added to a position of an Op it is one of the machine
-	work   point // work offset: taken off that, it is what a command says
-	near   int32 // µm that a report may be off its path
+	travel point         // µm, from zero
+	shift  point         // added to a position of an Op it is one of the machine
+	work   point         // work offset: taken off that, it is what a command says
+	near   int32         // µm that a report may be off its path
+	home   time.Duration // longest homing
 	blocks int
 	homed  *atomic.Bool // the controller has homed since it was opened
 }
@@ -168,8 +175,22 @@ func (a *answer) machine() (machine, error) {
 		}
 		m.near = max(m.near, 2*1_000_000/a.steps[i]+2)
 	}
+	m.home = a.longestHoming()
 	if a.blocks < 2 || a.buffer < 64 {
 		return m, fmt.Errorf("%w (the controller names %d blocks and %d bytes)", errTravel, a.blocks, a.buffer)
 	}
 	return m, nil
+}
+
+// longestHoming bounds how long $H takes, in which grbl says nothing: Z, then X and Y
+// look for their switches over half more than their travel (limits.c,
+// HOMING_AXIS_SEARCH_SCALAR), back off, and touch them again over five times the
+// pull-off (HOMING_AXIS_LOCATE_SCALAR).
+func (a *answer) longestHoming() time.Duration {
+	minutes := func(um int64, rate int32) time.Duration {
+		return time.Duration(um) * time.Minute / time.Duration(max(rate, 1)) / 1000
+	}
+	farthest := int64(max(a.travel[0], a.travel[1], a.travel[2]))
+	each := minutes(farthest*3/2+2*int64(a.pulloff), a.seek) + minutes(5*int64(a.pulloff), a.touch)
+	return 2*each + 10*time.Second
 }

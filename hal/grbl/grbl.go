@@ -202,6 +202,7 @@ func (f *firmware) Profile() (driver.Profile, error) {
 		Stop:      "\x18",
 		Poll:      "?",
 		PollEvery: pollEvery,
+		Quiet:     m.home,
 	}, nil
 }
 

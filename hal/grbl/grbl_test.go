@@ -294,6 +294,18 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestLongestHoming checks how long grbl may say nothing: with its defaults, two minutes.
+func TestLongestHoming(t *testing.T) {
+	a := answer{settings: settings{travel: point{200_000, 200_000, 100_000}, seek: 500, touch: 25, pulloff: 1000}}
+	if d := a.longestHoming(); d < 80*time.Second || d > 3*time.Minute {
+		t.Errorf("%v", d)
+	}
+	a.seek, a.touch = 0, 0 // not told
+	if d := a.longestHoming(); d < time.Hour {
+		t.Errorf("%v", d)
+	}
+}
+
 // TestParseAllocates checks that reading a line costs no memory.
 func TestParseAllocates(t *testing.T) {
 	f := &firmware{opened: true}
