@@ -119,8 +119,10 @@ func TestNoDog(t *testing.T) {
 func TestLife(t *testing.T) {
 	s := &supervisor{bounds: patience}
 	status := func(beat uint8, p seam.Phase) bool { return s.life(&seam.Status{Phase: p, Beat: beat}) }
-	if !status(0, seam.PhaseConnecting) || !status(0, seam.PhaseConnecting) {
-		t.Error("a session that opens its controller shows life by talking")
+	for range 2 {
+		if !status(0, seam.PhaseConnecting) {
+			t.Error("a session that opens its controller shows life by talking")
+		}
 	}
 	s.ready = &seam.Ready{}
 	if !status(3, seam.PhasePrinting) || status(3, seam.PhasePrinting) || !status(4, seam.PhasePrinting) {

@@ -68,7 +68,7 @@ func (s *session) print(ctx context.Context, st *seam.Start, file *os.File) erro
 	}
 	b := s.cfg.Board
 	s.progress.layers, s.progress.ops = job.layers, job.ops
-	s.pause.board, s.pause.told = b, func() { s.setPhase(seam.PhasePaused) }
+	s.pause.board, s.pause.told = b, s.held
 	s.setPhase(seam.PhasePrinting)
 	prog := s.pause.hold(job.program(ctx, s.progress.watch), ctx.Done())
 	err = s.machine.Run(ctx, envelope.Check(b.Limits, envelope.Fit(b.Limits, prog)))

@@ -54,6 +54,14 @@ func (s *session) hold(on bool) bool {
 	return true
 }
 
+// held notes that the program has paused by itself.
+func (s *session) held() {
+	if s.watch != nil {
+		s.watch.Hold(true)
+	}
+	s.setPhase(seam.PhasePaused)
+}
+
 // supervised adds what the supervision knows to a status.
 func (s *session) supervised(st *seam.Status) {
 	if s.watch != nil {
