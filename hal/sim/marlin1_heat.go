@@ -30,14 +30,14 @@ func (m *marlin1) commandHeat(num int, l *oldLine) (acked bool) {
 	switch num {
 	case 104:
 		if set {
-			h.set(s, m.now)
+			setTarget(h, s, m.now)
 		}
 	case 105:
 		m.reply("ok" + m.temperatures(h) + "\n")
 		return true
 	case 109:
 		if set {
-			h.set(s, m.now)
+			setTarget(h, s, m.now)
 		}
 		m.awaitHotend(t, h)
 		m.started = m.now
@@ -59,6 +59,12 @@ func (m *marlin1) commandHeat(num int, l *oldLine) (acked bool) {
 		m.therm.minExt = s
 	}
 	return false
+}
+
+// setTarget sets a heater; look begins to watch it anew.
+func setTarget(h *heater, t float64, now time.Duration) {
+	h.set(t, now)
+	h.watchAt = 0
 }
 
 // temperatures is the report of M105, with the space it begins with.
