@@ -71,6 +71,11 @@ func (j *judge) obey(line []byte) string {
 			return "levelled before homing"
 		}
 		j.known = [3]bool{}
+		if j.l.Levelled && code != "M420" {
+			for i := range 3 {
+				j.at[i], j.known[i] = j.l.LevelledAt[i].MM(), true
+			}
+		}
 		return j.wait()
 	case "G1":
 		return j.move()
