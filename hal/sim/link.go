@@ -231,7 +231,11 @@ func (l *link) pace(m *mcu, t time.Duration) bool {
 		case m.plan.active():
 			m.flush()
 			l.anchored = false
-			l.granted = !l.await(m, grace, func() {})
+			d := grace
+			if m.midLine {
+				d = 100 * grace // the other half has been written and is on its way
+			}
+			l.granted = !l.await(m, d, func() {})
 			return l.granted
 		}
 	}

@@ -49,6 +49,7 @@ type mcu struct {
 	publish func(Stats)
 	stop    stop
 	hungry  bool // the main loop has nothing to do but wait for the host
+	midLine bool // it has half a line, and does something about it if nothing follows
 	haste   int  // under Fastest, how many times faster than real time it waits; 0 is once
 
 	fw       firmware

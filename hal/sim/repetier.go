@@ -92,6 +92,7 @@ func (r *repetier) run() {
 		}
 		due := r.periodic()
 		if r.up() && r.idleNow() {
+			r.midLine = r.text.n > 0 || r.resend >= 0
 			r.rest(min(due, r.silence()))
 		}
 	}
