@@ -66,7 +66,7 @@ func TestNoSingleWound(t *testing.T) {
 	step := 7 // coprime to most periods of what is sent
 	switch {
 	case testing.Short():
-		step = 97
+		step = 397
 	case os.Getenv("PLATEN_SOAK") != "":
 		step = 1
 	}
@@ -129,6 +129,8 @@ func print1(t *testing.T, w wound, list []motion.Op, want [][3]unit.Length) (o o
 			t.Errorf("%+v: printed %d moves, want %d", w, len(got), len(want))
 		}
 		s := printer.Stats()
+		line.mu.Lock()
+		defer line.mu.Unlock()
 		o = outcome{line.sent, s.Resends}
 	})
 	return o
