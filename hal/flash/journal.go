@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"platen/hal/flash/image"
 	"platen/hal/flash/loader"
@@ -48,6 +47,7 @@ type record struct {
 const (
 	recordBody = 96
 	recordSize = recordBody + sha256.Size
+	maxRecord  = 1 << 20 // whatever else lies there under its name is a damaged journal
 )
 
 var magic = [8]byte{'P', 'L', 'T', 'N', 'C', 'T', 'R', 'L'}
@@ -83,7 +83,7 @@ func parseRecord(p []byte) (record, error) {
 
 // load reads the record; none is the zero record.
 func load(store slot.FS) (record, error) {
-	p, err := slot.ReadAll(store, recordName, recordSize)
+	p, err := slot.ReadAll(store, recordName, maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
 		return record{}, nil
 	}
@@ -107,29 +107,6 @@ func (r record) save(store slot.FS) error {
 func Pending(store slot.FS) (bool, error) {
 	r, err := load(store)
 	return err != nil || r.state == writing || r.state == written, err
-}
-
-// ErrPending reports a controller that is not confirmed.
-var ErrPending = errors.New("the controller's firmware is not confirmed, so that nothing may heat or move: run platen controller resume")
-
-// Ready fails with ErrPending if the controller with its journal in a folder is not
-// confirmed, and with ErrJournal as well if that is because the journal is damaged. It
-// changes nothing; a folder that is not there is that of a controller that was never
-// flashed by us.
-func Ready(folder string) error {
-	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	store, err := slot.OpenDir(folder)
-	if err != nil {
-		return fmt.Errorf("look whether the controller is confirmed: %w", err)
-	}
-	defer store.Close() // only read
-	pending, err := Pending(store)
-	if pending {
-		return errors.Join(ErrPending, err)
-	}
-	return err
 }
 
 // Release is the number of the confirmed release, as the journal has it; 0 is none. The

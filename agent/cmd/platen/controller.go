@@ -117,6 +117,21 @@ type service struct {
 	flasher *flash.Flasher
 	board   flash.Board
 	store   *slot.Dir
+	claim   io.Closer // keeps sessions from driving it; nil who only looks at the journal
+}
+
+// close lets go of the controller. What counts is in the journal.
+func (s *service) close() {
+	s.store.Close()
+	if s.claim != nil {
+		s.claim.Close()
+	}
+}
+
+// take claims the controller for whoever talks to it.
+func (s *service) take(c *cobra.Command) (err error) {
+	s.claim, err = flash.Claim(c.Context(), s.store.Path())
+	return err
 }
 
 func (o *controllerOptions) open(c *cobra.Command) (*service, error) {
@@ -250,7 +265,7 @@ func (o *controllerOptions) flash(c *cobra.Command, path string, release uint64,
 	if err != nil {
 		return err
 	}
-	defer s.store.Close()
+	defer s.close()
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -262,12 +277,18 @@ func (o *controllerOptions) flash(c *cobra.Command, path string, release uint64,
 	}
 	r := controllerReport{Size: size, SHA256: hex.EncodeToString(digest[:]), DryRun: dry}
 	if dry {
+		if err := s.take(c); err != nil {
+			return err
+		}
 		if r.MCU, err = s.flasher.Identify(c.Context()); err != nil {
 			return err
 		}
 		return s.report(c, r)
 	}
 	if err := confirm(c, yes, "This replaces the firmware of the motion controller. Nothing must be hot or printing."); err != nil {
+		return err
+	}
+	if err := s.take(c); err != nil {
 		return err
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -314,7 +335,10 @@ func controllerResumeCmd(o *controllerOptions) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer s.store.Close()
+			defer s.close()
+			if err := s.take(c); err != nil {
+				return err
+			}
 			if err := s.flasher.Resume(c.Context()); err != nil {
 				return s.unfinished(err)
 			}
@@ -333,7 +357,7 @@ func controllerStatusCmd(o *controllerOptions) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer s.store.Close()
+			defer s.close()
 			return s.report(c, controllerReport{})
 		},
 	}

@@ -132,9 +132,11 @@ func sessionCmd() *cobra.Command {
 			if cfg.Board, err = boards.Load(board); err != nil {
 				return err
 			}
-			if err := flash.Ready(controller); err != nil {
+			hold, err := flash.Drive(controller)
+			if err != nil {
 				return err
 			}
+			defer hold.Close() // ends with the process
 			return session.Run(c.Context(), cfg)
 		},
 	}
