@@ -16,6 +16,7 @@ type marlin2 struct {
 	unload float64    // mm, M603
 	load   float64
 	bed    levelling
+	tuned  *tuning // M303 is under way
 }
 
 func newMarlin2(m *mcu) firmware { return &marlin2{mcu: m} }
@@ -28,7 +29,7 @@ func (m *marlin2) restart() {
 	m.queue = queue{}
 	m.notice = notices{busyEvery: 2 * time.Second}
 	m.user, m.active, m.offset, m.bed = user{}, 0, [3]float64{}, levelling{}
-	m.unload, m.load = defaultUnload, 0
+	m.unload, m.load, m.tuned = defaultUnload, 0, nil
 }
 
 // run implements firmware: setup and loop.
@@ -68,7 +69,12 @@ func (m *marlin2) idle() time.Duration {
 }
 
 // regulate implements firmware.
-func (m *marlin2) regulate() { m.therm.pidAndBang() }
+func (m *marlin2) regulate() {
+	m.therm.pidAndBang()
+	if m.tuned != nil {
+		m.tuned.h.power = m.tuned.power
+	}
+}
 
 // kill is what the firmware does when it gives up: heaters off, a last word, and
 // interrupts off 0.6 s later, which is when motion stops.

@@ -29,6 +29,8 @@ func (m *marlin2) commandSetting(c *command) bool {
 		}
 	case 301:
 		m.setPID(c)
+	case 303:
+		m.tune(c)
 	case 500, 501, 502, 503:
 		m.settings(c.num)
 	default:

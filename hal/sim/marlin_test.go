@@ -200,3 +200,35 @@ func TestClassicJerk(t *testing.T) {
 	near(t, "corner speed", blocks[1].shape.entry, 20, 0.01)
 	near(t, "speed where the line goes straight on", blocks[2].shape.entry, 50, 0.01)
 }
+
+// TestTuning: M303 finds a controller that holds a temperature, and uses it only if
+// it is told to.
+func TestTuning(t *testing.T) {
+	for _, c := range []struct {
+		line string
+		uses bool
+	}{{"M303 E0 S200 C4 U1", true}, {"M303 E0 S200 C4", false}} {
+		m, out := hear(t, Config{}, 1500*second, say{second, c.line + "\n"}, say{1200 * second, "M104 S200\n"})
+		h := m.therm.hotend()
+		if !strings.Contains(out, "\nPID Autotune finished!") || strings.Count(out, " bias: ") != 4 || strings.Count(out, "Classic PID") != 2 {
+			t.Fatalf("%s: %s", c.line, out)
+		}
+		if uses := h.kp != 22.2; uses != c.uses || h.kp < 5 || h.ki < 0.05 || h.kd < 5 {
+			t.Errorf("%s: P %.2f I %.2f D %.2f", c.line, h.kp, h.ki, h.kd)
+		}
+		if math.Abs(h.temp-200) > 2 || m.stats.Kills != 0 {
+			t.Errorf("%s: then it holds %.1f °C, not 200", c.line, h.temp)
+		}
+	}
+	for line, want := range map[string]string{
+		"M303 E0 S400": "failed! Temperature too high", "M303 E-1 S60": "failed! Bad heater id", "M303 E3": "failed! Bad heater id",
+	} {
+		if _, out := hear(t, Config{}, 60*second, say{second, line + "\n"}); !strings.Contains(out, want) {
+			t.Errorf("%s: %s", line, out)
+		}
+	}
+	m, _ := hear(t, Config{}, 100*second, say{second, "M303 E0 S200\n"}, say{50 * second, "M108\n"}, say{51 * second, "M105\n"})
+	if h := m.therm.hotend(); h.power != 0 || m.stats.Lines != 3 {
+		t.Errorf("M108 does not end it: %+v", m.stats)
+	}
+}

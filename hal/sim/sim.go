@@ -28,8 +28,8 @@
 //
 // There is no SD card, no display and nobody who presses a button: what waits for one
 // (M0 on an Ultimaker, a Prusa after an error) waits until a reset. Extruders share
-// their coordinates; tool offsets, inches, volumetric extrusion, PID autotuning and
-// the heater timeout of M600 are not there. The heaters are first-order models. The
+// their coordinates; tool offsets, inches, volumetric extrusion and the heater timeout
+// of M600 are not there. The heaters are first-order models. The
 // processor takes the same time for every move ([Config.LineTime]), so which byte an
 // overrun eats differs by a few from the recordings. Ultimaker and Prusa change
 // filament at the knob only; their M600 is acknowledged and does nothing. A cable
