@@ -233,7 +233,7 @@ func (l *link) pace(m *mcu, t time.Duration) bool {
 			l.anchored = false
 			d := grace
 			if m.midLine {
-				d = 100 * grace // the other half has been written and is on its way
+				d = 6 * grace // the other half has been written and is on its way
 			}
 			l.granted = !l.await(m, d, func() {})
 			return l.granted
