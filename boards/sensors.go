@@ -39,6 +39,7 @@ const (
 	RoleFan         Role = "fan"         // tachometer of a fan
 	RoleFilament    Role = "filament"    // a switch: active is filament
 	RoleDoor        Role = "door"        // a switch: active is shut
+	RoleRun         Role = "run"         // a pin that lets the controller run while a session lives: on its reset line, with a resistor that resets it
 	RolePower       Role = "power"       // a pin that enables the heaters' supply while a job is loaded and its session lives
 )
 
@@ -145,7 +146,7 @@ func (f *fileSensor) pin(s *Sensor) error {
 	switch f.Role {
 	case RoleFan:
 		s.Pin.Edges = gpio.Rising
-	case RolePower:
+	case RolePower, RoleRun:
 		s.Pin.Output = true
 	default:
 		s.Pin.Edges = gpio.BothEdges
@@ -156,7 +157,7 @@ func (f *fileSensor) pin(s *Sensor) error {
 // kinds says which kinds a role may have.
 var kinds = map[Role][]string{
 	RoleAmbient: {"hwmon", "iio", "w1"}, RoleTemperature: {"hwmon", "iio", "w1"}, RoleFan: {"hwmon", "gpio"},
-	RoleFilament: {"gpio"}, RoleDoor: {"gpio"}, RolePower: {"gpio"},
+	RoleFilament: {"gpio"}, RoleDoor: {"gpio"}, RolePower: {"gpio"}, RoleRun: {"gpio"},
 }
 
 func (s *Sensor) check(b *Board, before []Sensor) error {
@@ -167,7 +168,7 @@ func (s *Sensor) check(b *Board, before []Sensor) error {
 	case slices.ContainsFunc(before, func(o Sensor) bool { return o.Name == s.Name }):
 		return errors.New("name is another's already")
 	case !ok:
-		return fmt.Errorf("role %q is none of ambient, temperature, fan, filament, door and power", s.Role)
+		return fmt.Errorf("role %q is none of ambient, temperature, fan, filament, door, power and run", s.Role)
 	case !slices.Contains(may, s.Kind):
 		return fmt.Errorf("kind of a %s is one of %s", s.Role, strings.Join(may, ", "))
 	case s.At == "":

@@ -78,6 +78,12 @@ role = "power"
 at = "pinctrl-bcm2711"
 pin = 4
 [[sensors]]
+name = "controller-runs"
+kind = "gpio"
+role = "run"
+at = "pinctrl-bcm2711"
+pin = 5
+[[sensors]]
 name = "psu"
 kind = "hwmon"
 role = "temperature"
@@ -106,7 +112,7 @@ func TestSensorsAndWatch(t *testing.T) {
 		w.HotEnd.Apart != -1 || w.HotEnd.Max != b.Limits.HotEnd.Max+20*unit.Degree || w.Bed.Max != 130*unit.Degree {
 		t.Errorf("watch: %+v", w)
 	}
-	if len(b.Sensors) != 7 {
+	if len(b.Sensors) != 8 {
 		t.Fatalf("%d sensors", len(b.Sensors))
 	}
 	room, hot, part, filament, power := b.Sensors[0], b.Sensors[1], b.Sensors[2], b.Sensors[3], b.Sensors[5]
@@ -119,7 +125,7 @@ func TestSensorsAndWatch(t *testing.T) {
 	if part.Fan != (watch.Fan{LeastDuty: 64, LeastRPM: 500, Action: watch.Pause}) {
 		t.Errorf("part fan: %+v", part.Fan)
 	}
-	if filament.Pin != (gpio.Config{Chip: "pinctrl-bcm2711", Offset: 17, ActiveLow: true, Debounce: 20 * time.Millisecond, Edges: gpio.BothEdges}) || !power.Pin.Output {
+	if filament.Pin != (gpio.Config{Chip: "pinctrl-bcm2711", Offset: 17, ActiveLow: true, Debounce: 20 * time.Millisecond, Edges: gpio.BothEdges}) || !power.Pin.Output || !b.Sensors[6].Pin.Output {
 		t.Errorf("pins: %+v, %+v", filament.Pin, power.Pin)
 	}
 	plain, err := Load("sim")

@@ -24,9 +24,10 @@ import (
 type box struct {
 	sensors []boards.Sensor
 	log     *slog.Logger
-	fast    []source // answer at once
-	slow    []source // measure while they are asked
-	power   *gpio.Hold
+	fast    []source   // answer at once
+	slow    []source   // measure while they are asked
+	power   *gpio.Hold // of the heaters' supply
+	run     *gpio.Hold // of the controller's reset line
 	quit    chan struct{}
 	wg      sync.WaitGroup
 
@@ -112,6 +113,9 @@ func (b *box) pin(dev string, s boards.Sensor) error {
 	case boards.RolePower:
 		b.power = gpio.NewHold(line)
 		return nil
+	case boards.RoleRun:
+		b.run = gpio.NewHold(line)
+		return b.run.Set(true)
 	case boards.RoleFan:
 		src, err = gpio.NewTach(s.Name, line, s.Pulses, nil)
 	default:
@@ -223,8 +227,11 @@ func (b *box) missing() uint16 {
 	now := time.Now()
 	for i, s := range b.sensors {
 		_, ok := b.fresh(i, now)
-		if s.Role == boards.RolePower {
+		switch s.Role {
+		case boards.RolePower:
 			ok = b.power != nil
+		case boards.RoleRun:
+			ok = b.run != nil
 		}
 		if !ok {
 			set |= 1 << i
@@ -247,11 +254,25 @@ func (b *box) supply(on bool) {
 	}
 }
 
-// close ends sampling and lets go of everything; the supply goes off.
+// cut makes the machine safe by the board's own means, whatever the controller does.
+func (b *box) cut() {
+	b.supply(false)
+	if b.run == nil {
+		return
+	}
+	if err := b.run.Set(false); err != nil {
+		b.log.Error("the controller's reset line does not obey")
+	}
+}
+
+// close ends sampling and lets go of everything; the supply goes off, and a controller
+// whose reset line is held is reset.
 func (b *box) close() {
 	close(b.quit)
-	if b.power != nil {
-		b.power.Close()
+	for _, h := range [...]*gpio.Hold{b.power, b.run} {
+		if h != nil {
+			h.Close()
+		}
 	}
 	b.wg.Wait()
 	for _, s := range slices.Concat(b.fast, b.slow) {

@@ -30,7 +30,7 @@ func (s *session) acted(r watch.Reason, a watch.Action) {
 	s.tripped.Store(uint32(r))
 	switch {
 	case a == watch.Halt:
-		s.box.supply(false)
+		s.box.cut()
 	case a == watch.Pause && s.pause.set(true):
 		s.watch.Hold(true)
 		s.mu.Lock()

@@ -14,6 +14,7 @@ import (
 	"platen/agent/seam"
 	"platen/boards"
 	"platen/hal"
+	"platen/hal/sensor/gpio"
 	"platen/hal/unit"
 	"platen/hal/watch"
 	"platen/hal/watchdog"
@@ -190,5 +191,38 @@ func TestOrphanPets(t *testing.T) {
 	none.end(true, true)
 	if o, err := newOrphan(nil); o != nil || err != nil {
 		t.Error("an orphan of nothing")
+	}
+}
+
+// pin is an output that remembers.
+type pin struct{ on, closed bool }
+
+func (p *pin) Value() (bool, error)             { return p.on, nil }
+func (p *pin) Set(on bool) error                { p.on = on; return nil }
+func (p *pin) Events([]gpio.Event) (int, error) { return 0, os.ErrClosed }
+func (p *pin) Close() error                     { p.closed = true; return nil }
+
+// TestCut: a trip takes the supply and the controller's reset line, and so does the end.
+func TestCut(t *testing.T) {
+	var supply, runs pin
+	log := slog.New(slog.DiscardHandler)
+	b := &box{log: log, quit: make(chan struct{}), power: gpio.NewHold(&supply), run: gpio.NewHold(&runs)}
+	s := &session{log: log, box: b}
+	for _, c := range []struct {
+		r    watch.Reason
+		a    watch.Action
+		cuts bool
+	}{{watch.HotIdle, watch.Ignore, false}, {watch.StuckOn, watch.Halt, true}} {
+		b.supply(true)
+		runs.on = true
+		s.acted(c.r, c.a)
+		if supply.on == c.cuts || runs.on == c.cuts {
+			t.Errorf("%v: supply %t, controller runs %t", c.r, supply.on, runs.on)
+		}
+	}
+	supply.on, runs.on = true, true
+	b.close()
+	if supply.on || runs.on || !supply.closed || !runs.closed {
+		t.Errorf("after the end: %+v, %+v", supply, runs)
 	}
 }
