@@ -13,12 +13,14 @@ import (
 // encoder turns operations into commands of grbl. It holds a position, which is
 // design data.
 type encoder struct {
-	machine machine
-	homing  bool // this program has homed
-	at      point
-	known   motion.Axes
-	feed    unit.Speed
-	moving  bool // feed holds
+	machine  machine
+	homing   bool // this program has homed
+	at       point
+	known    motion.Axes
+	relative bool // G91 holds
+	steps    int  // moves since one that said where it leads; 0 is due for one
+	feed     unit.Speed
+	moving   bool // feed holds
 }
 
 // String hides the position.
@@ -45,7 +47,7 @@ func (e *encoder) Append(dst []byte, op motion.Op) ([]byte, error) {
 		if all := motion.X | motion.Y | motion.Z; op.Axes != 0 && op.Axes&all != all {
 			return dst, refuse("all axes are homed at once")
 		}
-		e.homing, e.known = true, 0
+		e.homing, e.known, e.steps, e.relative = true, 0, 0, false
 		return append(dst, "$H\nG21G90G94\n"...), nil
 	case motion.Dwell:
 		ms := max(op.Wait, 0).Round(time.Millisecond).Milliseconds()
@@ -78,7 +80,13 @@ func thousandths(dst []byte, v int32) []byte {
 	return dst
 }
 
-// move appends a move to where it leads, in work coordinates of the controller.
+// refresh is how many moves there are from one that says where it leads to the next.
+// Those between say how far: what damages one of them displaces all that follow, so
+// that the guard sees it however short the move was. grbl adds them up in float32, and
+// is off by less than 4 µm, a third of a step of most machines, after so many.
+const refresh = 256
+
+// move appends a move.
 func (e *encoder) move(dst []byte, op motion.Op) ([]byte, error) {
 	switch {
 	case op.Has(motion.E) && op.E != 0:
@@ -90,27 +98,42 @@ func (e *encoder) move(dst []byte, op motion.Op) ([]byte, error) {
 	case !e.homing && !e.machine.homed.Load():
 		return dst, refuse("a program has to home before it moves")
 	}
-	begin := len(dst)
-	dst = append(dst, "G1"...)
-	words := len(dst)
+	to, changed, known := e.at, motion.Axes(0), e.known
 	for i, axis := range []motion.Axes{motion.X, motion.Y, motion.Z} {
 		if !op.Has(axis) {
 			continue
 		}
-		to := int32(op.To[i].Micrometres())
-		if to < 0 || to > e.machine.travel[i] {
-			return dst[:begin], refuse("a move leaves the travel of the controller ($130 to $132)")
+		to[i] = int32(op.To[i].Micrometres())
+		if to[i] < 0 || to[i] > e.machine.travel[i] {
+			return dst, refuse("a move leaves the travel of the controller ($130 to $132)")
 		}
-		if e.known&axis != 0 && e.at[i] == to {
-			continue
+		if known&axis == 0 || to[i] != e.at[i] {
+			changed |= axis
 		}
-		e.known, e.at[i] = e.known|axis, to
-		dst = append(dst, byte('X'+i))
-		dst = appendMicro(dst, to+e.machine.shift[i]-e.machine.work[i])
+		known |= axis
 	}
-	if len(dst) == words {
-		return dst[:begin], nil
+	if changed == 0 {
+		return dst, nil
 	}
+	if known != e.known || e.steps == 0 {
+		dst, e.relative, e.steps = append(dst, "G90G1"...), false, 0
+		changed = known
+	} else if !e.relative {
+		dst, e.relative = append(dst, "G91G1"...), true
+	} else {
+		dst = append(dst, "G1"...)
+	}
+	e.steps = (e.steps + 1) % refresh
+	for i, axis := range []motion.Axes{motion.X, motion.Y, motion.Z} {
+		switch {
+		case changed&axis == 0:
+		case e.relative:
+			dst = appendMicro(append(dst, byte('X'+i)), to[i]-e.at[i])
+		default:
+			dst = appendMicro(append(dst, byte('X'+i)), to[i]+e.machine.shift[i]-e.machine.work[i])
+		}
+	}
+	e.at, e.known = to, known
 	if !e.moving || e.feed != op.Feed {
 		e.moving, e.feed = true, op.Feed
 		dst = op.Feed.AppendMMPerMin(append(dst, 'F'))

@@ -26,6 +26,8 @@
 // Over such a link the driver still verifies what it can, and stops the machine at the
 // first difference:
 //
+//   - Moves say how far they lead, not where (G91, and G90 once in 256 of them), so that
+//     whatever damages one displaces all that follow.
 //   - Five times a second the controller is asked where it is. That has to lie on the
 //     path of the lines sent and not surely driven, within two steps; its feed must be
 //     none above what was sent.
@@ -34,6 +36,11 @@
 //     leads.
 //   - An answer too many or too few, a work offset that changed, an alarm, a restart or
 //     4 s without a report end the machine.
+//
+// Of 1,000 programs of moves of 2 mm at 60 mm/s with one byte of one line damaged or
+// lost, 809 were stopped by this, 191 drove what they should, and none went on unnoticed
+// (TestNoticed; with absolute moves one in nine did). But what is noticed has been
+// driven, for up to a fifth of a second: hence the pin.
 //
 // # Coordinates
 //

@@ -78,8 +78,7 @@ func square() []motion.Op {
 	return ops
 }
 
-// tampered is a port whose line does something to a text of the host, once, but for
-// modes, which are said more than once.
+// tampered is a port whose line does something to a text of the host, once.
 type tampered struct {
 	net.Conn
 	was, is string
@@ -87,7 +86,7 @@ type tampered struct {
 }
 
 func (p *tampered) Write(b []byte) (int, error) {
-	if (!p.done || p.was == "G90") && bytes.Contains(b, []byte(p.was)) && p.was != "" {
+	if !p.done && bytes.Contains(b, []byte(p.was)) && p.was != "" {
 		p.done = true
 		_, err := p.Conn.Write(bytes.Replace(b, []byte(p.was), []byte(p.is), 1))
 		return len(b), err
@@ -101,14 +100,14 @@ func TestGuard(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ was, is string }{
 		"nothing":     {},
-		"a place":     {"G1X-180Y-180F", "G1X-100Y-180F"},
-		"a digit":     {"G1Y-139\n", "G1Y-13\n"},
-		"a line":      {"G1X-140\n", ""},
-		"a line end":  {"G1X-140\nG1", "G1X-140G1"},
-		"a sign":      {"G1X-140\n", "G1X140\n"},
+		"a place":     {"G90G1X-180Y-180F", "G90G1X-100Y-180F"},
+		"a digit":     {"G1Y-39\n", "G1Y-3\n"},
+		"a line":      {"G1Y40\n", ""},
+		"a line end":  {"G1Y40\nG1", "G1Y40G1"},
+		"a sign":      {"G1X-40\n", "G1X40\n"},
 		"the feed":    {"F2400", "F9400"},
-		"the mode":    {"G90", "G91"},
-		"one command": {"G1Y-139\n", "G1Y-139\nG1X-20\n"},
+		"the mode":    {"G91G1", "G90G1"},
+		"one command": {"G1Y-39\n", "G1Y-39\nG1X20\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -230,10 +229,11 @@ func TestEncoder(t *testing.T) {
 		want string
 	}{
 		{motion.Op{Kind: motion.Home}, "$H\nG21G90G94\n"},
-		{move(10*mm, 20*mm, 0, 100_000), "G1X-190Y-175Z-100F6000\n"},
-		{move(10*mm+mm/2, 20*mm, 0, 100_000), "G1X-189.5\n"},
+		{move(10*mm, 20*mm, 0, 100_000), "G90G1X-190Y-175Z-100F6000\n"},
+		{move(10*mm+mm/2, 20*mm, 0, 100_000), "G91G1X0.5\n"},
 		{move(10*mm+mm/2, 20*mm, 0, 100_000), ""},
-		{move(200*mm, 200*mm, 100*mm, 50_000), "G1X0Y5Z0F3000\n"},
+		{move(10*mm, 20*mm, 0, 100_000), "G1X-0.5\n"},
+		{move(200*mm, 200*mm, 100*mm, 50_000), "G1X190Y180Z100F3000\n"},
 		{motion.Op{Kind: motion.Dwell, Wait: 1250 * time.Millisecond}, "G4P1.25\n"},
 		{motion.Op{Kind: motion.Dwell, Wait: 2 * time.Second}, "G4P2\n"},
 		{motion.Op{Kind: motion.SetAccel, Accel: 500}, ""},
@@ -245,6 +245,14 @@ func TestEncoder(t *testing.T) {
 		if err != nil || string(got) != c.want {
 			t.Errorf("%v: %q, %v; want %q", c.op, got, err, c.want)
 		}
+	}
+	for i := range unit.Length(refresh - 4) {
+		if _, err := e.Append(nil, move(i*mm/2, 0, 0, 50_000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := e.Append(nil, move(10*mm, 0, 0, 50_000)); err != nil || string(got) != "G90G1X-190Y-195Z-100\n" {
+		t.Errorf("a move that says where it leads is %q, %v", got, err)
 	}
 	for name, op := range map[string]motion.Op{
 		"heater": {Kind: motion.SetHeater}, "wait": {Kind: motion.WaitHeater}, "fan": {Kind: motion.SetFan, Fan: 1},

@@ -40,16 +40,17 @@ type guard struct {
 	fw *firmware
 	m  machine
 
-	ring    [ringLegs]leg
-	head, n int
-	end     point // where the last line leads
-	feed    int32
-	placed  bool // end is known
-	sent    uint64
-	proven  uint64
-	homing  uint64 // the line that homes and is not done yet; 0 is none
-	heard   time.Time
-	astray  time.Time // since when it is idle elsewhere; zero if it is not
+	ring     [ringLegs]leg
+	head, n  int
+	end      point // where the last line leads
+	feed     int32
+	relative bool
+	placed   bool // end is known
+	sent     uint64
+	proven   uint64
+	homing   uint64 // the line that homes and is not done yet; 0 is none
+	heard    time.Time
+	astray   time.Time // since when it is idle elsewhere; zero if it is not
 }
 
 func newGuard(f *firmware, m machine, buffer int) *guard {
@@ -75,6 +76,11 @@ func (g *guard) Ready() bool {
 func (g *guard) Add(cmd []byte) uint64 {
 	seq := g.Counter.Add(cmd)
 	g.sent = seq
+	if rest, ok := bytes.CutPrefix(cmd, []byte("G91")); ok {
+		g.relative, cmd = true, rest
+	} else if rest, ok := bytes.CutPrefix(bytes.TrimPrefix(cmd, []byte("G21")), []byte("G90")); ok {
+		g.relative, cmd = false, rest
+	}
 	switch {
 	case bytes.HasPrefix(cmd, []byte("G1")):
 		g.add(cmd[2:], seq)
@@ -99,8 +105,11 @@ func (g *guard) add(words []byte, seq uint64) {
 			g.feed = v / 1000
 			continue
 		}
-		i := letter - 'X'
-		l.to[i] = v + g.m.work[i]
+		if i := letter - 'X'; g.relative {
+			l.to[i] += v
+		} else {
+			l.to[i] = v + g.m.work[i]
+		}
 	}
 	l.feed = g.feed
 	for i := range l.to {
