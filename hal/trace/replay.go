@@ -185,8 +185,9 @@ var ErrSilent = errors.New("controller did not answer as often as the recorded o
 
 // Drive says the host's side of a recording to the controller at port, each line once
 // it has answered as many lines as it had in the recording, and returns the
-// conversation. A controller that does not for the time of patience is ErrSilent. Drive
-// closes the port.
+// conversation. A controller that does not for the time of patience is ErrSilent. Its
+// moves are as many and as long in text as those recorded, but lead elsewhere: one that
+// minds where they lead (soft limits) stops. Drive closes the port.
 func Drive(ctx context.Context, port io.ReadWriteCloser, events []Event, patience time.Duration) ([]Event, error) {
 	d := driver{start: time.Now(), moved: make(chan struct{}, 1)}
 	var wg sync.WaitGroup

@@ -65,13 +65,13 @@ func parts() []motion.Op {
 // the host's side of the recording to another printer: it answers as often, and to the
 // driver's lines the same. The control listens beside the recorder.
 func TestSession(t *testing.T) {
-	const shop = "20=1,22=1,23=7,25=3000,100=80,101=80,110=18000,111=18000,112=3000,120=2000,121=2000,122=500"
+	const shop = "22=1,23=7,25=3000,100=80,101=80,110=18000,111=18000,112=3000,120=2000,121=2000,122=500"
 	for _, c := range []struct {
 		cfg     sim.Config
 		fw      func(driver.Options) driver.Firmware
 		secrets []string
 	}{
-		{sim.Config{Firmware: sim.GRBL, Settings: shop, Speed: sim.Fastest}, grbl.New, []string{"128.287", "168.761", "F3702", "179.643", "145.643"}},
+		{sim.Config{Firmware: sim.GRBL, Settings: shop, Speed: sim.Fastest}, grbl.New, []string{"128.287", "40.474", "F3702", "179.643"}},
 		{sim.Config{Firmware: sim.Marlin2, Speed: sim.Fastest}, marlin.New, []string{"71.713", "31.239", "F3702", "20.357", "54.357"}},
 	} {
 		t.Run(c.cfg.Firmware.String(), func(t *testing.T) {
