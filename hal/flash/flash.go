@@ -51,6 +51,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"platen/hal/flash/an3155"
 	"platen/hal/flash/image"
@@ -174,32 +175,48 @@ func (b Board) parse(r io.Reader) (*image.Image, error) {
 }
 
 // Identify enters the bootloader, returns what the controller calls itself, and starts
-// the application again. Nothing is written.
+// the application again if it is confirmed. Nothing is written.
 func (f *Flasher) Identify(ctx context.Context) (string, error) {
 	l, err := f.open()
 	if err != nil {
 		return "", err
 	}
 	defer l.Close() // the line carried nothing that counts
-	t, err := enter(ctx, l)
+	t, err := f.enter(ctx, l)
 	if err != nil {
 		return t.MCU, err
 	}
-	return t.MCU, l.Leave(ctx)
+	return t.MCU, f.back(ctx, l)
 }
 
-// enter enters the bootloader for the first time. A controller that must not be touched
-// is sent back to its application.
-func enter(ctx context.Context, l loader.Loader) (loader.Traits, error) {
+// enter enters the bootloader for the first time. A controller that must not be touched,
+// or is not wanted any more, is sent back to its application.
+func (f *Flasher) enter(ctx context.Context, l loader.Loader) (loader.Traits, error) {
 	t, err := l.Enter(ctx)
 	if err == nil {
 		return t, nil
 	}
+	again := errors.Is(err, loader.ErrIdentity) || errors.Is(err, loader.ErrProtected) || ctx.Err() != nil
 	err = fmt.Errorf("enter the controller's bootloader: %w", err)
-	if errors.Is(err, loader.ErrIdentity) || errors.Is(err, loader.ErrProtected) {
-		err = errors.Join(err, l.Leave(ctx))
+	if again {
+		err = errors.Join(err, f.back(ctx, l))
 	}
 	return t, err
+}
+
+// leaveIn bounds how long somebody who gives up waits for the application to start.
+const leaveIn = 15 * time.Second
+
+// back starts the application to which nothing was done, also if ctx has ended: a
+// controller may have no other way out of its bootloader. One that is not confirmed is
+// not started.
+func (f *Flasher) back(ctx context.Context, l loader.Loader) error {
+	if pending, _ := Pending(f.cfg.Store); pending {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveIn)
+	defer cancel()
+	return l.Leave(ctx)
 }
 
 // Installed is the number of the release that runs: the one the journal has confirmed.
@@ -268,13 +285,13 @@ func (f *Flasher) run(ctx context.Context, rec record, m *image.Image, resumed b
 		return err
 	}
 	defer l.Close() // what counts was read back
-	t, err := enter(ctx, l)
+	t, err := f.enter(ctx, l)
 	if err != nil {
 		return err
 	}
 	if !resumed {
 		if rec, err = rec.keep(f.cfg.Store, m); err != nil {
-			return errors.Join(err, l.Leave(ctx))
+			return errors.Join(err, f.back(ctx, l))
 		}
 	}
 	f.cfg.Logger.Info("controller update begins", "release", rec.release, "mcu", t.MCU, "resumed", resumed)
@@ -313,7 +330,7 @@ func (f *Flasher) confirm(ctx context.Context, l loader.Loader, rec record) erro
 }
 
 // Compare enters the bootloader and reads back every byte of the installed image. It
-// fails with ErrVerify if one differs. The application is started again.
+// fails with ErrVerify if one differs. The application is started again if it is confirmed.
 func (f *Flasher) Compare(ctx context.Context) error {
 	rec, err := load(f.cfg.Store)
 	if err != nil {
@@ -328,12 +345,12 @@ func (f *Flasher) Compare(ctx context.Context) error {
 		return err
 	}
 	defer l.Close() // only reads
-	if _, err := enter(ctx, l); err != nil {
+	if _, err := f.enter(ctx, l); err != nil {
 		return err
 	}
 	differ, err := f.compare(ctx, l, m, Verify)
 	if err == nil && len(differ) > 0 {
 		err = fmt.Errorf("%d pages differ: %w", len(differ), ErrVerify)
 	}
-	return errors.Join(err, l.Leave(ctx))
+	return errors.Join(err, f.back(ctx, l))
 }

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"platen/hal/flash/loader"
 	"platen/hal/sensor/gpio"
 	"platen/hal/serial"
@@ -16,6 +18,7 @@ import (
 // How long things take.
 const (
 	comeBack  = 10 * time.Second       // a USB device, after its controller restarted
+	settle    = 2 * time.Second        // until its owner is set, and others have had their look at it
 	lookAgain = 50 * time.Millisecond  // for it
 	writeIn   = 10 * time.Second       // one request, or the line is stuck
 	resetFor  = 20 * time.Millisecond  // NRST; 20 µs are enough for every STM32
@@ -89,7 +92,8 @@ type SerialLink struct {
 	Wait    time.Duration // for a device that is not there; 0 is ten seconds
 }
 
-// Open opens the device, and waits for one that is not there.
+// Open opens the device, and waits for one that is not there, and a little for one that
+// this user may not open yet or that another program looks at.
 func (s SerialLink) Open(ctx context.Context, m loader.Mode) (loader.Port, error) {
 	p := &linkPort{link: s, mode: m}
 	if err := p.open(ctx); err != nil {
@@ -117,7 +121,22 @@ func (s SerialLink) Reset(ctx context.Context, p loader.Port, boot bool) error {
 	return s.Restart.Restart(ctx, l.Port, boot)
 }
 
-// linkPort is a serial port that can be closed and opened again.
+// patience is how long an error of opening is waited out.
+func (s SerialLink) patience(err error) time.Duration {
+	wait := cmp.Or(s.Wait, comeBack)
+	for _, gone := range [...]error{fs.ErrNotExist, unix.EIO, unix.ENXIO, unix.ENODEV} {
+		if errors.Is(err, gone) {
+			return wait
+		}
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, serial.ErrBusy) {
+		return min(wait, settle)
+	}
+	return 0
+}
+
+// linkPort is a serial port that can be closed and opened again. While it is closed it
+// has the last port, which says so.
 type linkPort struct {
 	*serial.Port
 	link SerialLink
@@ -125,10 +144,10 @@ type linkPort struct {
 }
 
 func (p *linkPort) open(ctx context.Context) error {
-	end := time.Now().Add(cmp.Or(p.link.Wait, comeBack))
+	begun := time.Now()
 	for {
 		err := p.try()
-		if err == nil || !errors.Is(err, fs.ErrNotExist) || time.Now().After(end) {
+		if err == nil || time.Since(begun) >= p.link.patience(err) {
 			return err
 		}
 		if err := loader.Pause(ctx, lookAgain); err != nil {
@@ -146,8 +165,12 @@ func (p *linkPort) try() error {
 	if p.mode.Even {
 		cfg.Parity = serial.Even
 	}
-	p.Port, err = serial.Open(cfg)
-	return err
+	port, err := serial.Open(cfg)
+	if err != nil {
+		return err
+	}
+	p.Port = port
+	return nil
 }
 
 // Write writes all of b, or fails when the line is stuck.

@@ -15,7 +15,7 @@ import (
 const (
 	probeGreeting = 3 * time.Second
 	probeAnswer   = 5 * time.Second
-	probeTries    = 4
+	probeTries    = 6
 )
 
 // maxAnswer bounds the line that is taken for a firmware's name.
@@ -23,7 +23,8 @@ const maxAnswer = 512
 
 // Ask returns a probe that opens the line at the firmware's own rate, sends a line, and
 // takes the first line of the answer that begins with a prefix: "M115" and
-// "FIRMWARE_NAME:", or "$I" and "[VER:" of GRBL.
+// "FIRMWARE_NAME:", or "$I" and "[VER:" of GRBL. Nothing protects that line, so it is
+// asked until it comes twice alike.
 func Ask(link loader.Link, baud int, question, prefix string) func(context.Context) (string, error) {
 	return func(ctx context.Context) (text string, err error) {
 		p, err := link.Open(ctx, loader.Mode{Baud: baud})
@@ -42,14 +43,18 @@ func Ask(link loader.Link, baud int, question, prefix string) func(context.Conte
 				return "", err
 			}
 			m, err := l.Message(ctx, probeAnswer, lineWith(prefix))
-			if err == nil {
-				return string(bytes.TrimSpace(m)), nil
+			if errors.Is(err, loader.ErrLine) {
+				continue
 			}
-			if !errors.Is(err, loader.ErrLine) {
+			if err != nil {
 				return "", err
 			}
+			before := text
+			if text = string(bytes.TrimSpace(m)); text == before {
+				return text, nil
+			}
 		}
-		return "", fmt.Errorf("no answer to %s at %d baud: %w", question, baud, loader.ErrSilent)
+		return "", fmt.Errorf("no answer to %s at %d baud that comes twice alike: %w", question, baud, loader.ErrSilent)
 	}
 }
 

@@ -230,6 +230,9 @@ func (l *Loader) Read(ctx context.Context, page int, dst []byte) error {
 
 // Leave starts the chip from its flash by a reset, as it will start ever after.
 func (l *Loader) Leave(ctx context.Context) error {
+	if l.port == nil { // it was never talked to
+		return nil
+	}
 	l.stale = true
 	return l.link.Reset(ctx, l.port, false)
 }

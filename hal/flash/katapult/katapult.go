@@ -253,6 +253,9 @@ func (l *Loader) Read(ctx context.Context, page int, dst []byte) error {
 
 // Leave ends the transfer and starts the application.
 func (l *Loader) Leave(ctx context.Context) error {
+	if l.port == nil { // it was never talked to
+		return nil
+	}
 	if _, err := l.repeat(ctx, cmdEOF, nil); err != nil {
 		return err
 	}

@@ -202,6 +202,9 @@ func (l *Loader) Read(ctx context.Context, page int, dst []byte) error {
 // Leave starts the application. A bootloader that is gone by the time it should answer
 // has left.
 func (l *Loader) Leave(ctx context.Context) error {
+	if l.port == nil { // it was never talked to
+		return nil
+	}
 	_, err := l.once(ctx, answerIn, cmdLeaveProgmode, 1, 1)
 	if errors.Is(err, loader.ErrLine) {
 		return nil
