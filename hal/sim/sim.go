@@ -190,8 +190,8 @@ func New(cfg Config) (*Printer, error) {
 	if cfg.Extruders < 0 || cfg.Extruders > maxExtruders {
 		return nil, errors.New("simulated printer: use 1 to 5 extruders")
 	}
-	if cfg.Baud < 0 || cfg.LineTime < 0 || cfg.Wait < 0 {
-		return nil, errors.New("simulated printer: baud, line time and wait cannot be negative")
+	if cfg.Baud < 0 || cfg.LineTime < 0 || cfg.Wait < 0 || cfg.Noise < 0 {
+		return nil, errors.New("simulated printer: baud, line time, wait and noise cannot be negative")
 	}
 	if err := cfg.Faults.check(); err != nil {
 		return nil, err
