@@ -18,6 +18,9 @@ import (
 // to DTR. A host may close the slave and open it again. It returns when ctx ends, or the
 // power fails (ErrCut), and leaves the master open.
 func (c *Chip) ServePTY(ctx context.Context, master *os.File, rom bool) error {
+	// A host that does not read must not hold up the end.
+	unblock := context.AfterFunc(ctx, func() { master.SetWriteDeadline(time.Unix(1, 0)) })
+	defer unblock()
 	for {
 		if err := awaitHost(ctx, master); err != nil {
 			return err
