@@ -156,7 +156,7 @@ func (m *mcu) rest(t time.Duration) {
 
 // lieDead waits for a reset, deaf and mute, if the firmware was killed or hangs.
 func (m *mcu) lieDead() {
-	if m.up() {
+	if m.stop != killed && m.stop != hung {
 		return
 	}
 	m.cfg.Log.Info("simulated controller stopped", "sim_time", m.now)
