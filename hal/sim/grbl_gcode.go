@@ -191,81 +191,106 @@ func (b *grblBlock) group(n uint) int {
 	return 0
 }
 
-// wordG is a G word; groups are numbered as grbl's MODAL_GROUP_G0 and so on.
+// wordG is a G word; groups are numbered as grbl's MODAL_GROUP_G0 and so on. mantissa
+// is what stands behind the point, in hundredths.
 func (b *grblBlock) wordG(n, mantissa int) int {
-	claim := func(what int) int {
-		if b.axis != 0 {
-			return 24
-		}
-		b.axis = what
-		return 0
+	group, rest, status := b.commandG(n, mantissa)
+	if status == 20 {
+		group, rest, status = b.modeG(n, mantissa)
 	}
-	group := uint(0)
-	switch n {
-	case 10, 28, 30, 92:
-		b.action = n
-		if mantissa == 0 {
-			if status := claim(axisAction); status != 0 {
-				return status
-			}
-		} else if mantissa == 10 && n != 10 {
-			b.action, mantissa = n*10+1, 0
-		} else if n != 10 {
-			return 20
-		}
-	case 4, 53:
-		b.action = n
-	case 0, 1, 2, 3, 38:
-		if status := claim(axisMotion); status != 0 {
-			return status
-		}
-		group, b.modal.motion = 1, n
-		if n == 38 {
-			if mantissa%10 != 0 || mantissa < 20 || mantissa > 50 {
-				return 20
-			}
-			b.modal.motion, mantissa = 380+mantissa/10, 0
-		}
-	case 80:
-		group, b.modal.motion = 1, n
-	case 17, 18, 19:
-		group, b.modal.plane = 2, n-17
-	case 90, 91:
-		group, b.modal.relative = 3, n-90
-		if mantissa != 0 {
-			if mantissa != 10 || n == 90 {
-				return 20
-			}
-			group, mantissa, b.modal.relative = 4, 0, 0
-		}
-	case 93, 94:
-		group, b.modal.inverse = 5, 94-n
-	case 20, 21:
-		group, b.modal.inches = 6, 21-n
-	case 40:
-		group = 7
-	case 43, 49:
-		if status := claim(axisTool); status != 0 {
-			return status
-		}
-		if n == 43 && mantissa != 10 {
-			return 20
-		}
-		group, b.length, mantissa = 8, n, 0
-	case 54, 55, 56, 57, 58, 59:
-		group, b.modal.system = 12, n-54
-	case 61:
-		group = 13
-		if mantissa != 0 {
-			return 20
-		}
-	default:
-		return 20
-	}
-	if mantissa > 0 {
+	switch {
+	case status != 0:
+		return status
+	case rest > 0:
 		return 23
 	}
 	return b.group(group)
+}
+
+// claim says what the axis words of the block are for.
+func (b *grblBlock) claim(what int) (status int) {
+	if b.axis != 0 {
+		return 24
+	}
+	b.axis = what
+	return 0
+}
+
+// commandG is a G word that does something. It returns what is left of the mantissa.
+func (b *grblBlock) commandG(n, mantissa int) (group uint, rest, status int) {
+	switch n {
+	case 10, 28, 30, 92:
+		b.action = n
+		switch {
+		case mantissa == 0:
+			return 0, 0, b.claim(axisAction)
+		case n == 10:
+			return 0, mantissa, 0
+		case mantissa != 10:
+			return 0, 0, 20
+		}
+		b.action = n*10 + 1
+		return 0, 0, 0
+	case 4, 53:
+		b.action = n
+		return 0, mantissa, 0
+	case 0, 1, 2, 3:
+		b.modal.motion = n
+		return 1, mantissa, b.claim(axisMotion)
+	case 38:
+		if status := b.claim(axisMotion); status != 0 {
+			return 0, 0, status
+		}
+		if mantissa%10 != 0 || mantissa < 20 || mantissa > 50 {
+			return 0, 0, 20
+		}
+		b.modal.motion = 380 + mantissa/10
+		return 1, 0, 0
+	case 43, 49:
+		b.length = n
+		if status := b.claim(axisTool); status != 0 || n == 43 && mantissa != 10 {
+			return 0, 0, max(status, 20)
+		}
+		return 8, 0, 0
+	}
+	return 0, 0, 20
+}
+
+// modeG is a G word that stays.
+func (b *grblBlock) modeG(n, mantissa int) (group uint, rest, status int) {
+	switch n {
+	case 80:
+		b.modal.motion = n
+		return 1, mantissa, 0
+	case 17, 18, 19:
+		b.modal.plane = n - 17
+		return 2, mantissa, 0
+	case 90, 91:
+		if mantissa == 0 {
+			b.modal.relative = n - 90
+			return 3, 0, 0
+		}
+		if mantissa != 10 || n == 90 {
+			return 0, 0, 20
+		}
+		return 4, 0, 0 // G91.1 is how it is
+	case 93, 94:
+		b.modal.inverse = 94 - n
+		return 5, mantissa, 0
+	case 20, 21:
+		b.modal.inches = 21 - n
+		return 6, mantissa, 0
+	case 40:
+		return 7, mantissa, 0
+	case 54, 55, 56, 57, 58, 59:
+		b.modal.system = n - 54
+		return 12, mantissa, 0
+	case 61:
+		if mantissa == 0 {
+			return 13, 0, 0
+		}
+	}
+	return 0, 0, 20
 }
 
 func (b *grblBlock) wordM(n, mantissa int) int {
