@@ -60,6 +60,7 @@ type Settings struct {
 	RetractTravel unit.Length // travel above which it is
 	Wipe          unit.Length // way back along the line on which it is; 0 is in place
 	Hop           unit.Length // lift of the nozzle while it is drawn back
+	Comb          unit.Length // ways through the inside of the part, up to this length, need no retraction; 0 is none
 
 	HotEnd, Bed           unit.Celsius
 	FirstHotEnd, FirstBed unit.Celsius // on the first layer
@@ -101,7 +102,7 @@ func Default() Settings {
 		HotEnd: 210 * unit.Degree, Bed: 60 * unit.Degree,
 		FirstHotEnd: 215 * unit.Degree, FirstBed: 60 * unit.Degree,
 		Fan: unit.FullDuty, FanLayer: 2,
-		Copies: 1, Spacing: 5 * mm,
+		Comb: 30 * mm, Copies: 1, Spacing: 5 * mm,
 		MinLayerTime: 8 * time.Second,
 	}
 }
@@ -134,6 +135,7 @@ func (s Settings) Validate() error {
 	within("travel without retraction", s.RetractTravel, 0, 500*mm)
 	within("wipe", s.Wipe, 0, 20*mm)
 	within("hop", s.Hop, 0, 10*mm)
+	within("comb", s.Comb, 0, 1000*mm)
 	count("walls", s.Walls, 0, 50)
 	count("top layers", s.TopLayers, 0, 100)
 	count("bottom layers", s.BottomLayers, 0, 100)
@@ -205,7 +207,7 @@ func (s Settings) path() path.Params {
 		Volume: s.Build, Width: s.Width, Filament: s.Filament,
 		Speeds: s.Speeds, Accel: s.Accel,
 		HotEnd: s.HotEnd, Bed: s.Bed, FirstHotEnd: s.FirstHotEnd, FirstBed: s.FirstBed,
-		Retract: s.Retract, RetractTravel: s.RetractTravel, Wipe: s.Wipe, Hop: s.Hop,
+		Retract: s.Retract, RetractTravel: s.RetractTravel, Wipe: s.Wipe, Hop: s.Hop, Comb: s.Comb,
 		Fan: s.Fan, FanLayer: s.FanLayer,
 		OuterFirst: s.OuterFirst, SeamAligned: s.SeamAligned, PrimeLine: s.PrimeLine,
 		MinLayerTime: s.MinLayerTime, Bare: s.Bare,

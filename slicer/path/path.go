@@ -49,6 +49,7 @@ type Params struct {
 	RetractTravel unit.Length // travel above which it is
 	Wipe          unit.Length // way back along the line on which it is, 0 draws it back in place
 	Hop           unit.Length // lift of the nozzle while it is drawn back
+	Comb          unit.Length // long ways lead through the inside of the part, where there is one; up to this length nothing is drawn back
 	Fan           unit.Duty
 	FanLayer      int // index of the first layer with the fan on
 	OuterFirst    bool
@@ -77,6 +78,7 @@ type Planner struct {
 	rest      uint64 // of the last extrusion, in 1/2^48 units
 	perLength uint64 // filament units per unit of the present line × 2^32
 	pace      pace   // of the present layer
+	comb      comb
 	sorter    sorter
 	seams     []geom.Point // of the layer below, from left to right
 	newSeams  []geom.Point
@@ -102,6 +104,7 @@ func (pl *Planner) Wipe() {
 	clear(pl.seams[:cap(pl.seams)])
 	clear(pl.newSeams[:cap(pl.newSeams)])
 	pl.sorter.wipe()
+	pl.comb.wipe()
 	*pl = Planner{}
 }
 
@@ -131,6 +134,7 @@ func (pl *Planner) Layer(l *pipe.Layer) bool {
 // lines prints all that a layer consists of.
 func (pl *Planner) lines(l *pipe.Layer) {
 	pl.rise(pl.z)
+	pl.comb.load(nil)
 	if l.Index == 0 {
 		pl.prime(l)
 	}
@@ -138,6 +142,7 @@ func (pl *Planner) lines(l *pipe.Layer) {
 		pl.ring(l.Skirt.Ring(i), nil, motion.Skirt)
 	}
 	pl.newSeams = pl.newSeams[:0]
+	pl.comb.load(l)
 	pl.sorter.load(l, pl.p.OuterFirst)
 	for pl.ok && pl.sorter.island(pl.at) {
 		for pl.ok && pl.sorter.next(pl.at) {
@@ -257,17 +262,51 @@ func (pl *Planner) setWidth(width unit.Length) {
 	pl.perLength = uint64(math.Round(bar / (math.Pi / 4 * d * d) * (1 << 32)))
 }
 
-// travel moves without printing, and draws the filament back if it is far.
+// travel moves without printing. A long way leads through the inside of the part if
+// it can; else, or if it is very long, the filament is drawn back.
 func (pl *Planner) travel(p geom.Point) {
 	if p == pl.at {
 		return
 	}
-	if !pl.drawn && pl.p.Retract > 0 && distance2(pl.at, p) > int64(pl.p.RetractTravel)*int64(pl.p.RetractTravel) {
-		pl.draw()
-		if z := min(pl.z+pl.p.Hop, pl.p.Volume.Max.Z); z > pl.z {
-			pl.rise(z)
+	if distance2(pl.at, p) > int64(pl.p.RetractTravel)*int64(pl.p.RetractTravel) && !pl.drawn {
+		if pl.combed(p) {
+			return
+		}
+		pl.leave()
+	}
+	pl.slide(p)
+}
+
+// combed goes to p inside the part, and reports whether there is such a way.
+func (pl *Planner) combed(p geom.Point) bool {
+	if pl.p.Comb == 0 {
+		return false
+	}
+	way, long := pl.comb.find(pl.at, p)
+	if len(way) == 0 || long > float64(pl.p.Comb) {
+		return false
+	}
+	for _, q := range way {
+		if q != pl.at {
+			pl.slide(q)
 		}
 	}
+	return true
+}
+
+// leave draws the filament back and lifts the nozzle.
+func (pl *Planner) leave() {
+	if pl.p.Retract == 0 {
+		return
+	}
+	pl.draw()
+	if z := min(pl.z+pl.p.Hop, pl.p.Volume.Max.Z); z > pl.z {
+		pl.rise(z)
+	}
+}
+
+// slide moves straight on without printing.
+func (pl *Planner) slide(p geom.Point) {
 	pl.emit(motion.Op{
 		Kind: motion.Move, Axes: motion.X | motion.Y, Role: motion.Travel,
 		To: [3]unit.Length{p.X, p.Y}, Feed: pl.p.Speeds.Travel,

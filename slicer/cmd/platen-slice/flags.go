@@ -62,6 +62,7 @@ func addSettings(fs *pflag.FlagSet, s *slicer.Settings) {
 	length(&s.Retract, "retract", "filament drawn back before long travel")
 	length(&s.RetractTravel, "retract-travel", "travel above which it is")
 	length(&s.Wipe, "wipe", "way back along the line while it is drawn back")
+	length(&s.Comb, "comb", "longest way through the inside of the part without drawing back, 0 for none")
 	length(&s.Hop, "z-hop", "lift of the nozzle while it is drawn back")
 	heat(&s.HotEnd, "hotend", "temperature of the hot end")
 	heat(&s.Bed, "bed", "temperature of the bed, 0 leaves it off")

@@ -1,0 +1,191 @@
+package path
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"platen/hal/unit"
+	"platen/slicer/geom"
+	"platen/slicer/pipe"
+)
+
+// Bounds on a way inside the part: how many points it has, how many times as long it
+// may be as the straight one, and how much longer it may be anyway.
+const (
+	mostCombed  = 256
+	longerTimes = 3
+	longerBy    = 5 * unit.Millimetre
+)
+
+// comb finds ways from one place of a layer to another that stay inside the part,
+// where nothing can ooze into the air.
+type comb struct {
+	outline *geom.Region // that no way may cross
+	rail    *geom.Region // rings to go along, inside of it
+	hits    []hit
+	way     []geom.Point
+}
+
+// hit is where a straight way meets a ring.
+type hit struct {
+	part float64 // of the way
+	ring int32
+	edge int32 // of the ring, from point edge to the next
+	at   geom.Point
+}
+
+func (c *comb) wipe() {
+	clear(c.hits[:cap(c.hits)])
+	clear(c.way[:cap(c.way)])
+	c.outline, c.rail = nil, nil
+}
+
+// load takes a layer: ways lead along its second wall, or the only one. Without a
+// layer there is no way, as before its first line.
+func (c *comb) load(l *pipe.Layer) {
+	c.outline, c.rail = nil, nil
+	if l == nil {
+		return
+	}
+	c.outline = &l.Outline
+	if n := l.Walls.Len(); n > 0 {
+		c.rail = l.Walls.Wall(min(1, n-1))
+	}
+}
+
+// find returns the points of a way from a to b inside the part, a not among them, and
+// how long it is; nothing if there is no such way that is worth it. The points are
+// good until the next call.
+func (c *comb) find(a, b geom.Point) (way []geom.Point, long float64) {
+	if c.outline == nil {
+		return nil, 0
+	}
+	straight := math.Sqrt(float64(distance2(a, b)))
+	c.way = c.way[:0]
+	if !c.leaves(a, b) {
+		if !c.inside(a) || !c.inside(b) {
+			return nil, 0
+		}
+		c.way = append(c.way, b)
+		return c.way, straight
+	}
+	if c.rail == nil {
+		return nil, 0
+	}
+	c.meet(a, b)
+	for i := 0; i < len(c.hits); {
+		// From the first place where a ring is met to the last, along the ring.
+		last := i
+		for k := i + 1; k < len(c.hits); k++ {
+			if c.hits[k].ring == c.hits[i].ring {
+				last = k
+			}
+		}
+		if last > i {
+			c.along(c.hits[i], c.hits[last])
+		}
+		i = last + 1
+	}
+	c.way = append(c.way, b)
+	if len(c.way) > mostCombed {
+		return nil, 0
+	}
+	from := a
+	for _, p := range c.way {
+		long += math.Sqrt(float64(distance2(from, p)))
+		if long > longerTimes*straight+float64(longerBy) || c.leaves(from, p) {
+			return nil, 0
+		}
+		from = p
+	}
+	return c.way, long
+}
+
+// leaves reports whether a straight way touches the outline.
+func (c *comb) leaves(a, b geom.Point) bool {
+	lo := geom.Point{X: min(a.X, b.X), Y: min(a.Y, b.Y)}
+	hi := geom.Point{X: max(a.X, b.X), Y: max(a.Y, b.Y)}
+	for i := range c.outline.Len() {
+		ring := c.outline.Ring(i)
+		p := ring[len(ring)-1]
+		for _, q := range ring {
+			if max(p.X, q.X) >= lo.X && min(p.X, q.X) <= hi.X && max(p.Y, q.Y) >= lo.Y && min(p.Y, q.Y) <= hi.Y && meets(a, b, p, q) {
+				return true
+			}
+			p = q
+		}
+	}
+	return false
+}
+
+// inside reports whether a point is in the part.
+func (c *comb) inside(p geom.Point) bool {
+	in := false
+	for i := range c.outline.Len() {
+		if contains(c.outline.Ring(i), p) {
+			in = !in
+		}
+	}
+	return in
+}
+
+// meets reports whether two straight lines have a point in common.
+func meets(a, b, p, q geom.Point) bool {
+	side := func(o, a, b geom.Point) int { return cmp.Compare(geom.Cross(o, a, b), 0) }
+	return side(a, b, p)*side(a, b, q) <= 0 && side(p, q, a)*side(p, q, b) <= 0
+}
+
+// meet lists where the way from a to b meets the rings, in its order.
+func (c *comb) meet(a, b geom.Point) {
+	c.hits = c.hits[:0]
+	for i := range c.rail.Len() {
+		ring := c.rail.Ring(i)
+		for k, p := range ring {
+			q := ring[(k+1)%len(ring)]
+			x, y := geom.Cross(a, b, p), geom.Cross(a, b, q)
+			if x >= 0 == (y >= 0) { // a corner on the way counts as on one side
+				continue
+			}
+			part := float64(x) / float64(x-y)
+			at := geom.Point{X: between(p.X, q.X, part), Y: between(p.Y, q.Y, part)}
+			dx, dy := float64(b.X-a.X), float64(b.Y-a.Y)
+			t := (float64(float64(at.X-a.X)*dx) + float64(float64(at.Y-a.Y)*dy)) / (float64(dx*dx) + float64(dy*dy))
+			if t > 0 && t < 1 {
+				c.hits = append(c.hits, hit{t, int32(i), int32(k), at})
+			}
+		}
+	}
+	slices.SortFunc(c.hits, func(g, h hit) int {
+		return cmp.Or(cmp.Compare(g.part, h.part), cmp.Compare(g.ring, h.ring), cmp.Compare(g.edge, h.edge))
+	})
+}
+
+// along adds the shorter of the two ways on a ring from one place to another.
+func (c *comb) along(from, to hit) {
+	ring := c.rail.Ring(int(from.ring))
+	n := len(ring)
+	steps := (int(to.edge) - int(from.edge) + n) % n // corners passed on the way forward
+	forward, around := 0.0, 0.0
+	for i, p := range ring {
+		around += math.Sqrt(float64(distance2(p, ring[(i+1)%n])))
+	}
+	at := from.at
+	for i := range steps {
+		p := ring[(int(from.edge)+1+i)%n]
+		forward += math.Sqrt(float64(distance2(at, p)))
+		at = p
+	}
+	forward += math.Sqrt(float64(distance2(at, to.at)))
+	c.way = append(c.way, from.at)
+	if forward <= around/2 {
+		for i := range steps {
+			c.way = append(c.way, ring[(int(from.edge)+1+i)%n])
+		}
+	} else {
+		for i := range n - steps {
+			c.way = append(c.way, ring[(int(from.edge)-i+n)%n])
+		}
+	}
+	c.way = append(c.way, to.at)
+}
