@@ -147,6 +147,7 @@ func TestOrphanPets(t *testing.T) {
 		taken, safe, stops bool
 	}{"agent there": {false, true, false}, "alone and safe": {true, true, true}, "alone and not safe": {true, false, false}} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			path := filepath.Join(t.TempDir(), "dog")
 			if err := unix.Mkfifo(path, 0o600); err != nil {
 				t.Fatal(err)

@@ -1,6 +1,7 @@
 package watch_test
 
 import (
+	"os"
 	"testing"
 
 	"platen/hal"
@@ -14,8 +15,8 @@ import (
 // is supervised. The printers of the suite run faster than real ones, and warm faster
 // than any rule about rates takes.
 func TestSupervisedMachineKeepsTheContract(t *testing.T) {
-	if testing.Short() {
-		t.Skip("the whole suite of machines")
+	if os.Getenv("PLATEN_SOAK") == "" {
+		t.Skip("the whole suite of machines: make soak")
 	}
 	bare := haltest.On(haltest.Pipe, marlin.Open)
 	quick := watch.Tuning{Rate: -1}

@@ -77,7 +77,7 @@ func TestFaultsOfHeaters(t *testing.T) {
 			}
 			after := p.Stats().SimTime - at
 			t.Logf("%v by %v, safe %v of the printer's time after the fault", err, m.Tripped(), after.Round(time.Second))
-			if after > 60*time.Second { // about 10 s to see it and 10 to act, doubled, and a slow machine
+			if after > 3*time.Minute { // 30 s here; this is a guard on a slow machine
 				t.Errorf("safe only after %v", after)
 			}
 		})
