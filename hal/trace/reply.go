@@ -2,6 +2,7 @@ package trace
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 )
 
@@ -22,9 +23,7 @@ func (s *scrubber) reply(dst, b []byte) []byte {
 		return append(dst, b...)
 	case b[0] == '<':
 		return s.status(dst, b)
-	case bytes.HasPrefix(b, []byte("ok")) && report(b[2:]):
-		return append(dst, b...)
-	case bytes.IndexByte([]byte(" TBC"), b[0]) >= 0 && bytes.IndexByte(b, ':') >= 0 && report(b):
+	case report(b):
 		return append(dst, b...)
 	}
 	rest := b
@@ -70,24 +69,17 @@ func capability(b []byte) bool {
 	return true
 }
 
-// report reports whether b is nothing but numbers with the names of heaters, as
-// "T:21.8 /0.0 B@:127 W:?" or " N12 P15 B3": machine data.
+// Reports of temperatures, as "ok T:21.8 /0.0 B@:127 W:?", and what an ok says of lines
+// and buffers, as "ok N12 P15 B3". A report of a position that has lost bytes on its way
+// must not pass for one.
+var (
+	heat    = regexp.MustCompile(`^(ok)?( *([TBCPAMLR]\d?:(-?\d{1,3}(\.\d{1,2})?|NAN)|/-?\d{1,3}(\.\d{1,2})?|[BC]?@\d?:\d{1,3}|E:\d|W:(\?|\d{1,4})))+ *$`)
+	buffers = regexp.MustCompile(`^ok( N\d{1,10})?( P\d{1,3})?( B\d{1,3})? *$`)
+)
+
+// report reports whether b is nothing but machine data of a known form.
 func report(b []byte) bool {
-	for word := range bytes.FieldsSeq(b) {
-		letters := 0
-		for _, c := range word {
-			switch {
-			case isLetter(c):
-				if letters++; letters > 4 || bytes.IndexByte([]byte("TBCPAWENM@"), c) < 0 {
-					return false
-				}
-			case isDigit(c) || bytes.IndexByte([]byte(".:/@?-"), c) >= 0:
-			default:
-				return false
-			}
-		}
-	}
-	return true
+	return heat.Match(b) && (bytes.IndexByte(b, 'T') >= 0 || bytes.IndexByte(b, '/') >= 0) || buffers.Match(b)
 }
 
 // echoes are replies that repeat a command between two texts.
@@ -132,7 +124,7 @@ func (s *scrubber) status(dst, b []byte) []byte {
 		}
 		name, _, _ := bytes.Cut(f, []byte(":"))
 		switch {
-		case i == 0 && strings.Contains(states, " "+string(f)+" "), i > 0 && strings.Contains(openFields, " "+string(name)+" "):
+		case i == 0 && strings.Contains(states, " "+string(f)+" "), i > 0 && strings.Contains(openFields, " "+string(name)+" ") && plain(f):
 			dst = append(dst, f...)
 		case i > 0 && strings.Contains(hiddenFields, " "+string(name)+" ") && len(f) > len(name):
 			dst = s.values(append(append(dst, name...), ':'), f[len(name)+1:])
@@ -141,6 +133,18 @@ func (s *scrubber) status(dst, b []byte) []byte {
 		}
 	}
 	return append(dst, '>')
+}
+
+// plain reports whether a field of a status report has whole numbers and capitals only: one
+// that has swallowed its neighbour on a bad line has not.
+func plain(field []byte) bool {
+	_, value, _ := bytes.Cut(field, []byte(":"))
+	for _, c := range value {
+		if !(isDigit(c) || c >= 'A' && c <= 'Z' || c == ',' || c == ':') {
+			return false
+		}
+	}
+	return true
 }
 
 // values appends numbers between commas, each replaced.
@@ -156,20 +160,24 @@ func (s *scrubber) values(dst, b []byte) []byte {
 }
 
 // match appends b, which stands behind the text before, if it is what pattern p
-// says: # is a number that stays, % one that is replaced; at its end, ~ is anything,
-// replaced, and _ anything, which stays.
+// says: # are digits that stay, & a number that stays, % one that is replaced; at its
+// end, ~ is anything, replaced, ^ anything of which all but digits stays, and _ what a
+// firmware says of itself.
 func (s *scrubber) match(dst, b []byte, p string, before []byte) ([]byte, bool) {
 	begin, state := len(dst), s.state
 	dst = append(dst, before...)
 	for i := range len(p) {
 		switch p[i] {
-		case '#', '%':
+		case '#', '&', '%':
 			n, point := numberLen(b)
+			if p[i] == '#' {
+				n = digitsLen(b)
+			}
 			if n == 0 {
 				s.state = state
 				return dst[:begin], false
 			}
-			if p[i] == '#' {
+			if p[i] != '%' {
 				dst = append(dst, b[:n]...)
 			} else {
 				dst = s.number(dst, b[:n], point)
@@ -178,8 +186,10 @@ func (s *scrubber) match(dst, b []byte, p string, before []byte) ([]byte, bool) 
 		default:
 			if rest := i == len(p)-1; rest && p[i] == '~' {
 				return s.text(dst, b), true
+			} else if rest && p[i] == '^' {
+				return s.wordsOnly(dst, b), true
 			} else if rest && p[i] == '_' {
-				return append(dst, b...), true
+				return s.versions(dst, b), true
 			}
 			if len(b) == 0 || b[0] != p[i] {
 				s.state = state
@@ -193,4 +203,35 @@ func (s *scrubber) match(dst, b []byte, p string, before []byte) ([]byte, bool) 
 		return dst[:begin], false
 	}
 	return append(dst, b...), true
+}
+
+// wordsOnly appends b with its digits replaced.
+func (s *scrubber) wordsOnly(dst, b []byte) []byte {
+	for _, c := range b {
+		if isDigit(c) {
+			c = s.digit()
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// versions appends what a firmware says of itself, but for numbers that no version has:
+// those with one point and more than one decimal.
+func (s *scrubber) versions(dst, b []byte) []byte {
+	for len(b) > 0 {
+		n, _ := numberLen(b)
+		if n == 0 {
+			dst, b = append(dst, b[0]), b[1:]
+			continue
+		}
+		_, frac, _ := bytes.Cut(b[:n], []byte("."))
+		if len(frac) > 1 && bytes.IndexByte(frac, '.') < 0 {
+			dst = s.number(dst, b[:n], true)
+		} else {
+			dst = append(dst, b[:n]...)
+		}
+		b = b[n:]
+	}
+	return dst
 }
