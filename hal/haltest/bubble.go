@@ -93,7 +93,7 @@ func (tr Traits) badDay() sim.Faults {
 	if !tr.Unchecked {
 		f.Corrupt, f.CorruptReply, f.DropByte = sim.Always/1000, sim.Always/2000, sim.Always/3000
 		f.Garbage, f.DropOK, f.DupOK, f.FakeOK = sim.Always/3000, sim.Always/3000, sim.Always/3000, sim.Always/6000
-		f.ResendStorm = sim.Always / 20000
+		f.ResendStorm, f.ActionAt = sim.Always/20000, 10*time.Minute
 	}
 	return f
 }
@@ -131,7 +131,7 @@ func Print(t *testing.T, tr Traits, dial Dial) {
 // safeWithin is how soon after it is noticed, or could be, a machine has to be safe.
 const safeWithin = 10 * time.Second
 
-// Hostile lets everything fail that ends a print (T18): the machine is in its safe state
+// Hostile lets everything happen that ends a print (T18, and Halt): the machine is in its safe state
 // within ten seconds, nothing is driven after that, and once the cause is gone the same
 // port can be opened again and prints.
 func Hostile(t *testing.T, tr Traits, dial Dial) {
@@ -143,6 +143,7 @@ func Hostile(t *testing.T, tr Traits, dial Dial) {
 		"wrong baud":       {WrongBaudAt: at},
 		"thermistor open":  {ThermistorOpenAt: at},
 		"thermistor short": {ThermistorShortAt: at},
+		"halt":             {},
 	} {
 		if tr.NoHeaters && (f.ThermistorOpenAt > 0 || f.ThermistorShortAt > 0) {
 			continue
@@ -161,6 +162,11 @@ func hostile(t *testing.T, tr Traits, dial Dial, f sim.Faults, at time.Duration)
 		}
 		if s := w.p.Stats(); !w.NoHeaters && s.HotendSet == 0 || !s.Moving {
 			w.Fatalf("control: the print is not under way before the fault: %+v", s)
+		}
+		if f == (sim.Faults{}) {
+			if err := w.m.Halt("a test halts"); err != nil {
+				w.Errorf("Halt: %v", err)
+			}
 		}
 		err := <-done
 		if s := w.m.State(); !errors.Is(err, hal.ErrHalted) || s.Fault == hal.FaultNone || s.Phase < hal.PhaseHalted {
@@ -184,6 +190,9 @@ func hostile(t *testing.T, tr Traits, dial Dial, f sim.Faults, at time.Duration)
 		w.m.Close() // it is dead: there is nothing that could fail
 		if f.ThermistorOpenAt > 0 || f.ThermistorShortAt > 0 || f.WrongBaudAt > 0 {
 			return // the cause is still there
+		}
+		if f == (sim.Faults{}) && tr.Firmware == sim.RepRap {
+			return // it answers questions as if it had not been halted, and does nothing else
 		}
 		w.open()
 		if err := w.m.Run(w.Context(), Program(w.fit([]motion.Op{home(), to(20*mm, 20*mm, mm, 0, 50)}))); err != nil {
