@@ -217,7 +217,7 @@ func (s *scrubber) wordsOnly(dst, b []byte) []byte {
 }
 
 // versions appends what a firmware says of itself, but for numbers that no version has:
-// those with one point and more than one decimal.
+// those with more than two decimals, or two and no second point.
 func (s *scrubber) versions(dst, b []byte) []byte {
 	for len(b) > 0 {
 		n, _ := numberLen(b)
@@ -226,7 +226,8 @@ func (s *scrubber) versions(dst, b []byte) []byte {
 			continue
 		}
 		_, frac, _ := bytes.Cut(b[:n], []byte("."))
-		if len(frac) > 1 && bytes.IndexByte(frac, '.') < 0 {
+		next, _, more := bytes.Cut(frac, []byte("."))
+		if len(next) > 2 || len(next) > 1 && !more {
 			dst = s.number(dst, b[:n], true)
 		} else {
 			dst = append(dst, b[:n]...)
