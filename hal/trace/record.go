@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -32,14 +31,16 @@ type Recorder struct {
 	ending sync.Once
 	closed error
 
-	mu      sync.Mutex
-	out     *bufio.Writer
-	flushed time.Duration
-	left    int64
-	err     error
-	scrub   scrubber
-	tx, rx  side
-	event   []byte
+	more    chan struct{} // has room for one: there is something to write
+	stop    chan struct{} // closed: what there is, is all
+	written chan struct{} // closed: all of it was written
+
+	mu     sync.Mutex
+	out    []byte // of the recording, not written yet
+	left   int64
+	err    error
+	scrub  scrubber
+	tx, rx side
 }
 
 // side is the text of one direction that has no line end yet.
@@ -52,12 +53,16 @@ type side struct {
 // Defaults of Options.
 const (
 	defaultLimit = 64 << 20
-	flushEvery   = time.Second // a recording may end with the process
+	writeEvery   = time.Second // a recording may end with the process
+	maxWaiting   = 4 << 20     // bytes that may wait for a slow writer
 )
 
-// Record wraps port, and records to w what passes until Close. Writing to w is
-// buffered; a failed write ends the recording and leaves the port alone. The caller
-// closes w after the recorder.
+var errSlow = errors.New("what takes the recording is too slow")
+
+// Record wraps port, and records to w what passes until Close. Writing to w is done
+// aside, so that a slow disk holds up neither the port nor a halt; a write that fails, or
+// takes too long, ends the recording and leaves the port alone. The caller closes w after
+// the recorder.
 func Record(port io.ReadWriteCloser, w io.Writer, opt Options) *Recorder {
 	if opt.Clock == nil {
 		opt.Clock = time.Now
@@ -65,11 +70,47 @@ func Record(port io.ReadWriteCloser, w io.Writer, opt Options) *Recorder {
 	if opt.Limit <= 0 {
 		opt.Limit = defaultLimit
 	}
-	r := &Recorder{port: port, opt: opt, start: opt.Clock(), out: bufio.NewWriterSize(w, 16<<10), left: opt.Limit}
+	r := &Recorder{
+		port: port, opt: opt, start: opt.Clock(), left: opt.Limit,
+		more: make(chan struct{}, 1), stop: make(chan struct{}), written: make(chan struct{}),
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.write(Event{Dir: Note, Text: opt.Title})
+	go r.drain(w)
 	return r
+}
+
+// drain writes what was recorded until Close.
+func (r *Recorder) drain(w io.Writer) {
+	defer close(r.written)
+	var spare []byte
+	for stopped := false; !stopped; {
+		select {
+		case <-r.more:
+			pause := time.NewTimer(writeEvery)
+			select {
+			case <-pause.C:
+			case <-r.stop:
+				pause.Stop()
+				stopped = true
+			}
+		case <-r.stop:
+			stopped = true
+		}
+		r.mu.Lock()
+		full := r.out
+		r.out = spare[:0]
+		r.mu.Unlock()
+		if len(full) > 0 {
+			if _, err := w.Write(full); err != nil {
+				r.mu.Lock()
+				r.fail(err)
+				r.mu.Unlock()
+			}
+		}
+		spare = full
+	}
 }
 
 // Read reads from the port.
@@ -94,12 +135,13 @@ func (r *Recorder) Close() error {
 	r.ending.Do(func() {
 		err := r.port.Close()
 		r.mu.Lock()
-		defer r.mu.Unlock()
 		r.rest(&r.tx, Sent)
 		r.rest(&r.rx, Heard)
-		if r.err == nil {
-			r.fail(r.out.Flush())
-		}
+		r.mu.Unlock()
+		close(r.stop)
+		<-r.written
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.closed = errors.Join(err, r.err)
 		r.err = os.ErrClosed
 		r.scrub.wipe()
@@ -192,10 +234,6 @@ func (r *Recorder) take(b []byte, sent bool) {
 		b = b[len(part):]
 		r.add(side, dir, part)
 	}
-	if now := r.now(); now-r.flushed >= flushEvery {
-		r.flushed = now
-		r.fail(r.out.Flush())
-	}
 }
 
 // realtime reports whether c is a command of one byte to grbl. No line of any
@@ -252,12 +290,19 @@ func (r *Recorder) write(e Event) {
 	if r.err != nil || r.left < 0 {
 		return
 	}
-	r.event = Append(r.event[:0], e)
-	if r.left -= int64(len(r.event)); r.left < 0 {
-		r.event = Append(r.event[:0], Event{At: e.At, Dir: Note, Text: "the recording is full"})
+	if len(r.out) > maxWaiting {
+		r.fail(errSlow)
+		return
 	}
-	_, err := r.out.Write(r.event)
-	r.fail(err)
+	before := len(r.out)
+	r.out = Append(r.out, e)
+	if r.left -= int64(len(r.out) - before); r.left < 0 {
+		r.out = Append(r.out[:before], Event{At: e.At, Dir: Note, Text: "the recording is full"})
+	}
+	select {
+	case r.more <- struct{}{}:
+	default: // it knows
+	}
 }
 
 func (r *Recorder) fail(err error) {
