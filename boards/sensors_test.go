@@ -175,3 +175,20 @@ func TestBadSensors(t *testing.T) {
 		}
 	}
 }
+
+// TestExampleSensors: what the comment in a board file says can be added, can.
+func TestExampleSensors(t *testing.T) {
+	const name = "rpi4-skr-mini-e3-v3.toml"
+	text, err := files.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, example, ok := strings.Cut(string(text), "# [[sensors]]")
+	if !ok {
+		t.Fatal("no example")
+	}
+	b, err := Parse(name, []byte(before+"\n[[sensors]]"+strings.ReplaceAll("\n"+example, "\n#", "\n")))
+	if err != nil || len(b.Sensors) != 4 {
+		t.Errorf("%v", err)
+	}
+}
