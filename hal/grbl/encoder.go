@@ -99,7 +99,7 @@ func (e *encoder) move(dst []byte, op motion.Op) ([]byte, error) {
 		return dst, refuse("a program has to home before it moves")
 	}
 	to, changed, known := e.at, motion.Axes(0), e.known
-	for i, axis := range []motion.Axes{motion.X, motion.Y, motion.Z} {
+	for i, axis := range axes {
 		if !op.Has(axis) {
 			continue
 		}
@@ -115,6 +115,14 @@ func (e *encoder) move(dst []byte, op motion.Op) ([]byte, error) {
 	if changed == 0 {
 		return dst, nil
 	}
+	return e.line(dst, to, changed, known, op.Feed), nil
+}
+
+var axes = [...]motion.Axes{motion.X, motion.Y, motion.Z}
+
+// line appends the line of a move: how far it leads, or where if that is due or it was
+// not known where an axis is.
+func (e *encoder) line(dst []byte, to point, changed, known motion.Axes, feed unit.Speed) []byte {
 	if known != e.known || e.steps == 0 {
 		dst, e.relative, e.steps = append(dst, "G90G1"...), false, 0
 		changed = known
@@ -124,7 +132,7 @@ func (e *encoder) move(dst []byte, op motion.Op) ([]byte, error) {
 		dst = append(dst, "G1"...)
 	}
 	e.steps = (e.steps + 1) % refresh
-	for i, axis := range []motion.Axes{motion.X, motion.Y, motion.Z} {
+	for i, axis := range axes {
 		switch {
 		case changed&axis == 0:
 		case e.relative:
@@ -134,11 +142,11 @@ func (e *encoder) move(dst []byte, op motion.Op) ([]byte, error) {
 		}
 	}
 	e.at, e.known = to, known
-	if !e.moving || e.feed != op.Feed {
-		e.moving, e.feed = true, op.Feed
-		dst = op.Feed.AppendMMPerMin(append(dst, 'F'))
+	if !e.moving || e.feed != feed {
+		e.moving, e.feed = true, feed
+		dst = feed.AppendMMPerMin(append(dst, 'F'))
 	}
-	return append(dst, '\n'), nil
+	return append(dst, '\n')
 }
 
 // appendMicro appends µm as mm.
