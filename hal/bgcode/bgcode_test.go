@@ -251,3 +251,16 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 }
+
+// TestBlankBeforeE wants packed moves as a strict reader takes them.
+func TestBlankBeforeE(t *testing.T) {
+	for _, text := range []string{"G1 X2 E3\n", "G1 X23 E3\n", "G1 E-.5 F2100\n"} {
+		p := pack(true)
+		p.gcode(t, text, stored, meatPack)
+		got, err := read(p.Bytes())
+		want := strings.Replace(flat(text), "E", " E", 1)
+		if err != nil || got != want {
+			t.Errorf("%q became %q (%v), want %q", text, got, err, want)
+		}
+	}
+}

@@ -27,6 +27,9 @@ const (
 // first in the low half. A character that follows in full comes behind the byte that
 // announces it, the first of two first. A line feed in the low half ends the line
 // whatever the high half holds. Packing is off until a command switches it on.
+//
+// The E of a text without blanks gets a blank before it: "Y2E3" is read as a number with
+// an exponent by some, and as two words by firmware.
 type meat struct {
 	src      io.Reader
 	on       bool
@@ -35,7 +38,7 @@ type meat struct {
 	whole    int  // characters to come in full
 	then     byte // the packed one behind the one to come; 0 is none
 	in       [meatBuffer]byte
-	out      [4 * meatBuffer]byte // the most that the bytes of in stand for
+	out      [8 * meatBuffer]byte // the most that the bytes of in stand for
 	text     []byte               // of out, not yet read
 	err      error
 }
@@ -117,7 +120,7 @@ func (m *meat) unpack(out []byte, b byte) []byte {
 		m.whole--
 		out = append(out, b)
 		if m.then != 0 {
-			out, m.then = append(out, m.then), 0
+			out, m.then = m.put(out, m.then), 0
 		}
 		return out
 	}
@@ -130,11 +133,19 @@ func (m *meat) unpack(out []byte, b byte) []byte {
 	case first == '\n':
 		out = append(out, first)
 	case second == 0:
-		out, m.whole = append(out, first), 1
+		out, m.whole = m.put(out, first), 1
 	default:
-		out = append(out, first, second)
+		out = m.put(m.put(out, first), second)
 	}
 	return out
+}
+
+// put appends a character that was packed.
+func (m *meat) put(out []byte, c byte) []byte {
+	if c == 'E' {
+		return append(out, ' ', c)
+	}
+	return append(out, c)
 }
 
 // char is the character of a nibble, or 0 for one that follows in full.
