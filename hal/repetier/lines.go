@@ -57,6 +57,7 @@ type lines struct {
 	asked    bool // a question is out; nothing follows it
 	askDue   bool
 	syncDue  bool
+	forced   bool  // the question may go beyond the window
 	lastSync int32 // the newest line that is a question of the engine's own
 
 	last    time.Time // when the controller last moved on
@@ -159,6 +160,7 @@ func (l *lines) AppendWire(dst []byte, now time.Time) []byte {
 			l.last = now // the wait for an answer begins
 		}
 		dst = append(l.appendGap(dst), s.frame[:s.n]...)
+		l.forced = false
 		l.send++
 	}
 	if len(dst) > before {
@@ -179,7 +181,7 @@ func (l *lines) appendGap(dst []byte) []byte {
 
 // room reports whether line s fits into the window.
 func (l *lines) room(s *sent) bool {
-	return l.send == l.acked+1 || l.inFlight()+int(s.n) <= windowBytes
+	return l.send == l.acked+1 || l.inFlight()+int(s.n) <= windowBytes || l.forced && l.send == l.lastSync
 }
 
 // inFlight is how many bytes of lines are not acknowledged.
@@ -308,9 +310,15 @@ func (l *lines) Tick(now time.Time) error {
 	if l.probes++; l.probes > maxProbes {
 		return gcode.ErrLost
 	}
-	if l.fresh {
+	switch {
+	case l.fresh:
 		l.greet, l.gap, l.asked = true, true, false
-	} else {
+	case l.probes == 1:
+		// It may only be slow. If nothing was lost another line tells as much as a question
+		// that has to be refused.
+		l.syncDue = l.lastSync <= l.acked
+		l.forced = l.syncDue
+	default:
 		l.askAgain()
 	}
 	return nil

@@ -12,10 +12,10 @@ import (
 // Bounds of the line engine.
 const (
 	ringLines = 8
-	piece     = 400 // ms of one dwell: M112 comes behind it
+	piece     = 500 // ms of one dwell: M112 comes behind it
 
 	pollEvery   = 500 * time.Millisecond // of temperatures while heat is waited for
-	statusEvery = 150 * time.Millisecond // of the state while motion is
+	statusEvery = 40 * time.Millisecond  // of the state while motion is
 	near        = 2500                   // 1/1000 °C from the target that count as reached, as for M116
 
 	firstPatience = 250 * time.Millisecond  // before a line is sent again, at first

@@ -77,14 +77,15 @@ type firmware struct {
 	lax     bool           // it takes lines without a checksum
 }
 
-// Greeting asks who it is and which heaters it has, in lines with a CRC, and without
-// any check something that shows whether it wants one.
+// Greeting asks who it is, which heaters it has and whether it is halted, in lines with a
+// CRC, and without any check something that shows whether it wants one.
 func (f *firmware) Greeting() driver.Greeting {
 	q := append([]byte{'\n'}, appendLine(nil, 1, []byte("M115"))...)
-	q = append(appendLine(q, 2, []byte("M105")), "M409 K\""+laxKey+"\"\n"...)
+	q = appendLine(appendLine(q, 2, []byte("M105")), 3, []byte(`M409 K"`+statusKey+`"`))
+	q = append(q, "M409 K\""+laxKey+"\"\n"...)
 	return driver.Greeting{
 		Question: string(q),
-		Revive:   "\n" + string(appendLine(nil, 3, []byte("M999"))),
+		Revive:   "\n" + string(appendLine(nil, 4, []byte("M999"))),
 	}
 }
 
@@ -179,7 +180,7 @@ func (f *firmware) Profile() (driver.Profile, error) {
 		Encoder: &encoder{level: f.opt.Pins.Level, tools: f.info.Tools},
 		Safe:    "M106 S1\n",
 		Rest:    "M107\n" + opIdle + "M84\n",
-		Stop:    "\n" + string(appendLine(nil, 4, []byte("M112"))),
+		Stop:    "\n" + string(appendLine(nil, 5, []byte("M112"))),
 		Break:   opBreak,
 	}
 	for _, h := range p.Heaters {
