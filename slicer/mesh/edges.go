@@ -135,35 +135,7 @@ func (d *mender) orient() {
 		if state[first] != unseen {
 			continue
 		}
-		state[first] = asIs
-		queue[0] = int32(first)
-		n, away, sound := 1, 0, true
-		for i := 0; i < n; i++ {
-			t := queue[i]
-			for k := range int32(3) {
-				h := 3*t + k
-				o := d.e.other(m, h)
-				if o < 0 || o/3 == t {
-					continue
-				}
-				want := state[t]
-				if d.e.sign(m, h) == d.e.sign(m, o) {
-					want = asIs + turned - want
-				}
-				switch state[o/3] {
-				case unseen:
-					state[o/3] = want
-					if want == turned {
-						away++
-					}
-					queue[n] = o / 3
-					n++
-				case want:
-				default:
-					sound = false // a surface with one side
-				}
-			}
-		}
+		n, away, sound := d.spread(int32(first))
 		if !sound || away == 0 {
 			continue
 		}
@@ -185,4 +157,39 @@ func (d *mender) orient() {
 	}
 	m.repairs.Flipped += flipped
 	d.look() // d.open is in the list
+}
+
+// spread goes over all triangles that hang together with the first, and lists them
+// in d.e.list: how many there are, how many of them face the other way than it, and
+// whether the surface has two sides.
+func (d *mender) spread(first int32) (n, away int, sound bool) {
+	m, state, queue := d.m, d.e.state, d.e.list
+	state[first], queue[0] = asIs, first
+	n, sound = 1, true
+	for i := 0; i < n; i++ {
+		t := queue[i]
+		for k := range int32(3) {
+			h := 3*t + k
+			o := d.e.other(m, h)
+			if o < 0 || o/3 == t {
+				continue
+			}
+			want := state[t]
+			if d.e.sign(m, h) == d.e.sign(m, o) {
+				want = asIs + turned - want
+			}
+			switch state[o/3] {
+			case unseen:
+				state[o/3], queue[n] = want, o/3
+				n++
+				if want == turned {
+					away++
+				}
+			case want:
+			default:
+				sound = false
+			}
+		}
+	}
+	return n, away, sound
 }

@@ -78,31 +78,12 @@ func (t *tmfReader) resource() error {
 // object reads an object.
 func (t *tmfReader) object() error {
 	t.x.Allow(perElement)
-	o := object{part: t.part, vert: int32(t.verts.n), tri: int32(t.tris.n), use: int32(t.uses.n)}
-	id, _ := t.x.Get(markup.NoSpace, "id")
-	var ok bool
-	if o.id, ok = whole(id); !ok || o.id == 0 || t.objects.n == mostObjects {
-		return ErrFormat
-	}
-	if kind, ok := t.x.Get(markup.NoSpace, "type"); ok {
-		switch string(kind) {
-		case "model", "solidsupport":
-		case "support", "surface":
-			o.kind = kindHelper
-		case "other":
-			o.kind = kindOther
-		default:
-			return ErrFormat
-		}
-	}
-	if _, ok := t.x.Get(markup.NoSpace, "pid"); ok {
-		t.notes |= NoteMaterials
-	}
-	if _, ok := t.x.Get(nsSlice, "slicestackid"); ok {
-		t.notes |= NoteSlices
+	o, err := t.objectHead()
+	if err != nil {
+		return err
 	}
 	bodies := 0
-	err := t.children(func() error {
+	err = t.children(func() error {
 		switch {
 		case t.x.Is(nsCore, "mesh"):
 			bodies++
@@ -129,6 +110,34 @@ func (t *tmfReader) object() error {
 	}
 	t.table[at] = int32(t.objects.n)
 	return nil
+}
+
+// objectHead reads the attributes of an object.
+func (t *tmfReader) objectHead() (o object, err error) {
+	o = object{part: t.part, vert: int32(t.verts.n), tri: int32(t.tris.n), use: int32(t.uses.n)}
+	id, _ := t.x.Get(markup.NoSpace, "id")
+	var ok bool
+	if o.id, ok = whole(id); !ok || o.id == 0 || t.objects.n == mostObjects {
+		return o, ErrFormat
+	}
+	if kind, ok := t.x.Get(markup.NoSpace, "type"); ok {
+		switch string(kind) {
+		case "model", "solidsupport":
+		case "support", "surface":
+			o.kind = kindHelper
+		case "other":
+			o.kind = kindOther
+		default:
+			return o, ErrFormat
+		}
+	}
+	if _, ok := t.x.Get(markup.NoSpace, "pid"); ok {
+		t.notes |= NoteMaterials
+	}
+	if _, ok := t.x.Get(nsSlice, "slicestackid"); ok {
+		t.notes |= NoteSlices
+	}
+	return o, nil
 }
 
 // slot is where an object is in the table, or the free slot where it belongs. The
