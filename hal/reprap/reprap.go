@@ -25,8 +25,8 @@
 // # What follows
 //
 // On native USB nothing is lost or damaged (every packet has a CRC and is repeated), and
-// a full buffer makes the host wait. There lines go out a few ahead, and the oks are
-// counted.
+// a full buffer makes the host wait. There the ok of a line is answer enough. One line is
+// on its way at a time all the same, because M112 would come behind more of them.
 //
 // On any other link a lost line would go unnoticed, and a damaged one may be obeyed:
 // one bit turns a digit into a quote or a semicolon, behind which the firmware no longer
