@@ -14,6 +14,7 @@ import (
 // TestNoFalseTrips prints on machines of many kinds, in many rooms, and nothing may be
 // found wrong with any.
 func TestNoFalseTrips(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		f := func(name string, lo, hi float64) float64 { return rapid.Float64Range(lo, hi).Draw(t, name) }
 		ambient := f("ambient", 3, 45)

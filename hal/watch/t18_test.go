@@ -33,6 +33,7 @@ func TestFaultsOfHeaters(t *testing.T) {
 	if testing.Short() {
 		t.Skip("heats in real time")
 	}
+	t.Parallel()
 	const speed = 2 // a hot end that warms and cools twice as fast as the usual one
 	const at = 12 * time.Second
 	for name, c := range map[string]struct {
@@ -46,6 +47,9 @@ func TestFaultsOfHeaters(t *testing.T) {
 		"thermistor short": {sim.Faults{ThermistorShortAt: at}, []hal.Fault{hal.FaultSensor}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if c.fault.HeaterDeadAt > 0 && os.Getenv("PLATEN_SOAK") == "" {
+				t.Skip("cools for long: make soak")
+			}
 			t.Parallel()
 			p, m := supervised(t, sim.Config{Speed: speed, Hotend: 205 * unit.Degree, Faults: c.fault})
 			long := 6 * time.Second
