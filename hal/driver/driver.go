@@ -111,6 +111,7 @@ type Profile struct {
 	Rest  string // after Cool when the machine is closed: fans, motors and reports off
 
 	Stop  string // the emergency stop, written as it is past everything; begins so that it ends a half line
+	Deaf  bool   // Stop is obeyed only in its turn: where the port can, the controller is reset at once
 	Break string // ends a wait for heat, written beside the numbered lines and answered by one ok; "" if nothing does
 
 	Reports   bool          // it reports temperatures by itself, so that silence means it is lost

@@ -204,6 +204,12 @@ func (m *Machine) end() {
 	m.wg.Wait()
 }
 
+// canReset reports whether the port has a line that may reset the controller.
+func (m *Machine) canReset() bool {
+	_, ok := m.port.(interface{ Reset() error })
+	return ok
+}
+
 // reset resets the controller if the port can, and reports whether it has.
 func (m *Machine) reset() bool {
 	r, ok := m.port.(interface{ Reset() error })

@@ -82,7 +82,10 @@ func (o *owner) coolBare() {
 // enough is how many stops are written before the controller is reset. One that had
 // fallen silent has been given its time already.
 func (o *owner) enough() int {
-	if o.lost {
+	switch {
+	case o.profile.Deaf && o.canReset():
+		return 0
+	case o.lost:
 		return lostStops
 	}
 	return maxStops

@@ -280,7 +280,7 @@ func (l *Link) Tick(now time.Time) error {
 	l.last = now
 	l.stats.Stalls++
 	l.fault()
-	if l.probes++; l.probes > maxProbes || l.keepalive && l.probes > maxProbes/2 {
+	if l.probes++; l.probes > maxProbes {
 		return ErrLost
 	}
 	if !l.syncOut() && !l.queryOut && l.probes == 1 && l.send == l.next {

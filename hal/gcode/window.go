@@ -76,6 +76,7 @@ func (l *Link) AppendWire(dst []byte, now time.Time) []byte {
 	}
 	if l.queryDue {
 		l.queryDue, l.queryOut = false, true
+		dst = append(dst, '\n') // the line before it may have lost its own
 		return l.frame(dst, queryNumber, []byte(l.cfg.Sync))
 	}
 	if l.queryOut {

@@ -83,12 +83,13 @@ func caseProgram(t *testing.T, on suite) {
 func caseLong(t *testing.T, on suite) {
 	r := newRig(t, on, sim.Config{Speed: sim.Fastest})
 	ops := append(warmUp(), spiral(3000)...)
+	before := r.p.Stats()
 	r.mustRun(ops...)
 	r.judge(ops, true)
 	s := r.p.Stats()
 	clean(t, s)
-	if s.Overruns != 0 || s.Resends != 0 {
-		t.Errorf("a sound line lost %d bytes and had %d lines sent again", s.Overruns, s.Resends)
+	if s.Overruns != before.Overruns || s.Resends != before.Resends { // opening may have probed what is refused
+		t.Errorf("a sound line lost %d bytes and had %d lines sent again", s.Overruns-before.Overruns, s.Resends-before.Resends)
 	}
 	if !r.NoFilament && s.Layers != 60 {
 		t.Errorf("%d layers, want 60", s.Layers)

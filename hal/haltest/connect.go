@@ -43,10 +43,22 @@ func On(connect Connect, dial Dial) Open {
 	}
 }
 
-// Pipe is a line in memory.
+// Pipe is a line in memory, with a DTR line that resets the controller.
 func Pipe(t *testing.T, cfg sim.Config) (driver.Port, *sim.Printer) {
 	host, printer := net.Pipe()
-	return host, Serve(t, cfg, printer)
+	p := Serve(t, cfg, printer)
+	return pipe{host, p}, p
+}
+
+type pipe struct {
+	net.Conn
+	p *sim.Printer
+}
+
+// Reset pulses DTR.
+func (p pipe) Reset() error {
+	p.p.Reset()
+	return nil
 }
 
 // PTY is a line through the kernel, opened as a serial port. Opening it resets the

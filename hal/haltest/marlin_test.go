@@ -49,6 +49,24 @@ func TestMarlinPrint(t *testing.T) { t.Parallel(); haltest.Print(t, marlin2, mar
 
 func TestMarlinHostile(t *testing.T) { t.Parallel(); haltest.Hostile(t, marlin2, marlin.Open) }
 
+// others are the relatives of Marlin 2.
+var others = map[string]haltest.Traits{
+	"ultimaker": {Firmware: sim.Marlin1, NoBuilds: true},
+	"prusa":     {Firmware: sim.PrusaMK3, NoBuilds: true, HeaterFault: hal.FaultController, Has: []string{"AUTOREPORT_TEMP"}},
+}
+
+func TestOtherMarlins(t *testing.T) {
+	t.Parallel()
+	for name, traits := range others {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			haltest.Run(t, traits, overPipe)
+			t.Run("print", func(t *testing.T) { haltest.Print(t, traits, marlin.Open) })
+			t.Run("hostile", func(t *testing.T) { haltest.Hostile(t, traits, marlin.Open) })
+		})
+	}
+}
+
 // flawed is a machine with one flaw.
 type flawed struct {
 	hal.Machine

@@ -11,7 +11,8 @@
 //     asked.
 //   - Marlin 1 as in the Ultimaker 2 reports no temperatures by itself, has no M113 and no
 //     capabilities, refuses a line whose number is missing without asking for it again,
-//     and halts for good on M112 only.
+//     obeys M112 only in its turn (so that where the port can, a stop resets it), and knows
+//     S alone for waiting and for acceleration.
 //   - Prusa-Firmware glues its first capability to its name.
 //
 // All of it was read off recordings of the real firmware.
@@ -135,7 +136,10 @@ func (f *firmware) Profile() (driver.Profile, error) {
 		Info:    f.info,
 		Heaters: f.heaters(),
 		Lines:   gcode.NewLink(f.link()),
-		Encoder: &encoder{gcode.Encoder{Level: f.opt.Pins.Level, Compact: true, Apart: !f.edits}},
+		Encoder: &encoder{
+			Encoder: gcode.Encoder{Level: f.opt.Pins.Level, Compact: true, Apart: !f.edits},
+			old:     f.old(),
+		},
 		Safe:    "M106 S255\n",
 		Rest:    "M107\nM84\nM155 S0\n",
 		Stop:    "\nM112\n",
@@ -145,6 +149,10 @@ func (f *firmware) Profile() (driver.Profile, error) {
 	for _, h := range p.Heaters {
 		p.Cool += string(gcode.AppendHeater(nil, h, 0, false))
 	}
+	if f.old() { // knows neither M113 nor M155 nor inches
+		p.Setup, p.Rest, p.Deaf = p.Cool+"M107\nG90\nM82\n", "M107\nM84\n", true
+		return p, nil
+	}
 	// Cold, fans off, telling that it is busy every 2 s and its temperatures every second.
 	p.Setup = p.Cool + "M107\nM113 S2\n"
 	if p.Reports {
@@ -153,6 +161,10 @@ func (f *firmware) Profile() (driver.Profile, error) {
 	p.Setup += "G21\nG90\nM82\n"
 	return p, nil
 }
+
+// old reports whether this is Marlin 1: it refuses a checksum without a number and names
+// no capabilities.
+func (f *firmware) old() bool { return f.refuses && len(f.info.Caps) == 0 }
 
 // heaters are those that the controller has, in the order in which they are switched
 // off.
@@ -168,22 +180,21 @@ func (f *firmware) heaters() []hal.HeaterID {
 	return ids
 }
 
-// link bounds the line engine. Lines follow each other at once where no damage can make
-// the firmware execute the end of one: where it refuses a checksum without a number, and
-// where no byte is ever lost or damaged.
+// link bounds the line engine. Lines follow each other at once where no byte is ever lost
+// or damaged. Where a checksum without a number is refused, no end of a line is executed;
+// but that firmware swallows what is behind an asterisk, and reads words there if those
+// before leave any out, so that nothing goes behind a line that is not answered: noise
+// that takes all line feeds between two lines would make one of them.
 func (f *firmware) link() gcode.Config {
 	c := f.opt.Link
 	switch {
-	case c.Window != gcode.WindowSpaced:
-	case f.refuses || f.opt.Pins.USB:
-		c.Window = gcode.WindowOpen
-	case f.edits:
+	case f.opt.Pins.USB: // its flow control holds back what the receive buffer does not take
+		c.Window, c.Lines, c.Bytes = gcode.WindowOpen, max(c.Lines, 5), max(c.Bytes, 160)
+	case f.refuses:
+		c.Window, c.Lines = gcode.WindowOpen, 1
+	case f.edits && c.Window == gcode.WindowSpaced:
 		c.Window = gcode.WindowTail
 	}
-	if f.opt.Pins.USB { // its flow control holds back what the receive buffer does not take
-		c.Lines, c.Bytes = max(c.Lines, 5), max(c.Bytes, 160)
-	}
-	// Those that refuse it take a line up to its first asterisk.
 	c.Loose = c.Loose || f.refuses
 	return c
 }
@@ -191,9 +202,35 @@ func (f *firmware) link() gcode.Config {
 // encoder is gcode.Encoder, which speaks Marlin already. Whatever edits its line buffer has
 // the parser of Marlin 2 (parser.h, value_float), which knows that no number goes on
 // with an E.
-type encoder struct{ gcode.Encoder }
+type encoder struct {
+	gcode.Encoder
+	old bool // Marlin 1: M109, M190 and M204 know S alone, and M109 waits for cooling down as well
+}
+
+// AppendStart appends what a program relies on. Marlin 1 knows millimetres only.
+func (e *encoder) AppendStart(dst []byte) []byte {
+	start := len(dst)
+	dst = e.Encoder.AppendStart(dst)
+	if e.old {
+		dst = append(dst[:start], bytes.TrimPrefix(dst[start:], []byte("G21\n"))...)
+	}
+	return dst
+}
 
 // Append appends the commands of op; see gcode.Encoder.
 func (e *encoder) Append(dst []byte, op motion.Op) ([]byte, error) {
-	return e.Encoder.Append(dst, op), nil
+	start := len(dst)
+	dst = e.Encoder.Append(dst, op)
+	word := ""
+	switch {
+	case !e.old:
+	case op.Kind == motion.WaitHeater:
+		word = " R"
+	case op.Kind == motion.SetAccel:
+		word = " P"
+	}
+	if i := bytes.LastIndex(dst[start:], []byte(word)); word != "" && i >= 0 {
+		dst[start+i+1] = 'S'
+	}
+	return dst, nil
 }
