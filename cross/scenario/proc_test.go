@@ -125,7 +125,7 @@ func cmdDescriptors(ts *testscript.TestScript, _ bool, args []string) {
 	var kinds []string
 	for _, l := range all {
 		fd, to, _ := strings.Cut(l, " ")
-		kind := number.ReplaceAllString(to, "N")
+		kind := number.ReplaceAllString(strings.ReplaceAll(to, ts.Getenv("WORK"), "WORK"), "N")
 		if n, err := strconv.Atoi(fd); err == nil && n <= 2 {
 			kind = "standard " + kind
 		}
