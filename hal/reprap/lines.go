@@ -15,7 +15,7 @@ const (
 	piece     = 500 // ms of one dwell: M112 comes behind it
 
 	pollEvery   = 500 * time.Millisecond // of temperatures while heat is waited for
-	statusEvery = 40 * time.Millisecond  // of the state while motion is
+	statusEvery = 100 * time.Millisecond // of the state while motion is
 	near        = 2500                   // 1/1000 °C from the target that count as reached, as for M116
 
 	firstPatience = 250 * time.Millisecond  // before a line is sent again, at first
