@@ -98,7 +98,7 @@ func (tr Traits) badDay() sim.Faults {
 	return f
 }
 
-// Print prints 100,000 lines on a bad day (3,000 with -short, 15,000 with -race), and holds the printer's
+// Print prints 100,000 lines on a bad day (3,000 with -short, 8,000 with -race), and holds the printer's
 // journal against the program: every move once, in order, to its place, and nothing else.
 func Print(t *testing.T, tr Traits, dial Dial) {
 	lines := 100_000
@@ -106,7 +106,7 @@ func Print(t *testing.T, tr Traits, dial Dial) {
 	case testing.Short():
 		lines = 3000
 	case raced:
-		lines = 15_000
+		lines = 8000
 	}
 	cfg := sim.Config{Seed: 11, LineTime: 150 * time.Microsecond, Faults: tr.badDay(), Hotend: stillWarm}
 	inBubble(t, tr, dial, cfg, func(w *world) {
@@ -130,6 +130,16 @@ func Print(t *testing.T, tr Traits, dial Dial) {
 
 // safeWithin is how soon after it is noticed, or could be, a machine has to be safe.
 const safeWithin = 10 * time.Second
+
+// within is how soon a machine has to be safe after f. Firmware that never reports by
+// itself is silent through long moves, and that it has fallen silent for good is noticed
+// only after eight times as long.
+func (tr Traits) within(f sim.Faults) time.Duration {
+	if tr.Quiet && (f.SilentAt > 0 || f.WrongBaudAt > 0) {
+		return 8 * safeWithin
+	}
+	return safeWithin
+}
 
 // Hostile lets everything happen that ends a print (T18, and Halt): the machine is in its safe state
 // within ten seconds, nothing is driven after that, and once the cause is gone the same
@@ -177,7 +187,7 @@ func hostile(t *testing.T, tr Traits, dial Dial, f sim.Faults, at time.Duration)
 			if s.HotendSet == 0 && s.BedSet == 0 && !s.Moving {
 				break
 			}
-			if s.SimTime > at+safeWithin {
+			if s.SimTime > at+w.within(f) {
 				w.Fatalf("%v after the fault: %+v, state %+v", s.SimTime-at, s, w.m.State())
 			}
 			time.Sleep(50 * time.Millisecond)

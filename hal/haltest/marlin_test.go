@@ -21,7 +21,7 @@ import (
 // wait for simulated heat.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "6"); err != nil {
+	if err := flag.Set("test.parallel", "12"); err != nil {
 		panic(err) // the flag is the testing package's own
 	}
 	os.Exit(m.Run())
@@ -51,7 +51,7 @@ func TestMarlinHostile(t *testing.T) { t.Parallel(); haltest.Hostile(t, marlin2,
 
 // others are the relatives of Marlin 2.
 var others = map[string]haltest.Traits{
-	"ultimaker": {Firmware: sim.Marlin1, NoBuilds: true},
+	"ultimaker": {Firmware: sim.Marlin1, NoBuilds: true, Quiet: true},
 	"prusa":     {Firmware: sim.PrusaMK3, NoBuilds: true, HeaterFault: hal.FaultController, Has: []string{"AUTOREPORT_TEMP"}},
 }
 

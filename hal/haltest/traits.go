@@ -20,6 +20,7 @@ type Traits struct {
 	Unchecked  bool // lines carry no checksum: nothing is damaged on their way
 	Checked    bool // sim.Config.Checked
 	NoBuilds   bool // the firmware knows no build options of sim.Config
+	Quiet      bool // it reports nothing by itself
 	Patient    bool // without EMERGENCY_PARSER a stop waits for the move under way
 
 	// Faults that the firmware reports of a broken sensor and a dead heater, where they
