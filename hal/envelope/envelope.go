@@ -14,8 +14,9 @@
 // heater is on, the guard adds up the time that passes without fresh filament:
 // pauses, travel, and moves so slow that they are pauses. Filament that was drawn
 // back and comes again is not fresh; one millimetre that is takes MaxHotDwell off
-// the account. What takes as long as it takes (homing, levelling, waiting for a
-// heater) is counted instead: [MaxWaits] between two fresh millimetres.
+// the account, and so does a pause with everything off, second for second. Each
+// command costs a little by itself. What takes as long as it takes (homing, levelling,
+// waiting for a heater) is counted instead: [MaxWaits] between two fresh millimetres.
 //
 // # Speed
 //
@@ -85,12 +86,14 @@ const (
 	RuleDwell                    // pause too long or negative, or hot for too long without printing
 	RuleFilament                 // more filament in one operation than allowed
 	RuleAdvance                  // more pressure advance than allowed
+	RuleLost                     // filament along a way that begins nobody knows where
 )
 
 // String names the rule in a few words.
 func (r Rule) String() string {
 	names := [...]string{"none", "what the machine has", "build volume", "speed", "acceleration", "heater range",
-		"cold extrusion", "homing first", "longest pause", "filament per move", "pressure advance"}
+		"cold extrusion", "homing first", "longest pause", "filament per move", "pressure advance",
+		"filament after levelling or a change of tool only once a travel has led to a known place"}
 	if int(r) < len(names) {
 		return names[r]
 	}

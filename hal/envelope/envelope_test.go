@@ -130,11 +130,18 @@ func TestEachRule(t *testing.T) {
 		{"filament back and forth", RuleDwell, []motion.Op{home(), hot(), feed(-mm), {Kind: motion.Dwell, Wait: time.Minute / 2}, feed(mm), {Kind: motion.Dwell, Wait: time.Minute / 2}}},
 		{"a crumb of filament", RuleDwell, []motion.Op{home(), hot(), {Kind: motion.Dwell, Wait: 50 * time.Second}, feed(mm / 10), {Kind: motion.Dwell, Wait: 20 * time.Second}}},
 		{"homing without end", RuleDwell, append([]motion.Op{hot()}, slices.Repeat([]motion.Op{home()}, MaxWaits)...)},
+		{"off and on again", RuleDwell, []motion.Op{hot(), {Kind: motion.Dwell, Wait: 50 * time.Second}, {Kind: motion.SetHeater, Heater: motion.HotEnd}, hot(), {Kind: motion.Dwell, Wait: 50 * time.Second}}},
+		{"off for a moment", RuleDwell, []motion.Op{hot(), {Kind: motion.Dwell, Wait: 50 * time.Second}, {Kind: motion.SetHeater, Heater: motion.HotEnd},
+			{Kind: motion.Dwell, Wait: 30 * time.Second}, hot(), {Kind: motion.Dwell, Wait: 50 * time.Second}}},
+		{"homing without end, off and on", RuleDwell, append([]motion.Op{hot()}, append(slices.Repeat([]motion.Op{home()}, MaxWaits-1),
+			motion.Op{Kind: motion.SetHeater, Heater: motion.HotEnd}, hot())...)},
+		{"commands without end", RuleDwell, append([]motion.Op{hot()}, slices.Repeat([]motion.Op{{Kind: motion.SetFan}}, 6002)...)},
+		{"moves of nothing without end", RuleDwell, append([]motion.Op{home(), hot()}, slices.Repeat([]motion.Op{to(-2*mm, 0, 0, 0, 17)}, 5998)...)},
 		{"levelling that there is not", RuleKind, []motion.Op{home(), {Kind: motion.Level, Index: 2}}},
 		{"levelling before homing", RuleHoming, []motion.Op{{Kind: motion.Level}}},
 		{"too fast from nowhere", RuleFeed, []motion.Op{home(), {Kind: motion.Level}, to(0, 0, mm, 0, 10_001)}},
-		{"filament from nowhere", RuleFeed, []motion.Op{home(), hot(), {Kind: motion.Level}, to(0, 0, mm, mm, 1000)}},
-		{"filament from another tool's place", RuleFeed, []motion.Op{home(), hot(), {Kind: motion.WaitHeater, Heater: motion.HotEnd + 1, Temp: 200_000},
+		{"filament from nowhere", RuleLost, []motion.Op{home(), hot(), {Kind: motion.Level}, to(0, 0, mm, mm, 1000)}},
+		{"filament from another tool's place", RuleLost, []motion.Op{home(), hot(), {Kind: motion.WaitHeater, Heater: motion.HotEnd + 1, Temp: 200_000},
 			to(0, 0, mm, 0, 1000), {Kind: motion.Move, Tool: 1, Axes: motion.X | motion.E, E: mm, Feed: 1000}}},
 		{"too fast in whole mm/min", RuleFeed, []motion.Op{home(), hot(), to(-2*mm+mm/1000, 0, 0, 3700*(mm/1000), 16)}},
 		{"advance", RuleAdvance, []motion.Op{{Kind: motion.SetAdvance, Wait: time.Second + 1}}},
@@ -159,7 +166,7 @@ func TestEachRule(t *testing.T) {
 		})
 		seen[c.rule] = true
 	}
-	for r := RuleKind; r <= RuleAdvance; r++ {
+	for r := RuleKind; r <= RuleLost; r++ {
 		if !seen[r] {
 			t.Errorf("no case for rule %v", r)
 		}
@@ -191,7 +198,8 @@ func TestHotTimeIsTimeWithoutFilament(t *testing.T) {
 		t.Fatalf("after %d operations: %v", len(passed), err)
 	}
 	ops = []motion.Op{{Kind: motion.Dwell, Wait: time.Hour}, home(), {Kind: motion.Dwell, Wait: time.Hour}, hot(),
-		{Kind: motion.Dwell, Wait: 50 * time.Second}, {Kind: motion.SetHeater, Heater: motion.HotEnd}, {Kind: motion.Dwell, Wait: time.Hour}}
+		{Kind: motion.Dwell, Wait: 50 * time.Second}, {Kind: motion.SetHeater, Heater: motion.HotEnd}, {Kind: motion.Dwell, Wait: time.Hour},
+		hot(), {Kind: motion.Dwell, Wait: time.Minute}, {Kind: motion.SetHeater, Heater: motion.HotEnd}} // it has cooled down in between
 	if passed, err := run(testLimits(), program(ops...)); err != nil {
 		t.Fatalf("after %d operations: %v", len(passed), err)
 	}

@@ -37,11 +37,40 @@ func newGuard(l Limits) *guard {
 
 // check returns the rule that op breaks, or 0 and takes op's effect.
 func (g *guard) check(op motion.Op) Rule {
+	if g.hot() && g.idle > g.MaxHotDwell && !g.switchesOff(op) {
+		return RuleDwell
+	}
 	r := g.judge(op)
 	if r == 0 {
 		g.follow(op)
+		g.charge(op.Kind)
 	}
 	return r
+}
+
+// commandTime is what a command takes on its way to the machine, or more.
+const commandTime = 10 * time.Millisecond
+
+// charge adds what the command of an operation takes in itself to the time while hot:
+// a file of nothing but fan commands keeps a machine hot for hours. What waits is
+// counted by wait.
+func (g *guard) charge(k motion.Kind) {
+	switch k {
+	case motion.Home, motion.Level, motion.WaitHeater, motion.BeginLayer, motion.Pause:
+		return
+	}
+	if g.hot() {
+		g.idle += commandTime
+	}
+}
+
+// switchesOff reports whether op switches off a heater that is on.
+func (g *guard) switchesOff(op motion.Op) bool {
+	if op.Kind != motion.SetHeater || op.Temp != 0 {
+		return false
+	}
+	target, _ := g.heater(op.Heater)
+	return target != nil && *target != 0
 }
 
 func (g *guard) judge(op motion.Op) Rule {
@@ -106,6 +135,9 @@ func (g *guard) move(op motion.Op) Rule {
 	}
 	if r := g.extrude(op); r != 0 {
 		return r
+	}
+	if op.E != 0 && op.Axes&g.lost(op)&linear != 0 {
+		return RuleLost
 	}
 	if op.Feed <= 0 || written(op.Feed) > g.fastest(op) {
 		return RuleFeed
@@ -211,7 +243,7 @@ func (g *guard) heat(op motion.Op) Rule {
 		return g.wait()
 	}
 	if !g.hot() {
-		g.idle, g.waits, g.paused = 0, 0, 0
+		g.paused = 0
 	}
 	return 0
 }
@@ -242,5 +274,19 @@ func (g *guard) dwell(op motion.Op) Rule {
 		return RuleDwell
 	}
 	*spent += op.Wait
+	if !g.hot() {
+		g.cool(op.Wait)
+	}
 	return 0
+}
+
+// cool lets everything be off for a while: as long as it was hot it has to be off.
+// Were it enough to switch a heater off, a file could do that once a minute.
+func (g *guard) cool(t time.Duration) {
+	if t >= g.MaxHotDwell {
+		g.idle, g.waits = 0, 0
+		return
+	}
+	g.idle = max(0, g.idle-t)
+	g.waits = max(0, g.waits-MaxWaits*float64(t)/float64(g.MaxHotDwell))
 }

@@ -303,7 +303,7 @@ func TestJudgeKnowsEachEscape(t *testing.T) {
 		"G1 X1 F600": "moved blindly", good + "M84\nG1 X1": "moved blindly", good + "M84 X\nG1 X1": "moved blindly",
 		"G28\nM104 S210\nG1 E1 F60": "cold extrusion", good + "M104 S100\nM104 S210\nG1 E1": "cold extrusion", good + "T1\nG1 E1": "cold extrusion",
 		"M109 R210\nG28 X\nG1 E1 F60": "extruded before homing", good + "G92 Z5": "the origin moved", good + "M302 P1": "nobody asked",
-		good + "G4 P130000": "hot and idle", good + "G1 X200 F1\nG1 X0": "hot and idle", "G4 P3700000": "cold and paused",
+		good + "G4 P130000": "hot and idle", good + "G1 X200 F1\nG1 X0": "hot and idle", good + strings.Repeat("G4 P50000\nM104 S0\nM109 R210\n", 3): "hot and idle", "G4 P3700000": "cold and paused",
 		good + strings.Repeat("G28\n", 40): "waiting without end", "G80": "levelled before homing", good + "G80\nG1 Z5 F900": "too fast from nowhere",
 		good + "T1\nM109 T1 R210\nG1 X5 E1": "nobody knows", "G28\nG1 X1": "no feed", good + "G1 XNaN": "no command", good + "G1 X1e999": "no command",
 	} {

@@ -30,7 +30,7 @@ type judge struct {
 	most     float64 // its highest
 	fresh    float64 // since the clock began
 	clock    float64 // hot time in which less than one mm of fresh filament came
-	waits    int     // in the same time
+	waits    float64 // in the same time
 	cold     float64 // paused while cold, without a move
 	pattern  [26]float64
 	given    [26]bool
@@ -55,6 +55,11 @@ func (j *judge) obey(line []byte) string {
 	code, ok := j.words(line)
 	if !ok {
 		return "no command: " + string(line)
+	}
+	if j.hot() {
+		if why := j.pass(0.001, true); why != "" { // on the wire
+			return why
+		}
 	}
 	switch code {
 	case "G21", "G90", "M82", "M400":
@@ -185,7 +190,7 @@ func (j *judge) heat(name string, within envelope.Range, wait bool, warm *bool) 
 		return j.wait()
 	}
 	if !j.hot() {
-		j.clock, j.waits, j.cold, j.fresh = 0, 0, 0, 0
+		j.cold = 0
 	}
 	return ""
 }
@@ -219,6 +224,9 @@ func (j *judge) pass(seconds float64, still bool) string {
 	if !j.hot() {
 		if j.cold += seconds; !still {
 			j.cold = 0
+		} else { // as much as it was hot it has to be off
+			j.clock = max(0, j.clock-seconds)
+			j.waits = max(0, j.waits-envelope.MaxWaits*seconds/j.l.MaxHotDwell.Seconds())
 		}
 		if j.cold > j.l.MaxDwell.Seconds()+1 {
 			return "cold and paused without end"
