@@ -65,6 +65,9 @@ func (p *Parser) chords(a arc, start, to [3]int64, axes motion.Axes, e int64) Re
 			at[motion.IZ] = start[motion.IZ] + (to[motion.IZ]-start[motion.IZ])*i/n
 			due = e / n * i
 		}
+		if !within(at[motion.IX], maxLength) || !within(at[motion.IY], maxLength) {
+			return ReasonNumber
+		}
 		if why := p.move(at, axes, due-fed); why != 0 {
 			return why
 		}

@@ -62,6 +62,11 @@ func move(axes motion.Axes, x, y, z, e float64, feed unit.Speed) motion.Op {
 	return op
 }
 
+func of(tool uint8, op motion.Op) motion.Op {
+	op.Tool = tool
+	return op
+}
+
 const xy, xye = motion.X | motion.Y, motion.X | motion.Y | motion.E
 
 // TestCommands reads each command that is known.
@@ -87,6 +92,8 @@ func TestCommands(t *testing.T) {
 		{"G28\nG92 X0 Y0\nG92", []motion.Op{{Kind: motion.Home}}},
 		{"G29\nG32\nG80 X1 Y2 W3 H4\nM420 S1", []motion.Op{{Kind: motion.Level}, {Kind: motion.Level}, {Kind: motion.Level}, {Kind: motion.Level, Index: 1}}},
 		{"G4 P1500\nG4 S2.5\nG4\nM400", []motion.Op{{Kind: motion.Dwell, Wait: 1500 * time.Millisecond}, {Kind: motion.Dwell, Wait: 2500 * time.Millisecond}, {Kind: motion.Dwell}, {Kind: motion.Dwell}}},
+		{"G10\nT1\nG11\nG10\nT0\nG10\nG11\n", []motion.Op{move(motion.E, 0, 0, 0, -2, 25_000), of(1, move(motion.E, 0, 0, 0, -2, 25_000)), move(motion.E, 0, 0, 0, 2, 25_000)}},
+		{";" + strings.Repeat("x", 1<<14-2) + "\r\nG1 X1 F60\r\n", []motion.Op{move(motion.X, 1, 0, 0, 0, 1000)}},
 		{"G10\nG10\nG11\nM207 S1 F600\nG10", []motion.Op{move(motion.E, 0, 0, 0, -2, 25_000), move(motion.E, 0, 0, 0, 2, 25_000), move(motion.E, 0, 0, 0, -1, 10_000)}},
 		{"M104 S210\nM109\nM109 R200.5\nM104 S0", []motion.Op{hotEnd(motion.SetHeater, 210_000), hotEnd(motion.WaitHeater, 210_000), hotEnd(motion.WaitHeater, 200_500), hotEnd(motion.SetHeater, 0)}},
 		{"M104 T1 S210\nT1\nM104 S200\nG1 F60 X1", []motion.Op{{Kind: motion.SetHeater, Heater: motion.HotEnd + 1, Temp: 210_000}, {Kind: motion.SetHeater, Heater: motion.HotEnd + 1, Temp: 200_000, Tool: 1},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"platen/hal/envelope"
 	"platen/hal/motion"
 	"platen/hal/unit"
 )
@@ -233,10 +234,10 @@ func (p *Parser) dwell() Reason {
 // draw is G10, and with back false G11: filament drawn back by the firmware, which
 // this does itself.
 func (p *Parser) draw(back bool) Reason {
-	if p.retracted == back {
+	if int(p.tool) >= len(p.retracted) || p.retracted[p.tool] == back {
 		return 0
 	}
-	p.retracted = back
+	p.retracted[p.tool] = back
 	op := motion.Op{Kind: motion.Move, Axes: motion.E, Role: motion.Retraction, Tool: p.tool, E: p.retract, Feed: p.retractFeed}
 	if back {
 		op.E = -op.E
@@ -250,7 +251,7 @@ func (p *Parser) draw(back bool) Reason {
 // retraction is M207.
 func (p *Parser) retraction() Reason {
 	s, why := p.scaled(p.w.get('S'), maxLength)
-	if why != 0 || s < 0 || p.w.get('Z') != 0 || p.w.get('F') < 0 || p.retracted {
+	if why != 0 || s < 0 || p.w.get('Z') != 0 || p.w.get('F') < 0 || p.retracted != [envelope.MaxTools]bool{} {
 		return ReasonWord
 	}
 	if p.w.has('S') {

@@ -91,7 +91,7 @@ type Parser struct {
 	levelDue    bool // the board's own G-code for levelling comes next
 	retract     unit.Length
 	retractFeed unit.Speed
-	retracted   bool
+	retracted   [envelope.MaxTools]bool // by G10, each tool for itself
 
 	role     motion.Role
 	layers   int32

@@ -30,7 +30,7 @@ func newScanner(r io.Reader) *scanner { return &scanner{r: bufio.NewReaderSize(r
 func (s *scanner) next() (Reason, error) {
 	s.line++
 	s.code, s.note = s.codeB[:0], s.noteB[:0]
-	inNote, some := false, false
+	inNote, some, cr := false, false, false
 	for {
 		part, err := s.r.ReadSlice('\n')
 		full := errors.Is(err, bufio.ErrBufferFull)
@@ -38,8 +38,12 @@ func (s *scanner) next() (Reason, error) {
 			return ReasonRead, err
 		}
 		some = some || len(part) > 0
-		if !full {
-			part = bytes.TrimSuffix(bytes.TrimSuffix(part, []byte("\n")), []byte("\r"))
+		if cr && !bytes.Equal(part, []byte("\n")) && len(part) > 0 {
+			return ReasonControl, nil
+		}
+		part = bytes.TrimSuffix(part, []byte("\n"))
+		if cr = full && bytes.HasSuffix(part, []byte("\r")); cr || !full {
+			part = bytes.TrimSuffix(part, []byte("\r")) // if it is the last of the line
 		}
 		if s.line == 1 && !inNote && len(s.code) == 0 {
 			part = bytes.TrimPrefix(part, []byte("\xEF\xBB\xBF"))
