@@ -184,7 +184,7 @@ func (r Reason) String() string {
 		"the sealed file does not open: seal it again to this printer's current recipient",
 		"the file is no model and no G-code: export it again",
 		"the mesh cannot be printed: it is empty or damaged beyond repair",
-		"the model does not fit the printer's locked memory: reduce its triangles or raise vault in the configuration",
+		"the file does not fit the printer's locked memory: make it smaller (fewer triangles, .bgcode in place of .gcode) or raise vault in the configuration",
 		"the program asks for what the machine cannot do: check the board file's limits",
 		"the controller stopped or is gone: look at the printer, then at platen status",
 		"the session could not be confined: run platen doctor",

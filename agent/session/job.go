@@ -121,7 +121,7 @@ func (s *session) cool() {
 	defer cancel()
 	state := s.machine.State()
 	err := s.machine.Run(ctx, func(yield func(motion.Op, error) bool) {
-		for op, err := range s.pause.leave() {
+		for op, err := range s.pause.leave(s.hot(&state)) {
 			if err != nil {
 				s.log.Warn("macro for cancelled jobs left out")
 				break
@@ -135,14 +135,23 @@ func (s *session) cool() {
 				return
 			}
 		}
-		if s.cfg.Board.Limits.Fans > 0 && !yield(motion.Op{Kind: motion.SetFan}, nil) {
-			return
+		for i := range s.cfg.Board.Limits.Fans {
+			if !yield(motion.Op{Kind: motion.SetFan, Index: uint8(i)}, nil) {
+				return
+			}
 		}
 		yield(motion.Op{Kind: motion.MotorsOff}, nil)
 	})
 	if err != nil {
 		s.log.Warn("machine did not cool down in order; closing it")
 	}
+}
+
+// hot reports whether the hot end that prints is hot enough to move filament. It is not
+// after a pause that was so long that its heaters were switched off.
+func (s *session) hot(st *hal.State) bool {
+	h, ok := st.Heater(motion.HotEnd + motion.Heater(s.pause.at.Tool))
+	return ok && h.Actual >= s.cfg.Board.Limits.MinExtrude
 }
 
 // judge maps the error of a job to what crosses the seam.

@@ -12,7 +12,7 @@ import (
 
 // pause holds a program back between two operations. A machine that is held in the
 // middle of a print runs the board's macro for it, keeps its temperatures unless
-// that says otherwise, and goes back to where it was before it goes on.
+// that says otherwise, and goes back to where, and to how hot, it was before it goes on.
 type pause struct {
 	board *boards.Board
 	told  func() // called when the program itself pauses
@@ -22,7 +22,52 @@ type pause struct {
 
 	// Where the program is; touched by whoever pulls it.
 	at       gcodefile.State
+	tuned    tuned
 	printing bool // hot filament was laid down, and may be again
+}
+
+// tuned is what a program has set besides where it is.
+type tuned struct {
+	heat  [16]unit.Celsius // targets, by motion.Heater
+	fan   [8]unit.Duty
+	accel unit.Accel // 0 if it has set none
+}
+
+// follow takes the effect of op.
+func (t *tuned) follow(op motion.Op) {
+	switch op.Kind {
+	case motion.SetHeater, motion.WaitHeater:
+		if int(op.Heater) < len(t.heat) {
+			t.heat[op.Heater] = op.Temp
+		}
+	case motion.SetFan:
+		if int(op.Index) < len(t.fan) {
+			t.fan[op.Index] = op.Fan
+		}
+	case motion.SetAccel:
+		t.accel = op.Accel
+	}
+}
+
+// until returns what makes to of t.
+func (t *tuned) until(to tuned) (ops []motion.Op) {
+	for h, temp := range to.heat {
+		if op := (motion.Op{Kind: motion.WaitHeater, Heater: motion.Heater(h), Temp: temp}); temp != t.heat[h] {
+			if temp == 0 {
+				op.Kind = motion.SetHeater
+			}
+			ops = append(ops, op)
+		}
+	}
+	for i, fan := range to.fan {
+		if fan != t.fan[i] {
+			ops = append(ops, motion.Op{Kind: motion.SetFan, Index: uint8(i), Fan: fan})
+		}
+	}
+	if to.accel != 0 && to.accel != t.accel {
+		ops = append(ops, motion.Op{Kind: motion.SetAccel, Accel: to.accel})
+	}
+	return ops
 }
 
 // set pauses or resumes; it reports whether that changed anything.
@@ -75,6 +120,7 @@ func (p *pause) hold(prog motion.Program, done <-chan struct{}) motion.Program {
 // follow keeps where the machine is, and whether it is printing.
 func (p *pause) follow(op motion.Op) {
 	p.at.Follow(op, &p.board.Limits)
+	p.tuned.follow(op)
 	switch {
 	case op.Kind == motion.Move && op.Has(motion.E) && op.Axes != motion.E && op.E > 0:
 		p.printing = true
@@ -88,18 +134,25 @@ func (p *pause) follow(op motion.Op) {
 const linear = motion.X | motion.Y | motion.Z
 
 // inPrint reports whether the machine is where a macro may move it and bring it back.
-func (p *pause) inPrint() bool { return p.printing && p.at.Known&linear == linear }
+func (p *pause) inPrint() bool {
+	inside := p.printing && p.at.Known&linear == linear
+	for i, l := range p.at.At { // end stops may lie outside
+		inside = inside && l >= p.board.Limits.Min[i] && l <= p.board.Limits.Max[i]
+	}
+	return inside
+}
 
 // wait parks the nozzle if it is printing, waits, and brings it back.
 func (p *pause) wait(gate, done <-chan struct{}, yield func(motion.Op, error) bool) bool {
 	if !p.inPrint() {
 		return waitFor(gate, done)
 	}
-	before, fed := p.at, unit.Length(0)
+	before, set, fed := p.at, p.tuned, unit.Length(0)
 	macro := func(m boards.Macro) bool {
 		for op, err := range p.board.Sequence(p.at).Macro(m).Ops() {
 			if err == nil {
 				p.at.Follow(op, &p.board.Limits)
+				p.tuned.follow(op)
 				fed += op.E
 			}
 			if !yield(op, err) || err != nil {
@@ -108,7 +161,7 @@ func (p *pause) wait(gate, done <-chan struct{}, yield func(motion.Op, error) bo
 		}
 		return true
 	}
-	return macro(boards.MacroPause) && waitFor(gate, done) && macro(boards.MacroResume) && p.back(before, -fed, yield)
+	return macro(boards.MacroPause) && waitFor(gate, done) && macro(boards.MacroResume) && p.back(before, set, -fed, yield)
 }
 
 // waitFor waits for gate; it returns false if done comes first.
@@ -121,9 +174,10 @@ func waitFor(gate, done <-chan struct{}) bool {
 	}
 }
 
-// back brings the nozzle back to where it was: across, then down, then the filament.
-func (p *pause) back(to gcodefile.State, e unit.Length, yield func(motion.Op, error) bool) bool {
-	ops := make([]motion.Op, 0, 3)
+// back gives back what the macros set otherwise, and brings the nozzle back to where it
+// was: across, then down, then the filament.
+func (p *pause) back(to gcodefile.State, set tuned, e unit.Length, yield func(motion.Op, error) bool) bool {
+	ops := p.tuned.until(set)
 	if p.at.At[motion.IX] != to.At[motion.IX] || p.at.At[motion.IY] != to.At[motion.IY] || p.at.Known&linear != linear {
 		ops = append(ops, motion.Op{Kind: motion.Move, Axes: motion.X | motion.Y, Tool: to.Tool, To: to.At, Feed: p.board.Print.Travel})
 	}
@@ -133,6 +187,7 @@ func (p *pause) back(to gcodefile.State, e unit.Length, yield func(motion.Op, er
 	}
 	for _, op := range ops {
 		p.at.Follow(op, &p.board.Limits)
+		p.tuned.follow(op)
 		if !yield(op, nil) {
 			return false
 		}
@@ -141,8 +196,9 @@ func (p *pause) back(to gcodefile.State, e unit.Length, yield func(motion.Op, er
 }
 
 // leave is the board's macro for cancelled jobs, guarded, from where the machine is
-// now; nothing if it is not in the middle of a print.
-func (p *pause) leave() motion.Program {
+// now; nothing if it is not in the middle of a print. Unless the hot end still is hot, it
+// moves no filament.
+func (p *pause) leave(hot bool) motion.Program {
 	return func(yield func(motion.Op, error) bool) {
 		if p.board == nil || !p.inPrint() {
 			return
@@ -150,9 +206,9 @@ func (p *pause) leave() motion.Program {
 		l := p.board.Limits
 		here := []motion.Op{ // how the guard gets to where the machine is
 			{Kind: motion.Home},
-			{Kind: motion.WaitHeater, Heater: motion.HotEnd + motion.Heater(p.at.Tool), Temp: l.HotEnd.Max},
 			{Kind: motion.Move, Axes: motion.Z, Tool: p.at.Tool, To: p.at.At, Feed: p.board.Print.Lift},
 			{Kind: motion.Move, Axes: motion.X | motion.Y, Tool: p.at.Tool, To: p.at.At, Feed: p.board.Print.Travel},
+			{Kind: motion.WaitHeater, Heater: motion.HotEnd + motion.Heater(p.at.Tool), Temp: l.HotEnd.Max}, // last: on the way time passes
 		}
 		arrive := func(yield func(motion.Op, error) bool) {
 			for _, op := range here {
@@ -166,6 +222,11 @@ func (p *pause) leave() motion.Program {
 		for op, err := range envelope.Check(l, envelope.Fit(l, seq.Ops())) {
 			if n++; err == nil && n <= len(here) {
 				continue
+			}
+			if err == nil && !hot && op.Has(motion.E) && op.Kind == motion.Move {
+				if op.Axes, op.E = op.Axes&^motion.E, 0; op.Axes == 0 {
+					continue
+				}
 			}
 			if !yield(op, err) || err != nil {
 				return

@@ -98,6 +98,60 @@ func TestPauseByTheBoardsMacros(t *testing.T) {
 	}
 }
 
+// TestPauseGivesBackWhatMacrosSet: a file that prints hotter than the board's macros
+// know goes on as hot as it was, with its fan and its acceleration.
+func TestPauseGivesBackWhatMacrosSet(t *testing.T) {
+	b := simBoard(t, "[pause]\nM104 S0\nM107\nM204 S500\n[resume]\nM109 S200\n")
+	prog := func(yield func(motion.Op, error) bool) {
+		n := 0
+		for op, err := range hotLayers(2) {
+			if n++; n == 3 && !(yield(motion.Op{Kind: motion.WaitHeater, Heater: motion.HotEnd, Temp: 240_000}, nil) &&
+				yield(motion.Op{Kind: motion.SetFan, Fan: 99}, nil) && yield(motion.Op{Kind: motion.SetAccel, Accel: 900}, nil)) || !yield(op, err) {
+				return
+			}
+		}
+	}
+	var temp unit.Celsius
+	var fan unit.Duty
+	var accel unit.Accel
+	changes := 0
+	for _, op := range held(t, b, 8, prog) {
+		switch op.Kind {
+		case motion.SetHeater, motion.WaitHeater:
+			temp, changes = op.Temp, changes+1
+		case motion.SetFan:
+			fan = op.Fan
+		case motion.SetAccel:
+			accel = op.Accel
+		}
+	}
+	if changes != 5 || temp != 240_000 || fan != 99 || accel != 900 {
+		t.Errorf("goes on at %v with a fan of %d and %v after %d changes", temp, fan, accel, changes)
+	}
+}
+
+// TestPauseWhereHomingEnds: a machine whose end stops lie outside its volume cannot be
+// brought back there, and is held where it is.
+func TestPauseWhereHomingEnds(t *testing.T) {
+	b := simBoard(t, "")
+	b.Limits.HomedAt[motion.IX] = -5 * mm
+	prog := func(yield func(motion.Op, error) bool) {
+		for op, err := range hotLayers(2) {
+			if op.Kind == motion.Move {
+				if op.Has(motion.X) {
+					op.Axes = op.Axes&^motion.X | motion.Y
+				}
+			}
+			if !yield(op, err) {
+				return
+			}
+		}
+	}
+	if ops := held(t, b, 5, prog); len(ops) != 8 {
+		t.Errorf("%d operations", len(ops))
+	}
+}
+
 func TestPauseBeforeAndAfterThePrintMovesNothing(t *testing.T) {
 	for _, stop := range []int{1, 2, 4} {
 		if ops := held(t, simBoard(t, ""), stop, hotLayers(2)); len(ops) != 8 {
@@ -172,6 +226,7 @@ func TestPauseNearTheTop(t *testing.T) {
 // one that has not begun does not, and a macro that the machine cannot do from where
 // it is moves nothing.
 func TestLeave(t *testing.T) {
+	hot := false
 	run := func(b *boards.Board, n int) (kinds []motion.Kind, err error) {
 		p := pause{board: b}
 		for range p.hold(hotLayers(2), nil) {
@@ -179,18 +234,36 @@ func TestLeave(t *testing.T) {
 				break
 			}
 		}
-		for op, e := range p.leave() {
+		for op, e := range p.leave(hot) {
 			if err = e; e == nil {
 				kinds = append(kinds, op.Kind)
+				if !hot && op.E != 0 {
+					t.Error("drives cold filament")
+				}
 			}
 		}
 		return kinds, err
 	}
+	hot = true
 	if kinds, err := run(simBoard(t, ""), 5); err != nil || len(kinds) != 6 || kinds[0] != motion.SetHeater || kinds[2] != motion.Move {
 		t.Errorf("leaves by %v, %v", kinds, err)
 	}
 	if kinds, err := run(simBoard(t, ""), 4); err != nil || len(kinds) != 0 {
 		t.Errorf("leaves a print that has not begun by %v, %v", kinds, err)
+	}
+	const draws = "[cancel]\nM83\nG1 E-5 F600\nG1 X5 E-1 F600\nG91\nG1 Z5 F300\n"
+	if kinds, err := run(simBoard(t, draws), 5); err != nil || len(kinds) != 3 {
+		t.Errorf("leaves by %v, %v", kinds, err)
+	}
+	hot = false // it was held until its heaters were switched off
+	if kinds, err := run(simBoard(t, draws), 5); err != nil || len(kinds) != 2 {
+		t.Errorf("leaves cold by %v, %v", kinds, err)
+	}
+	hot = true
+	slow := simBoard(t, "")
+	slow.Limits.MaxHotDwell = 100 * time.Millisecond // shorter than the way that is only imagined
+	if kinds, err := run(slow, 5); err != nil || len(kinds) != 6 {
+		t.Errorf("leaves by %v, %v", kinds, err)
 	}
 	if kinds, err := run(simBoard(t, "[cancel]\nG1 X500 F600\n"), 5); err == nil || len(kinds) != 0 {
 		t.Errorf("leaves the envelope by %v, %v", kinds, err)
