@@ -33,6 +33,7 @@ var (
 // Dog is an open watchdog. Its methods may be called from any goroutine.
 type Dog struct {
 	f       *os.File
+	call    func(call uintptr, arg unsafe.Pointer) error // ioctl of f
 	bench   bool
 	timeout time.Duration
 	info    Info
@@ -61,8 +62,8 @@ const (
 	MaxTimeout = 10 * time.Minute
 )
 
-// Open opens the watchdog at path, for example "/dev/watchdog", and sets its timeout,
-// which hardware may round: see [Dog.Timeout]. If it can, it also warns (as the kernel is
+// Open opens the watchdog at path, for example "/dev/watchdog", and sets its timeout. One
+// that hardware does not take is rounded, or stays what it was: see [Dog.Timeout]. If it can, it also warns (as the kernel is
 // set up to, for example by a panic with its traces) at half of the timeout before. A path
 // that is no character device is a test bench: it gets what is written and no calls.
 func Open(path string, timeout time.Duration) (*Dog, error) {
@@ -79,15 +80,15 @@ func Open(path string, timeout time.Duration) (*Dog, error) {
 		return nil, fmt.Errorf("opening the watchdog: %w", err)
 	}
 	d, err := FromFile(f)
-	if err == nil && !d.bench {
-		err = d.set(timeout)
+	switch {
+	case err != nil:
+	case d.bench:
+		d.timeout = timeout
+	default:
+		err = d.start(timeout)
 	}
 	if err != nil {
-		f.Close() // the timer may run: whoever starts us tries again
-		return nil, fmt.Errorf("setting up %s: %w", path, err)
-	}
-	if d.bench {
-		d.timeout = timeout
+		return nil, errors.Join(fmt.Errorf("setting up %s: %w", path, err), f.Close())
 	}
 	return d, nil
 }
@@ -99,20 +100,21 @@ func FromFile(f *os.File) (*Dog, error) {
 		return nil, fmt.Errorf("watchdog: %w", err)
 	}
 	d := &Dog{f: f, bench: st.Mode()&fs.ModeCharDevice == 0}
+	d.call = d.ioctl
 	if d.bench {
 		d.info = Info{Identity: "test bench", CanDisarm: true}
 		return d, nil
 	}
 	var s support
-	if err := d.ioctl(unix.WDIOC_GETSUPPORT, unsafe.Pointer(&s)); err != nil {
+	if err := d.call(unix.WDIOC_GETSUPPORT, unsafe.Pointer(&s)); err != nil {
 		return nil, fmt.Errorf("it is no watchdog: %w", err)
 	}
 	d.info = Info{Identity: s.name(), CanDisarm: s.options&optMagicClose != 0, HasKeepCall: s.options&optKeepalive != 0}
 	var v int32
-	if d.ioctl(unix.WDIOC_GETBOOTSTATUS, unsafe.Pointer(&v)) == nil {
+	if d.call(unix.WDIOC_GETBOOTSTATUS, unsafe.Pointer(&v)) == nil {
 		d.info.CausedBoot = v&optCardReset != 0
 	}
-	if d.ioctl(unix.WDIOC_GETTIMEOUT, unsafe.Pointer(&v)) == nil {
+	if d.call(unix.WDIOC_GETTIMEOUT, unsafe.Pointer(&v)) == nil {
 		d.timeout = time.Duration(v) * time.Second
 	}
 	return d, nil
@@ -133,18 +135,31 @@ func (s *support) name() string {
 	return string(s.identity[:])
 }
 
+// start sets up a timer that runs since it was opened, or stops it: nobody would pet one
+// that could not be set up, and a board that restarts every few seconds is of no use.
+func (d *Dog) start(timeout time.Duration) error {
+	err := d.set(timeout)
+	if err != nil {
+		_, stop := d.f.Write([]byte{'V'})
+		err = errors.Join(err, stop)
+	}
+	return err
+}
+
 // set sets the timeout, and a warning before it.
 func (d *Dog) set(timeout time.Duration) error {
 	v := int32(timeout / time.Second)
-	if err := d.ioctl(unix.WDIOC_SETTIMEOUT, unsafe.Pointer(&v)); err != nil && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.ENOTTY) {
-		return fmt.Errorf("a timeout of %v is not taken: %w: configure a shorter one", timeout, err)
+	// EINVAL is hardware that cannot count so far: it has a timeout all the same.
+	err := d.call(unix.WDIOC_SETTIMEOUT, unsafe.Pointer(&v))
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.ENOTTY) && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("a timeout of %v is not taken: %w", timeout, err)
 	}
-	if err := d.ioctl(unix.WDIOC_GETTIMEOUT, unsafe.Pointer(&v)); err != nil || v < int32(MinTimeout/time.Second) {
-		return fmt.Errorf("its timeout is %d s, which is too short for a board to live by", v)
+	if err := d.call(unix.WDIOC_GETTIMEOUT, unsafe.Pointer(&v)); err != nil || v < int32(MinTimeout/time.Second) {
+		return fmt.Errorf("its timeout is %d s, which is too short for a board to live by: leave watchdog out of the configuration, or use another one", v)
 	}
 	d.timeout = time.Duration(v) * time.Second
 	pre := v / 2
-	if d.ioctl(unix.WDIOC_SETPRETIMEOUT, unsafe.Pointer(&pre)) == nil { // few can
+	if d.call(unix.WDIOC_SETPRETIMEOUT, unsafe.Pointer(&pre)) == nil { // few can
 		d.info.Pretimeout = time.Duration(pre) * time.Second
 	}
 	return nil

@@ -161,3 +161,44 @@ func TestLook(t *testing.T) {
 		t.Error("a watchdog that is not there is shown")
 	}
 }
+
+// TestShortHardware has hardware that counts to 15 s, and none to 5 s.
+func TestShortHardware(t *testing.T) {
+	for _, c := range []struct {
+		has, want time.Duration
+		says      unix.Errno
+	}{{15 * time.Second, 15 * time.Second, unix.EINVAL}, {15 * time.Second, 15 * time.Second, unix.EOPNOTSUPP}, {5 * time.Second, 0, unix.EINVAL}, {15 * time.Second, 0, unix.EIO}} {
+		d := &Dog{call: func(call uintptr, arg unsafe.Pointer) error {
+			switch call {
+			case unix.WDIOC_SETTIMEOUT:
+				return c.says
+			case unix.WDIOC_GETTIMEOUT:
+				*(*int32)(arg) = int32(c.has / time.Second)
+				return nil
+			}
+			return unix.EOPNOTSUPP
+		}}
+		err := d.set(time.Minute)
+		if d.Timeout() != c.want || (err != nil) != (c.want == 0) {
+			t.Errorf("%+v: %v, %v", c, d.Timeout(), err)
+		}
+	}
+}
+
+// TestNotLeftRunning: what cannot be set up is told to stop, and not left to restart the
+// board.
+func TestNotLeftRunning(t *testing.T) {
+	path, r := bench(t)
+	d, err := Open(path, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	d.call = func(uintptr, unsafe.Pointer) error { return unix.EIO }
+	if err := d.start(time.Minute); !errors.Is(err, unix.EIO) {
+		t.Errorf("it is set up: %v", err)
+	}
+	if got := read(t, r); got != "V" {
+		t.Errorf("it was told %q", got)
+	}
+}
