@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -38,6 +39,7 @@ type link struct {
 	wg   sync.WaitGroup
 	stop func() bool
 	over atomic.Bool // the reader has ended, or is to
+	away atomic.Bool // no host has the pty open
 
 	speed    int
 	reset    bool // a host that opens the port restarts the controller
@@ -67,6 +69,9 @@ func dial(ctx context.Context, rw io.ReadWriter, p *Printer) (*link, error) {
 		l.free <- make([]byte, 4096)
 	}
 	l.stop = context.AfterFunc(ctx, l.interrupt)
+	// Asked before the firmware says its first word: a host that comes after that has
+	// missed it, and must be seen to come.
+	l.away.Store(absent(rw))
 	l.wg.Go(func() { l.read(ctx) })
 	return l, nil
 }
@@ -97,9 +102,13 @@ func (l *link) wait() {
 	}
 }
 
+// read passes on what comes in, and that a host has come.
 func (l *link) read(ctx context.Context) {
 	defer close(l.in)
 	defer l.over.Store(true)
+	if l.away.Load() && !l.greet(ctx, syscall.EIO) {
+		return
+	}
 	for {
 		var buf []byte
 		select {
@@ -117,10 +126,22 @@ func (l *link) read(ctx context.Context) {
 		if err == nil {
 			continue
 		}
-		if ctx.Err() != nil || !awaitHost(ctx, l.rw, err) || !l.send(ctx, message{opened: true}) {
+		if ctx.Err() != nil || !l.greet(ctx, err) {
 			return
 		}
 	}
+}
+
+// greet waits for a host after reading has failed with err. What the firmware says
+// meanwhile is lost, as on a line that nobody listens to: a host that found it when it
+// comes would talk to a controller that restarts because it came.
+func (l *link) greet(ctx context.Context, err error) bool {
+	l.away.Store(true)
+	if !awaitHost(ctx, l.rw, err) {
+		return false
+	}
+	l.away.Store(false)
+	return l.send(ctx, message{opened: true})
 }
 
 func (l *link) send(ctx context.Context, msg message) bool {
@@ -133,7 +154,7 @@ func (l *link) send(ctx context.Context, msg message) bool {
 }
 
 func (l *link) write(m *mcu, b []byte) {
-	if l.ended {
+	if l.ended || l.away.Load() {
 		return
 	}
 	if _, err := l.rw.Write(b); err != nil && !hostGone(err) {

@@ -89,17 +89,11 @@ func awaitHost(ctx context.Context, rw io.ReadWriter, err error) bool {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		gone := false
-		err := onDescriptor(f, func(fd int) error {
-			p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-			_, err := unix.Poll(p, 0)
-			gone = p[0].Revents&unix.POLLHUP != 0
-			return err
-		})
-		if err != nil && !errors.Is(err, syscall.EINTR) {
+		gone, err := hungUp(f)
+		if err != nil {
 			return false
 		}
-		if err == nil && !gone {
+		if !gone {
 			return true
 		}
 		select {
@@ -108,4 +102,29 @@ func awaitHost(ctx context.Context, rw io.ReadWriter, err error) bool {
 			return false
 		}
 	}
+}
+
+// hungUp reports whether no host has the pty open.
+func hungUp(f syscall.Conn) (bool, error) {
+	gone := false
+	err := onDescriptor(f, func(fd int) error {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		_, err := unix.Poll(p, 0)
+		gone = err != nil || p[0].Revents&unix.POLLHUP != 0
+		return err
+	})
+	if errors.Is(err, syscall.EINTR) {
+		return true, nil // asked again soon
+	}
+	return gone, err
+}
+
+// absent reports whether rw is a pty that no host has open yet.
+func absent(rw io.ReadWriter) bool {
+	f, ok := rw.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	gone, err := hungUp(f)
+	return err == nil && gone
 }
