@@ -65,7 +65,7 @@ const (
 // Open opens the watchdog at path, for example "/dev/watchdog", and sets its timeout. One
 // that hardware does not take is rounded, or stays what it was: see [Dog.Timeout]. If it can, it also warns (as the kernel is
 // set up to, for example by a panic with its traces) at half of the timeout before. A path
-// that is no character device is a test bench: it gets what is written and no calls.
+// that is a FIFO or a plain file is a test bench: it gets what is written and no calls.
 func Open(path string, timeout time.Duration) (*Dog, error) {
 	if timeout < MinTimeout || timeout > MaxTimeout {
 		return nil, fmt.Errorf("watchdog: a timeout of %v is outside %v to %v", timeout, MinTimeout, MaxTimeout)
@@ -99,8 +99,11 @@ func FromFile(f *os.File) (*Dog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watchdog: %w", err)
 	}
-	d := &Dog{f: f, bench: st.Mode()&fs.ModeCharDevice == 0}
+	d := &Dog{f: f}
 	d.call = d.ioctl
+	if d.bench, err = isBench(st.Mode()); err != nil {
+		return nil, err
+	}
 	if d.bench {
 		d.info = Info{Identity: "test bench", CanDisarm: true}
 		return d, nil
@@ -118,6 +121,18 @@ func FromFile(f *os.File) (*Dog, error) {
 		d.timeout = time.Duration(v) * time.Second
 	}
 	return d, nil
+}
+
+// isBench reports whether a file of a mode stands in for a watchdog. A disk, which is given
+// by mistake, does not: petting would write to it.
+func isBench(m fs.FileMode) (bool, error) {
+	switch {
+	case m&fs.ModeCharDevice != 0:
+		return false, nil
+	case m&fs.ModeType == 0 || m&fs.ModeType == fs.ModeNamedPipe:
+		return true, nil
+	}
+	return false, errors.New("it is no watchdog: correct watchdog in the configuration")
 }
 
 // support is struct watchdog_info of linux/watchdog.h.

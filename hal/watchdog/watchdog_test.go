@@ -3,6 +3,7 @@ package watchdog
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -135,6 +136,20 @@ func TestOpenErrors(t *testing.T) {
 	if d, err := Open("/dev/null", time.Minute); err == nil {
 		d.Close()
 		t.Error("/dev/null is a watchdog")
+	}
+}
+
+// TestBench: nothing but a FIFO or a plain file stands in for a watchdog.
+func TestBench(t *testing.T) {
+	for mode, want := range map[fs.FileMode]bool{0o600: true, fs.ModeNamedPipe | 0o600: true, fs.ModeDevice | fs.ModeCharDevice: false} {
+		if got, err := isBench(mode); got != want || err != nil {
+			t.Errorf("%v: %t, %v", mode, got, err)
+		}
+	}
+	for _, mode := range []fs.FileMode{fs.ModeDevice | 0o660, fs.ModeSocket, fs.ModeDir} {
+		if _, err := isBench(mode); err == nil {
+			t.Errorf("%v is a watchdog", mode)
+		}
 	}
 }
 
