@@ -64,6 +64,9 @@ func (s *session) loadFile(ctx context.Context, r io.Reader, size uint64) (*load
 	if err != nil {
 		return nil, err
 	}
+	if summary.Ops == 0 {
+		return nil, slicer.ErrFormat
+	}
 	return &loaded{
 		program: func(_ context.Context, watch func(motion.Program) motion.Program) motion.Program {
 			return watch(gcodefile.Program(open(), o))

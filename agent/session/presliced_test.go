@@ -79,6 +79,7 @@ func TestSessionRefusesGCode(t *testing.T) {
 		"shorter than said":   {[]byte(goodGCode), len(goodGCode) + 1, seam.ReasonFormat},
 		"longer than said":    {[]byte(goodGCode), len(goodGCode) - 5, seam.ReasonFormat},
 		"more than the vault": {[]byte(goodGCode), 5 << 20, seam.ReasonTooBig},
+		"nothing to do":       {[]byte("; a header, and the file ends\n"), 0, seam.ReasonFormat},
 		"beyond any machine":  {[]byte(goodGCode), math.MaxInt, seam.ReasonTooBig},
 		"damaged, binary":     {damaged, 0, seam.ReasonFormat},
 		"bad, binary":         {binaryGCode(goodGCode + "M500\n"), 0, seam.ReasonGCode},

@@ -50,6 +50,9 @@ Without --board it is the board of the configuration; a name that ends in .toml 
 				return err
 			}
 			defer f.Close()
+			if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+				return fmt.Errorf("not checked: %s is no file that can be read twice: save it as one", args[0])
+			}
 			if intake.IsSealed(f) {
 				return cli.Usage("the file is sealed: only the printer it is for can check it")
 			}
@@ -96,6 +99,9 @@ func boardOf(name string) (*boards.Board, error) {
 // errNoGCode reports a file that is something else.
 var errNoGCode = errors.New("the file is no G-code: models are sliced on the printer, see platen-slice inspect")
 
+// errNothing reports G-code that does nothing.
+var errNothing = errors.New("there is no command in the file: export it again")
+
 // checkFile reads f from its beginning as a session does.
 func checkFile(f *os.File, b *boards.Board) (gcodefile.Summary, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -115,7 +121,11 @@ func checkFile(f *os.File, b *boards.Board) (gcodefile.Summary, error) {
 	case !gcodefile.Looks(head):
 		return gcodefile.Summary{}, errNoGCode
 	}
-	return gcodefile.Check(r, b.GCode())
+	s, err := gcodefile.Check(r, b.GCode())
+	if err == nil && s.Ops == 0 {
+		err = errNothing
+	}
+	return s, err
 }
 
 // named adds to the refusal of a G-code file in clear which line it is, for the owner
