@@ -89,7 +89,7 @@ var mCommands = map[int]row{
 	5550: {words: set("XYWH"), do: drop},
 
 	// For whom the file was made.
-	8621: {words: set("PT"), do: (*Parser).nozzle}, 8622: {text: (*Parser).model}, 8623: {text: (*Parser).model},
+	8621: {words: set("PTAF"), do: (*Parser).nozzle}, 8622: {text: (*Parser).model}, 8623: {text: (*Parser).model},
 	8624: {text: dropText}, 8625: {text: dropText}, 8626: {text: dropText}, // the firmware's version: only what is known here is used of it
 
 	2060: {why: ReasonOffset}, 2180: {why: ReasonOffset}, 4280: {why: ReasonOffset}, 2900: {why: ReasonOffset},
@@ -256,11 +256,15 @@ func (p *Parser) lengths() Reason {
 	return 0
 }
 
-// nozzle is M862.1 P: the file was sliced for a nozzle of this diameter.
+// nozzle is M862.1 P: the file was sliced for a nozzle of this diameter; A1 and F1 for
+// one that is hardened or high-flow, of which boards say nothing.
 func (p *Parser) nozzle() Reason {
 	v, why := p.scaled(p.w.get('P'), maxLength)
 	if why != 0 || !p.w.has('P') {
 		return ReasonWord
+	}
+	if p.w.get('A') != 0 || p.w.get('F') != 0 {
+		return ReasonMachine
 	}
 	if d := length(v) - p.o.Nozzle; d > unit.Micrometres(10) || d < -unit.Micrometres(10) {
 		return ReasonMachine

@@ -105,7 +105,7 @@ func TestCommands(t *testing.T) {
 		{"M900 K0.05\nM572 D1 S0", []motion.Op{{Kind: motion.SetAdvance, Wait: 50 * time.Millisecond}, {Kind: motion.SetAdvance, Tool: 1}}},
 		{"M84\nM18 X Y E", []motion.Op{{Kind: motion.MotorsOff}, {Kind: motion.MotorsOff, Axes: xye}}},
 		{"M0\nM1 Change it!\nM600\nM601", []motion.Op{{Kind: motion.Pause}, {Kind: motion.Pause}, {Kind: motion.Pause}, {Kind: motion.Pause}}},
-		{"M862.1 P0.4\nM862.2 P302\nM862.3 P \"MK3S\"\nM862.4 P3.9.1\nM115 U3.14.0", nil},
+		{"M862.1 P0.4 A0 F0\nM862.2 P302\nM862.3 P \"MK3S\"\nM862.4 P3.9.1\nM115 U3.14.0", nil},
 		{"M73 P0 R10\nM117 Hello * N5 M104 S300\nM118 x\nM105\nM114\nM17\nM201 X9000 Y9000\nM203 X500\nM205 X8 Y8 Z0.4 E4.5\nM486 S1\nM555 X1 Y2 W3 H4\nM300 S440 P100\nG17\nM75 part\nM200 D0\nM907 E430\nM900 K30\nM862.1 P0.4", nil},
 		{"G28\nG1 Z0.2 F600\n;LAYER_CHANGE\n;Z:0.4\n;TYPE:External perimeter\nM83\nG1 X5 E1\n;LAYER:7\n;TYPE:FILL\nG1 X6 E1\nG1 X7 E-1", []motion.Op{{Kind: motion.Home}, move(motion.Z, 0, 0, .2, 0, 10_000),
 			{Kind: motion.BeginLayer, To: [3]unit.Length{2: unit.Micrometres(400)}}, {Kind: motion.Move, Axes: motion.X | motion.E, To: [3]unit.Length{5 * mmL}, E: mmL, Feed: 10_000, Role: motion.OuterWall},
@@ -145,7 +145,7 @@ func TestRefused(t *testing.T) {
 		ReasonMode:     {"M83\nG90\nG1 F60 E1", "G91\nM82\nG1 F60 E1"},
 		ReasonRelative: {"G29\nG91\nG1 X1 F60", "M84\nG91\nG1 X1 F60", "T1\nG91\nG1 X1 F60", "M84\nG2 X1 Y1 I1 F60", "M84 X\nG3 X1 Y1 I1 F60"},
 		ReasonArc:      {"G2 X10 Y10 F60", "G2 I5 P2 F60", "G2 X10 Y10 I3 J1 F60", "G2 X10 I5 R5 F60", "G2 R5 F60", "G3 X30 R10 F60", "G2 X10 I0 J0 F60", "G2 I20000 F60"},
-		ReasonMachine:  {"M862.1 P0.6", "M862.3 P \"MK4\"", "M862.2 P120", "T2", "M104 T5 S200", "M900 K1 T7"},
+		ReasonMachine:  {"M862.1 P0.6", "M862.1 P0.4 F1", "M862.1 P0.4 A1 F0", "M862.3 P \"MK4\"", "M862.2 P120", "T2", "M104 T5 S200", "M900 K1 T7"},
 		ReasonEnvelope: {"M104 S261", "M109 S-300", "M140 S101", "M141 S40", "G1 X221 F60", "G1 X-0.001 F60", "G1 Z-0.1 F60", "G1 X100 Y100 F3000\nG2 I115 F600", "G3 I-10 F600", "G3 X40 R20 F600", "G2 X40 R-25 F600", "G2 X1 Y1 I-3000 J3000 F60",
 			"M109 S150\nM83\nG1 X1 E1 F60", "M104 S0\nM83\nG1 E1 F60", "M83\nG1 E151 F6000", "G4 S301", "G4 S200\nG4 S101", "G1 X200 F1", "M84\nG1 X1 F60", "M106 P1", "M106 S255 P9",
 			"G91\nG1 X-1 F60", "M83\nG1 X.001 E10 F3000", "G1 X300 F60\n", "G20\nG1 X9 F60", strings.Repeat("M109 S210\n", 20), strings.Repeat("G28\n", 20),
@@ -183,6 +183,29 @@ func TestRefused(t *testing.T) {
 }
 
 // TestLevelByOtherMeans puts a board's own G-code in the place of G29.
+// TestRefusalNamesWhatItIsAbout: which of the things that a machine has is lacking.
+func TestRefusalNamesWhatItIsAbout(t *testing.T) {
+	o := options()
+	o.Limits.CanLevel = false
+	for text, want := range map[string]string{
+		"G28\nG29\n": `line 2: the machine cannot do this: slice for this board, or correct its board file (level: limit "what the machine has")`,
+		"M106 P3\n":  `(set-fan: limit "what the machine has")`,
+		"G1 X1 X2\n": "the command does not take a word of this line, or takes it once, or lacks one: take the line out of the slicer's custom G-code",
+	} {
+		if _, err := Check(strings.NewReader(text), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	o = options() // where nobody knows where levelling ends
+	_, err := Check(strings.NewReader(begin+"G29\nM83\nG1 X5 E1 F60\n"), o)
+	if err == nil || !strings.Contains(err.Error(), "travel") || strings.Contains(err.Error(), "speed") {
+		t.Errorf("filament after levelling: %v", err)
+	}
+	if _, err := Check(strings.NewReader(begin+"G29\nM83\nG1 X1 Y1 Z1 F600\nG1 X5 E1 F60\n"), o); err != nil {
+		t.Errorf("after a travel: %v", err)
+	}
+}
+
 func TestLevelByOtherMeans(t *testing.T) {
 	o := options()
 	o.Level = "G28 Z\nG29\nG91\nM83\nG1 Z5 F600\nG1 Z500"

@@ -6,6 +6,7 @@ import (
 
 	"platen/hal"
 	"platen/hal/envelope"
+	"platen/hal/motion"
 )
 
 // Reason says why a line was refused.
@@ -40,7 +41,7 @@ func (r Reason) String() string {
 		"line numbers and checksums belong on the wire: export the file without them",
 		"not G-code: a line is one command and its words in capital letters",
 		"a number that is none, is too large or has an exponent",
-		"the command does not take this word, takes it once, or lacks one",
+		"the command does not take a word of this line, or takes it once, or lacks one: take the line out of the slicer's custom G-code",
 		"the command is not known here: take it out of the slicer's custom G-code",
 		"the command is for setting up a machine, no print may use it: take it out of the slicer's custom G-code",
 		"the command shifts the origin: slice for where the bed is",
@@ -72,6 +73,7 @@ type Refusal struct {
 	Line   int
 	Reason Reason
 	Rule   envelope.Rule // for ReasonEnvelope
+	Kind   motion.Kind   // of operation, for ReasonEnvelope
 	err    error         // for ReasonRead
 }
 
@@ -80,7 +82,7 @@ func (r *Refusal) Error() string {
 	text := "line " + strconv.Itoa(r.Line) + ": " + r.Reason.String()
 	switch {
 	case r.Rule != 0:
-		text += " (limit \"" + r.Rule.String() + "\")"
+		text += " (" + r.Kind.String() + ": limit \"" + r.Rule.String() + "\")"
 	case r.err != nil:
 		text += ": " + r.err.Error()
 	}
@@ -102,7 +104,7 @@ func refuse(line int, err error) error {
 		return r
 	}
 	if v, ok := errors.AsType[*envelope.Violation](err); ok {
-		return &Refusal{Line: line, Reason: ReasonEnvelope, Rule: v.Rule}
+		return &Refusal{Line: line, Reason: ReasonEnvelope, Rule: v.Rule, Kind: v.Kind}
 	}
 	return &Refusal{Line: line, Reason: ReasonRead, err: err}
 }
