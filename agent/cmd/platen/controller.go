@@ -34,8 +34,8 @@ func controllerCmd() *cobra.Command {
 		Use:   "controller",
 		Short: "Flash the motion controller, or finish flashing it",
 		Args:  cobra.NoArgs,
-		Long: `Replace the firmware of the motion controller through its bootloader. The agent must not run: it holds the
-controller's port. Restarting into the bootloader switches heaters and motors off.
+		Long: `Replace the firmware of the motion controller through its bootloader. The agent must not run,
+nor a print that goes on without it. Restarting into the bootloader switches heaters and motors off.
 
 Before the first change it is noted that the controller is not confirmed, and it is confirmed once every byte
 was read back and the new firmware has answered. Until then no print starts. A power cut in between is finished
@@ -261,6 +261,9 @@ checked before anything is touched, and so is whether the right controller answe
 }
 
 func (o *controllerOptions) flash(c *cobra.Command, path string, release uint64, dry, yes bool) error {
+	if release == 0 {
+		return cli.Usage("--release has to be above 0")
+	}
 	s, err := o.open(c)
 	if err != nil {
 		return err
@@ -353,10 +356,14 @@ func controllerStatusCmd(o *controllerOptions) *cobra.Command {
 		Short: "Say which firmware was installed, and whether it is confirmed",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := o.open(c)
+			if err := o.fill(); err != nil {
+				return err
+			}
+			store, err := slot.OpenDir(o.state)
 			if err != nil {
 				return err
 			}
+			s := &service{store: store}
 			defer s.close()
 			return s.report(c, controllerReport{})
 		},

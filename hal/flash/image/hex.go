@@ -31,10 +31,12 @@ type hexParser struct {
 	given []uint64 // one bit for each byte of it
 	size  int      // up to the last byte given
 	base  uint32
+	began bool
 	ended bool
 }
 
-// parseHex reads Intel HEX. Nothing but complete records is accepted.
+// parseHex reads Intel HEX. Nothing but complete records is accepted, save comments before
+// the first: Prusa's files say there which printer they are for.
 func parseHex(r *bufio.Reader, l loader.Layout) ([]byte, error) {
 	p := hexParser{l: l, data: bytes.Repeat([]byte{0xff}, l.Size()), given: make([]uint64, (l.Size()+63)/64)}
 	for n := 1; ; n++ {
@@ -78,6 +80,10 @@ func (p *hexParser) record(line []byte) error {
 		}
 		return errors.New("something follows the end record")
 	}
+	if !p.began && (len(line) == 0 || line[0] == ';') {
+		return nil
+	}
+	p.began = true
 	if len(line) < 11 || line[0] != ':' {
 		return errors.New("it is no record of Intel HEX")
 	}

@@ -43,6 +43,7 @@ func TestHex(t *testing.T) {
 	for name, text := range map[string]string{
 		"as it is": text, "with CR": strings.ReplaceAll(text, "\n", "\r\n"), "lower case": strings.ToLower(text),
 		"without the last line end": strings.TrimSuffix(text, "\n"), "blank lines behind": text + "\n\r\n",
+		"comments before": "; device = mk3\n\n" + text,
 	} {
 		m, err := Parse(strings.NewReader(text), Hex, l)
 		if err != nil {
@@ -87,6 +88,9 @@ func TestBadHex(t *testing.T) {
 		"blank before":          {" " + begin + end, "line 1"},
 		"an empty line":         {begin + "\n" + end, "line 3"},
 		"data after the end":    {begin + end + rec(recData, 8, 1), "line 4: something follows"},
+		"a comment within":      {begin + "; text\n" + end, "line 3"},
+		"a long comment":        {";" + strings.Repeat("x", 600) + "\n" + begin + end, "line 1: it is longer"},
+		"nothing but comments":  {"; text\n;\n", "end record"},
 		"two ends":              {begin + end + end, "line 4"},
 		"longer than its count": {begin + ":0100080001F600\n" + end, "line 3"},
 		"an unknown type":       {begin + rec(6, 0) + end, "line 3: its type"},
