@@ -17,6 +17,7 @@
 //   - Therefore a journal says, before the first change, that the controller is not
 //     confirmed ([Pending]); heaters and motion stay off until it is. [Flasher.Resume]
 //     finishes what a cut interrupted, from a copy of the image beside the journal.
+//   - Who drives a controller ([Drive]) and who flashes it ([Claim]) exclude each other.
 //   - After the last write every byte is read back once more. What is wrong is written
 //     again, a bounded number of times. Line errors cost time and change no byte.
 //
@@ -112,7 +113,7 @@ type Config struct {
 }
 
 // Flasher flashes one controller. Its methods are called by one goroutine at a time,
-// while nobody else has the line.
+// whose process has claimed the controller ([Claim]).
 type Flasher struct {
 	cfg  Config
 	open func() (loader.Loader, error)
