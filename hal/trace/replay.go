@@ -187,7 +187,8 @@ var ErrSilent = errors.New("controller did not answer as often as the recorded o
 // it has answered as many lines as it had in the recording, and returns the
 // conversation. A controller that does not for the time of patience is ErrSilent. Its
 // moves are as many and as long in text as those recorded, but lead elsewhere: one that
-// minds where they lead (soft limits) stops. Drive closes the port.
+// minds where they lead (soft limits) stops. Nothing checks these moves: Drive is for
+// simulated controllers, and never for one with motors. It closes the port.
 func Drive(ctx context.Context, port io.ReadWriteCloser, events []Event, patience time.Duration) ([]Event, error) {
 	d := driver{start: time.Now(), moved: make(chan struct{}, 1)}
 	var wg sync.WaitGroup

@@ -32,7 +32,7 @@
 // # Playing
 //
 // [NewPort] is a port that answers as the recorded controller did; [Drive] says the
-// host's side of a recording to a controller or to a simulated one.
+// host's side of a recording to a simulated controller.
 package trace
 
 import (
