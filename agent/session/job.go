@@ -11,6 +11,7 @@ import (
 	"filippo.io/age"
 
 	"platen/agent/seam"
+	"platen/boards"
 	"platen/hal"
 	"platen/hal/bgcode"
 	"platen/hal/envelope"
@@ -70,12 +71,28 @@ func (s *session) print(ctx context.Context, st *seam.Start, file *os.File) erro
 	s.progress.layers, s.progress.ops = job.layers, job.ops
 	s.pause.board, s.pause.told = b, s.held
 	s.setPhase(seam.PhasePrinting)
-	prog := s.pause.hold(job.program(ctx, s.progress.watch), ctx.Done())
+	prog := s.pause.hold(fresh(b, job.program(ctx, s.progress.watch)), ctx.Done())
 	err = s.machine.Run(ctx, envelope.Check(b.Limits, envelope.Fit(b.Limits, prog)))
 	if err != nil && !errors.Is(err, hal.ErrHalted) {
 		s.cool()
 	}
 	return err
+}
+
+// fresh has a job begin with the board's own acceleration and without pressure advance:
+// a controller keeps what the job before it has set.
+func fresh(b *boards.Board, prog motion.Program) motion.Program {
+	return func(yield func(motion.Op, error) bool) {
+		if b.Print.Accel > 0 && !yield(motion.Op{Kind: motion.SetAccel, Accel: b.Print.Accel}, nil) {
+			return
+		}
+		for t := range b.Limits.Tools {
+			if b.Limits.MaxAdvance > 0 && !yield(motion.Op{Kind: motion.SetAdvance, Tool: uint8(t)}, nil) {
+				return
+			}
+		}
+		prog(yield)
+	}
 }
 
 // read opens the file if it is sealed and reads it into the vault. Afterwards the

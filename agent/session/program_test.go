@@ -3,7 +3,9 @@ package session
 import (
 	"slices"
 	"testing"
+	"time"
 
+	"platen/hal/envelope"
 	"platen/hal/motion"
 	"platen/hal/unit"
 )
@@ -18,6 +20,30 @@ func layers(n int32) motion.Program {
 				return
 			}
 		}
+	}
+}
+
+// TestJobsBeginAlike: a job does not move by what the one before it has set.
+func TestJobsBeginAlike(t *testing.T) {
+	b := simBoard(t, "")
+	b.Limits.Tools, b.Limits.MaxAdvance = 2, time.Second
+	var ops []motion.Op
+	for op, err := range envelope.Check(b.Limits, fresh(b, hotLayers(1))) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ops = append(ops, op)
+	}
+	if len(ops) != 8 || ops[0].Kind != motion.SetAccel || ops[0].Accel != b.Print.Accel ||
+		ops[1].Kind != motion.SetAdvance || ops[1].Wait != 0 || ops[2].Kind != motion.SetAdvance || ops[2].Tool != 1 {
+		t.Errorf("begins with %v", ops)
+	}
+	b.Limits.MaxAdvance, b.Print.Accel = 0, 0
+	for op := range fresh(b, hotLayers(1)) {
+		if op.Kind != motion.Home {
+			t.Errorf("a machine that has neither begins with %v", op)
+		}
+		break
 	}
 }
 
