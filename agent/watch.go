@@ -142,7 +142,10 @@ func (s *supervisor) take(m seam.Message) bool {
 		return true
 	case *seam.Status:
 		if m.Phase == seam.PhaseConnecting {
-			m.Fault, m.Trip = s.status.Fault, s.status.Trip // why the session before ended, until the machine is back
+			m.Fault = s.status.Fault // why the session before ended, until the machine is back
+		}
+		if m.Trip == 0 && (m.Phase == seam.PhaseConnecting || m.Phase == seam.PhaseIdle) {
+			m.Trip = s.status.Trip // until the next job
 		}
 		s.status = *m
 		s.onStatus(*m)

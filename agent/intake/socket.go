@@ -67,7 +67,7 @@ type Status struct {
 	Phase      string       `json:"phase"`
 	Fault      string       `json:"fault"`
 	Progress   int          `json:"progress_percent"` // in steps of 25
-	Trip       string       `json:"trip,omitempty"`   // why the supervision last stopped the machine or paused the print
+	Trip       string       `json:"trip,omitempty"`   // why the supervision stopped the machine or paused the print, until the next job
 	Heaters    []HeaterView `json:"heaters"`
 	Sensors    int          `json:"sensors"`           // of the box, by its board file
 	Missing    []string     `json:"missing,omitempty"` // those of them that cannot be read
