@@ -64,13 +64,16 @@ func (s *session) held() {
 
 // supervised adds what the supervision knows to a status.
 func (s *session) supervised(st *seam.Status) {
+	st.Trip = uint8(s.tripped.Load())
 	if s.watch != nil {
 		st.Beat = uint8(s.watch.Beat())
+		if r := s.watch.Tripped(); r != watch.None { // known before the machine stops
+			st.Trip = uint8(r)
+		}
 	}
 	if s.box != nil {
 		st.Missing = s.box.missing()
 	}
-	st.Trip = uint8(s.tripped.Load())
 }
 
 // orphan pets the watchdog of the board in place of an agent that is gone, for as long as
