@@ -149,8 +149,11 @@ func TestManyEdges(t *testing.T) {
 			checkShape(t, &union, Point{})
 			checkShape(t, &odd, Point{})
 			rnd := rand.New(rand.NewPCG(7, 7))
-			in, out := 0, 0
-			for range 3000 {
+			in, out, points := 0, 0, 3000
+			if testing.Short() {
+				points = 600
+			}
+			for range points {
 				p := pt(rnd.Int32N(2*c.w+1)-c.w, rnd.Int32N(2*c.w+1)-c.w)
 				if near(c.r, p, 1) {
 					continue
