@@ -157,22 +157,6 @@ func (m *marlin1) home(l *oldLine) {
 	clear(m.layers)
 }
 
-// setPosition is G92: it renames where the head stands, end stops and all.
-func (m *marlin1) setPosition(l *oldLine) {
-	m.synchronize()
-	p := &m.pose
-	for i, w := range []byte("XYZ") {
-		if v, ok := l.value(w); ok {
-			p.offset[i] += p.at[i] - v
-			p.at[i] = v
-		}
-	}
-	if v, ok := l.value('E'); ok {
-		p.e = v
-	}
-	m.plan.setPosition(p.at, p.e)
-}
-
 func (m *marlin1) selectTool(l *oldLine) {
 	v, _ := l.value('T')
 	if t := int(v) & 0xff; t >= m.therm.tools {

@@ -70,3 +70,20 @@ func exponentLen(s string) int {
 	}
 	return i
 }
+
+// setPosition is G92 as Marlin 1 and its relatives have it: it renames where the head
+// stands, end stops and all.
+func (m *mcu) setPosition(l *oldLine) {
+	m.synchronize()
+	p := &m.pose
+	for i, w := range []byte("XYZ") {
+		if v, ok := l.value(w); ok {
+			p.offset[i] += p.at[i] - v
+			p.at[i] = v
+		}
+	}
+	if v, ok := l.value('E'); ok {
+		p.e = v
+	}
+	m.plan.setPosition(p.at, p.e)
+}

@@ -158,22 +158,6 @@ func (m *mk3) extrude(to [3]float64, e, feed float64, line int64) {
 	m.drive(to, e, feed, line)
 }
 
-// setPosition is G92: it renames where the head stands.
-func (m *mk3) setPosition(l *oldLine) {
-	m.synchronize()
-	p := &m.pose
-	for i, w := range []byte("XYZ") {
-		if v, ok := l.value(w); ok {
-			p.offset[i] += p.at[i] - v
-			p.at[i] = v
-		}
-	}
-	if v, ok := l.value('E'); ok {
-		p.e = v
-	}
-	m.plan.setPosition(p.at, p.e)
-}
-
 // commandM runs an M code; acked is whether its answer was an ok.
 func (m *mk3) commandM(num int, l *oldLine) (known, acked bool) {
 	switch num {
