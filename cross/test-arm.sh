@@ -13,4 +13,5 @@ for c in qemu-arm qemu-arm-static; do
 done
 [ -n "$qemu" ] || { echo "test-arm: needs qemu-arm: install qemu-user" >&2; exit 1; }
 export GOOS=linux GOARCH=arm GOARM=7 CGO_ENABLED=0
-exec go test -short -timeout 15m -exec "$qemu" "$@"
+# Without vet and symbol tables: lint vets, and linking is a good part of the time.
+exec go test -short -vet=off -ldflags "-s -w" -timeout 15m -exec "$qemu" "$@"
