@@ -191,18 +191,15 @@ func TestMemoryFormula(t *testing.T) {
 
 // A layer of more points than a printer has memory for is refused; one less is not.
 func TestMostPoints(t *testing.T) {
-	r := &run{p: params()}
+	w := worker{p: params()}
 	for _, n := range []int{mostPoints, mostPoints + 1} {
-		l := &Layer{Width: r.p.Width}
+		l := &Layer{Width: w.p.Width}
 		for i := range n { // a long comb of low teeth
 			l.raw.Pts = append(l.raw.Pts, geom.Point{X: unit.Length(n/2-i) * 200, Y: unit.Length(i%2) * 200})
 		}
 		l.raw.Pts[0], l.raw.Pts[n-1] = geom.Point{X: l.raw.Pts[0].X, Y: 2 * mm}, geom.Point{X: l.raw.Pts[n-1].X, Y: 2 * mm}
 		l.raw.Ends = append(l.raw.Ends, int32(n))
-		var k geom.Kernel
-		var b wall.Builder
-		var g gapFiller
-		if err := r.layWall(l, &k, &b, &g); errors.Is(err, geom.ErrComplex) != (n > mostPoints) {
+		if err := w.shape(l); errors.Is(err, geom.ErrComplex) != (n > mostPoints) {
 			t.Errorf("%d points: %v", n, err)
 		}
 	}

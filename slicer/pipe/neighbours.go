@@ -1,0 +1,110 @@
+package pipe
+
+import (
+	"fmt"
+	"slices"
+
+	"platen/slicer/geom"
+)
+
+// neighbours is the stage that sees layers together with those around them. It is
+// alone and in order: what it does must be cheap, and everything else is left to
+// the workers.
+type neighbours struct {
+	p       Params
+	pending []*Layer // shaped, not yet handed on, lowest first
+	prev    geom.Region
+	skins   skins
+}
+
+func newNeighbours(p Params) *neighbours { return &neighbours{p: p, skins: skins{p: p}} }
+
+func (n *neighbours) wipe() {
+	n.prev.Wipe()
+	n.skins.wipe()
+}
+
+// lookahead is how many layers above a layer must be there before it is handed on.
+func (p Params) lookahead() int { return p.TopLayers }
+
+// add takes the next layer, which has been shaped.
+func (n *neighbours) add(l *Layer) error {
+	l.below.Reset()
+	l.below.Append(&n.prev)
+	n.prev.Reset()
+	n.prev.Append(&l.Outline)
+	if err := n.skins.add(l); err != nil {
+		return err
+	}
+	n.pending = append(n.pending, l)
+	return nil
+}
+
+// next looks at the lowest pending layer and returns it, or nil if a layer that it
+// depends on is still to come. last says that there are no more layers. pending[1]
+// and on are the layers above it meanwhile.
+func (n *neighbours) next(last bool) (*Layer, error) {
+	if len(n.pending) == 0 || (!last && len(n.pending) <= n.p.lookahead()) {
+		return nil, nil
+	}
+	l := n.pending[0]
+	if err := n.skins.cover(l); err != nil {
+		return l, err
+	}
+	n.pending = slices.Delete(n.pending, 0, 1)
+	return l, n.skins.leave(l, len(n.pending) > 0)
+}
+
+// meet runs the stage.
+func (r *run) meet() {
+	defer close(r.out)
+	defer close(r.lines)
+	n := newNeighbours(r.p)
+	defer n.wipe()
+	for {
+		l, ok := r.take(r.order)
+		if !ok {
+			break
+		}
+		select {
+		case <-l.shaped:
+		case <-r.stop:
+			return
+		}
+		if l.err == nil {
+			l.err = n.add(l)
+		}
+		if l.err != nil {
+			r.fail(l)
+			return
+		}
+		if !r.drain(n, false) {
+			return
+		}
+	}
+	r.drain(n, true)
+}
+
+// drain hands on the layers for which enough is known.
+func (r *run) drain(n *neighbours, last bool) bool {
+	for {
+		l, err := n.next(last)
+		if l == nil {
+			return true
+		}
+		if err != nil {
+			l.err = fmt.Errorf("look at the layers around a layer: %w", err)
+			r.fail(l)
+			return false
+		}
+		if !r.give(r.out, l) || !r.give(r.lines, l) {
+			return false
+		}
+	}
+}
+
+// fail hands on a layer with an error, as it is.
+func (r *run) fail(l *Layer) {
+	l.lined <- struct{}{}
+	r.give(r.out, l)
+}

@@ -1,0 +1,92 @@
+package pipe
+
+import (
+	"fmt"
+
+	"platen/slicer/fill"
+	"platen/slicer/geom"
+	"platen/slicer/wall"
+)
+
+// worker is one goroutine that works on single layers, and its scratch memory.
+type worker struct {
+	p       Params
+	kernel  geom.Kernel
+	walls   wall.Builder
+	gaps    gapFiller
+	hatcher fill.Hatcher
+	solid   geom.Region // skin of the layer at hand
+	sparse  geom.Region // the rest of its inside
+	area    int64       // twice that of its skin
+	ring    geom.Region // for what goes around the part
+}
+
+func (w *worker) wipe() {
+	w.kernel.Wipe()
+	w.walls.Wipe()
+	w.gaps.wipe()
+	w.hatcher.Wipe()
+	w.solid.Wipe()
+	w.sparse.Wipe()
+	w.ring.Wipe()
+}
+
+// shape makes what follows from the outline of a layer alone.
+func (w *worker) shape(l *Layer) error {
+	if err := w.outline(l); err != nil {
+		return err
+	}
+	return w.shell(l)
+}
+
+// lines makes what follows from a layer and what its neighbours have left in it.
+func (w *worker) lines(l *Layer) error {
+	if err := w.infill(l); err != nil {
+		return err
+	}
+	return w.adhesion(l)
+}
+
+// labour runs one worker until there is nothing more to come. Layers that lack
+// their lines only go first: someone waits for them.
+func (r *run) labour() {
+	w := worker{p: r.p}
+	defer w.wipe()
+	work, lines := r.work, r.lines
+	for work != nil || lines != nil {
+		select {
+		case l, ok := <-lines:
+			w.finish(l, ok, &lines)
+			continue
+		default:
+		}
+		select {
+		case l, ok := <-lines:
+			w.finish(l, ok, &lines)
+		case l, ok := <-work:
+			if !ok {
+				work = nil
+				continue
+			}
+			if l.err = w.shape(l); l.err != nil {
+				l.err = fmt.Errorf("slice a layer: %w", l.err)
+			}
+			l.shaped <- struct{}{} // empty: its layer is in one place only
+		case <-r.stop:
+			return
+		}
+	}
+}
+
+// finish makes the lines of a layer that was taken from a queue, unless it has been
+// closed.
+func (w *worker) finish(l *Layer, ok bool, queue *chan *Layer) {
+	if !ok {
+		*queue = nil
+		return
+	}
+	if l.err = w.lines(l); l.err != nil {
+		l.err = fmt.Errorf("fill a layer: %w", l.err)
+	}
+	l.lined <- struct{}{} // empty, as above
+}
