@@ -107,85 +107,39 @@ func Default() Settings {
 	}
 }
 
-// ErrSettings reports settings that cannot be printed with; the text names each.
-var ErrSettings = errors.New("settings")
-
 // Validate checks that the settings describe something that can be printed, and
 // names everything that does not.
 func (s Settings) Validate() error {
 	var errs []error
-	within := func(name string, v, lo, hi unit.Length) {
-		if v < lo || v > hi {
-			errs = append(errs, fmt.Errorf("%w: %s of %v is not between %v and %v", ErrSettings, name, v, lo, hi))
+	for i := range Table() {
+		r := &Table()[i]
+		if err := r.check(r.get(&s)); err != nil {
+			errs = append(errs, err)
 		}
 	}
-	count := func(name string, v, lo, hi int) {
+	return errors.Join(errors.Join(errs...), s.relations())
+}
+
+// relations checks what depends on more than one setting.
+func (s Settings) relations() error {
+	var errs []error
+	within := func(key string, v, lo, hi unit.Length) {
 		if v < lo || v > hi {
-			errs = append(errs, fmt.Errorf("%w: %s of %d is not between %d and %d", ErrSettings, name, v, lo, hi))
+			errs = append(errs, fmt.Errorf("%w: %s of %v is not between %v and %v", ErrSettings, key, v, lo, hi))
 		}
 	}
-	const mm = unit.Millimetre
-	within("nozzle", s.Nozzle, mm/10, 2*mm)
-	within("filament diameter", s.Filament, mm, 4*mm)
-	within("first layer height", s.FirstHeight, mm/50, max(s.Nozzle, mm/50))
-	within("layer height", s.Height, mm/50, max(s.Nozzle, mm/50))
-	within("line width", s.Width, s.Nozzle/2, 3*s.Nozzle)
-	within("skirt gap", s.SkirtGap, 0, 50*mm)
-	within("retraction", s.Retract, 0, 20*mm)
-	within("travel without retraction", s.RetractTravel, 0, 500*mm)
-	within("wipe", s.Wipe, 0, 20*mm)
-	within("hop", s.Hop, 0, 10*mm)
-	within("comb", s.Comb, 0, 1000*mm)
-	count("walls", s.Walls, 0, 50)
-	count("top layers", s.TopLayers, 0, 100)
-	count("bottom layers", s.BottomLayers, 0, 100)
-	count("infill percentage", int(s.Density), 0, 100)
-	count("pattern", int(s.Pattern), int(PatternLines), int(PatternGrid))
-	count("skirts", s.Skirts, 0, 50)
-	count("copies", s.Copies, 1, mostCopies)
-	within("spacing of copies", s.Spacing, 0, 200*mm)
-	for k := range s.Transform.Scale {
-		count("scale in 1/10000", int(s.Transform.Scale[k]), 0, 10_000*int(mesh.Whole))
-		count("turn in 1/1000 degree", int(s.Transform.Turn[k]), int(-360*mesh.Degree), int(360*mesh.Degree))
-	}
-	count("acceleration", int(s.Accel), 0, 100_000)
-	if s.MinLayerTime < 0 || s.MinLayerTime > 10*time.Minute {
-		errs = append(errs, fmt.Errorf("%w: a least time of %v for a layer is not between 0s and 10m", ErrSettings, s.MinLayerTime))
-	}
-	errs = append(errs, s.volumeError(), s.speedError(), s.heatError())
+	within("layer_height", s.Height, 0, s.Nozzle)
+	within("first_layer_height", s.FirstHeight, 0, s.Nozzle)
+	within("line_width", s.Width, s.Nozzle/2, 3*s.Nozzle)
+	errs = append(errs, s.volumeError())
 	return errors.Join(errs...)
 }
 
 func (s Settings) volumeError() error {
-	const most = unit.MaxCoordinate
 	b := s.Build
 	for _, axis := range [][2]unit.Length{{b.Min.X, b.Max.X}, {b.Min.Y, b.Max.Y}, {b.Min.Z, b.Max.Z}} {
-		if axis[0] < -most || axis[1] > most || axis[0] >= axis[1] {
-			return fmt.Errorf("%w: the build volume must lie within ±%v and have a size along every axis", ErrSettings, most)
-		}
-	}
-	return nil
-}
-
-func (s Settings) speedError() error {
-	v := s.Speeds
-	for _, speed := range []unit.Speed{v.OuterWall, v.InnerWall, v.Skin, v.Infill, v.FirstLayer, v.Travel, v.Lift, v.Retract} {
-		if speed < unit.MillimetrePerSecond || speed > 2000*unit.MillimetrePerSecond {
-			return fmt.Errorf("%w: a speed of %v is not between 1mm/s and 2000mm/s", ErrSettings, speed)
-		}
-	}
-	return nil
-}
-
-func (s Settings) heatError() error {
-	for _, t := range []unit.Celsius{s.HotEnd, s.FirstHotEnd} {
-		if t < 150*unit.Degree || t > 500*unit.Degree {
-			return fmt.Errorf("%w: a hot end at %v is not between 150°C and 500°C", ErrSettings, t)
-		}
-	}
-	for _, t := range []unit.Celsius{s.Bed, s.FirstBed} {
-		if t < 0 || t > 200*unit.Degree {
-			return fmt.Errorf("%w: a bed at %v is not between 0°C and 200°C", ErrSettings, t)
+		if axis[0] >= axis[1] {
+			return fmt.Errorf("%w: the build volume must have a size along every axis", ErrSettings)
 		}
 	}
 	return nil

@@ -267,7 +267,7 @@ func TestRefuses(t *testing.T) {
 		{[]string{cube, cube}, cli.ExitUsage, "--help"},
 		{[]string{cube, "-o", "out.doc"}, cli.ExitUsage, ".gcode, .svg, .png"},
 		{[]string{cube, "--layer-height", "wide"}, cli.ExitUsage, "number"},
-		{[]string{cube, "--layer-height", "5mm"}, cli.ExitUsage, "layer height of 5mm"},
+		{[]string{cube, "--layer-height", "5mm"}, cli.ExitUsage, "layer_height of 5mm"},
 		{[]string{cube, "--infill", "120%"}, cli.ExitUsage, "100%"},
 		{[]string{cube, "--pattern", "gyroid"}, cli.ExitUsage, "lines nor grid"},
 		{[]string{cube, "--volume", "100x100"}, cli.ExitUsage, "220x220x250mm"},
