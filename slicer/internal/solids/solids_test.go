@@ -48,6 +48,17 @@ func TestModelsAreClosed(t *testing.T) {
 			t.Errorf("%s has %d open edges", m.File, n)
 		}
 	}
+	for name, s := range map[string]Soup{
+		"plates": Plates(), "thin walls": ThinWalls(), "blob": Blob(30*mm, 60), "lattice": Lattice(2, 6*mm, mm/2),
+		"gyroid": Gyroid(24*mm, 12*mm, 24),
+	} {
+		if n := openEdges(s); n != 0 || len(s) < 300 || s.volume() <= 0 {
+			t.Errorf("%s has %d open edges, %d triangles and a volume of %v", name, n, len(s), s.volume())
+		}
+	}
+	if n := openEdges(Broken(Blob(30*mm, 60), 1)); n < 100 {
+		t.Errorf("a broken model has %d open edges only", n)
+	}
 	if n := openEdges(Cube()[1:]); n != 3 {
 		t.Errorf("a cube without a triangle has %d open edges, want 3", n)
 	}
@@ -67,4 +78,14 @@ func openEdges(s Soup) int {
 		}
 	}
 	return open
+}
+
+// volume is what a closed surface encloses, in mm³.
+func (s Soup) volume() float64 {
+	sum := 0.0
+	for _, t := range s {
+		a, b, c := t[0], t[1], t[2]
+		sum += a.X.MM()*(b.Y.MM()*c.Z.MM()-b.Z.MM()*c.Y.MM()) - a.Y.MM()*(b.X.MM()*c.Z.MM()-b.Z.MM()*c.X.MM()) + a.Z.MM()*(b.X.MM()*c.Y.MM()-b.Y.MM()*c.X.MM())
+	}
+	return sum / 6
 }
