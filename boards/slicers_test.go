@@ -24,8 +24,8 @@ func TestFilesOfSlicers(t *testing.T) {
 		roles    []motion.Role
 		pauses   int
 	}{
-		"mk3-prusaslicer.gcode":  {"rpi-prusa-mk3-einsy", 23_561, []motion.Role{motion.Skirt, motion.OuterWall, motion.Skin}, 1},
-		"ender-orcaslicer.gcode": {"pi-creality-v427", 21_730, []motion.Role{motion.InnerWall, motion.Infill, motion.Skin}, 0},
+		"mk3-prusaslicer.gcode":  {"rpi-prusa-mk3-einsy", 23_561, []motion.Role{motion.Skirt, motion.OuterWall, motion.SolidInfill}, 1},
+		"ender-orcaslicer.gcode": {"pi-creality-v427", 21_730, []motion.Role{motion.InnerWall, motion.Infill, motion.TopSkin}, 0},
 		"ender-cura.gcode":       {"pi-creality-v427", 22_165, []motion.Role{motion.Skirt, motion.OuterWall, motion.Infill}, 0},
 	} {
 		b, err := Load(want.board)
@@ -55,7 +55,7 @@ func TestFilesOfSlicers(t *testing.T) {
 		}
 		for _, r := range want.roles {
 			if !roles[r] {
-				t.Errorf("%s: no line of role %d", name, r)
+				t.Errorf("%s: no line of role %v", name, r)
 			}
 		}
 		for _, small := range []func(*envelope.Limits){

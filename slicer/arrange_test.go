@@ -77,7 +77,7 @@ func TestCopies(t *testing.T) {
 			if op.Kind == motion.Move && op.Role == motion.OuterWall && op.Has(motion.X) {
 				lo, hi = min(lo, op.To[motion.IX]), max(hi, op.To[motion.IX])
 			}
-			if op.Kind == motion.Move && op.Role != motion.Skirt && op.Has(motion.X|motion.E) {
+			if op.Kind == motion.Move && op.Role != motion.Skirt && op.Role != motion.Prime && op.Has(motion.X|motion.E) {
 				mm += op.E.MM()
 			}
 		}

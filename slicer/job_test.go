@@ -81,7 +81,7 @@ func observeProgram(t testing.TB, prog motion.Program, s Settings, r *raster) pr
 			continue
 		}
 		to := [2]float64{op.To[0].MM(), op.To[1].MM()}
-		if op.Has(motion.E) && op.Role != motion.Skirt {
+		if op.Has(motion.E) && op.Role != motion.Skirt && op.Role != motion.Prime {
 			long := math.Hypot(to[0]-at[0], to[1]-at[1])
 			v := op.E.MM() * area
 			p.volume += v

@@ -95,6 +95,7 @@ func Default() Settings {
 		Skirts: 1, SkirtGap: 3 * mm, PrimeLine: true,
 		Speeds: Speeds{
 			OuterWall: 40 * mms, InnerWall: 60 * mms, Skin: 60 * mms, Infill: 80 * mms,
+			Overhang: [4]unit.Speed{0, 30 * mms, 20 * mms, 15 * mms}, Bridge: 25 * mms, Ironing: 15 * mms,
 			FirstLayer: 20 * mms, Travel: 150 * mms, Lift: 8 * mms, Retract: 35 * mms,
 		},
 		Accel:   1000,

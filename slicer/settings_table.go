@@ -142,10 +142,24 @@ func speedRows() []Setting {
 	v := func(key string, at func(s *Settings) *unit.Speed, doc string) Setting {
 		return speed(key, at, mms, 2000*mms, doc)
 	}
+	o := func(key string, at func(s *Settings) *unit.Speed, doc string) Setting {
+		return speed(key, at, 0, 2000*mms, doc)
+	}
 	return []Setting{
 		v("outer_wall_speed", func(s *Settings) *unit.Speed { return &s.Speeds.OuterWall }, "speed of outer walls"),
 		v("inner_wall_speed", func(s *Settings) *unit.Speed { return &s.Speeds.InnerWall }, "speed of inner walls"),
 		v("skin_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Skin }, "speed of solid fill"),
+		o("thin_wall_speed", func(s *Settings) *unit.Speed { return &s.Speeds.ThinWall }, "speed of single lines in thin walls and gaps; 0 is that of inner walls"),
+		o("overhang_25_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Overhang[0] }, "speed of walls of which a quarter hangs over; 0 slows none"),
+		o("overhang_50_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Overhang[1] }, "speed of walls of which half hangs over; 0 slows none"),
+		o("overhang_75_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Overhang[2] }, "speed of walls of which three quarters hang over; 0 slows none"),
+		o("overhang_100_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Overhang[3] }, "speed of walls with nothing below; 0 slows none"),
+		o("top_skin_speed", func(s *Settings) *unit.Speed { return &s.Speeds.TopSkin }, "speed of the topmost solid layer; 0 is that of solid fill"),
+		o("bridge_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Bridge }, "speed of bridges; 0 is that of solid fill"),
+		o("ironing_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Ironing }, "speed of ironing; 0 is that of the topmost solid layer"),
+		o("support_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Support }, "speed of support; 0 is that of infill"),
+		o("support_interface_speed", func(s *Settings) *unit.Speed { return &s.Speeds.SupportInterface }, "speed of support where it touches the part; 0 is that of solid fill"),
+		o("raft_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Raft }, "speed of the raft above its first layer; 0 is that of support"),
 		v("infill_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Infill }, "speed of infill"),
 		v("first_layer_speed", func(s *Settings) *unit.Speed { return &s.Speeds.FirstLayer }, "speed of everything on the first layer"),
 		v("travel_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Travel }, "speed between lines"),

@@ -57,7 +57,7 @@ func twice(t *testing.T, prog motion.Program, s Settings, r *raster) float64 {
 		}
 		to := [2]float64{op.To[0].MM(), op.To[1].MM()}
 		long := math.Hypot(to[0]-at[0], to[1]-at[1])
-		if op.Has(motion.E) && op.Role != motion.Skirt && long > 0 {
+		if op.Has(motion.E) && op.Role != motion.Skirt && op.Role != motion.Prime && long > 0 {
 			half := op.E.MM()*area/long/s.stack().Thickness(layer).MM()/2 - 0.05
 			n := math.Ceil(long / 0.5)
 			for i := 0.0; i < n; i++ {
@@ -139,7 +139,7 @@ func TestThinIsContinuous(t *testing.T) {
 				continue
 			}
 			to := [2]float64{op.To[0].MM(), op.To[1].MM()}
-			if op.Has(motion.E) && op.Role != motion.Skirt {
+			if op.Has(motion.E) && op.Role != motion.Skirt && op.Role != motion.Prime {
 				if n++; skip == 0 || n%skip != 0 {
 					r.paint(on, at, to, 0.6) // half of the thickest wall, and its corners
 				}

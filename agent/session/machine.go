@@ -89,10 +89,9 @@ func settingsOf(b *boards.Board) (slicer.Settings, error) {
 	}
 	s.Nozzle, s.Filament = b.Nozzle, b.Filament
 	s.FirstHeight, s.Height, s.Width = p.FirstLayerHeight, p.LayerHeight, p.LineWidth
-	s.Speeds = slicer.Speeds{
-		OuterWall: p.OuterWall, InnerWall: p.InnerWall, Skin: p.Skin, Infill: p.Infill,
-		FirstLayer: p.FirstLayer, Travel: p.Travel, Lift: p.Lift, Retract: p.RetractSpeed,
-	}
+	v := &s.Speeds
+	v.OuterWall, v.InnerWall, v.Skin, v.Infill = p.OuterWall, p.InnerWall, p.Skin, p.Infill
+	v.FirstLayer, v.Travel, v.Lift, v.Retract = p.FirstLayer, p.Travel, p.Lift, p.RetractSpeed
 	s.Accel, s.Retract = p.Accel, p.Retract
 	s.FirstHotEnd, s.HotEnd, s.FirstBed, s.Bed = p.FirstHotEnd, p.HotEnd, p.FirstBed, p.Bed
 	s.Fan, s.Bare = p.Fan, true

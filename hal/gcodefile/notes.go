@@ -8,20 +8,20 @@ import (
 
 // roles are the names that slicers give to lines, behind ;TYPE: or ;FEATURE:.
 var roles = map[string]motion.Role{
-	// PrusaSlicer 2.x (ExtrusionRole.cpp), SuperSlicer
-	"External perimeter": motion.OuterWall, "Perimeter": motion.InnerWall, "Overhang perimeter": motion.OuterWall,
-	"Internal infill": motion.Infill, "Solid infill": motion.Skin, "Top solid infill": motion.Skin, "Bridge infill": motion.Skin,
-	"Internal bridge infill": motion.Skin, "Thin wall": motion.OuterWall, "Gap fill": motion.InnerWall, "Ironing": motion.Skin,
-	"Skirt": motion.Skirt, "Skirt/Brim": motion.Skirt, "Brim": motion.Skirt, "Support material": motion.Support,
-	"Support material interface": motion.Support, "Wipe tower": motion.Support,
+	// PrusaSlicer 2.x (ExtrusionRole.cpp), SuperSlicer, platen-slice
+	"External perimeter": motion.OuterWall, "Perimeter": motion.InnerWall, "Overhang perimeter": motion.OverhangWall,
+	"Internal infill": motion.Infill, "Solid infill": motion.SolidInfill, "Top solid infill": motion.TopSkin, "Bridge infill": motion.Bridge,
+	"Internal bridge infill": motion.Bridge, "Thin wall": motion.ThinWall, "Gap fill": motion.ThinWall, "Ironing": motion.Ironing,
+	"Skirt": motion.Skirt, "Skirt/Brim": motion.Skirt, "Brim": motion.Brim, "Support material": motion.Support,
+	"Support material interface": motion.SupportInterface, "Wipe tower": motion.Prime,
 	// OrcaSlicer
-	"Outer wall": motion.OuterWall, "Inner wall": motion.InnerWall, "Overhang wall": motion.OuterWall, "Sparse infill": motion.Infill,
-	"Internal solid infill": motion.Skin, "Top surface": motion.Skin, "Bottom surface": motion.Skin, "Bridge": motion.Skin,
-	"Internal Bridge": motion.Skin, "Gap infill": motion.InnerWall, "Support": motion.Support, "Support interface": motion.Support,
-	"Support transition": motion.Support, "Prime tower": motion.Support,
-	// Cura, platen-slice
-	"WALL-OUTER": motion.OuterWall, "WALL-INNER": motion.InnerWall, "SKIN": motion.Skin, "FILL": motion.Infill,
-	"SKIRT": motion.Skirt, "SUPPORT": motion.Support, "SUPPORT-INTERFACE": motion.Support, "PRIME-TOWER": motion.Support,
+	"Outer wall": motion.OuterWall, "Inner wall": motion.InnerWall, "Overhang wall": motion.OverhangWall, "Sparse infill": motion.Infill,
+	"Internal solid infill": motion.SolidInfill, "Top surface": motion.TopSkin, "Bottom surface": motion.BottomSkin, "Bridge": motion.Bridge,
+	"Internal Bridge": motion.Bridge, "Gap infill": motion.ThinWall, "Support": motion.Support, "Support interface": motion.SupportInterface,
+	"Support transition": motion.Support, "Prime tower": motion.Prime,
+	// Cura
+	"WALL-OUTER": motion.OuterWall, "WALL-INNER": motion.InnerWall, "SKIN": motion.SolidInfill, "FILL": motion.Infill,
+	"SKIRT": motion.Skirt, "SUPPORT": motion.Support, "SUPPORT-INTERFACE": motion.SupportInterface, "PRIME-TOWER": motion.Prime,
 }
 
 // remark takes what a comment says of layers and lines. What it does not know is

@@ -55,6 +55,12 @@ const (
 	// Pause holds the program until its owner lets it go on. It is for whoever
 	// feeds a machine and reaches none.
 	Pause
+	// ArcLeft is a Move whose way in X and Y is a part of a circle around Centre,
+	// counter-clockwise from above; Z and E run evenly along it. Where it ends as it
+	// begins it is a full turn. Only for machines that take arcs.
+	ArcLeft
+	// ArcRight is the same clockwise.
+	ArcRight
 )
 
 // Axes is a set of axes.
@@ -75,20 +81,45 @@ const (
 	IZ
 )
 
-// Role says what a printing move makes, for speeds, estimates and tests.
+// Role says what a printing move makes: its speed, acceleration and fan depend on it,
+// and so do estimates, pictures and tests. A machine does not look at it.
 type Role uint8
 
 // The roles of a move. Travel is the zero value.
 const (
-	Travel Role = iota
-	OuterWall
-	InnerWall
-	Skin
-	Infill
-	Skirt
-	Support
-	Retraction
+	Travel           Role = iota
+	OuterWall             // the line that is seen
+	InnerWall             // the walls behind it
+	OverhangWall          // a piece of wall of which a part has nothing below
+	ThinWall              // a line of its own width where no whole one fits: thin walls, gaps
+	Infill                // sparse
+	SolidInfill           // solid, inside
+	TopSkin               // solid, seen from above
+	BottomSkin            // solid, on the bed or on support
+	Bridge                // over nothing, from one anchor to another
+	Ironing               // over what is printed already, with hardly any filament
+	Support               // carries what would hang in the air
+	SupportInterface      // the part of it that touches
+	Skirt                 // around all, touching nothing
+	Brim                  // around the first layer, touching it
+	Raft                  // below the first layer
+	Prime                 // fills the nozzle
+	Vase                  // an outer wall that rises all the way around
+	Retraction            // filament alone, or drawn back on the way
 )
+
+// Roles is how many roles there are.
+const Roles = int(Retraction) + 1
+
+// String names the role in lower case.
+func (r Role) String() string {
+	names := [...]string{"travel", "outer-wall", "inner-wall", "overhang-wall", "thin-wall", "infill", "solid-infill", "top-skin", "bottom-skin",
+		"bridge", "ironing", "support", "support-interface", "skirt", "brim", "raft", "prime", "vase", "retraction"}
+	if int(r) < len(names) {
+		return names[r]
+	}
+	return "unknown"
+}
 
 // Heater names a heater of a machine.
 type Heater uint8
@@ -100,9 +131,10 @@ const (
 	HotEnd  Heater = 8
 )
 
-// Op is one operation: 56 bytes, no pointers. Fields that its Kind does not use
+// Op is one operation: 72 bytes, no pointers. Fields that its Kind does not use
 // are zero. Positions are absolute in the machine's coordinates, extrusion is
-// relative to where the filament is.
+// relative to where the filament is. Role, Object, Layer, Width and Height are for
+// those who look at a program: no machine is told any of them.
 type Op struct {
 	Kind   Kind
 	Axes   Axes // axes that To and E give for a Move, that Home homes or MotorsOff releases
@@ -111,6 +143,7 @@ type Op struct {
 	Heater Heater
 	Index  uint8 // which fan; how to level
 	Fan    unit.Duty
+	Object uint16 // what the move belongs to, from 1; 0 is nothing in particular
 	Layer  int32
 	To     [3]unit.Length // absolute target; only the axes in Axes count
 	E      unit.Length    // filament to feed; negative retracts
@@ -118,7 +151,13 @@ type Op struct {
 	Accel  unit.Accel
 	Temp   unit.Celsius
 	Wait   time.Duration
+	Centre [2]unit.Length // of an arc, absolute, in X and Y
+	Width  unit.Length    // of the line that a move prints; 0 if it is not known
+	Height unit.Length    // of the same, and of the layer that begins
 }
+
+// Moves reports whether the op is a Move or an arc.
+func (o Op) Moves() bool { return o.Kind == Move || o.Kind == ArcLeft || o.Kind == ArcRight }
 
 // Has reports whether every axis of a is in the op's set.
 func (o Op) Has(a Axes) bool { return o.Axes&a == a }
@@ -135,7 +174,7 @@ func (o Op) LogValue() slog.Value { return slog.StringValue(o.Kind.String()) }
 // String names the kind in lower case.
 func (k Kind) String() string {
 	names := [...]string{"none", "move", "home", "set-heater", "wait-heater", "set-fan", "dwell", "set-accel", "begin-layer", "motors-off",
-		"level", "set-advance", "pause"}
+		"level", "set-advance", "pause", "arc-left", "arc-right"}
 	if int(k) < len(names) {
 		return names[k]
 	}

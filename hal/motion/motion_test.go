@@ -14,7 +14,7 @@ import (
 
 // TestOpIsSmallAndFlat holds what lets a program of any length cost no memory.
 func TestOpIsSmallAndFlat(t *testing.T) {
-	if size := unsafe.Sizeof(Op{}); size > 64 {
+	if size := unsafe.Sizeof(Op{}); size > 72 {
 		t.Errorf("an Op has %d bytes", size)
 	}
 	ty := reflect.TypeFor[Op]()
@@ -49,7 +49,7 @@ func TestHas(t *testing.T) {
 
 func TestKindNames(t *testing.T) {
 	seen := map[string]bool{}
-	for k := Move; k <= Pause; k++ {
+	for k := Move; k <= ArcRight; k++ {
 		if s := k.String(); s == "" || s == "unknown" || seen[s] {
 			t.Errorf("kind %d is %q", k, s)
 		}
@@ -57,5 +57,18 @@ func TestKindNames(t *testing.T) {
 	}
 	if Kind(200).String() != "unknown" {
 		t.Error("a kind that there is not has a name")
+	}
+}
+
+func TestRoleNames(t *testing.T) {
+	seen := map[string]bool{}
+	for r := range Role(Roles) {
+		if s := r.String(); s == "" || s == "unknown" || seen[s] {
+			t.Errorf("role %d is %q", r, s)
+		}
+		seen[r.String()] = true
+	}
+	if Role(Roles).String() != "unknown" {
+		t.Error("a role that there is not has a name")
 	}
 }

@@ -58,8 +58,8 @@ func (pl *Planner) prime(l *pipe.Layer) {
 			}
 		}
 	}
-	pl.begin(a, pl.p.Width)
-	pl.extrude(b, motion.Skirt)
+	pl.begin(a, pipe.Head{Role: motion.Prime, Width: pl.p.Width})
+	pl.extrude(b, motion.Prime)
 }
 
 // End draws the filament back and, unless the program is a bare one, moves the

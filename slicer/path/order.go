@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"platen/hal/motion"
 	"platen/slicer/geom"
 	"platen/slicer/pipe"
 )
@@ -15,6 +16,7 @@ const (
 	kindGap
 	kindSkin
 	kindInfill
+	kindRun
 )
 
 // item is a ring or line of a layer.
@@ -25,6 +27,7 @@ type item struct {
 	wall     int32
 	kind     kind
 	reversed bool
+	oneWay   bool       // it cannot be
 	from, to geom.Point // its ends; the same for a ring
 }
 
@@ -58,19 +61,36 @@ func (s *sorter) wipe() {
 	s.todo = nil
 }
 
+// Phases of an island after its walls.
+const (
+	phaseThin = iota
+	phaseSolid
+	phaseSparse
+	phaseIroning
+)
+
+// phaseOf is when lines of a role are printed, after n walls.
+func phaseOf(r motion.Role, n int) int32 {
+	switch r {
+	case motion.Skirt, motion.Prime:
+		return -2
+	case motion.Brim, motion.Raft:
+		return -1
+	case motion.OuterWall, motion.InnerWall, motion.OverhangWall, motion.ThinWall, motion.Vase:
+		return int32(n) + phaseThin
+	case motion.Infill, motion.Support:
+		return int32(n) + phaseSparse
+	case motion.Ironing:
+		return int32(n) + phaseIroning
+	}
+	return int32(n) + phaseSolid
+}
+
 // load takes the items of a layer.
 func (s *sorter) load(l *pipe.Layer, outerFirst bool) {
 	s.islands, s.items, s.todo = s.islands[:0], s.items[:0], nil
-	for i := range l.Outline.Len() {
-		if ring := l.Outline.Ring(i); geom.Area2(ring) > 0 {
-			is := island{ring: ring, lo: ring[0], hi: ring[0], area: geom.Area2(ring)}
-			for _, p := range ring {
-				is.lo = geom.Point{X: min(is.lo.X, p.X), Y: min(is.lo.Y, p.Y)}
-				is.hi = geom.Point{X: max(is.hi.X, p.X), Y: max(is.hi.Y, p.Y)}
-			}
-			s.islands = append(s.islands, is)
-		}
-	}
+	s.contours(&l.Outline)
+	s.contours(&l.Support)
 	// The smallest first, so that the first contour around a point is its island.
 	slices.SortStableFunc(s.islands, func(a, b island) int { return cmp.Compare(a.area, b.area) })
 	n := l.Walls.Len()
@@ -85,10 +105,40 @@ func (s *sorter) load(l *pipe.Layer, outerFirst bool) {
 			s.items = append(s.items, item{phase: int32(phase), index: int32(i), wall: int32(w), kind: kindWall, from: p, to: p})
 		}
 	}
-	s.lines(l.Gaps.Len(), l.Gaps.Line, kindGap, n)
-	s.lines(l.Skin.Len(), l.Skin.Line, kindSkin, n+1)
-	s.lines(l.Infill.Len(), l.Infill.Line, kindInfill, n+2)
+	s.lines(l.Gaps.Len(), l.Gaps.Line, kindGap, n+phaseThin)
+	s.lines(l.Skin.Len(), l.Skin.Line, kindSkin, n+phaseSolid)
+	s.lines(l.Infill.Len(), l.Infill.Line, kindInfill, n+phaseSparse)
+	s.runs(&l.Runs, n)
 	s.group()
+}
+
+// contours makes an island of each outer contour of r.
+func (s *sorter) contours(r *geom.Region) {
+	for i := range r.Len() {
+		if ring := r.Ring(i); geom.Area2(ring) > 0 {
+			is := island{ring: ring, lo: ring[0], hi: ring[0], area: geom.Area2(ring)}
+			for _, p := range ring {
+				is.lo = geom.Point{X: min(is.lo.X, p.X), Y: min(is.lo.Y, p.Y)}
+				is.hi = geom.Point{X: max(is.hi.X, p.X), Y: max(is.hi.Y, p.Y)}
+			}
+			s.islands = append(s.islands, is)
+		}
+	}
+}
+
+// runs makes an item of each line, or of each row of lines that follow each other.
+func (s *sorter) runs(r *pipe.Runs, walls int) {
+	for i := 0; i < r.Len(); {
+		it := item{phase: phaseOf(r.Heads[i].Role, walls), index: int32(i), kind: kindRun}
+		it.from = r.Line(i)[0]
+		last := i
+		for i++; i < r.Len() && r.Heads[i].Follow; i++ {
+			last = i
+		}
+		end := r.Line(last)
+		it.to, it.oneWay = end[len(end)-1], last > int(it.index)
+		s.items = append(s.items, it)
+	}
 }
 
 func (s *sorter) lines(n int, line func(int) []geom.Point, k kind, phase int) {
@@ -100,18 +150,26 @@ func (s *sorter) lines(n int, line func(int) []geom.Point, k kind, phase int) {
 
 // group sorts the items by island and phase.
 func (s *sorter) group() {
-	if len(s.islands) == 0 {
-		s.items = s.items[:0]
-		return
+	if len(s.islands) > 0 {
+		s.index.build(s.islands)
 	}
-	s.index.build(s.islands)
 	for i := range s.items {
-		s.items[i].island = s.islandOf(s.items[i].from)
+		s.items[i].island = -1
+		if s.items[i].phase >= 0 && len(s.islands) > 0 {
+			s.items[i].island = s.islandOf(s.items[i].from)
+		}
 	}
 	slices.SortStableFunc(s.items, func(a, b item) int {
 		return cmp.Or(cmp.Compare(a.island, b.island), cmp.Compare(a.phase, b.phase))
 	})
+	s.todo = s.items
 	for i, it := range s.items {
+		if it.island < 0 {
+			continue
+		}
+		if i == 0 || s.items[i-1].island < 0 {
+			s.todo = s.items[:i]
+		}
 		is := &s.islands[it.island]
 		if is.end == 0 {
 			is.start = int32(i)
@@ -186,7 +244,7 @@ func (s *sorter) next(at geom.Point) bool {
 		if d := distance2(at, it.from); best < 0 || d < best {
 			best, pick, reversed = d, i, false
 		}
-		if d := distance2(at, it.to); d < best {
+		if d := distance2(at, it.to); d < best && !it.oneWay {
 			best, pick, reversed = d, i, true
 		}
 	}

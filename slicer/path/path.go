@@ -23,18 +23,6 @@ import (
 	"platen/slicer/pipe"
 )
 
-// Speeds by what is printed.
-type Speeds struct {
-	OuterWall  unit.Speed
-	InnerWall  unit.Speed
-	Skin       unit.Speed
-	Infill     unit.Speed
-	FirstLayer unit.Speed // everything on the first layer
-	Travel     unit.Speed
-	Lift       unit.Speed // up and down
-	Retract    unit.Speed // of the filament
-}
-
 // Params says how layers are printed.
 type Params struct {
 	Volume        mesh.Box    // in machine coordinates
@@ -72,12 +60,15 @@ type Planner struct {
 	height    unit.Length
 	z         unit.Length
 	atZ       unit.Length
-	high      bool   // atZ is known
-	drawn     bool   // filament is drawn back
-	trail     trail  // what was printed last
-	rest      uint64 // of the last extrusion, in 1/2^48 units
-	perLength uint64 // filament units per unit of the present line × 2^32
-	pace      pace   // of the present layer
+	high      bool        // atZ is known
+	drawn     bool        // filament is drawn back
+	trail     trail       // what was printed last
+	rest      uint64      // of the last extrusion, in 1/2^48 units
+	perLength uint64      // filament units per unit of the present line × 2^32
+	width     unit.Length // of the present line
+	thick     unit.Length // its height
+	hang      uint8       // how far it hangs over, in quarters
+	pace      pace        // of the present layer
 	comb      comb
 	sorter    sorter
 	seams     []geom.Point // of the layer below, from left to right
@@ -124,7 +115,7 @@ func (pl *Planner) Layer(l *pipe.Layer) bool {
 		pl.atZ, pl.high = pl.z-l.Thickness, true // from where the first layer is laid
 	}
 	pl.measure(l)
-	pl.emit(motion.Op{Kind: motion.BeginLayer, To: [3]unit.Length{motion.IZ: pl.z}})
+	pl.emit(motion.Op{Kind: motion.BeginLayer, To: [3]unit.Length{motion.IZ: pl.z}, Height: l.Thickness})
 	pl.settings(l.Index)
 	pl.lines(l)
 	pl.keepSeams()
@@ -139,11 +130,14 @@ func (pl *Planner) lines(l *pipe.Layer) {
 		pl.prime(l)
 	}
 	for i := range l.Skirt.Len() {
-		pl.ring(l.Skirt.Ring(i), nil, motion.Skirt)
+		pl.ring(l.Skirt.Ring(i), nil, nil, motion.Skirt)
 	}
 	pl.newSeams = pl.newSeams[:0]
-	pl.comb.load(l)
 	pl.sorter.load(l, pl.p.OuterFirst)
+	for pl.ok && pl.sorter.next(pl.at) { // what is around and below all islands
+		pl.print(l, pl.sorter.picked)
+	}
+	pl.comb.load(l)
 	for pl.ok && pl.sorter.island(pl.at) {
 		for pl.ok && pl.sorter.next(pl.at) {
 			pl.print(l, pl.sorter.picked)
@@ -168,6 +162,7 @@ func (pl *Planner) settings(index int) {
 
 // print prints one item of a layer.
 func (pl *Planner) print(l *pipe.Layer, it item) {
+	i := int(it.index)
 	switch it.kind {
 	case kindWall:
 		role := motion.InnerWall
@@ -176,11 +171,16 @@ func (pl *Planner) print(l *pipe.Layer, it item) {
 		}
 		pl.wall(l, it, role)
 	case kindGap:
-		pl.line(l.Gaps.Line(int(it.index)), it.reversed, motion.InnerWall, l.Gaps.Widths[it.index])
+		pl.line(l.Gaps.Line(i), it.reversed, pipe.Head{Role: motion.ThinWall, Width: l.Gaps.Widths[i]})
 	case kindSkin:
-		pl.line(l.Skin.Line(int(it.index)), it.reversed, motion.Skin, l.SkinWidth)
+		pl.line(l.Skin.Line(i), it.reversed, pipe.Head{Role: motion.SolidInfill, Width: l.SkinWidth})
 	case kindInfill:
-		pl.line(l.Infill.Line(int(it.index)), it.reversed, motion.Infill, pl.p.Width)
+		pl.line(l.Infill.Line(i), it.reversed, pipe.Head{Role: motion.Infill, Width: pl.p.Width})
+	case kindRun:
+		pl.line(l.Runs.Line(i), it.reversed, l.Runs.Heads[i])
+		for i++; i < len(l.Runs.Heads) && l.Runs.Heads[i].Follow; i++ {
+			pl.line(l.Runs.Line(i), false, l.Runs.Heads[i])
+		}
 	}
 }
 
@@ -193,48 +193,68 @@ func (pl *Planner) wall(l *pipe.Layer, it item, role motion.Role) {
 		end := int(r.Ends[it.index])
 		widths = widths[end-len(ring) : end]
 	}
-	pl.ring(ring, widths, role)
+	hangs := l.Hangs.Wall(int(it.wall))
+	if hangs != nil {
+		end := int(r.Ends[it.index])
+		hangs = hangs[end-len(ring) : end]
+	}
+	pl.ring(ring, widths, hangs, role)
 }
 
-// ring prints a closed line. widths are those of its edges; nil is one for all.
-func (pl *Planner) ring(ring []geom.Point, widths []unit.Length, role motion.Role) {
+// ring prints a closed line. widths and hangs are those of its edges; nil is one
+// width for all, and no hang.
+func (pl *Planner) ring(ring []geom.Point, widths []unit.Length, hangs []uint8, role motion.Role) {
 	if len(ring) < 2 {
 		return
 	}
 	start := pl.seam(ring, role)
-	pl.begin(ring[start], pl.p.Width)
+	pl.begin(ring[start], pipe.Head{Role: role, Width: pl.p.Width})
 	for i := 1; i <= len(ring) && pl.ok; i++ {
-		if widths != nil {
-			pl.setWidth(widths[(start+i-1)%len(ring)])
+		edge := (start + i - 1) % len(ring)
+		if widths != nil && widths[edge] != pl.width {
+			pl.setBar(widths[edge], pl.thick)
 		}
-		pl.extrude(ring[(start+i)%len(ring)], role)
+		as := role
+		if hangs != nil {
+			if pl.hang = hangs[edge]; pl.hang > 0 {
+				as = motion.OverhangWall
+			}
+		}
+		pl.extrude(ring[(start+i)%len(ring)], as)
 	}
 }
 
 // line prints an open line, or a closed one whose ends meet.
-func (pl *Planner) line(line []geom.Point, reversed bool, role motion.Role, width unit.Length) {
+func (pl *Planner) line(line []geom.Point, reversed bool, h pipe.Head) {
 	if len(line) < 2 {
 		return
 	}
 	if reversed {
-		pl.begin(line[len(line)-1], width)
+		pl.begin(line[len(line)-1], h)
 		for i := len(line) - 2; i >= 0 && pl.ok; i-- {
-			pl.extrude(line[i], role)
+			pl.extrude(line[i], h.Role)
 		}
 		return
 	}
-	pl.begin(line[0], width)
+	pl.begin(line[0], h)
 	for _, p := range line[1:] {
 		if !pl.ok {
 			return
 		}
-		pl.extrude(p, role)
+		pl.extrude(p, h.Role)
 	}
 }
 
-// begin goes to where a line of the given width starts.
-func (pl *Planner) begin(p geom.Point, width unit.Length) {
-	pl.setWidth(width)
+// begin goes to where a line starts.
+func (pl *Planner) begin(p geom.Point, h pipe.Head) {
+	pl.hang = h.Hang
+	thick := h.Height
+	if thick == 0 {
+		thick = pl.height
+	}
+	if h.Width != pl.width || thick != pl.thick {
+		pl.setBar(h.Width, thick)
+	}
 	pl.travel(p)
 	if pl.drawn {
 		if pl.atZ != pl.z {
@@ -255,10 +275,11 @@ func (pl *Planner) rise(z unit.Length) {
 	pl.atZ = z
 }
 
-// setWidth sets what filament a unit of the following lines takes.
-func (pl *Planner) setWidth(width unit.Length) {
+// setBar sets what filament a unit of the following lines takes: that of a bar.
+func (pl *Planner) setBar(width, height unit.Length) {
+	pl.width, pl.thick = width, height
 	d := float64(pl.p.Filament)
-	bar := float64(width) * float64(pl.height)
+	bar := float64(width) * float64(height)
 	pl.perLength = uint64(math.Round(bar / (math.Pi / 4 * d * d) * (1 << 32)))
 }
 
@@ -331,6 +352,7 @@ func (pl *Planner) extrude(p geom.Point, role motion.Role) {
 	pl.emit(motion.Op{
 		Kind: motion.Move, Axes: motion.X | motion.Y | motion.E, Role: role,
 		To: [3]unit.Length{p.X, p.Y}, E: pl.filament(distance2(pl.at, p)), Feed: pl.speed(role),
+		Width: pl.width, Height: pl.thick,
 	})
 	pl.at = p
 	pl.trail.add(p)
@@ -355,21 +377,10 @@ func (pl *Planner) speed(role motion.Role) unit.Speed {
 
 // nominal is how fast a line is printed if the layer takes long enough.
 func (pl *Planner) nominal(role motion.Role) unit.Speed {
-	s := pl.p.Speeds
 	if pl.layer == 0 {
-		return s.FirstLayer
+		return pl.p.Speeds.FirstLayer
 	}
-	switch role {
-	case motion.OuterWall:
-		return s.OuterWall
-	case motion.InnerWall:
-		return s.InnerWall
-	case motion.Skin:
-		return s.Skin
-	case motion.Infill:
-		return s.Infill
-	}
-	return s.FirstLayer
+	return pl.p.Speeds.of(role, pl.hang)
 }
 
 func distance2(a, b geom.Point) int64 {

@@ -243,7 +243,7 @@ func TestNoDrift(t *testing.T) {
 		p := params()
 		pl := New(p, func(motion.Op) bool { return true })
 		pl.height = unit.Length(rapid.IntRange(int(mm/20), int(mm/2)).Draw(t, "height"))
-		pl.setWidth(unit.Length(rapid.IntRange(int(mm/10), int(mm)).Draw(t, "width")))
+		pl.setBar(unit.Length(rapid.IntRange(int(mm/10), int(mm)).Draw(t, "width")), pl.height)
 		sum, fed := new(big.Float).SetPrec(200), int64(0)
 		for range rapid.IntRange(1, 300).Draw(t, "moves") {
 			d := rapid.Int64Range(0, 1<<52).Draw(t, "d2") >> rapid.IntRange(0, 50).Draw(t, "shift")
@@ -258,7 +258,7 @@ func TestNoDrift(t *testing.T) {
 	})
 	pl := New(params(), func(motion.Op) bool { return true })
 	pl.height = unit.Micrometres(200)
-	pl.setWidth(unit.Micrometres(450))
+	pl.setBar(unit.Micrometres(450), pl.height)
 	got := float64(pl.perLength) / (1 << 32)
 	if want := 0.45 * 0.2 / (math.Pi / 4 * 1.75 * 1.75); math.Abs(got/want-1) > 1e-4 {
 		t.Errorf("a line takes %v of its length, want %v", got, want)
@@ -345,7 +345,7 @@ func TestPrimeLine(t *testing.T) {
 		p := params()
 		p.PrimeLine = on
 		for _, op := range program(p, layer(t, 0, at)) {
-			if op.Role == motion.Skirt && op.Has(motion.E) {
+			if op.Role == motion.Prime && op.Has(motion.E) {
 				return true
 			}
 		}

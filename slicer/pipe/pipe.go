@@ -82,6 +82,10 @@ type Layer struct {
 	SkinWidth unit.Length // of its lines
 	Infill    fill.Lines  // sparse
 	Skirt     geom.Region // first layer only
+	Runs      Runs        // all lines that say themselves what they are
+	Hangs     Hangs       // how far the edges of Walls hang over
+	Support   geom.Region // outlines of support; its lines are in Runs
+	Spiral    bool        // the only wall rises from the layer below to this one
 
 	raw   geom.Region // as cut
 	rest  geom.Region // inside of the innermost wall, for sparse infill
@@ -112,16 +116,22 @@ func (l *Layer) reset() {
 	l.Skin.Reset()
 	l.Infill.Reset()
 	l.Skirt.Reset()
+	l.Runs.Reset()
+	l.Hangs.Reset()
+	l.Support.Reset()
+	l.Spiral = false
 }
 
 func (l *Layer) wipe() {
-	for _, r := range []*geom.Region{&l.raw, &l.Outline, &l.rest, &l.inner, &l.below, &l.cover, &l.Skirt} {
+	for _, r := range []*geom.Region{&l.raw, &l.Outline, &l.rest, &l.inner, &l.below, &l.cover, &l.Skirt, &l.Support} {
 		r.Wipe()
 	}
 	l.Walls.Wipe()
 	l.Gaps.Wipe()
 	l.Skin.Wipe()
 	l.Infill.Wipe()
+	l.Runs.Wipe()
+	l.Hangs.Wipe()
 }
 
 // run is one pass over the layers.

@@ -42,7 +42,7 @@ func (s summary) time() time.Duration {
 
 // typeNames are the comments by which viewers colour moves.
 var typeNames = map[motion.Role]string{
-	motion.OuterWall: "WALL-OUTER", motion.InnerWall: "WALL-INNER", motion.Skin: "SKIN",
+	motion.OuterWall: "WALL-OUTER", motion.InnerWall: "WALL-INNER", motion.SolidInfill: "SKIN", motion.TopSkin: "SKIN", motion.BottomSkin: "SKIN",
 	motion.Infill: "FILL", motion.Skirt: "SKIRT", motion.Support: "SUPPORT",
 }
 
