@@ -8,6 +8,7 @@ import (
 	"math"
 
 	"platen/hal/unit"
+	"platen/slicer/secure"
 	"platen/slicer/vault"
 )
 
@@ -34,8 +35,14 @@ const (
 // of a 3MF file or as much as its compressed bytes, whichever is more; afterwards
 // 19. A mesh that has to be repaired takes up to 70 for a while, if they are there.
 func Load(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format) (*Mesh, error) {
+	return LoadSecure(ctx, v, r, size, f, nil)
+}
+
+// LoadSecure is Load with the content keys of a 3MF file of which parts are encrypted;
+// secure.ErrKey and secure.ErrAltered are among its errors.
+func LoadSecure(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format, keys secure.Keys) (*Mesh, error) {
 	mark := v.Mark()
-	m, err := load(ctx, v, r, size, f)
+	m, err := load(ctx, v, r, size, f, keys)
 	v.ReleaseScratch(mark)
 	if err != nil {
 		v.Release(mark)
@@ -48,7 +55,7 @@ func Load(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 // mostHead is how much of a file is looked at to tell its format.
 const mostHead = 1 << 12
 
-func load(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format) (*Mesh, error) {
+func load(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format, keys secure.Keys) (*Mesh, error) {
 	buf, err := vault.Scratch[byte](v, 1<<16)
 	if err != nil {
 		return nil, err
@@ -63,7 +70,7 @@ func load(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 	case found == Detect || f != Detect && f != found:
 		return nil, ErrFormat
 	case found == ThreeMF:
-		return load3MF(ctx, v, src, size)
+		return load3MF(ctx, v, src, size, keys)
 	case found == OBJ:
 		return loadOBJ(v, src)
 	case binary:

@@ -17,8 +17,9 @@
 //
 // Of 3MF there is the core (units, objects, components, transforms, build items) and
 // the production extension (other parts); colours and materials are passed over, and
-// so are supports and modifiers, which [Mesh.Notes] tells. A file that requires any
-// other extension is refused, for something would be missing.
+// so are supports and modifiers, which [Mesh.Notes] tells. Parts that are encrypted
+// (secure content) are opened by [LoadSecure]. A file that requires any other extension
+// is refused, for something would be missing.
 package mesh
 
 import (

@@ -9,6 +9,7 @@ import (
 
 	"platen/slicer/markup"
 	"platen/slicer/pack"
+	"platen/slicer/secure"
 	"platen/slicer/vault"
 )
 
@@ -21,10 +22,11 @@ const (
 	nsSlice
 	nsBeams
 	nsRelations
+	nsSecure
 )
 
 // spaces are the names of the namespaces (3MF core 1.4.0, production 1.2, material
-// 1.2.1, slice 1.0.2, beam lattice 1.2.0; ECMA-376 part 2).
+// 1.2.1, slice 1.0.2, beam lattice 1.2.0; ECMA-376 part 2; secure content 1.0.3).
 var spaces = []string{
 	"http://schemas.microsoft.com/3dmanufacturing/core/2015/02",
 	"http://schemas.microsoft.com/3dmanufacturing/production/2015/06",
@@ -33,13 +35,15 @@ var spaces = []string{
 	"http://schemas.microsoft.com/3dmanufacturing/slice/2015/07",
 	"http://schemas.microsoft.com/3dmanufacturing/beamlattice/2017/02",
 	"http://schemas.openxmlformats.org/package/2006/relationships",
+	secure.Namespace,
 }
 
 // Types of relationships.
 const (
-	relModel    = "http://schemas.microsoft.com/3dmanufacturing/2013/01/3dmodel"
-	relKeystore = "http://schemas.microsoft.com/3dmanufacturing/2019/04/keystore"
-	relKeyOld   = "http://schemas.microsoft.com/3dmanufacturing/2019/07/keystore"
+	relModel     = "http://schemas.microsoft.com/3dmanufacturing/2013/01/3dmodel"
+	relKeystore  = "http://schemas.microsoft.com/3dmanufacturing/2019/04/keystore"
+	relKeyOld    = "http://schemas.microsoft.com/3dmanufacturing/2019/07/keystore"
+	relEncrypted = "http://schemas.openxmlformats.org/package/2006/relationships/encryptedfile"
 )
 
 // Bounds on what a 3MF file may have.
@@ -58,11 +62,14 @@ type tmfReader struct {
 	a     *pack.Archive
 	in    *pack.Reader
 	x     *markup.Reader
-	part  int32   // that is being read, 0 for the root model
-	scale float64 // mm in a unit of it
-	parts []int32 // entries of the parts
+	keys  secure.Keys
+	store *secure.Store // nil if nothing is encrypted
+	part  int32         // that is being read, 0 for the root model
+	scale float64       // mm in a unit of it
+	parts []int32       // entries of the parts
 	nPart int
 	of    []int32 // entry → part+1
+	shut  []bool  // entries that relationships say are encrypted
 
 	verts   list[[3]float32] // in mm, before any transform
 	tris    list[Triangle]
@@ -105,14 +112,14 @@ type use struct {
 
 // load3MF reads a 3MF file of size bytes. The file itself is in the vault while its
 // parts are read, compressed as it is.
-func load3MF(ctx context.Context, v *vault.Vault, src *source, size int64) (*Mesh, error) {
+func load3MF(ctx context.Context, v *vault.Vault, src *source, size int64, keys secure.Keys) (*Mesh, error) {
 	mark := v.Mark()
 	file, err := src.all(v, size)
 	if err != nil {
 		return nil, err
 	}
 	t := &tmfReader{
-		ctx: ctx, v: v, verts: newList[[3]float32](v, 12), tris: newList[Triangle](v, 12),
+		ctx: ctx, v: v, keys: keys, verts: newList[[3]float32](v, 12), tris: newList[Triangle](v, 12),
 		seed:    [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1},
 		objects: newList[object](v, 6), uses: newList[use](v, 5), items: newList[use](v, 5),
 	}
@@ -162,13 +169,16 @@ func (t *tmfReader) open(file []byte) (err error) {
 		return err
 	}
 	t.table, t.parts, t.of = ints[:2*mostObjects], ints[2*mostObjects:][:mostParts], ints[2*mostObjects+mostParts:]
+	if t.shut, err = vault.Scratch[bool](t.v, t.a.Len()); err != nil {
+		return err
+	}
 	t.text, err = vault.Scratch[byte](t.v, 1<<10)
 	return err
 }
 
 // tmfError makes what is wrong with an archive or its XML an ErrFormat.
 func tmfError(err error) error {
-	if errors.Is(err, pack.ErrFormat) || errors.Is(err, markup.ErrFormat) {
+	if errors.Is(err, pack.ErrFormat) || errors.Is(err, markup.ErrFormat) || errors.Is(err, secure.ErrFormat) {
 		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	return err
@@ -185,7 +195,7 @@ func (t *tmfReader) readAll() error {
 	}
 	for i := 0; i < t.nPart; i++ {
 		t.part = int32(i)
-		if err := t.begin(int(t.parts[i])); err != nil {
+		if err := t.beginModel(int(t.parts[i])); err != nil {
 			return tmfError(err)
 		}
 		if err := t.model(); err != nil {
@@ -226,40 +236,6 @@ func (t *tmfReader) addPart(entry int) (int32, error) {
 		t.of[entry] = int32(t.nPart)
 	}
 	return t.of[entry] - 1, nil
-}
-
-// findRoot reads the relationships of the package: there must be one model in it,
-// and no key store.
-func (t *tmfReader) findRoot() (int, error) {
-	rels := t.a.Find([]byte("_rels/.rels"))
-	if rels < 0 {
-		return 0, ErrFormat
-	}
-	if err := t.begin(rels); err != nil {
-		return 0, err
-	}
-	root := -1
-	err := t.document("Relationships", nsRelations, nil, func() error {
-		kind, _ := t.x.Get(markup.NoSpace, "Type")
-		switch string(kind) {
-		case relKeystore, relKeyOld:
-			return unsupported("it is encrypted")
-		case relModel:
-			mode, ok := t.x.Get(markup.NoSpace, "TargetMode")
-			target, _ := t.x.Get(markup.NoSpace, "Target")
-			if root >= 0 || ok && string(mode) != "Internal" {
-				return ErrFormat
-			}
-			if root = t.find(target); root < 0 {
-				return ErrFormat
-			}
-		}
-		return t.x.Skip()
-	})
-	if err == nil && root < 0 {
-		err = ErrFormat
-	}
-	return root, err
 }
 
 // find returns the entry that a target or path names, or -1.

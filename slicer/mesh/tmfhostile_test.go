@@ -54,7 +54,8 @@ func TestHostile3MF(t *testing.T) {
 		"no model":                    {pack3MF(t, part{"_rels/.rels", rootRel}), ErrFormat},
 		"two models":                  {rels(relation + `<Relationship Target="/3D/3dmodel.model" Id="r" Type="` + relModel + `"/></Relationships>`), ErrFormat},
 		"a model elsewhere":           {rels(strings.Replace(rootRel, `Target="`, `TargetMode="External" Target="http://x`, 1)), ErrFormat},
-		"a key store":                 {rels(relation + `<Relationship Target="/Secure/keystore.xml" Id="r" Type="` + relKeystore + `"/></Relationships>`), ErrUnsupported},
+		"a key store":                 {rels(relation + `<Relationship Target="/Secure/keystore.xml" Id="r" Type="` + relKeystore + `"/></Relationships>`), ErrFormat}, // that is not there
+		"a key store of the draft":    {rels(relation + `<Relationship Target="/3D/3dmodel.model" Id="r" Type="` + relKeyOld + `"/></Relationships>`), ErrUnsupported},
 		"a path upwards":              {rels(strings.Replace(rootRel, "/3D/", "/../3D/", 1)), ErrFormat},
 		"a link":                      {linked(t), ErrFormat},
 		"a name with NUL":             {pack3MF(t, part{"_rels/.rels", rootRel}, part{"3D/3dmodel.model\x00", model3MF(solids.Cube())}), ErrFormat},
@@ -81,7 +82,6 @@ func TestHostile3MF(t *testing.T) {
 		"an unknown unit":             {package3MF(t, modelXML(`unit="parsec"`, cube("1"), item)), ErrFormat},
 		"slices":                      {extension("http://schemas.microsoft.com/3dmanufacturing/slice/2015/07"), ErrUnsupported},
 		"beams":                       {extension("http://schemas.microsoft.com/3dmanufacturing/beamlattice/2017/02"), ErrUnsupported},
-		"encryption":                  {extension("http://schemas.microsoft.com/3dmanufacturing/securecontent/2019/04"), ErrUnsupported},
 		"an unknown extension":        {extension("urn:unknown"), ErrUnsupported},
 		"an undeclared extension":     {package3MF(t, modelXML(`requiredextensions="zz"`, cube("1"), item)), ErrUnsupported},
 		"cut out, PrusaSlicer":        {config("Metadata/Slic3r_PE_model.config", `<config><object id="1"><volume firstid="0" lastid="3"><metadata key="volume_type" value="NegativeVolume"/></volume></object></config>`), ErrUnsupported},

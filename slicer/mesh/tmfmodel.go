@@ -52,7 +52,7 @@ func (t *tmfReader) head() error {
 	needed, _ := t.x.Get(markup.NoSpace, "requiredextensions")
 	for _, prefix := range bytes.Fields(needed) {
 		switch t.x.Prefix(prefix) {
-		case nsCore, nsProduction, nsMaterial, nsTriangleSets:
+		case nsCore, nsProduction, nsMaterial, nsTriangleSets, nsSecure:
 		case nsSlice:
 			return unsupported("it needs slice data")
 		case nsBeams:

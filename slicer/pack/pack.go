@@ -138,6 +138,20 @@ func (a *Archive) Name(i int) []byte { return a.name(&a.entries[i]) }
 // Size is what entry i holds.
 func (a *Archive) Size(i int) int64 { return a.entries[i].size }
 
+// Spare is how many bytes may be written behind what Stored returns.
+const Spare = 16
+
+// Stored is what entry i holds, where it lies in the memory of the archive, and nil if
+// the entry is compressed. Its checksum is not looked at. Its capacity is Spare more
+// than its length: behind it lies a header, which has been read and is not needed again.
+func (a *Archive) Stored(i int) []byte {
+	e := &a.entries[i]
+	if e.method != methodStored {
+		return nil
+	}
+	return a.data[e.data:][:e.size : e.size+Spare]
+}
+
 // Find returns the entry of a name, upper and lower case alike (ECMA-376 part 2,
 // 6.2.2.3), or -1. A leading slash does not count.
 func (a *Archive) Find(name []byte) int {

@@ -316,3 +316,43 @@ func BenchmarkInflateStandard(b *testing.B) {
 		}
 	}
 }
+
+func TestBare(t *testing.T) {
+	v := newVault(t, 4<<20)
+	r, err := NewReader(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := bytes.Repeat([]byte("some text, "), 40_000)
+	var packed bytes.Buffer
+	w, err := flate.NewWriter(&packed, 9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(text)
+	w.Close()
+	read := func(body []byte, deflate bool) ([]byte, error) {
+		r.ResetBare(body, deflate)
+		return io.ReadAll(r)
+	}
+	if got, err := read(text, false); err != nil || !bytes.Equal(got, text) {
+		t.Errorf("as it is: %d bytes, %v", len(got), err)
+	}
+	if got, err := read(packed.Bytes(), true); err != nil || !bytes.Equal(got, text) {
+		t.Errorf("deflate: %d bytes, %v", len(got), err)
+	}
+	if _, err := read(packed.Bytes()[:packed.Len()-3], true); !errors.Is(err, ErrFormat) {
+		t.Errorf("cut: %v", err)
+	}
+	if _, err := read(append(packed.Bytes(), 0), true); !errors.Is(err, ErrFormat) {
+		t.Errorf("longer: %v", err)
+	}
+	var bomb bytes.Buffer
+	w.Reset(&bomb)
+	w.Write(make([]byte, 80<<20))
+	w.Close()
+	r.ResetBare(bomb.Bytes(), true)
+	if n, err := io.Copy(io.Discard, r); !errors.Is(err, ErrFormat) || n > freeSize+mostRatio*int64(bomb.Len()) {
+		t.Errorf("bomb: %d bytes, %v", n, err)
+	}
+}

@@ -16,6 +16,7 @@ type Reader struct {
 	want   uint32
 	left   int64
 	packed bool
+	bare   bool   // neither its length nor its checksum is known
 	stored []byte // what is left of an entry that is not compressed
 	ready  []byte // decompressed and not read
 	err    error
@@ -45,6 +46,17 @@ func (r *Reader) Reset(a *Archive, i int) {
 	body := a.data[e.data:][:e.packed]
 	*r = Reader{f: r.f, want: e.crc, left: e.size, packed: e.method == methodDeflate, stored: body}
 	if r.packed {
+		r.f.reset(body)
+	}
+}
+
+// ResetBare goes to the beginning of what lies in memory, as it is or as a deflate
+// stream. It has no checksum, so whoever calls has made sure of body; and a stream may
+// hold as much as an entry of its size may.
+func (r *Reader) ResetBare(body []byte, deflate bool) {
+	*r = Reader{f: r.f, left: int64(len(body)), packed: deflate, bare: true, stored: body}
+	if deflate {
+		r.left = min(mostRatio*int64(len(body))+freeSize, mostSize)
 		r.f.reset(body)
 	}
 }
@@ -90,9 +102,9 @@ func (r *Reader) more() error {
 		return nil
 	}
 	switch {
-	case r.left > 0:
+	case r.left > 0 && !r.bare:
 		return fmt.Errorf("%w (an entry is shorter than it says)", ErrFormat)
-	case r.crc != r.want:
+	case r.crc != r.want && !r.bare:
 		return fmt.Errorf("%w (a checksum is wrong)", ErrFormat)
 	case r.packed && r.f.rest() > 0:
 		return fmt.Errorf("%w (bytes behind the end of an entry)", ErrFormat)
