@@ -30,7 +30,9 @@ func (p Params) lookahead() int { return p.TopLayers }
 // add takes the next layer, which has been shaped.
 func (n *neighbours) add(l *Layer) error {
 	l.below.Reset()
-	l.below.Append(&n.prev)
+	if l.upright = l.Index == 0 || sameRegion(&n.prev, &l.Outline); !l.upright {
+		l.below.Append(&n.prev)
+	}
 	n.prev.Reset()
 	n.prev.Append(&l.Outline)
 	if err := n.skins.add(l); err != nil {

@@ -91,7 +91,8 @@ type Layer struct {
 	rest  geom.Region // inside of the innermost wall, for sparse infill
 	inner geom.Region // the same, for lines of skin
 
-	below   geom.Region // outline of the layer below; empty for the first
+	upright bool        // the layer below has the same outline, or there is none
+	below   geom.Region // outline of the layer below, unless upright
 	cover   geom.Region // what the outlines of all layers around share with it
 	covered bool        // there are enough of them; if not all of it is skin
 
