@@ -9,6 +9,7 @@
 //	attestation key  P-256, restricted signing, endorsement hierarchy: signs quotes
 //	TLS key          P-256, signing, storage hierarchy: [TPM.TLSKey], a crypto.Signer
 //	job key          P-256, ECDH, storage hierarchy: [TPM.JobKey], an ecdh.KeyExchanger
+//	content key      RSA-2048, decryption, storage hierarchy: [TPM.ContentKey]
 //
 // The attestation key sits in the endorsement hierarchy because there a quote
 // carries the TPM's reset and restart counts in clear.

@@ -25,13 +25,14 @@ const (
 	attestationKey keyID = iota
 	tlsKey
 	jobKey
-	storageKey // salts the session that the job key's secrets travel in
+	contentKey
+	storageKey // salts the session that the secrets of the two before it travel in
 	numKeys
 )
 
 // String is the key's name in errors.
 func (k keyID) String() string {
-	return [numKeys]string{"attestation key", "TLS key", "job key", "storage key"}[k]
+	return [numKeys]string{"attestation key", "TLS key", "job key", "content key", "storage key"}[k]
 }
 
 // key is a primary key. Its saved context stands for it between uses, because a
@@ -51,6 +52,7 @@ func newKeyring() keyring {
 		attestationKey: {hierarchy: tpm2.TPMRHEndorsement, template: signingTemplate("platen attestation key v1", true)},
 		tlsKey:         {hierarchy: tpm2.TPMRHOwner, template: signingTemplate("platen tls key v1", false)},
 		jobKey:         {hierarchy: tpm2.TPMRHOwner, template: ecdhTemplate("platen job key v1")},
+		contentKey:     {hierarchy: tpm2.TPMRHOwner, template: contentTemplate("platen content key v1")},
 		storageKey:     {hierarchy: tpm2.TPMRHOwner, template: tpm2.ECCSRKTemplate},
 	}
 }
