@@ -27,6 +27,7 @@ const help = `Platen-slice slices a model and writes G-code, or a preview of one
   platen-slice part.stl -o layer.png --layer 5  look at a layer (.svg or .png)
   platen-slice part.stl                         say what slicing it gives
   platen-slice inspect part.stl                 say what is in the file
+  platen-slice check part.gcode --model part.stl   judge the G-code of any slicer
 
 MODEL is an STL (binary or ASCII), OBJ or 3MF file; its bytes tell which.
 
@@ -56,7 +57,7 @@ func newRoot() *cobra.Command {
 	root.Flags().IntVar(&o.layer, "layer", 0, "layer to preview, from 1; 0 is the one in the middle")
 	root.PersistentPreRun = func(c *cobra.Command, _ []string) { follow(c.Flags(), &o.settings) }
 	root.RunE = func(c *cobra.Command, args []string) error { return slice(c, o, args[0]) }
-	root.AddCommand(inspectCmd(o))
+	root.AddCommand(inspectCmd(o), checkCmd(o))
 	return root
 }
 
