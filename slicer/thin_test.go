@@ -7,27 +7,7 @@ import (
 
 	"platen/hal/motion"
 	"platen/slicer/internal/solids"
-	"platen/slicer/path"
-	"platen/slicer/pipe"
 )
-
-// programWith is Job.Program with parameters that settings cannot express.
-func programWith(j *Job, p pipe.Params) motion.Program {
-	return func(yield func(motion.Op, error) bool) {
-		pl := path.New(j.settings.path(), func(op motion.Op) bool { return yield(op, nil) })
-		pl.Begin()
-		for l, err := range pipe.Layers(context.Background(), j.cutter, p) {
-			if err != nil {
-				yield(motion.Op{}, err)
-				return
-			}
-			if !pl.Layer(l) {
-				return
-			}
-		}
-		pl.End()
-	}
-}
 
 // twice is the share of the body that lines cover twice. A line's own bends do not
 // count: only what was covered more than 2 mm of way before does. Lines count
@@ -78,8 +58,7 @@ func twice(t *testing.T, prog motion.Program, s Settings, r *raster) float64 {
 }
 
 // Features between one line and two wide hold what the solid does, and are not
-// covered twice. The control is walls that may come as close as they like: where
-// two of them do not fit they lie over each other.
+// covered twice. The control is a thicker filament: its lines do not fit.
 func TestThin(t *testing.T) {
 	s := Default()
 	j := openFile(t, "thin.stl", s)
@@ -91,9 +70,9 @@ func TestThin(t *testing.T) {
 		t.Errorf("%.1f mm³ for %.1f", got.volume, solid)
 	}
 	share := twice(t, j.Program(context.Background()), s, r)
-	p := s.pipe()
-	p.Apart = 0
-	control := twice(t, programWith(j, p), s, r)
+	thick := s
+	thick.Filament += s.Filament / 4
+	control := twice(t, j.Program(context.Background()), thick, r)
 	t.Logf("covered twice: %.2f %%, control %.2f %%", 100*share, 100*control)
 	if share > 0.01 {
 		t.Errorf("%.2f %% are covered twice", 100*share)

@@ -46,9 +46,8 @@ func (s *Strokes) cut(lines, pts int) {
 // thinnest is the narrowest gap that is filled, in line widths⁻¹.
 const thinnest = 4
 
-// gapFiller fills what is narrower than a line: between the innermost walls that
-// fit, and where not even one does. Level k is what the walls before k leave; what
-// a wall of full width does not reach of it is a gap.
+// gapFiller fills what is narrower than a line: between walls, and where not even
+// one fits.
 //
 // A gap gets one line along its middle, open or closed, cut into pieces where its
 // width changes, so that the amount is right everywhere. A gap that branches has no
@@ -56,14 +55,13 @@ const thinnest = 4
 // too thin, a line along each arm; and if it has none, short parallel ones.
 type gapFiller struct {
 	width   unit.Length
-	level   geom.Region
 	reached geom.Region
 	gap     geom.Region
 	holes   []int32     // rings of gap, from left to right
 	part    geom.Region // one gap: its outer ring, then its holes
 	middle  geom.Region
 	hatcher fill.Hatcher
-	lines   fill.Lines
+	short   fill.Lines
 	outer   []geom.Point // points along the outer ring of part
 	hole    []geom.Point // and along its only hole
 	mids    []geom.Point // of the gap, from one end to the other
@@ -71,11 +69,11 @@ type gapFiller struct {
 }
 
 func (g *gapFiller) wipe() {
-	for _, r := range []*geom.Region{&g.level, &g.reached, &g.gap, &g.part, &g.middle} {
+	for _, r := range []*geom.Region{&g.reached, &g.gap, &g.part, &g.middle} {
 		r.Wipe()
 	}
 	g.hatcher.Wipe()
-	g.lines.Wipe()
+	g.short.Wipe()
 	for _, pts := range [][]geom.Point{g.outer, g.hole, g.mids} {
 		clear(pts[:cap(pts)])
 	}
@@ -83,30 +81,14 @@ func (g *gapFiller) wipe() {
 	clear(g.holes[:cap(g.holes)])
 }
 
-// fill appends to l.Gaps what the walls of l leave open. beyond is the next wall
-// after the last one: the region it would enclose.
-func (g *gapFiller) fill(k *geom.Kernel, l *Layer, beyond *geom.Region) error {
-	g.width = l.Width
-	n := l.Walls.Len()
-	for i := range n + 1 {
-		level, line := &l.Outline, beyond
-		if i > 0 {
-			level = &g.level
-			if err := k.Offset(level, l.Walls.Wall(i-1), -g.width/2, geom.JoinMiter); err != nil {
-				return err
-			}
-		}
-		if i < n {
-			line = l.Walls.Wall(i)
-		}
-		if err := g.find(k, level, line); err != nil {
-			return err
-		}
-		if err := g.strokes(k, &l.Gaps, l.Width); err != nil {
-			return err
-		}
+// fill appends to dst what fills gap, in which there is nothing too thin for a line.
+func (g *gapFiller) fill(k *geom.Kernel, dst *Strokes, gap *geom.Region, width unit.Length) error {
+	if gap.Empty() {
+		return nil
 	}
-	return nil
+	g.gap.Reset()
+	g.gap.Append(gap)
+	return g.lines(k, dst, width)
 }
 
 // strokes fills gap, after what is too thin for any line has been taken off it.
@@ -114,10 +96,14 @@ func (g *gapFiller) strokes(k *geom.Kernel, dst *Strokes, width unit.Length) err
 	if g.gap.Empty() {
 		return nil
 	}
-	g.width = width
 	if err := open(k, &g.gap, &g.gap, width/thinnest); err != nil {
 		return err
 	}
+	return g.lines(k, dst, width)
+}
+
+func (g *gapFiller) lines(k *geom.Kernel, dst *Strokes, width unit.Length) error {
+	g.width = width
 	g.sortHoles()
 	for r := range g.gap.Len() {
 		if ring := g.gap.Ring(r); geom.Area2(ring)/2 >= int64(g.width)*int64(g.width) {
@@ -149,21 +135,6 @@ func open(k *geom.Kernel, dst, src *geom.Region, width unit.Length) error {
 		return err
 	}
 	return k.Offset(dst, dst, width/2, geom.JoinMiter)
-}
-
-// find sets gap to what a wall along line does not reach of level.
-func (g *gapFiller) find(k *geom.Kernel, level, line *geom.Region) error {
-	g.gap.Reset()
-	if level.Empty() {
-		return nil
-	}
-	if err := k.Offset(&g.reached, line, g.width/2, geom.JoinMiter); err != nil {
-		return err
-	}
-	if level.Area2()-g.reached.Area2() < int64(g.width)*int64(g.width)/thinnest {
-		return nil
-	}
-	return k.Difference(&g.gap, level, &g.reached)
 }
 
 // stroke fills the gap inside one outer ring.
@@ -300,17 +271,17 @@ func (g *gapFiller) arms(k *geom.Kernel, dst *Strokes, area, edge float64) (bool
 
 // hatch covers a gap that branches with short lines.
 func (g *gapFiller) hatch(dst *Strokes, area float64) error {
-	g.lines.Reset()
-	err := g.hatcher.Hatch(&g.lines, &g.part, fill.Params{
+	g.short.Reset()
+	err := g.hatcher.Hatch(&g.short, &g.part, fill.Params{
 		Angle: evenAngle, Spacing: g.width, MinSpan: g.width / thinnest, MaxJoin: 2 * g.width,
 	})
-	if err != nil || g.lines.Len() == 0 {
+	if err != nil || g.short.Len() == 0 {
 		return err
 	}
-	width := min(unit.Length(area/float64(g.lines.Length())), g.width)
-	for i := range g.lines.Len() {
+	width := min(unit.Length(area/float64(g.short.Length())), g.width)
+	for i := range g.short.Len() {
 		start := len(dst.Pts)
-		dst.Pts = append(dst.Pts, g.lines.Line(i)...)
+		dst.Pts = append(dst.Pts, g.short.Line(i)...)
 		dst.end(start, width)
 	}
 	return nil

@@ -9,24 +9,23 @@ import (
 // inside is for skin and infill.
 func (w *worker) shell(l *Layer) error {
 	p := wall.Params{
-		Width: w.p.Width, Count: w.p.Walls, Overlap: -w.p.Width / 2, Apart: w.p.Apart, Join: geom.JoinMiter,
+		Width: w.p.Width, Count: w.p.Walls, Apart: w.p.Apart, Join: geom.JoinMiter,
+		// Lines of skin end a quarter of a width before the wall: their round ends, and
+		// the joints between them, then just fill what is left.
+		Overlap: -w.p.Width / 4,
+		Thin:    true, Gaps: true,
 	}
 	if err := w.walls.Walls(&l.Walls, &l.Outline, p); err != nil {
 		return err
 	}
-	beyond := l.Walls.Inner() // the centre line of one wall more
-	if w.p.Walls > 0 {
-		if err := w.gaps.fill(&w.kernel, l, beyond); err != nil {
+	for i := range l.Walls.Len() + 1 {
+		if err := w.gaps.fill(&w.kernel, &l.Gaps, l.Walls.Gap(i), w.p.Width); err != nil {
 			return err
 		}
 	}
-	if err := w.kernel.Offset(&l.rest, beyond, w.p.Width/2, geom.JoinMiter); err != nil {
-		return err
-	}
-	// Lines of skin end a quarter of a width before the wall: their round ends, and
-	// the joints between them, then just fill what is left.
-	if err := w.kernel.Offset(&l.inner, beyond, w.p.Width/2-w.p.Width/4, geom.JoinMiter); err != nil {
-		return err
+	for _, to := range [...]struct{ dst, src *geom.Region }{{&l.rest, l.Walls.Rest()}, {&l.inner, l.Walls.Inner()}} {
+		to.dst.Reset()
+		to.dst.Append(to.src)
 	}
 	return w.walls.Narrow(&l.Walls, p)
 }

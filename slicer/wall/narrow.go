@@ -2,7 +2,6 @@ package wall
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"slices"
 
@@ -19,65 +18,109 @@ type piece struct {
 	a, b geom.Point
 }
 
+// part is a piece of a ring that is as wide from end to end.
+type part struct {
+	from   geom.Point
+	ux, uy float64 // its direction
+	width  unit.Length
+	out    float64 // how far it is moved to its right
+}
+
 // narrower finds where two sides of a wall share room.
 type narrower struct {
-	kernel geom.Kernel
-	open   geom.Region
 	rings  geom.Region // as written anew
 	pieces []piece     // by cell
+	parts  []part      // of the ring at hand
 	cell   unit.Length
 }
 
 func (n *narrower) wipe() {
-	n.kernel.Wipe()
-	n.open.Wipe()
 	n.rings.Wipe()
 	clear(n.pieces[:cap(n.pieces)])
+	clear(n.parts[:cap(n.parts)])
 }
 
-// Narrow looks for places where two sides of one wall run closer to each other than
-// a line is wide, and makes both narrower there, so that together they take what
-// room there is. It adds points to the rings of such walls, on their edges: do it
-// last, when all that follows from the shape of the walls is known.
+// Narrow looks for places where two sides of one wall run so close to each other
+// that both lines do not fit, or so that they leave less between them than another
+// line is worth. There it makes the two narrower or wider, and moves them, so that
+// side by side they take what room there is. It adds points to the rings of such
+// walls: do it last, when all that follows from the shape of the walls is known.
 func (b *Builder) Narrow(w *Walls, p Params) error {
 	if p.Width <= 0 || p.Width > maxWidth {
 		return ErrParams
 	}
 	for i := range w.n {
-		if err := b.narrow.wall(w, i, p.Width); err != nil {
-			return fmt.Errorf("narrow walls: %w", err)
+		if w.near[i] {
+			b.narrow.wall(w, i, p.Width)
 		}
 	}
 	return nil
 }
 
 // wall does one wall.
-func (n *narrower) wall(w *Walls, i int, width unit.Length) error {
+func (n *narrower) wall(w *Walls, i int, width unit.Length) {
 	line := &w.lines[i]
-	if err := n.kernel.Offset(&n.open, line, -width/2, geom.JoinMiter); err != nil {
-		return err
-	}
-	if err := n.kernel.Offset(&n.open, &n.open, width/2, geom.JoinMiter); err != nil {
-		return err
-	}
-	if line.Area2()-n.open.Area2() < int64(width)*int64(width)/4 {
-		return nil
-	}
 	step := n.cut(line, width)
 	n.rings.Reset()
 	widths := w.widths[i][:0]
+	changed := false
 	for r := range line.Len() {
 		ring := line.Ring(r)
+		n.parts = n.parts[:0]
 		for k, a := range ring {
-			b := ring[(k+1)%len(ring)]
-			widths = n.edge(widths, a, b, step, width)
+			n.edge(a, ring[(k+1)%len(ring)], step, width)
 		}
-		n.rings.Ends = append(n.rings.Ends, int32(len(n.rings.Pts)))
+		start := len(n.rings.Pts)
+		for k := range n.parts {
+			changed = changed || n.parts[k].width != width
+			widths = n.write(widths, k, width)
+		}
+		if len(n.rings.Pts) >= start+3 {
+			n.rings.Ends = append(n.rings.Ends, int32(len(n.rings.Pts)))
+		} else {
+			n.rings.Pts, widths = n.rings.Pts[:start], widths[:start]
+		}
+	}
+	if !changed {
+		return
 	}
 	w.widths[i] = widths
 	line.Reset()
 	line.Append(&n.rings)
-	return nil
+}
+
+// write appends part k of the ring at hand to the rings: its width, and the point
+// where it begins. A part that goes straight on from the one before begins at the
+// end of that, both moved; if that makes a step it gets a point at either end of it.
+func (n *narrower) write(widths []unit.Length, k int, width unit.Length) []unit.Length {
+	p, q := &n.parts[(k+len(n.parts)-1)%len(n.parts)], &n.parts[k]
+	sin, cos := float64(p.ux*q.uy)-float64(p.uy*q.ux), float64(p.ux*q.ux)+float64(p.uy*q.uy)
+	add := func(dx, dy float64, wide unit.Length) {
+		n.rings.Pts = append(n.rings.Pts, geom.Point{
+			X: q.from.X + unit.Length(math.Round(dx)), Y: q.from.Y + unit.Length(math.Round(dy)),
+		})
+		widths = append(widths, wide)
+	}
+	step := math.Abs(p.out - q.out)
+	switch {
+	case p.out == 0 && q.out == 0:
+		add(0, 0, q.width)
+	case math.Abs(sin) > 0.1 && cos > -0.9:
+		// Where the two moved lines meet.
+		dx := (float64(q.out*p.ux) - float64(p.out*q.ux)) / sin
+		dy := (float64(q.out*p.uy) - float64(p.out*q.uy)) / sin
+		if far := math.Sqrt(float64(dx*dx) + float64(dy*dy)); far > float64(width) {
+			dx, dy = dx*float64(width)/far, dy*float64(width)/far
+		}
+		add(dx, dy, q.width)
+	case step > float64(width)/64 || cos < 0:
+		add(p.out*p.uy, -p.out*p.ux, q.width)
+		add(q.out*q.uy, -q.out*q.ux, q.width)
+	default:
+		mean := (p.out + q.out) / 2
+		add(mean*q.uy, -mean*q.ux, q.width)
+	}
+	return widths
 }
 
 // cut puts all rings into the grid, in pieces of half a width, and returns the
@@ -91,7 +134,7 @@ func (n *narrower) cut(line *geom.Region, width unit.Length) float64 {
 		}
 	}
 	step := max(float64(width)/2, long/mostPieces)
-	n.cell = width + unit.Length(step)
+	n.cell = width*(100+wider)/100 + unit.Length(step)
 	n.pieces = n.pieces[:0]
 	for r := range line.Len() {
 		ring := line.Ring(r)
@@ -110,32 +153,29 @@ func (n *narrower) cut(line *geom.Region, width unit.Length) float64 {
 	return step
 }
 
-// edge writes an edge anew, with a point wherever its width changes.
-func (n *narrower) edge(widths []unit.Length, a, b geom.Point, step float64, width unit.Length) []unit.Length {
+// edge appends the parts of an edge.
+func (n *narrower) edge(a, b geom.Point, step float64, width unit.Length) {
+	ux, uy, long := direction(a, b)
+	if long == 0 {
+		return
+	}
 	m := parts(a, b, step)
 	last := unit.Length(-1)
 	for i := range m {
 		p, q := between(a, b, i, m), between(a, b, i+1, m)
-		if w := n.room(p, q, width); w != last {
-			n.rings.Pts = append(n.rings.Pts, p)
-			widths = append(widths, w)
+		if w := n.room(middle(p, q), ux, uy, width); w != last {
+			n.parts = append(n.parts, part{from: p, ux: ux, uy: uy, width: w, out: float64(width-w) / 2})
 			last = w
 		}
 	}
-	return widths
 }
 
-// room is how wide the line from a to b may be: half of it on its outer side, and
-// half of what is between it and the line on the opposite side, in steps of a
-// thirty-second.
-func (n *narrower) room(a, b geom.Point, width unit.Length) unit.Length {
-	long := distance(a, b)
-	if long == 0 {
-		return width
-	}
-	ux, uy := float64(b.X-a.X)/long, float64(b.Y-a.Y)/long
-	m := middle(a, b)
-	free := float64(width)
+// room is how wide the line through m in direction u may be: half of it on its
+// outer side, and half of what is between it and the line on the opposite side, in
+// steps of a thirty-second.
+func (n *narrower) room(m geom.Point, ux, uy float64, width unit.Length) unit.Length {
+	most := float64(width) * (100 + wider) / 100
+	free := math.Inf(1)
 	x, y := n.cellOf(m)
 	for dy := int64(-1); dy <= 1; dy++ {
 		from, _ := slices.BinarySearchFunc(n.pieces, key(x-1, y+dy), func(p piece, k int64) int { return cmp.Compare(p.key, k) })
@@ -147,6 +187,9 @@ func (n *narrower) room(a, b geom.Point, width unit.Length) unit.Length {
 				free = d
 			}
 		}
+	}
+	if free > most {
+		return width
 	}
 	const steps = 32
 	share := math.Round((float64(width) + free) / 2 / float64(width) * steps)

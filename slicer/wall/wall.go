@@ -25,6 +25,13 @@ const maxCount = 1000
 // maxWidth is wider than any nozzle.
 const maxWidth = 100 * unit.Millimetre
 
+// thinnest is the narrowest wall that is printed, in line widths⁻¹.
+const thinnest = 4
+
+// wider is how much room, in hundredths of a line, is shared out to the two lines
+// beside it; more gets a line of its own.
+const wider = 30
+
 // ErrParams reports parameters that describe no wall.
 var ErrParams = errors.New("wall parameters: the width must be between 0 and 100 mm, the count between 0 and 1000, " +
 	"apart between 0 and the width, the overlap no more than that either way")
@@ -45,14 +52,20 @@ type Params struct {
 	Apart unit.Length
 	// Join says how corners are rounded.
 	Join geom.Join
+	// Thin finds what is too narrow for the outermost wall, Gaps what is between the
+	// others, and inside the innermost, and too narrow for one more.
+	Thin, Gaps bool
 }
 
 // Walls holds the walls of one layer. The zero value is empty and ready.
 type Walls struct {
 	lines  []geom.Region   // centre lines by wall; at most those up to n are in use
 	widths [][]unit.Length // of the same
+	near   []bool          // of the same: two sides of it may be so close that widths change
+	gaps   []geom.Region   // before wall i; one more than there are walls
 	n      int
 	inner  geom.Region
+	rest   geom.Region
 }
 
 // String says nothing of the walls.
@@ -81,38 +94,69 @@ func (w *Walls) Widths(i int) []unit.Length {
 	return w.widths[i]
 }
 
+// Gap returns what wall i does not reach of the room that the walls before it leave,
+// for i from 0 to Len; Gap(Len()) is inside the innermost wall and too narrow for
+// one more. It is empty if Params did not ask for it. It shares the memory of w.
+func (w *Walls) Gap(i int) *geom.Region { return &w.gaps[:w.n+1][i] }
+
 // Inner returns the region that is left for infill, overlap included. It shares
 // the memory of w.
 func (w *Walls) Inner() *geom.Region { return &w.inner }
+
+// Rest returns the region inside the innermost wall where a line fits; what is
+// narrower is in the last Gap. It shares the memory of w.
+func (w *Walls) Rest() *geom.Region { return &w.rest }
 
 // Reset empties w and keeps its memory.
 func (w *Walls) Reset() {
 	w.n = 0
 	w.inner.Reset()
+	w.rest.Reset()
+	w.level(0)
+}
+
+// level makes room for wall i and the gap before it.
+func (w *Walls) level(i int) {
+	if i == len(w.lines) {
+		w.lines = append(w.lines, geom.Region{})
+		w.widths = append(w.widths, nil)
+		w.near = append(w.near, false)
+		w.gaps = append(w.gaps, geom.Region{})
+	}
+	w.lines[i].Reset()
+	w.widths[i] = w.widths[i][:0]
+	w.near[i] = false
+	w.gaps[i].Reset()
 }
 
 // Wipe empties w and overwrites its memory.
 func (w *Walls) Wipe() {
 	for i := range w.lines {
 		w.lines[i].Wipe()
+		w.gaps[i].Wipe()
 		clear(w.widths[i][:cap(w.widths[i])])
 		w.widths[i] = w.widths[i][:0]
 	}
 	w.inner.Wipe()
+	w.rest.Wipe()
 	w.n = 0
 }
 
 // Builder lays walls. The zero value is ready; it must not be used by two
 // goroutines at once.
 type Builder struct {
-	kernel geom.Kernel
-	narrow narrower
+	kernel  geom.Kernel
+	narrow  narrower
+	room    geom.Region // that the walls so far leave
+	reached geom.Region // of it by the next one
 }
 
 // Wipe overwrites the builder's scratch memory.
 func (b *Builder) Wipe() {
 	b.kernel.Wipe()
 	b.narrow.wipe()
+	b.room.Wipe()
+	b.reached.Wipe()
 }
 
 // Walls sets dst to the walls of r, a region as [geom.Kernel.Union] leaves it.
@@ -122,42 +166,154 @@ func (b *Builder) Walls(dst *Walls, r *geom.Region, p Params) error {
 		p.Overlap < -p.Width || p.Overlap > p.Width || p.Apart < 0 || p.Apart > p.Width {
 		return ErrParams
 	}
-	from, step := r, p.Width/2
+	if err := b.walls(dst, r, p); err != nil {
+		dst.Reset()
+		return fmt.Errorf("lay walls: %w", err)
+	}
+	return nil
+}
+
+// walls lays one wall after the other, and one more that is not printed: what that
+// encloses, grown by half a line, is where a line fits inside the last wall. Whether
+// anything of a wall is too narrow for the next one shows in what areas the two
+// enclose; only then is the narrow part looked for.
+func (b *Builder) walls(dst *Walls, r *geom.Region, p Params) error {
+	if p.Count == 0 {
+		dst.rest.Append(r)
+		return b.kernel.Offset(&dst.inner, r, p.Overlap, p.Join)
+	}
+	half := p.Width / 2
+	if err := b.kernel.Offset(&dst.lines[0], r, -half, p.Join); err != nil {
+		return err
+	}
+	least := float64(p.Width) * float64(p.Width) / 2
+	suspect := lost(r, &dst.lines[0], half) >= least
 	for i := range p.Count {
-		if i == len(dst.lines) {
-			dst.lines = append(dst.lines, geom.Region{})
-			dst.widths = append(dst.widths, nil)
+		dst.level(i + 1)
+		line, next := &dst.lines[i], &dst.lines[i+1]
+		if line.Empty() && !suspect {
+			return nil
 		}
-		dst.widths[i] = dst.widths[i][:0]
-		line := &dst.lines[i]
-		if err := b.lay(line, from, step, p); err != nil {
-			dst.Reset()
-			return fmt.Errorf("lay walls: %w", err)
+		if err := b.kernel.Offset(next, line, -p.Width, p.Join); err != nil {
+			return err
+		}
+		tight := lost(line, next, p.Width) >= least
+		if tight {
+			opened, err := b.open(line, p)
+			if err != nil {
+				return err
+			}
+			suspect = suspect || opened
+		}
+		dst.near[i] = tight && !p.Gaps
+		if suspect {
+			if err := b.gap(dst, r, i, p); err != nil {
+				return err
+			}
 		}
 		if line.Empty() {
 			return nil // nor is there anything left for infill
 		}
 		dst.n++
-		from, step = line, p.Width
+		suspect = tight
 	}
-	rest := p.Overlap
-	if p.Count > 0 {
-		rest -= p.Width - p.Width/2
+	return b.inside(dst, p, suspect)
+}
+
+// open takes out of line what is narrower than p.Apart, and reports whether there
+// was any: moving it farther in by half of that makes a narrow ring vanish, and
+// moving back restores all others.
+func (b *Builder) open(line *geom.Region, p Params) (bool, error) {
+	half := p.Apart / 2
+	if half == 0 {
+		return false, nil
 	}
-	if err := b.kernel.Offset(&dst.inner, from, rest, p.Join); err != nil {
-		dst.Reset()
-		return fmt.Errorf("leave room for infill: %w", err)
+	if err := b.kernel.Offset(&b.reached, line, -half, p.Join); err != nil {
+		return false, err
+	}
+	if lost(line, &b.reached, half) < float64(half)*float64(half) {
+		return false, nil
+	}
+	return true, b.kernel.Offset(line, &b.reached, half, geom.JoinMiter)
+}
+
+// gap finds what wall i does not reach of the room that the walls before it leave.
+func (b *Builder) gap(dst *Walls, r *geom.Region, i int, p Params) error {
+	if i == 0 && !p.Thin || i > 0 && !p.Gaps {
+		return nil
+	}
+	if err := b.leave(dst, r, i, p); err != nil || b.room.Empty() {
+		return err
+	}
+	if err := b.kernel.Offset(&b.reached, &dst.lines[i], p.Width/2, geom.JoinMiter); err != nil {
+		return err
+	}
+	return b.slim(dst, i, p)
+}
+
+// leave sets room to what the walls before wall i leave, and notes whether two sides
+// of the last of them share room.
+func (b *Builder) leave(dst *Walls, r *geom.Region, i int, p Params) error {
+	b.room.Reset()
+	if i == 0 {
+		b.room.Append(r)
+		return nil
+	}
+	if err := b.kernel.Offset(&b.room, &dst.lines[i-1], -p.Width/2, geom.JoinMiter); err != nil {
+		return err
+	}
+	dst.near[i-1] = lost(&dst.lines[i-1], &b.room, p.Width/2) >= float64(p.Width)*float64(p.Width)/8
+	return nil
+}
+
+// slim sets gap i to what is in room and not reached, without what is so thin that no
+// line is laid there. Between walls those that are beside it become wider for that.
+func (b *Builder) slim(dst *Walls, i int, p Params) error {
+	gap := &dst.gaps[i]
+	if err := b.kernel.Difference(gap, &b.room, &b.reached); err != nil || gap.Empty() {
+		return err
+	}
+	least := p.Width / thinnest
+	if i > 0 {
+		least = p.Width * wider / 100
+	}
+	area := gap.Area2()
+	if err := b.kernel.Offset(gap, gap, -least/2, geom.JoinMiter); err != nil {
+		return err
+	}
+	if err := b.kernel.Offset(gap, gap, least/2, geom.JoinMiter); err != nil {
+		return err
+	}
+	if i > 0 && area-gap.Area2() >= int64(p.Width)*int64(p.Width)/4 {
+		dst.near[i-1] = true
 	}
 	return nil
 }
 
-// lay sets line to the centre line step inside of from. Where that would be a
-// narrow ring, moving farther in by half of Apart makes it vanish, and moving back
-// restores all others.
-func (b *Builder) lay(line, from *geom.Region, step unit.Length, p Params) error {
-	half := p.Apart / 2
-	if err := b.kernel.Offset(line, from, -step-half, p.Join); err != nil || half == 0 {
+// inside sets what is left for skin and infill. The wall after the last one is
+// there; narrow says that it is not everywhere where the last one is.
+func (b *Builder) inside(dst *Walls, p Params, narrow bool) error {
+	n := dst.n
+	last, beyond := &dst.lines[n-1], &dst.lines[n]
+	half := p.Width / 2
+	if !narrow || p.Overlap > 0 {
+		if err := b.kernel.Offset(&dst.rest, last, -half, p.Join); err != nil {
+			return err
+		}
+		return b.kernel.Offset(&dst.inner, last, p.Overlap-half, p.Join)
+	}
+	if err := b.kernel.Offset(&dst.rest, beyond, half, geom.JoinMiter); err != nil {
 		return err
 	}
-	return b.kernel.Offset(line, line, half, geom.JoinMiter)
+	if p.Gaps {
+		if err := b.leave(dst, nil, n, p); err != nil {
+			return err
+		}
+		b.reached.Reset()
+		b.reached.Append(&dst.rest)
+		if err := b.slim(dst, n, p); err != nil {
+			return err
+		}
+	}
+	return b.kernel.Offset(&dst.inner, beyond, p.Overlap+p.Width-half, geom.JoinMiter)
 }
