@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -71,9 +72,33 @@ func checkCmd(o *options) *cobra.Command {
 	c.Flags().BoolVar(&k.bars, "bars", false, "fail if a bar does not hold")
 	c.Flags().BoolVar(&k.solid, "solid", false, "the part was printed solid: its volume must be right")
 	c.Flags().IntVar(&k.layers, "judge", 40, "layers to judge, evenly spread, 0 for all")
-	c.Flags().Var(lengthFlag(&k.width), "wall-width", "width of outer walls, 0 is what most have")
+	c.Flags().Var(widthFlag(&k.width), "wall-width", "width of outer walls, 0 is what most have")
 	c.Flags().Int32Var(&k.accel, "time-acceleration", 0, "acceleration for the time in mm/s², 0 is what the file asks for")
 	return c
+}
+
+// millimetres parses 1.5, 1.5mm or 1500um.
+func millimetres(s string) (unit.Length, error) {
+	scale := 1.0
+	text, ok := strings.CutSuffix(s, "um")
+	if ok {
+		scale = 0.001
+	} else {
+		text = strings.TrimSuffix(s, "mm")
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a length like 0.45mm", s)
+	}
+	return unit.FromMM(v * scale)
+}
+
+// widthFlag takes a length.
+func widthFlag(p *unit.Length) value {
+	return value{"length", func() string { return p.String() }, func(s string) (err error) {
+		*p, err = millimetres(s)
+		return err
+	}}
 }
 
 // pointFlag takes 110x110mm.
@@ -85,14 +110,16 @@ func pointFlag(p **check.Point) value {
 		return (*p).X.String() + "x" + (*p).Y.String()
 	}
 	return value{"XxY", text, func(s string) error {
-		v, err := several(s+"x0", lengthUnits, nil)
-		if err != nil {
+		x, y, _ := strings.Cut(s, "x")
+		at := check.Point{}
+		var errX, errY error
+		at.X, errX = millimetres(x)
+		at.Y, errY = millimetres(y)
+		*p = &at
+		if errX != nil || errY != nil {
 			return fmt.Errorf("%q is not a place like 110x110mm", s)
 		}
-		x, errX := unit.FromMM(v[0])
-		y, errY := unit.FromMM(v[1])
-		*p = &check.Point{X: x, Y: y}
-		return errors.Join(errX, errY)
+		return nil
 	}}
 }
 
