@@ -53,6 +53,7 @@ var kinds = [...]struct {
 	unit     string
 	lax      []string // other ways to write it
 	scale    float64
+	per      float64 // divides scale; 0 is 1
 	decimals int
 }{
 	kindLength:  {unit: "mm", scale: float64(unit.Millimetre), decimals: 6},
@@ -64,7 +65,7 @@ var kinds = [...]struct {
 	kindTime:    {unit: "s", scale: float64(time.Second)},
 	kindPercent: {unit: "%", scale: 1},
 	kindRatio:   {unit: "%", scale: 100, decimals: 2},
-	kindDuty:    {unit: "%", scale: float64(unit.FullDuty) / 100, decimals: 2},
+	kindDuty:    {unit: "%", scale: float64(unit.FullDuty), per: 100, decimals: 2},
 	kindAdvance: {unit: "s", scale: 10_000, decimals: 4},
 	kindCount:   {scale: 1},
 	kindSwitch:  {scale: 1},
@@ -188,15 +189,28 @@ func (r *Setting) text(v int64) string {
 	case kindTime:
 		return time.Duration(v).String()
 	}
-	t := strconv.FormatFloat(float64(v)/k.scale, 'f', k.decimals, 64)
+	num := float64(v) * max(k.per, 1) / k.scale
+	t := strconv.FormatFloat(num, 'f', k.decimals, 64)
 	for d := range k.decimals { // the shortest that is read back as v
-		short := strconv.FormatFloat(float64(v)/k.scale, 'f', d, 64)
-		if x, err := strconv.ParseFloat(short, 64); err == nil && math.Round(x*k.scale) == float64(v) {
+		short := strconv.FormatFloat(num, 'f', d, 64)
+		if x, err := strconv.ParseFloat(short, 64); err == nil && r.steps(x) == float64(v) {
 			t = short
 			break
 		}
 	}
 	return t + k.unit
+}
+
+// steps is a number of the unit in steps of the type.
+func (r *Setting) steps(x float64) float64 {
+	k := kinds[r.kind]
+	return math.Round(float64(x*k.scale) / max(k.per, 1))
+}
+
+// Draw sets a value that is in range, whichever pick says: for tests over all
+// settings.
+func (r *Setting) Draw(s *Settings, pick uint64) {
+	r.set(s, r.lo+int64(pick%uint64(r.hi-r.lo+1)))
 }
 
 // Set puts the value that text says into s. Lengths, speeds and so on need their
@@ -250,7 +264,7 @@ func (r *Setting) parse(text string, strict bool) (int64, error) {
 	}
 	digits, ok := r.digits(text, strict)
 	v, err := strconv.ParseFloat(digits, 64)
-	v = math.Round(v * kinds[r.kind].scale)
+	v = r.steps(v)
 	if !ok || err != nil || strings.ContainsAny(digits, "xXpP_") || !(math.Abs(v) < 1<<53) {
 		return bad()
 	}
@@ -277,6 +291,15 @@ func (r *Setting) digits(text string, strict bool) (string, bool) {
 		}
 	}
 	return text, !strict
+}
+
+// Example is a value as it is written in a profile.
+func (r *Setting) Example() string {
+	s := Default()
+	if r.Count() || r.Switch() {
+		return r.Text(&s)
+	}
+	return strconv.Quote(r.Text(&s))
 }
 
 // example says how a value is written.
@@ -308,6 +331,7 @@ func (r *Setting) check(v int64) error {
 type Source struct {
 	to    *Settings
 	given map[string]bool
+	moved []*Setting
 	loose bool
 }
 
@@ -334,7 +358,13 @@ func (c *Source) Set(key, text string) error {
 	for i := range Table() {
 		if f := &Table()[i]; f.follows == key && !c.given[f.Key] {
 			f.set(c.to, r.get(c.to))
+			c.moved = append(c.moved, f)
 		}
 	}
+	c.moved = append(c.moved, r)
 	return nil
 }
+
+// Moved lists the settings that were set, those that followed included, the latest
+// last. One may be there twice.
+func (c *Source) Moved() []*Setting { return c.moved }

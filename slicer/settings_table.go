@@ -45,7 +45,7 @@ const (
 func um(n int64) unit.Length { return unit.Micrometres(n) }
 
 func machineRows() []Setting {
-	const most = unit.MaxCoordinate
+	most := um(511_990) // within unit.MaxCoordinate
 	return []Setting{
 		length("nozzle_diameter", func(s *Settings) *unit.Length { return &s.Nozzle }, um(100), 2*mm, "diameter of the nozzle's opening"),
 		length("build_min_x", func(s *Settings) *unit.Length { return &s.Build.Min.X }, -most, most, "left end of where the machine prints, in its own coordinates"),

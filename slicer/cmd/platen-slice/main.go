@@ -55,9 +55,8 @@ func newRoot() *cobra.Command {
 	out.Usage = "write to a file (.gcode, .svg, .png, or - for standard output), or print results as text, json or jsonl"
 	addSettings(root.PersistentFlags(), &o.settings)
 	root.Flags().IntVar(&o.layer, "layer", 0, "layer to preview, from 1; 0 is the one in the middle")
-	root.PersistentPreRun = func(c *cobra.Command, _ []string) { follow(c.Flags(), &o.settings) }
 	root.RunE = func(c *cobra.Command, args []string) error { return slice(c, o, args[0]) }
-	root.AddCommand(inspectCmd(o), checkCmd(o))
+	root.AddCommand(inspectCmd(o), checkCmd(o), settingsCmd(o), profilesCmd())
 	return root
 }
 

@@ -35,17 +35,17 @@ func run(t *testing.T, args ...string) (code int, out, errs string) {
 	return code, o.String(), e.String()
 }
 
-// check reads G-code the way a printer does: absolute filament, layers, types.
-type check struct {
+// seen reads G-code the way a printer does: absolute filament, layers, types.
+type seen struct {
 	layers   int
 	filament float64
 	types    map[string]bool
 	commands map[string]int
 }
 
-func readGCode(t *testing.T, text string) check {
+func readGCode(t *testing.T, text string) seen {
 	t.Helper()
-	c := check{types: map[string]bool{}, commands: map[string]int{}}
+	c := seen{types: map[string]bool{}, commands: map[string]int{}}
 	at := 0.0
 	for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
 		if kind, ok := strings.CutPrefix(line, ";TYPE:"); ok {
@@ -269,7 +269,7 @@ func TestRefuses(t *testing.T) {
 		{[]string{cube, "--layer-height", "wide"}, cli.ExitUsage, "number"},
 		{[]string{cube, "--layer-height", "5mm"}, cli.ExitUsage, "layer_height of 5mm"},
 		{[]string{cube, "--infill", "120%"}, cli.ExitUsage, "100%"},
-		{[]string{cube, "--pattern", "gyroid"}, cli.ExitUsage, "lines nor grid"},
+		{[]string{cube, "--pattern", "spaghetti"}, cli.ExitUsage, "is not one of lines, "},
 		{[]string{cube, "--volume", "100x100"}, cli.ExitUsage, "220x220x250mm"},
 		{[]string{cube, "--volume", "10x10x10mm", "-o", out}, cli.ExitFailed, "does not fit the build volume"},
 		{[]string{cube, "-o", filepath.Join(dir, "x.png"), "--layer", "101"}, cli.ExitUsage, "layers 1 to 100"},

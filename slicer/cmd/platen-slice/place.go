@@ -6,8 +6,46 @@ import (
 	"strconv"
 	"strings"
 
+	"platen/hal/unit"
 	"platen/slicer/mesh"
 )
+
+// number parses a decimal that may end in one of the given units; scale is what
+// the number is multiplied with.
+func number(s string, units map[string]float64) (float64, error) {
+	s = strings.TrimSpace(s)
+	scale := 1.0
+	longest := ""
+	for u, f := range units {
+		if strings.HasSuffix(s, u) && len(u) > len(longest) {
+			longest, scale = u, f
+		}
+	}
+	v, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(s, longest)), 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a number with a unit", s)
+	}
+	return v * scale, nil
+}
+
+// lengthUnits are the units of lengths.
+var lengthUnits = map[string]float64{"mm": 1, "um": 0.001, "µm": 0.001}
+
+func parseLength(s string) (unit.Length, error) {
+	v, err := number(s, lengthUnits)
+	if err != nil {
+		return 0, err
+	}
+	return unit.FromMM(v)
+}
+
+// lengthFlag is a length that is no setting.
+func lengthFlag(p *unit.Length) value {
+	return value{"length", func() string { return p.String() }, func(s string) (err error) {
+		*p, err = parseLength(s)
+		return err
+	}}
+}
 
 // several parses one value for all three axes, or three joined by x; a single one
 // goes where one says.

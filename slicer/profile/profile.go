@@ -1,0 +1,306 @@
+// Package profile reads and writes profiles: settings of the slicer as TOML.
+//
+// A profile has up to four tables, [printer], [material], [quality] and [model], and
+// in them the keys of [slicer.Table], each with its unit:
+//
+//	[material]
+//	hot_end = "240C"
+//
+//	[quality]
+//	layer_height = "0.2mm"
+//	walls = 3
+//
+// It says only what it wants otherwise; [Apply] lays it over what is there. It is
+// strict: a key that is unknown, in the wrong table or twice there, and a value that
+// has another unit or is out of range, are each an error with their line. Profiles
+// that come with Platen are in this folder: [Names] and [Find].
+package profile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"platen/slicer"
+)
+
+// MaxSize is the size of the largest profile in bytes.
+const MaxSize = 16 << 10
+
+// ErrProfile reports a text that is not a profile. What is wrong with a value is
+// slicer.ErrSettings.
+var ErrProfile = errors.New("profile")
+
+// sections are the tables a profile may have.
+var sections = []slicer.Section{slicer.Printer, slicer.Material, slicer.Quality, slicer.Model}
+
+// value is a value of a profile as text; the table of settings says what it means.
+type value struct {
+	text string
+	kind string // "text", "whole number", "true or false", or what else it is
+}
+
+// UnmarshalTOML takes any value, so that a wrong kind is told with its line.
+func (v *value) UnmarshalTOML(a any) error {
+	switch a := a.(type) {
+	case string:
+		*v = value{a, "text"}
+	case int64:
+		*v = value{strconv.FormatInt(a, 10), "whole number"}
+	case bool:
+		*v = value{strconv.FormatBool(a), "true or false"}
+	default:
+		*v = value{"", fmt.Sprintf("%T", a)}
+	}
+	return nil
+}
+
+// Apply lays a profile over s. name is that of the file, for errors, of which each
+// has its line; s is changed only if there is none. What depends on other settings is
+// for [slicer.Settings.Validate] to check, once all profiles are applied.
+func Apply(s *slicer.Settings, name string, text []byte) error {
+	next := *s
+	if _, err := apply(slicer.NewSource(&next, false), name, text); err != nil {
+		return err
+	}
+	*s = next
+	return nil
+}
+
+// apply returns the tables that have keys.
+func apply(src *slicer.Source, name string, text []byte) ([]slicer.Section, error) {
+	if len(text) > MaxSize {
+		return nil, fmt.Errorf("%w %s: larger than %d bytes", ErrProfile, name, MaxSize)
+	}
+	if err := shallow(name, text); err != nil {
+		return nil, err
+	}
+	var tables map[string]map[string]value
+	meta, err := toml.Decode(string(text), &tables)
+	if err != nil {
+		if p, ok := errors.AsType[toml.ParseError](err); ok && p.Position.Line > 0 {
+			return nil, fmt.Errorf("%w %s:%d: %s", ErrProfile, name, p.Position.Line, p.Message)
+		}
+		return nil, fmt.Errorf("%w %s: every value stands in a table: [printer], [material], [quality] or [model]", ErrProfile, name)
+	}
+	var found []slicer.Section
+	var errs []error
+	for _, key := range meta.Keys() {
+		at := func(err error) {
+			errs = append(errs, fmt.Errorf("%s:%d: %w", name, lineOf(text, key), err))
+		}
+		section := slicer.Section(key[0])
+		switch {
+		case !slices.Contains(sections, section):
+			if len(key) == 1 {
+				at(fmt.Errorf("%w: there is no table [%s]: every value stands in [printer], [material], [quality] or [model]", ErrProfile, key[0]))
+			}
+		case len(key) == 1 && meta.Type(key...) != "Hash":
+			at(fmt.Errorf("%w: %s is a table: write [%s]", ErrProfile, key, key))
+		case len(key) == 2:
+			if err := set(src, section, key[1], tables[key[0]][key[1]]); err != nil {
+				at(err)
+			}
+			if !slices.Contains(found, section) {
+				found = append(found, section)
+			}
+		case len(key) > 2:
+			at(fmt.Errorf("%w: %s: tables have no tables", ErrProfile, key))
+		}
+	}
+	return found, errors.Join(errs...)
+}
+
+// set gives one setting its value.
+func set(src *slicer.Source, in slicer.Section, key string, v value) error {
+	r, err := slicer.Lookup(key)
+	if err != nil {
+		return err
+	}
+	if r.Section != in {
+		return fmt.Errorf("%w: %s belongs into [%s]", ErrProfile, key, r.Section)
+	}
+	want := "text"
+	switch {
+	case r.Switch():
+		want = "true or false"
+	case r.Count():
+		want = "whole number"
+	}
+	if v.kind != want {
+		if r.Unit() != "" {
+			return fmt.Errorf("%w: %s: a value with its unit is wanted, such as %s", ErrProfile, key, r.Example())
+		}
+		return fmt.Errorf("%w: %s: %s is wanted, such as %s", ErrProfile, key, want, r.Example())
+	}
+	return src.Set(key, v.text)
+}
+
+// shallow refuses a text that opens more brackets in a line than a profile has need
+// of: the reader of TOML goes as deep as they do.
+func shallow(name string, text []byte) error {
+	n := 0
+	for line := range bytes.Lines(text) {
+		n++
+		if bytes.Count(line, []byte("[")) > 8 || bytes.Count(line, []byte("{")) > 8 {
+			return fmt.Errorf("%w %s:%d: too many brackets", ErrProfile, name, n)
+		}
+	}
+	return nil
+}
+
+// lineOf finds the line on which key stands, which the reader does not keep.
+func lineOf(text []byte, key toml.Key) int {
+	table, inside, n := key[0], false, 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		line = strings.TrimSpace(line)
+		if header, ok := strings.CutPrefix(line, "["); ok {
+			header, _, _ = strings.Cut(strings.TrimLeft(header, "["), "]")
+			inside = strings.Trim(strings.TrimSpace(header), `"'`) == table
+			if inside && len(key) == 1 || header == key.String() {
+				return n
+			}
+			continue
+		}
+		name, _, ok := strings.Cut(line, "=")
+		name = strings.Trim(strings.TrimSpace(name), `"'`)
+		if ok && (inside && len(key) > 1 && name == key[1] || name == key.String() || name == table) {
+			return n
+		}
+	}
+	return 0
+}
+
+// Format writes the profile that turns from into to: what differs, in the order of
+// the table. With whole it writes everything, with what each setting means.
+func Format(from, to slicer.Settings, whole bool) []byte {
+	changed := map[string]bool{}
+	for i := range slicer.Table() {
+		r := &slicer.Table()[i]
+		changed[r.Key] = whole || r.Text(&from) != r.Text(&to)
+	}
+	var rows []*slicer.Setting
+	for i := range slicer.Table() {
+		if r := &slicer.Table()[i]; changed[r.Key] || changed[r.Follows()] {
+			rows = append(rows, r)
+		}
+	}
+	return format(rows, &to, whole)
+}
+
+func format(rows []*slicer.Setting, s *slicer.Settings, docs bool) []byte {
+	var b bytes.Buffer
+	var section slicer.Section
+	for _, r := range rows {
+		if r.Section != section {
+			if section = r.Section; b.Len() > 0 {
+				b.WriteByte('\n')
+			}
+			fmt.Fprintf(&b, "[%s]\n", section)
+		}
+		text := r.Text(s)
+		if !r.Switch() && !r.Count() {
+			text = `"` + text + `"`
+		}
+		fmt.Fprintf(&b, "%s = %s", r.Key, text)
+		if docs {
+			fmt.Fprintf(&b, " # %s (%s)", r.Doc, r.Range())
+		}
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}
+
+// Stack is profiles laid over each other, and what they set between them.
+type Stack struct {
+	settings slicer.Settings
+	set      map[string]bool
+}
+
+// Add lays a profile over those before. See [Apply] for name and errors.
+func (k *Stack) Add(name string, text []byte) error {
+	k.start()
+	next := k.settings
+	src := slicer.NewSource(&next, false)
+	if _, err := apply(src, name, text); err != nil {
+		return err
+	}
+	k.keep(next, src)
+	return nil
+}
+
+// Set lays single values over what is there, each written key=value, without a unit
+// if need be.
+func (k *Stack) Set(pairs ...string) error {
+	k.start()
+	next := k.settings
+	src := slicer.NewSource(&next, true)
+	for _, p := range pairs {
+		key, text, ok := strings.Cut(p, "=")
+		if !ok {
+			return fmt.Errorf("%w: %q is not key=value", slicer.ErrSettings, p)
+		}
+		if err := src.Set(strings.TrimSpace(key), text); err != nil {
+			return err
+		}
+	}
+	k.keep(next, src)
+	return nil
+}
+
+func (k *Stack) start() {
+	if k.set == nil {
+		k.settings, k.set = slicer.Default(), map[string]bool{}
+	}
+}
+
+func (k *Stack) keep(next slicer.Settings, src *slicer.Source) {
+	k.settings = next
+	for _, r := range src.Moved() {
+		k.set[r.Key] = true
+	}
+}
+
+// Text is one profile that does what all of the stack do together. It has no more
+// than what they set, and is nil if that is nothing.
+func (k *Stack) Text() []byte {
+	var rows []*slicer.Setting
+	for i := range slicer.Table() {
+		if r := &slicer.Table()[i]; k.set[r.Key] {
+			rows = append(rows, r)
+		}
+	}
+	if rows == nil {
+		return nil
+	}
+	return format(rows, &k.settings, false)
+}
+
+// Open returns a profile: the file of that name, or, if the name has no ending, the
+// one that comes with Platen.
+func Open(name string) ([]byte, error) {
+	if p, ok := Find(name); ok {
+		return p.Text, nil
+	}
+	if !strings.HasSuffix(name, ".toml") {
+		return nil, fmt.Errorf("%w: there is none called %q: use the name of a .toml file, or one of %s", ErrProfile, name, strings.Join(Names(), ", "))
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // opened for reading
+	text, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("%w %s: %w", ErrProfile, name, err)
+	}
+	return text, nil
+}

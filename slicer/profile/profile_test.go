@@ -1,0 +1,213 @@
+package profile
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"platen/slicer"
+)
+
+func TestApply(t *testing.T) {
+	s := slicer.Default()
+	text := `# mine
+[material]
+hot_end = "240C" # and the first layer with it
+fan = "40%"
+
+[quality]
+"layer_height" = "0.3mm"
+walls=3
+prime_line = false
+infill_pattern = 'grid'
+min_x = 1
+`
+	if err := Apply(&s, "x.toml", []byte(text)); err == nil || s != slicer.Default() {
+		t.Fatalf("an unknown key: %v, and the settings changed: %v", err, s != slicer.Default())
+	}
+	if err := Apply(&s, "x.toml", []byte(strings.Replace(text, "min_x = 1\n", "", 1))); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		"hot_end": "240C", "first_layer_hot_end": "240C", "fan": "40%", "layer_height": "0.3mm", "walls": "3",
+		"prime_line": "false", "infill_pattern": "grid", "bed": "60C",
+	} {
+		if r, err := slicer.Lookup(key); err != nil || r.Text(&s) != want {
+			t.Errorf("%s is %s, want %s: %v", key, r.Text(&s), want, err)
+		}
+	}
+}
+
+// Whatever is wrong is told with its file and line.
+func TestRefusals(t *testing.T) {
+	for _, c := range []struct{ text, say string }{
+		{"[quality]\nlayer_hight = \"0.2mm\"", `x.toml:2: settings: there is no "layer_hight"; is it "layer_height"?`},
+		{"[quality]\nwalls = 2\nlayer_height = \"0.2\"", "x.toml:3: settings: layer_height:"},
+		{"[quality]\nlayer_height = \"0.2mm/s\"", "x.toml:2: settings: layer_height:"},
+		{"[quality]\nlayer_height = \"9mm\"", "x.toml:2: settings: layer_height of 9mm is not between 0.02mm and 2mm"},
+		{"[quality]\nlayer_height = 0.2", `x.toml:2: profile: layer_height: a value with its unit is wanted, such as "0.2mm"`},
+		{"[quality]\nlayer_height = 2", "a value with its unit"},
+		{"[quality]\nwalls = \"2\"", "x.toml:2: profile: walls: whole number is wanted, such as 2"},
+		{"[quality]\nwalls = 2.0", "whole number"},
+		{"[quality]\nprime_line = 1", "true or false"},
+		{"[quality]\ninfill_pattern = true", "text is wanted"},
+		{"[quality]\nwalls = [2]", "x.toml:2: profile: walls"},
+		{"[quality]\nwalls = {n = 2}", "x.toml:2: profile: walls"},
+		{"[quality.walls]\nn = 2", "x.toml:1: profile: walls"},
+		{"[quality]\nwalls = 1979-05-27", "walls"},
+		{"[material]\nwalls = 2", "x.toml:2: profile: walls belongs into [quality]"},
+		{"[[quality]]\nwalls = 2\n[[quality]]\nwalls = 3", "x.toml:"},
+		{"quality = 2", "x.toml:1: profile: quality is a table"},
+		{"[speed]\nwalls = 2", "x.toml:1: profile: there is no table [speed]"},
+		{"walls = 2", "x.toml:1: profile: there is no table [walls]: every value stands in"},
+		{"[[quality]]\nwalls = 2", "x.toml:2: profile: walls"},
+		{"[quality]\nwalls = 2\nwalls = 3", "profile x.toml:3:"},
+		{"[quality]\nwalls = ", "profile x.toml:2:"},
+		{"[quality]\nwalls = " + strings.Repeat("[", 9), "x.toml:2: too many brackets"},
+		{strings.Repeat("#", MaxSize+1), "larger than"},
+		{"\x00", "profile x.toml:1:"},
+		{"[quality]\na = 1\n\n[material]\nb = 2", "x.toml:5: settings: there is no \"b\""},
+	} {
+		s := slicer.Default()
+		err := Apply(&s, "x.toml", []byte(c.text))
+		if err == nil || !strings.Contains(err.Error(), c.say) || s != slicer.Default() {
+			t.Errorf("%.40q: %v, want %q", c.text, err, c.say)
+		} else if !errors.Is(err, ErrProfile) && !errors.Is(err, slicer.ErrSettings) {
+			t.Errorf("%.40q: %T", c.text, err)
+		}
+	}
+}
+
+// random sets some settings to anything they may be.
+func random(t *rapid.T) slicer.Settings {
+	s := slicer.Default()
+	for range rapid.IntRange(0, 30).Draw(t, "changes") {
+		r := rapid.SampledFrom(slicer.Table()).Draw(t, "row")
+		r.Draw(&s, rapid.Uint64().Draw(t, "value"))
+	}
+	return s
+}
+
+// Settings become a profile and settings again, and are what they were.
+func TestRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		from, to := random(t), random(t)
+		for _, whole := range []bool{false, true} {
+			text, got := Format(from, to, whole), from
+			if err := Apply(&got, "x.toml", text); err != nil && len(text) <= MaxSize {
+				t.Fatal(err)
+			} else if err == nil && got != to {
+				t.Fatalf("%s\ndoes not say it", text)
+			}
+		}
+	})
+}
+
+func TestBuiltins(t *testing.T) {
+	want := []string{"abs", "draft", "fine", "normal", "petg", "pla", "tpu"}
+	if got := Names(); strings.Join(got, " ") != strings.Join(want, " ") {
+		t.Fatalf("%v", got)
+	}
+	for _, q := range append(Names(), "") {
+		for _, m := range Names() {
+			s := slicer.Default()
+			for _, name := range []string{q, m} {
+				if p, ok := Find(name); ok {
+					if len(p.Doc) < 3 || strings.Contains(p.Doc, "[") {
+						t.Errorf("%s: %q", name, p.Doc)
+					}
+					if err := Apply(&s, name, p.Text); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			if err := s.Validate(); err != nil {
+				t.Errorf("%s with %s: %v", q, m, err)
+			}
+		}
+	}
+}
+
+// A stack says as one profile what its profiles say one after the other.
+func TestStack(t *testing.T) {
+	var k Stack
+	if k.Text() != nil {
+		t.Error("an empty stack has a text")
+	}
+	base, want := slicer.Default(), slicer.Default()
+	base.FirstHotEnd, base.Walls, want.FirstHotEnd, want.Walls = 230_000, 9, 230_000, 9
+	for _, p := range []string{
+		"[material]\nhot_end = \"240C\"\n[quality]\nwalls = 2", // 2 is the default as well: it counts
+		"[quality]\nlayer_height = \"0.1mm\"",
+	} {
+		if err := k.Add("x.toml", []byte(p)); err != nil {
+			t.Fatal(err)
+		}
+		if err := Apply(&want, "x.toml", []byte(p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := k.Set("walls=3", "fan=50"); err != nil {
+		t.Fatal(err)
+	}
+	want.Walls = 3
+	want.Fan = 128
+	if err := k.Set("wals=3"); !errors.Is(err, slicer.ErrSettings) {
+		t.Errorf("got %v", err)
+	}
+	if err := k.Set("walls"); !errors.Is(err, slicer.ErrSettings) {
+		t.Errorf("got %v", err)
+	}
+	if err := Apply(&base, "stack", k.Text()); err != nil {
+		t.Fatal(err)
+	}
+	if base != want {
+		t.Errorf("%s", Format(want, base, false))
+	}
+}
+
+func TestOpen(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "mine.toml")
+	if err := os.WriteFile(name, []byte("[quality]\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := Open(name); err != nil || string(b) != "[quality]\n" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if b, err := Open("petg"); err != nil || !strings.HasPrefix(string(b), "# PETG") {
+		t.Errorf("%q, %v", b, err)
+	}
+	if _, err := Open("pteg"); !errors.Is(err, ErrProfile) || !strings.Contains(err.Error(), "petg") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Open(name + "x.toml"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// No text makes the reader fail in another way than by an error.
+func FuzzApply(f *testing.F) {
+	for _, n := range Names() {
+		p, _ := Find(n)
+		f.Add(p.Text)
+	}
+	f.Add([]byte("[quality]\nwalls = [[[[[[["))
+	f.Add([]byte("a.b.c = 1\n[quality]\nwalls.x = 2"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		s := slicer.Default()
+		if err := Apply(&s, "x.toml", text); err != nil {
+			if s != slicer.Default() {
+				t.Fatal("settings changed beside an error")
+			}
+			return
+		}
+		again := s
+		if err := Apply(&again, "x.toml", text); err != nil || again != s {
+			t.Fatalf("not the same again: %v", err)
+		}
+	})
+}
