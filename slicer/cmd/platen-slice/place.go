@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"platen/hal/unit"
 	"platen/slicer/mesh"
 )
 
@@ -30,22 +29,6 @@ func number(s string, units map[string]float64) (float64, error) {
 
 // lengthUnits are the units of lengths.
 var lengthUnits = map[string]float64{"mm": 1, "um": 0.001, "µm": 0.001}
-
-func parseLength(s string) (unit.Length, error) {
-	v, err := number(s, lengthUnits)
-	if err != nil {
-		return 0, err
-	}
-	return unit.FromMM(v)
-}
-
-// lengthFlag is a length that is no setting.
-func lengthFlag(p *unit.Length) value {
-	return value{"length", func() string { return p.String() }, func(s string) (err error) {
-		*p, err = parseLength(s)
-		return err
-	}}
-}
 
 // several parses one value for all three axes, or three joined by x; a single one
 // goes where one says.
