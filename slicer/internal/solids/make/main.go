@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"platen/hal/unit"
 	"platen/slicer/internal/solids"
 	"platen/slicer/mesh"
 	"platen/slicer/vault"
@@ -38,6 +39,10 @@ func run(args []string) error {
 		if err := write(filepath.Join(dir, m.File), m.Write); err != nil {
 			return err
 		}
+	}
+	// What broken.stl was before it was broken.
+	if err := write(filepath.Join(dir, "whole.stl"), solids.Blob(30*unit.Millimetre, 240).WriteBinary); err != nil {
+		return err
 	}
 	for _, name := range args[1:] {
 		s, err := load(name)
