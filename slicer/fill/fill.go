@@ -1,10 +1,12 @@
-// Package fill covers regions with parallel lines: solid skins, where the lines lie
-// side by side, and sparse infill, where they leave gaps.
+// Package fill covers regions with lines: solid skins, where the lines lie side by
+// side, and sparse infill, where they leave gaps.
 //
 // Lines are cut straight from the sorted crossings of a region's edges with the
 // scan lines, without polygon booleans, and joined to long polylines along the
-// region's boundary. Scan lines have absolute positions in machine coordinates: the
-// same angle, spacing and phase on the next layer continue the same planes.
+// region's boundary. Scan lines are straight or waves ([PatternGyroid]). They have
+// absolute positions in machine coordinates: the same angle, spacing and phase on the
+// next layer continue the same planes, and patterns that change with the height go on
+// from layer to layer. Lines that follow the boundary instead come from [Rings].
 //
 // A [Hatcher] keeps the scratch memory, a [Lines] the result; both are filled anew
 // for each region without allocating once they have warmed up.
@@ -19,9 +21,9 @@ import (
 	"platen/slicer/geom"
 )
 
-// ErrParams reports a spacing below [MinSpacing] or above a metre, or a negative
-// length.
-var ErrParams = errors.New("hatch parameters: the spacing must be between 0.02 mm and 1000 mm, lengths not negative")
+// ErrParams reports a spacing below [MinSpacing] or above a metre, a negative length,
+// or a pattern that is not hatched.
+var ErrParams = errors.New("hatch parameters: the spacing must be between 0.02 mm and 1000 mm, lengths not negative, the pattern one of straight or waved lines")
 
 // MinSpacing is the closest that lines may lie, 20 µm: below any nozzle, and it
 // bounds the number of lines.
@@ -41,11 +43,43 @@ type Percent uint8
 // Pattern is the arrangement of infill lines.
 type Pattern uint8
 
+// The patterns. All but PatternLines and PatternConcentric lay lines of several
+// directions on one layer, each set as much sparser: the density is the same.
 const (
 	// PatternLines is one set of parallel lines.
 	PatternLines Pattern = iota
-	// PatternGrid is two sets at right angles, each with twice the spacing.
+	// PatternGrid is two sets at right angles.
 	PatternGrid
+	// PatternTriangles is three sets at 60° that meet in points.
+	PatternTriangles
+	// PatternCubic is three sets at 60° that wander with the height, so that they are
+	// sections through stacked cubes that stand on their corners.
+	PatternCubic
+	// PatternGyroid is waves, the sections through sin x cos y + sin y cos z + sin z
+	// cos x = 0: a surface that supports in all directions and that no line crosses.
+	// Its density is that asked for on the average of many layers.
+	PatternGyroid
+	// PatternConcentric is closed lines that follow the boundary; see [Rings].
+	PatternConcentric
+)
+
+// Patterns is how many patterns there are.
+const Patterns = int(PatternConcentric) + 1
+
+// Join says how lines are joined to longer ones, and in which order they come.
+type Join uint8
+
+const (
+	// JoinNext joins the ends of neighbouring lines of a set, going on from each line
+	// to the next one above it.
+	JoinNext Join = iota
+	// JoinMonotonic does the same, but a line comes only after all those below that
+	// it lies beside: printed in this order, every line but the first has its
+	// neighbour on the same side. See [Hatcher.Starts].
+	JoinMonotonic
+	// JoinAll joins any two ends that follow each other along the boundary, the
+	// nearest first, whatever set they belong to.
+	JoinAll
 )
 
 // Params says how a region is hatched.
@@ -58,11 +92,18 @@ type Params struct {
 	Spacing unit.Length
 	// Phase moves all lines along their normal, counter-clockwise from Angle.
 	Phase unit.Length
+	// Height above the floor at which patterns that change with it are cut.
+	Height unit.Length
 	// MinSpan is the length below which a span is left out.
 	MinSpan unit.Length
-	// MaxJoin is the longest piece of the boundary along which the ends of two
-	// neighbouring spans are joined; 0 joins none.
+	// MaxJoin is the longest piece of the boundary along which two ends are joined; 0
+	// joins none.
 	MaxJoin unit.Length
+	// Anchor is how far an end that JoinAll leaves alone goes on along the boundary,
+	// where there is room.
+	Anchor unit.Length
+	// Join is which ends are joined.
+	Join Join
 	// Pattern is the arrangement of the lines.
 	Pattern Pattern
 }

@@ -1,8 +1,6 @@
 package fill
 
 import (
-	"math"
-
 	"platen/hal/unit"
 	"platen/slicer/geom"
 )
@@ -45,8 +43,8 @@ func newFrame(a Angle) frame {
 	case 135 * Degree:
 		return frame{-1, 1, sqrt2, diagonal}
 	}
-	s, c := math.Sincos(float64(a) / float64(halfTurn) * math.Pi)
-	return frame{int64(math.Round(c * one)), int64(math.Round(s * one)), one, oblique}
+	s, c := turnOf(a).sinCos()
+	return frame{c, s, one, oblique}
 }
 
 // into returns p in the frame.
@@ -88,8 +86,8 @@ func (r *raster) at(n int32) int32 {
 
 // first returns the number of the first scan line at or above v.
 func (r *raster) first(v int32) int32 {
-	q := int64(float64(v) * one / float64(r.scale))
-	n := int32((q - r.phase) / r.spacing)
+	q := int64(v)<<30/r.scale - r.phase
+	n := int32(q / r.spacing)
 	for r.at(n) >= v {
 		n--
 	}

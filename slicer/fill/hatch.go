@@ -2,7 +2,6 @@ package fill
 
 import (
 	"cmp"
-	"math"
 	"slices"
 
 	"platen/hal/unit"
@@ -14,13 +13,19 @@ import (
 type Hatcher struct {
 	frame  frame
 	raster raster
+	wave   *wave // scan lines are waves; nil if they are straight
+	waves  [2]wave
 	region *geom.Region
 	u, v   []int32 // the region's points in the frame
 	rings  []ring  // by edge's ring
 	edges  []edge  // edge i runs from point i to the next one of its ring
 	cuts   []cut   // sorted by line and position
+	loose  []cut   // as they are found
+	count  []int32 // cuts by line, and where those of a line begin
 	place  []int32 // where a cut has gone, by its number before sorting
 	used   []bool  // by span; span i is cuts[2i] to cuts[2i+1]
+	order  monotone
+	joiner joiner
 }
 
 // ring is the range of a ring's points.
@@ -46,42 +51,93 @@ func (h *Hatcher) Wipe() {
 	clear(h.v[:cap(h.v)])
 	clear(h.edges[:cap(h.edges)])
 	clear(h.cuts[:cap(h.cuts)])
+	clear(h.loose[:cap(h.loose)])
+	h.joiner.wipe()
 }
 
 // Hatch appends to dst the lines that cover r, a region as [geom.Kernel.Union]
 // leaves it. Lines end on the region's boundary, and joins follow it, so that
 // nothing lies outside by more than rounding.
 func (h *Hatcher) Hatch(dst *Lines, r *geom.Region, p Params) error {
-	if p.Spacing < MinSpacing || p.Spacing > maxSpacing || p.MinSpan < 0 || p.MaxJoin < 0 {
+	if p.Spacing < MinSpacing || p.Spacing > maxSpacing || p.MinSpan < 0 || p.MaxJoin < 0 || p.Anchor < 0 ||
+		p.Pattern >= PatternConcentric || p.Join > JoinAll {
 		return ErrParams
 	}
-	if p.Pattern == PatternGrid {
-		p.Spacing *= 2
-		h.hatch(dst, r, p)
-		p.Angle = p.Angle%halfTurn + 90*Degree
+	h.region = r
+	h.order.starts = h.order.starts[:0]
+	h.joiner.reset()
+	if p.Pattern == PatternGyroid {
+		p.Join = JoinAll // no wave has a next one whose ends are sure to be near
 	}
-	h.hatch(dst, r, p)
+	switch p.Pattern {
+	case PatternGyroid:
+		h.gyroid(dst, p)
+	case PatternLines:
+		h.hatch(dst, p)
+	case PatternGrid:
+		h.sets(dst, p, 2, 0)
+	case PatternTriangles:
+		h.sets(dst, p, 3, 0)
+	case PatternCubic:
+		// The planes lean by what takes them 1/√2 sideways on the way up.
+		h.sets(dst, p, 3, unit.Length(int64(p.Height)*sqrt2>>31))
+	}
+	if p.Join == JoinAll {
+		h.joiner.join(dst, r, p)
+	}
+	h.region = nil
 	return nil
 }
 
-func (h *Hatcher) hatch(dst *Lines, r *geom.Region, p Params) {
+// sets hatches in n directions, spread evenly, each as much sparser. Lines of all of
+// them move along their normals: those of three directions by the way of cubes.
+func (h *Hatcher) sets(dst *Lines, p Params, n int, move unit.Length) {
+	first := p.Angle % halfTurn
+	p.Spacing *= unit.Length(n)
+	p.Phase = p.Phase%p.Spacing + move%p.Spacing
+	for i := range n {
+		p.Angle = first + Angle(i)*halfTurn/Angle(n)
+		if n == 3 { // a third of a full turn, so that all three lean alike
+			p.Angle = first + Angle(i)*2*halfTurn/3
+		}
+		h.hatch(dst, p)
+	}
+}
+
+// hatch lays one set of straight lines.
+func (h *Hatcher) hatch(dst *Lines, p Params) {
+	h.wave = nil
 	h.frame = newFrame(p.Angle)
 	phase := int64(p.Phase % p.Spacing)
 	if (p.Angle%(2*halfTurn)+2*halfTurn)%(2*halfTurn) >= halfTurn {
 		phase = -phase // the frame is turned by less than half a turn
 	}
 	h.raster = raster{int64(p.Spacing), phase, h.frame.scale}
-	h.region = r
-	h.load(r)
-	h.cutEdges()
+	h.scan(dst, p)
+}
+
+// scan lays the lines of the present frame and raster.
+func (h *Hatcher) scan(dst *Lines, p Params) {
+	h.load(h.region)
+	if h.wave == nil {
+		h.cutEdges()
+	} else {
+		h.cutWaves()
+	}
 	h.sortCuts()
 	h.dropShort(p.MinSpan)
-	for i := range h.used {
-		if !h.used[i] {
-			h.follow(dst, int32(i), p.MaxJoin)
+	switch p.Join {
+	case JoinAll:
+		h.collect()
+	case JoinMonotonic:
+		h.monotonic(dst, p.MaxJoin)
+	default:
+		for i := range h.used {
+			if !h.used[i] {
+				h.follow(dst, int32(i), p.MaxJoin, nil)
+			}
 		}
 	}
-	h.region = nil
 }
 
 // load turns the region's points into the frame.
@@ -123,7 +179,7 @@ func (h *Hatcher) prev(i int32) int32 {
 // line counts as above it, so that every ring crosses a line an even number of
 // times.
 func (h *Hatcher) cutEdges() {
-	h.cuts = h.cuts[:0]
+	h.loose = h.loose[:0]
 	if len(h.rings) == 0 {
 		return
 	}
@@ -134,11 +190,11 @@ func (h *Hatcher) cutEdges() {
 			a, b = b, a
 		}
 		line := h.raster.first(h.v[a] + 1)
-		e.line, e.cut = line, int32(len(h.cuts))
+		e.line, e.cut = line, int32(len(h.loose))
 		du, dv := int64(h.u[b]-h.u[a]), int64(h.v[b]-h.v[a])
 		for at := h.raster.at(line); at <= h.v[b]; at = h.raster.at(line) {
 			u := h.u[a] + int32(divide(du*int64(at-h.v[a]), dv))
-			h.cuts = append(h.cuts, cut{line, u, int32(i), int32(len(h.cuts))})
+			h.loose = append(h.loose, cut{line, u, int32(i), int32(len(h.loose))})
 			line++
 		}
 	}
@@ -153,19 +209,56 @@ func divide(n, d int64) int64 {
 	return q
 }
 
+// sortCuts sorts by line, then by position: cuts go to their lines first, and those
+// of one line are few.
 func (h *Hatcher) sortCuts() {
-	slices.SortFunc(h.cuts, func(a, b cut) int {
-		if c := cmp.Compare(a.line, b.line); c != 0 {
-			return c
-		}
-		if c := cmp.Compare(a.u, b.u); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.number, b.number)
-	})
-	h.place = slices.Grow(h.place[:0], len(h.cuts))[:len(h.cuts)]
+	n := len(h.loose)
+	h.cuts = slices.Grow(h.cuts[:0], n)[:n]
+	h.place = slices.Grow(h.place[:0], n)[:n]
+	if n == 0 {
+		return
+	}
+	lo, hi := h.loose[0].line, h.loose[0].line
+	for _, c := range h.loose {
+		lo, hi = min(lo, c.line), max(hi, c.line)
+	}
+	lines := int(hi-lo) + 1
+	h.count = slices.Grow(h.count[:0], lines+1)[:lines+1]
+	clear(h.count)
+	for _, c := range h.loose {
+		h.count[c.line-lo+1]++
+	}
+	for i := range lines {
+		h.count[i+1] += h.count[i]
+	}
+	for _, c := range h.loose {
+		at := &h.count[c.line-lo]
+		h.cuts[*at] = c
+		*at++
+	}
+	from := int32(0) // count[i] is where line i ends by now
+	for _, end := range h.count[:lines] {
+		sortLine(h.cuts[from:end])
+		from = end
+	}
 	for i, c := range h.cuts {
 		h.place[c.number] = int32(i)
+	}
+}
+
+// sortLine sorts the cuts of one line.
+func sortLine(cuts []cut) {
+	if len(cuts) > 24 {
+		slices.SortFunc(cuts, func(a, b cut) int { return cmp.Or(cmp.Compare(a.u, b.u), cmp.Compare(a.number, b.number)) })
+		return
+	}
+	for i := 1; i < len(cuts); i++ {
+		c := cuts[i]
+		k := i
+		for ; k > 0 && (cuts[k-1].u > c.u || cuts[k-1].u == c.u && cuts[k-1].number > c.number); k-- {
+			cuts[k] = cuts[k-1]
+		}
+		cuts[k] = c
 	}
 }
 
@@ -178,77 +271,4 @@ func (h *Hatcher) dropShort(least unit.Length) {
 		length := int64(h.cuts[2*i+1].u) - int64(h.cuts[2*i].u)
 		h.used[i] = length == 0 || length < short
 	}
-}
-
-// follow appends the polyline that starts with a span and goes on with unused ones
-// on the lines above, as long as the boundary leads there from the span's end.
-func (h *Hatcher) follow(dst *Lines, span int32, maxJoin unit.Length) {
-	start := len(dst.Pts)
-	from, to := 2*span, 2*span+1
-	if _, ok := h.join(nil, to, maxJoin); !ok {
-		if _, ok := h.join(nil, from, maxJoin); ok {
-			from, to = to, from
-		}
-	}
-	for {
-		h.used[from/2] = true
-		dst.put(start, h.pointAt(from))
-		dst.put(start, h.pointAt(to))
-		next, ok := h.join(dst, to, maxJoin)
-		if !ok {
-			break
-		}
-		from, to = next, next^1
-	}
-	dst.finish(start)
-}
-
-func (h *Hatcher) pointAt(c int32) geom.Point {
-	return h.frame.back(h.cuts[c].u, h.raster.at(h.cuts[c].line))
-}
-
-// join walks along the boundary from a cut up to the next scan line. If it gets
-// there within maxJoin, without coming back to the line it left, and the span that
-// ends there is unused, it returns that end. The corners on the way are appended to
-// dst, if dst is not nil.
-func (h *Hatcher) join(dst *Lines, from int32, maxJoin unit.Length) (int32, bool) {
-	c := h.cuts[from]
-	lower, upper := h.raster.at(c.line), h.raster.at(c.line+1)
-	e := c.edge
-	up := h.v[h.next(e)] >= lower // else the edge runs downwards
-	at, walked := h.pointAt(from), 0.0
-	mark := dst.mark()
-	for {
-		corner := e
-		if up {
-			corner = h.next(e)
-		}
-		if v := h.v[corner]; v < lower {
-			break
-		} else if v >= upper {
-			to := h.place[h.edges[e].cut+c.line+1-h.edges[e].line]
-			if walked+distance(at, h.pointAt(to)) > float64(maxJoin) || h.used[to/2] {
-				break
-			}
-			return to, true
-		}
-		p := h.region.Pts[corner]
-		walked, at = walked+distance(at, p), p
-		if walked > float64(maxJoin) {
-			break
-		}
-		dst.corner(p)
-		if up {
-			e = corner
-		} else {
-			e = h.prev(corner)
-		}
-	}
-	dst.rewind(mark)
-	return 0, false
-}
-
-func distance(a, b geom.Point) float64 {
-	dx, dy := float64(a.X-b.X), float64(a.Y-b.Y)
-	return math.Sqrt(float64(dx*dx) + float64(dy*dy))
 }
