@@ -2,10 +2,16 @@ package agent
 
 import (
 	"context"
+	"crypto/sha1" // OAEP in the form that 3MF demands
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"hash"
 	"os"
 	"time"
 
+	"platen/agent/attest"
 	"platen/agent/intake"
 	"platen/agent/seam"
 )
@@ -49,7 +55,7 @@ func (a *Agent) print(ctx context.Context, req intake.Request, file *os.File, re
 	if req.Envelope != nil {
 		receipts, err = a.sealed(ctx, req.Envelope, file, size)
 	} else {
-		receipts, err = a.clear(ctx, file, size)
+		receipts, err = a.clear(ctx, req.Wrapped, file, size)
 	}
 	if err != nil {
 		return err
@@ -103,15 +109,70 @@ func (a *Agent) sealed(ctx context.Context, envelope []byte, file *os.File, size
 	if err := a.sup.await(ctx); err != nil {
 		return nil, err
 	}
-	return a.sup.start(&start, f, func() error { return a.ledger.Take(ticket, time.Now()) })
+	return a.sup.start(&start, f, nil, func() error { return a.ledger.Take(ticket, time.Now()) })
 }
 
-// clear passes the descriptor of a file on. The agent does not read it.
-func (a *Agent) clear(ctx context.Context, file *os.File, size int64) (<-chan seam.Receipt, error) {
+// clear passes the descriptor of a file on. The agent does not read it: if parts of it
+// are encrypted to the printer, the client sends their wrapped keys along.
+func (a *Agent) clear(ctx context.Context, wrapped []intake.Wrapped, file *os.File, size int64) (<-chan seam.Receipt, error) {
+	keys, err := a.unwrap(ctx, wrapped)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(keys)
 	if err := a.sup.await(ctx); err != nil {
 		return nil, err
 	}
-	return a.sup.start(&seam.Start{Format: seam.FormatAny, Size: uint64(size)}, file, nil)
+	return a.sup.start(&seam.Start{Format: seam.FormatAny, Size: uint64(size)}, file, keys, nil)
+}
+
+// unwrap has the TPM open content keys.
+func (a *Agent) unwrap(ctx context.Context, wrapped []intake.Wrapped) ([]seam.Key, error) {
+	if len(wrapped) > seam.MostKeys {
+		return nil, attest.ErrContent
+	}
+	keys := make([]seam.Key, 0, len(wrapped))
+	for _, w := range wrapped {
+		digest, mask := hashOf(w.Digest), hashOf(w.Mask)
+		if digest == nil || mask == nil || w.Group < 0 || w.Group >= seam.MostKeys {
+			return nil, attest.ErrContent
+		}
+		key, err := a.tpm.ContentKey().Decrypt(ctx, digest, mask, w.Key)
+		if err != nil {
+			return nil, err
+		}
+		k := seam.Key{Group: uint8(w.Group)}
+		if copy(k.Key[:], key) != len(k.Key) || len(key) != len(k.Key) {
+			return nil, attest.ErrContent
+		}
+		clear(key)
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+// hashOf is the hash of a name in a request, nil if there is none.
+func hashOf(name string) func() hash.Hash {
+	switch name {
+	case "sha1":
+		return sha1.New
+	case "sha256":
+		return sha256.New
+	}
+	return nil
+}
+
+// contentKey answers with the key that 3MF packages are encrypted to.
+func (a *Agent) contentKey(ctx context.Context, reply func(intake.Reply) error) error {
+	pub, err := a.tpm.ContentKey().Public(ctx)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return fmt.Errorf("writing the content key: %w", err)
+	}
+	return reply(intake.Reply{Text: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))})
 }
 
 // follow reports a job to its client until its session has ended with its last

@@ -30,6 +30,8 @@ func (a *Agent) handle(ctx context.Context, req intake.Request, file *os.File, r
 		return reply(intake.Reply{Status: st})
 	case intake.OpPrint:
 		return a.print(ctx, req, file, reply)
+	case intake.OpContentKey:
+		return a.contentKey(ctx, reply)
 	case intake.OpPause:
 		return a.sup.jobCommand(seam.KindPause)
 	case intake.OpResume:

@@ -241,10 +241,11 @@ func (s *supervisor) await(ctx context.Context) error {
 
 // start hands a job to the session and returns the channel of its receipts, which
 // is closed when the session has ended. count, if not nil, is called once nothing
-// else is in the way; its error keeps the job from being started. The file key is
-// zeroed in any case.
-func (s *supervisor) start(st *seam.Start, file *os.File, count func() error) (<-chan seam.Receipt, error) {
+// else is in the way; its error keeps the job from being started. The file key and the
+// content keys are zeroed in any case.
+func (s *supervisor) start(st *seam.Start, file *os.File, keys []seam.Key, count func() error) (<-chan seam.Receipt, error) {
 	defer clear(st.FileKey[:])
+	defer clear(keys)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.free(); err != nil {
@@ -257,6 +258,11 @@ func (s *supervisor) start(st *seam.Start, file *os.File, count func() error) (<
 	}
 	if st.Job == [16]byte{} {
 		rand.Read(st.Job[:])
+	}
+	for i := range keys {
+		if err := s.conn.Send(&keys[i], nil); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.conn.Send(st, file); err != nil {
 		return nil, err

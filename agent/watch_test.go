@@ -183,7 +183,7 @@ func TestFloodIsBounded(t *testing.T) {
 	if err := s.await(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	receipts, err := s.start(&seam.Start{Format: seam.FormatAny}, nil, nil)
+	receipts, err := s.start(&seam.Start{Format: seam.FormatAny}, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,11 +224,12 @@ func TestStartZeroesTheFileKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		st := &seam.Start{Format: seam.FormatAny, Sealed: true, FileKey: [16]byte{1, 2, 3}}
-		if _, err := s.start(st, nil, count); (err == nil) != (count == nil) {
+		content := []seam.Key{{Group: 1, Key: [32]byte{4}}}
+		if _, err := s.start(st, nil, content, count); (err == nil) != (count == nil) {
 			t.Fatalf("start: %v", err)
 		}
-		if st.FileKey != [16]byte{} {
-			t.Errorf("the file key is still in memory, started: %t", count == nil)
+		if st.FileKey != [16]byte{} || content[0] != (seam.Key{}) {
+			t.Errorf("a key is still in memory, started: %t", count == nil)
 		}
 	}
 }
@@ -258,7 +259,7 @@ func TestNoJobBeforeRestart(t *testing.T) {
 	if !s.retire() {
 		t.Error("not retired though nothing goes on")
 	}
-	if _, err := s.start(&seam.Start{Format: seam.FormatAny}, nil, nil); !errors.Is(err, errGoing) {
+	if _, err := s.start(&seam.Start{Format: seam.FormatAny}, nil, nil, nil); !errors.Is(err, errGoing) {
 		t.Errorf("a job after that: %v", err)
 	}
 }

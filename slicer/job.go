@@ -27,6 +27,8 @@ import (
 	"platen/slicer/mesh"
 	"platen/slicer/path"
 	"platen/slicer/pipe"
+	"platen/slicer/secure"
+	"platen/slicer/support"
 	"platen/slicer/vault"
 )
 
@@ -83,6 +85,8 @@ func (Info) LogValue() slog.Value { return slog.StringValue("job info") }
 type Job struct {
 	settings Settings
 	cutter   *cut.Cutter
+	support  *support.Plan
+	moves    []geom.Point // where the copies are, but for the first
 	info     Info
 	busy     atomic.Bool
 	repairs  atomic.Pointer[cut.Repairs]
@@ -101,11 +105,17 @@ func (j *Job) LogValue() slog.Value { return slog.StringValue("job") }
 // to slice it. Besides the errors above it returns ErrSettings, those of r and that
 // of ctx. After an error nothing of the model is left in v.
 func Open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format, s Settings) (*Job, error) {
+	return OpenSecure(ctx, v, r, size, f, s, nil)
+}
+
+// OpenSecure is Open with the content keys of a 3MF file of which parts are encrypted.
+// It returns secure.ErrKey and secure.ErrAltered as well.
+func OpenSecure(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format, s Settings, keys secure.Keys) (*Job, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
 	mark := v.Mark()
-	j, err := open(ctx, v, r, size, f, s)
+	j, err := open(ctx, v, r, size, f, s, keys)
 	if err != nil {
 		v.Release(mark)
 		return nil, fmt.Errorf("open job: %w", err)
@@ -113,8 +123,8 @@ func Open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 	return j, nil
 }
 
-func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format, s Settings) (*Job, error) {
-	m, err := mesh.Load(ctx, v, r, size, f)
+func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format, s Settings, keys secure.Keys) (*Job, error) {
+	m, err := mesh.LoadSecure(ctx, v, r, size, f, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +151,11 @@ func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 		return nil, ErrOutOfReach // the last layer would be higher than the model is
 	}
 	c.Repeat(moves)
-	return &Job{settings: s, cutter: c, info: Info{
+	plan, err := planSupport(v, m, s, moves)
+	if err != nil {
+		return nil, err
+	}
+	return &Job{settings: s, cutter: c, support: plan, moves: moves, info: Info{
 		Layers: c.Layers(), Triangles: len(m.Triangles()), Bodies: m.Bodies(), Copies: len(places),
 		Bounds: around(m.Bounds(), moves), Volume: m.Volume() * unit.Volume(len(places)),
 		Surface: m.Surface() * mesh.Area(len(places)), Repairs: m.Repairs(), Notes: m.Notes(),
@@ -174,7 +188,9 @@ func (j *Job) Layers(ctx context.Context) iter.Seq2[*Layer, error] {
 			j.repairs.Store(&r)
 			j.busy.Store(false)
 		}()
-		for l, err := range pipe.Layers(ctx, j.cutter, j.settings.pipe()) {
+		p := j.settings.pipe()
+		p.Support = j.settings.support(j.support, j.moves)
+		for l, err := range pipe.Layers(ctx, j.cutter, p) {
 			if !yield(l, err) {
 				return
 			}

@@ -35,6 +35,8 @@ const (
 	OpRevoke Op = "revoke" // Recipient gets nothing more
 	OpEnrol  Op = "enrol"  // join the fleet of the configuration with Claim
 	OpUpdate Op = "update" // check for a release now
+
+	OpContentKey Op = "content-key" // one Reply whose Text is the PEM of the key for encrypted 3MF packages
 )
 
 // Request is one request. Its fields other than Op count as Op says.
@@ -44,6 +46,17 @@ type Request struct {
 	Recipient string `json:"recipient,omitempty"` // id of a recipient of machine data
 	Claim     string `json:"claim,omitempty"`     // code that lets a printer into a fleet
 	Detach    bool   `json:"detach,omitempty"`    // OpPrint: do not wait for the end
+
+	Wrapped []Wrapped `json:"wrapped,omitempty"` // OpPrint of a 3MF package with encrypted parts
+}
+
+// Wrapped is the content key of one group of a 3MF package, encrypted to the printer's
+// content key by RSAES-OAEP (3MF Secure Content 1.0.3).
+type Wrapped struct {
+	Group  int    `json:"group"`  // its place in the keystore, from 0
+	Digest string `json:"digest"` // "sha1" or "sha256"
+	Mask   string `json:"mask"`   // the same
+	Key    []byte `json:"key"`
 }
 
 // Reply is one answer. The last one of a request has Final set.

@@ -18,7 +18,7 @@ import (
 )
 
 // Version is the version of the wire; both ends must have the same one.
-const Version = 2
+const Version = 3
 
 // MaxMessage is the size of the largest message in bytes.
 const MaxMessage = 512
@@ -37,6 +37,7 @@ const (
 	KindCancel Kind = 4
 	KindHalt   Kind = 5
 	KindQuit   Kind = 6
+	KindKey    Kind = 7 // Key, before the Start that it is for
 
 	KindReady   Kind = 64 // Ready
 	KindStatus  Kind = 65 // Status
@@ -76,6 +77,25 @@ func (Start) String() string { return "start" }
 
 // GoString keeps the key out of formatted text.
 func (Start) GoString() string { return "start" }
+
+// MostKeys bounds the content keys of a job.
+const MostKeys = 64
+
+// Key is the content key of one group of encrypted parts of a 3MF file, for the job that
+// is started next (3MF Secure Content 1.0.3).
+type Key struct {
+	Group uint8 // below MostKeys
+	Key   [32]byte
+}
+
+// LogValue keeps the key out of logs.
+func (Key) LogValue() slog.Value { return slog.StringValue("key") }
+
+// String keeps the key out of formatted text.
+func (Key) String() string { return "key" }
+
+// GoString keeps the key out of formatted text.
+func (Key) GoString() string { return "key" }
 
 // Command is a message down that carries nothing but its kind.
 type Command struct{ Kind Kind }
@@ -181,7 +201,7 @@ const (
 func (r Reason) String() string {
 	names := [...]string{
 		"none",
-		"the sealed file does not open: seal it again to this printer's current recipient",
+		"the sealed or encrypted file does not open: make it again for this printer's current key (platen recipient)",
 		"the file is no model and no G-code: export it again",
 		"the mesh cannot be printed: it is empty or damaged beyond repair",
 		"the file does not fit the printer's locked memory: make it smaller (fewer triangles, .bgcode in place of .gcode) or raise vault in the configuration",
@@ -207,6 +227,7 @@ type Receipt struct {
 }
 
 func (Start) kind() Kind     { return KindStart }
+func (Key) kind() Kind       { return KindKey }
 func (c Command) kind() Kind { return c.Kind }
 func (Ready) kind() Kind     { return KindReady }
 func (Status) kind() Kind    { return KindStatus }
@@ -240,6 +261,8 @@ func Parse(p []byte) (Message, error) {
 	switch k := Kind(p[1]); k {
 	case KindStart:
 		m = &Start{}
+	case KindKey:
+		m = &Key{}
 	case KindPause, KindResume, KindCancel, KindHalt, KindQuit:
 		m = &Command{Kind: k}
 	case KindReady:
@@ -272,6 +295,17 @@ func (s *Start) parse(b []byte) bool {
 	s.Format, s.Sealed, s.Size = Format(b[16]), b[17] == 1, le.Uint64(b[18:])
 	copy(s.FileKey[:], b[26:])
 	return s.Sealed || s.FileKey == [16]byte{}
+}
+
+func (k Key) append(dst []byte) []byte { return append(append(dst, k.Group), k.Key[:]...) }
+
+func (k *Key) parse(b []byte) bool {
+	if len(b) != 33 || b[0] >= MostKeys {
+		return false
+	}
+	k.Group = b[0]
+	copy(k.Key[:], b[1:])
+	return true
 }
 
 func (Command) append(dst []byte) []byte { return dst }

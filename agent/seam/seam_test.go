@@ -15,6 +15,7 @@ import (
 var samples = []Message{
 	&Start{Job: [16]byte{1, 2}, Format: FormatAny, Size: 1 << 40},
 	&Start{Job: [16]byte{3}, Format: FormatAny, Sealed: true, Size: 7, FileKey: [16]byte{9, 9}},
+	&Key{Group: 63, Key: [32]byte{1, 2, 3}},
 	&Command{KindPause}, &Command{KindResume}, &Command{KindCancel}, &Command{KindHalt}, &Command{KindQuit},
 	&Ready{Dialect: 1, Tools: 2, Confined: 0x5f, VaultBytes: 64 << 20},
 	&Status{Phase: PhasePrinting, Fault: 3, Progress: 75, NHeaters: 2, Heaters: [MaxHeaters]Heater{{0, 60_000, 60_000}, {8, -15_000, 215_000}}, Resends: 4, LinkErrs: 1},
@@ -34,7 +35,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	ok := Append(nil, samples[8])
+	ok := Append(nil, samples[9])
 	change := func(i int, v byte) []byte { p := bytes.Clone(ok); p[i] = v; return p }
 	for name, p := range map[string][]byte{
 		"empty": nil, "short": ok[:3], "truncated": ok[:len(ok)-1], "longer": append(bytes.Clone(ok), 0),
@@ -42,6 +43,7 @@ func TestParseRefuses(t *testing.T) {
 		"progress finer than a quarter": change(6, 30), "heaters": change(7, 200),
 		"data in an unused heater": change(8+9*7, 1),
 		"huge":                     make([]byte, MaxMessage+1),
+		"key of group 64":          func() []byte { p := Append(nil, samples[2]); p[4] = MostKeys; return p }(),
 		"key without seal":         func() []byte { p := Append(nil, samples[1]); p[4+17] = 0; return p }(),
 	} {
 		if m, err := Parse(p); !errors.Is(err, ErrMessage) {

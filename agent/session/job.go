@@ -18,6 +18,7 @@ import (
 	"platen/hal/gcodefile"
 	"platen/hal/motion"
 	"platen/slicer"
+	"platen/slicer/secure"
 )
 
 // coolTime bounds how long the machine may take to park and cool after a job that
@@ -100,6 +101,7 @@ func fresh(b *boards.Board, prog motion.Program) motion.Program {
 func (s *session) read(ctx context.Context, st *seam.Start, file *os.File) (*loaded, error) {
 	defer file.Close()
 	defer clear(st.FileKey[:])
+	defer clear(s.keys)
 	r := io.Reader(file)
 	if st.Sealed {
 		plain, err := age.Decrypt(file, age.NewInjectedFileKeyIdentity(st.FileKey[:]))
@@ -116,6 +118,15 @@ func (s *session) read(ctx context.Context, st *seam.Start, file *os.File) (*loa
 		return s.loadFile(ctx, r, st.Size)
 	}
 	return s.loadModel(ctx, r, st.Size)
+}
+
+// learn keeps a content key for the job that is to come.
+func (s *session) learn(k *seam.Key) {
+	if s.keys == nil {
+		s.keys = make(secure.Keys, seam.MostKeys)
+	}
+	s.keys[k.Group] = k.Key
+	clear(k.Key[:])
 }
 
 // sealedReader turns every error of decryption into errSealed: a chunk that was
@@ -182,6 +193,8 @@ func judge(err error) (seam.Code, seam.Reason) {
 		reason seam.Reason
 	}{
 		{errSealed, seam.CodeRefused, seam.ReasonDecrypt},
+		{secure.ErrKey, seam.CodeRefused, seam.ReasonDecrypt},
+		{secure.ErrAltered, seam.CodeRefused, seam.ReasonDecrypt},
 		{slicer.ErrFormat, seam.CodeRefused, seam.ReasonFormat},
 		{bgcode.ErrFormat, seam.CodeRefused, seam.ReasonFormat},
 		{errNoModels, seam.CodeRefused, seam.ReasonSlicing},

@@ -136,7 +136,7 @@ func (s *session) loadModel(ctx context.Context, r io.Reader, size uint64) (*loa
 	if err != nil {
 		return nil, err
 	}
-	job, err := slicer.Open(ctx, s.vault, r, int64(size), slicer.Detect, settings)
+	job, err := slicer.OpenSecure(ctx, s.vault, r, int64(size), slicer.Detect, settings, s.keys)
 	if err != nil {
 		return nil, err
 	}

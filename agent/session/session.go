@@ -31,6 +31,7 @@ import (
 	"platen/boards"
 	"platen/hal"
 	"platen/hal/watch"
+	"platen/slicer/secure"
 	"platen/slicer/vault"
 )
 
@@ -121,6 +122,7 @@ type session struct {
 
 	pause    pause
 	progress progress
+	keys     secure.Keys // of the job that comes or is read
 }
 
 // input is one message from the agent.
@@ -159,6 +161,9 @@ func (s *session) serve(ctx context.Context) error {
 				s.alone = true
 				s.dog.take(s.watch.Beat)
 				continue
+			}
+			if k, ok := in.msg.(*seam.Key); ok && !running {
+				s.learn(k)
 			}
 			if st, ok := in.msg.(*seam.Start); ok && !running {
 				running = true

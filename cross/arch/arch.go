@@ -83,7 +83,7 @@ var Rules = []Rule{
 	{Package: "agent/cmd/platen", May: []string{
 		"agent", "agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence",
 		"agent/intake", "agent/seam/...", "agent/session", "agent/telemetry/...", "agent/uplink", "boards", "hal/...",
-		"updater", "updater/boot", "updater/slot", "updater/trust"}},
+		"slicer/pack", "slicer/secure", "slicer/vault", "updater", "updater/boot", "updater/slot", "updater/trust"}},
 	{Package: "agent", May: []string{
 		"agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence", "agent/intake",
 		"agent/seam/...", "agent/telemetry/...", "agent/uplink", "boards", "hal", "hal/unit", "hal/watch", "hal/watchdog",

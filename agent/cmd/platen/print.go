@@ -29,9 +29,12 @@ func printCmd() *cobra.Command {
 for it; a file in clear (model.stl, part.gcode) is passed to the session as an open descriptor, and nothing
 of it is kept. What a file is, its bytes say. G-code is checked to its end before anything is heated.
 
-To seal a model, use stock age with the recipient that "platen status" prints:
+To seal a model, use stock age with the recipient that "platen recipient" prints:
 
-  age -r age1tag1… model.stl > model.stl.age`,
+  age -r age1tag1… model.stl > model.stl.age
+
+A 3MF package with encrypted parts (Secure Content) that is encrypted to the key that "platen recipient --3mf"
+prints needs no ticket.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			f, err := os.Open(args[0])
@@ -49,6 +52,11 @@ To seal a model, use stock age with the recipient that "platen status" prints:
 			}
 			if ticket != "" {
 				if req.Envelope, err = readTicket(ticket); err != nil {
+					return err
+				}
+			}
+			if !sealed {
+				if req.Wrapped, err = wrappedKeys(c.Context(), f); err != nil {
 					return err
 				}
 			}
