@@ -28,14 +28,16 @@ func maxWork(n int) int64 { return 1<<23 + int64(n)<<10 }
 // one that has warmed up allocates nothing; the zero value is ready. A Kernel must
 // not be used by two goroutines at once.
 //
-// Every operation goes through the same steps. All edges of the operands are
-// brought onto the integer grid by snap rounding (J. Hobby, "Practical segment
-// intersection with finite precision output", 1999): the unit squares around end
-// points and crossings are hot, and every edge that passes through a hot square is
-// bent through its centre. Afterwards edges meet at end points only, and no edge
-// has moved by more than half a unit. One sweep then gives the winding number on
-// both sides of each edge, and the edges with inside on one side and outside on
-// the other are linked to rings.
+// Every operation goes through the same steps. A grid of cells finds the edges that
+// meet. A ring that meets no other, nor itself, is in the result or not as a whole,
+// and how often all others wind around any point of it tells which. Rings that meet
+// are a group. All edges of a group are brought onto the integer grid by snap rounding
+// (J. Hobby, "Practical segment intersection with finite precision output", 1999):
+// the unit squares around end points and crossings are hot, and every edge that
+// passes through a hot square is bent through its centre. Afterwards edges meet at
+// end points only, and no edge has moved by more than half a unit. One sweep then
+// gives the winding number on both sides of each edge, and the edges with inside on
+// one side and outside on the other are linked to rings.
 //
 // The rings of a result are simple: outer rings counter-clockwise, holes clockwise,
 // no point twice, no point in the middle of a straight line. Rings may touch each
@@ -43,31 +45,36 @@ func maxWork(n int) int64 { return 1<<23 + int64(n)<<10 }
 // set of edges only. dst may be the same region as an operand. After an error dst
 // is empty.
 type Kernel struct {
-	op     op
-	edges  []edge
-	tops   []Point
-	items  []item
-	hits   []hit
-	pixels []Point
-	work   int64
-	second bool // comparing edges with crossings, not with each other
-	frags  []frag
-	events []event
-	spare  []event
-	status []int32
-	order  []int32
-	starts []int32
-	around []int32
-	mark   []int32
-	loop   []corner
-	stops  int32
-	minX   unit.Length
-	minY   unit.Length
-	xBits  uint
-	raw    Region
-	sides  []side
-	keep   []bool
-	stack  []int32
+	op      op
+	edges   []edge
+	rings   []ring // of the operands
+	grid    grid
+	hits    []hit
+	ordered []hit
+	counts  []int32
+	pixels  []pixel
+	work    int64
+	frags   []frag
+	tops    []Point
+	events  []event
+	spare   []event
+	status  []int32
+	baseA   int32 // winding numbers around the group at hand
+	baseB   int32
+	order   []int32
+	starts  []int32
+	around  []int32
+	mark    []int32
+	loop    []corner
+	stops   int32
+	minX    unit.Length
+	minY    unit.Length
+	xBits   uint
+	raw     Region
+	tidy    Region // rings of a result, to be sorted
+	sides   []side
+	keep    []bool
+	stack   []int32
 }
 
 // edge is an edge of an operand from its lower end p to its upper end q (by Y,
@@ -76,6 +83,18 @@ type Kernel struct {
 type edge struct {
 	p, q   Point
 	wa, wb int32
+	ring   int32
+}
+
+// up reports whether the ring runs from p to q.
+func (e *edge) up() bool { return e.wa > 0 || e.wb > 0 }
+
+// start is the end of e at which the ring comes to it.
+func (e *edge) start() Point {
+	if e.up() {
+		return e.p
+	}
+	return e.q
 }
 
 type op uint8
@@ -131,9 +150,11 @@ func (k *Kernel) Xor(dst, a, b *Region) error { return k.combine(dst, a, b, opXo
 // Wipe overwrites the scratch memory, which holds copies of what was combined.
 func (k *Kernel) Wipe() {
 	clear(k.edges[:cap(k.edges)])
+	clear(k.rings[:cap(k.rings)])
+	clear(k.grid.boxes[:cap(k.grid.boxes)])
 	clear(k.tops[:cap(k.tops)])
-	clear(k.items[:cap(k.items)])
 	clear(k.hits[:cap(k.hits)])
+	clear(k.ordered[:cap(k.ordered)])
 	clear(k.pixels[:cap(k.pixels)])
 	clear(k.frags[:cap(k.frags)])
 	clear(k.events[:cap(k.events)])
@@ -141,6 +162,7 @@ func (k *Kernel) Wipe() {
 	clear(k.loop[:cap(k.loop)])
 	clear(k.sides[:cap(k.sides)])
 	k.raw.Wipe()
+	k.tidy.Wipe()
 }
 
 // Wipe empties the region and overwrites its memory.
@@ -151,78 +173,43 @@ func (r *Region) Wipe() {
 }
 
 func (k *Kernel) combine(dst, a, b *Region, o op) error {
-	if err := k.arrange(a, b, o); err != nil {
+	err := k.load(a, b)
+	if err == nil {
+		err = k.arrange(dst, o)
+	}
+	if err != nil {
 		dst.Reset()
+	}
+	return err
+}
+
+// arrange sets dst to what o makes of the edges that are loaded.
+func (k *Kernel) arrange(dst *Region, o op) error {
+	k.op = o
+	if err := k.meet(); err != nil {
 		return err
 	}
-	k.trace(dst)
+	dst.Reset()
+	k.passRings(dst)
+	if len(k.hits) > 0 {
+		k.sortHits()
+	}
+	for r := range k.rings {
+		if k.rings[r].dirty && k.find(int32(r)) == int32(r) {
+			k.arrangeGroup(dst, int32(r))
+		}
+	}
+	k.sortRings(dst)
 	return nil
 }
 
-// arrange computes the boundary of the result; trace writes it down.
-func (k *Kernel) arrange(a, b *Region, o op) error {
-	k.op = o
-	k.edges, k.tops = k.edges[:0], k.tops[:0]
-	if err := k.load(a, 1, 0); err != nil {
-		return err
-	}
-	if b != nil {
-		if err := k.load(b, 0, 1); err != nil {
-			return err
-		}
-	}
-	if err := k.findHits(); err != nil {
-		return err
-	}
-	k.split()
+// arrangeGroup appends what becomes of the rings that are grouped under root.
+func (k *Kernel) arrangeGroup(dst *Region, root int32) {
+	k.split(root)
 	k.sortEvents()
-	k.sweep()
-	return nil
+	k.sweep(k.around2(root))
+	k.trace(dst)
 }
 
 // before orders points by Y, then X: the order in which the sweep meets them.
 func before(p, q Point) bool { return p.Y < q.Y || p.Y == q.Y && p.X < q.X }
-
-// load appends the edges of r, leaving out those without length. Points above
-// both of their neighbours go to tops: no edge starts there, but the sweep has to
-// stop there.
-func (k *Kernel) load(r *Region, wa, wb int32) error {
-	if len(k.edges)+len(r.Pts) > maxEdges {
-		return ErrComplex
-	}
-	if !withinPlane(r.Pts) {
-		return ErrOutside
-	}
-	for i := range r.Ends {
-		ring := r.Ring(i)
-		if len(ring) < 3 {
-			continue
-		}
-		var first, last int8 // direction of the ring's first and latest edge: 1 up, -1 down
-		var foot Point       // where the first edge starts
-		p := ring[len(ring)-1]
-		for _, q := range ring {
-			if p == q {
-				continue
-			}
-			dir := int8(1)
-			if before(p, q) {
-				k.edges = append(k.edges, edge{p, q, wa, wb})
-			} else {
-				dir = -1
-				k.edges = append(k.edges, edge{q, p, -wa, -wb})
-			}
-			if last > 0 && dir < 0 {
-				k.tops = append(k.tops, p)
-			}
-			if first == 0 {
-				first, foot = dir, p
-			}
-			last, p = dir, q
-		}
-		if last > 0 && first < 0 {
-			k.tops = append(k.tops, foot)
-		}
-	}
-	return nil
-}

@@ -49,6 +49,9 @@ func (k *Kernel) offset(dst, src *Region, delta unit.Length, join Join, halvings
 		return k.Union(dst, src)
 	}
 	err := k.move(src, delta, join)
+	if err == nil {
+		err = k.combine(dst, &k.raw, nil, opUnion)
+	}
 	if err == ErrComplex && halvings > 0 {
 		// Sides that are short against delta cross all others near them. Two steps of
 		// half the size amount to the same and cross much less.
@@ -61,7 +64,6 @@ func (k *Kernel) offset(dst, src *Region, delta unit.Length, join Join, halvings
 		dst.Reset()
 		return err
 	}
-	k.trace(dst)
 	sign := int64(1)
 	if delta > 0 {
 		sign = -1
@@ -72,14 +74,14 @@ func (k *Kernel) offset(dst, src *Region, delta unit.Length, join Join, halvings
 	return nil
 }
 
-// move computes the boundary of the moved region.
+// move sets raw to the rings that wind around the moved region.
 func (k *Kernel) move(src *Region, delta unit.Length, join Join) error {
 	k.raw.Reset()
 	if !withinPlane(src.Pts) {
 		return ErrOutside
 	}
 	if delta < 0 && !outlasts(src, delta) {
-		return k.arrange(&k.raw, nil, opUnion)
+		return nil
 	}
 	for i := range src.Ends {
 		ring := src.Ring(i)
@@ -91,7 +93,7 @@ func (k *Kernel) move(src *Region, delta unit.Length, join Join) error {
 			return ErrOutside
 		}
 	}
-	return k.arrange(&k.raw, nil, opUnion)
+	return nil
 }
 
 // withinPlane reports whether all points are within ±unit.MaxCoordinate.

@@ -220,7 +220,7 @@ func TestOffsetFineContour(t *testing.T) {
 	if err := k.Union(&clean, r); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.move(&clean, -unit.Micrometres(400), JoinRound); !errors.Is(err, ErrComplex) {
+	if err := k.offset(&dst, &clean, -unit.Micrometres(400), JoinRound, 0); !errors.Is(err, ErrComplex) {
 		t.Fatalf("one step: %v; the test needs a harder contour", err)
 	}
 	if err := k.Offset(&dst, &clean, -unit.Micrometres(400), JoinRound); err != nil {

@@ -1,11 +1,21 @@
 package geom
 
 import (
+	"cmp"
 	"math"
 	"math/bits"
+	"slices"
 
 	"platen/hal/unit"
 )
+
+// hit says that an edge passes through the unit square around a point. x is
+// negated for edges that run towards smaller X, so that sorting by y and x gives
+// the order along the edge.
+type hit struct {
+	edge int32
+	y, x unit.Length
+}
 
 // compareEdges notes the hits between two edges: ends of one whose squares the
 // other passes through, and their crossing.
@@ -13,22 +23,23 @@ import (
 // An edge with direction (dx, dy) can only touch the square around c if the cross
 // product of its direction and c is at most (|dx|+|dy|)/2; twice that is used, to
 // be cheap and safe. If both ends of one edge lie on the same side of the other
-// and farther away than this, neither touches a square of the other.
-func (k *Kernel) compareEdges(i, j int32) {
+// and farther away than this, neither touches a square of the other; it reports
+// whether that is not so.
+func (k *Kernel) compareEdges(i, j int32) bool {
 	s, t := &k.edges[i], &k.edges[j]
 	sx, sy := int64(s.q.X-s.p.X), int64(s.q.Y-s.p.Y)
 	c1 := sx*int64(t.p.Y-s.p.Y) - sy*int64(t.p.X-s.p.X)
 	c2 := sx*int64(t.q.Y-s.p.Y) - sy*int64(t.q.X-s.p.X)
 	h := abs(sx) + sy
 	if c1 > h && c2 > h || c1 < -h && c2 < -h {
-		return
+		return false
 	}
 	tx, ty := int64(t.q.X-t.p.X), int64(t.q.Y-t.p.Y)
 	c3 := tx*int64(s.p.Y-t.p.Y) - ty*int64(s.p.X-t.p.X)
 	c4 := tx*int64(s.q.Y-t.p.Y) - ty*int64(s.q.X-t.p.X)
 	g := abs(tx) + ty
 	if c3 > g && c4 > g || c3 < -g && c4 < -g {
-		return
+		return false
 	}
 	if abs(c1) <= h && t.p != s.p && t.p != s.q && s.passes(t.p) {
 		k.addHit(i, t.p)
@@ -47,18 +58,22 @@ func (k *Kernel) compareEdges(i, j int32) {
 		p := Point{s.p.X + scale(sx, c3, c3-c4), s.p.Y + scale(sy, c3, c3-c4)}
 		k.addHit(i, p)
 		k.addHit(j, p)
-		k.pixels = append(k.pixels, p)
+		k.pixels = append(k.pixels, pixel{p, s.ring})
 	}
+	return true
 }
 
-// comparePixel notes a hit if edge i passes through the square around p.
-func (k *Kernel) comparePixel(i int32, p Point) {
+// comparePixel notes a hit if edge i passes through the square around p, and reports
+// whether it does.
+func (k *Kernel) comparePixel(i int32, p Point) bool {
 	s := &k.edges[i]
 	sx, sy := int64(s.q.X-s.p.X), int64(s.q.Y-s.p.Y)
 	c := sx*int64(p.Y-s.p.Y) - sy*int64(p.X-s.p.X)
-	if abs(c) <= abs(sx)+sy && s.passes(p) {
-		k.addHit(i, p)
+	if abs(c) > abs(sx)+sy || !s.passes(p) {
+		return false
 	}
+	k.addHit(i, p)
+	return true
 }
 
 func (k *Kernel) addHit(i int32, p Point) {
@@ -156,23 +171,71 @@ func (e *edge) passes(c Point) bool {
 		v.above(y, dy, -1, false) && v.above(-y, -dy, -1, true) && !v.empty()
 }
 
-// split turns edges and hits into fragments that meet at their ends only.
-func (k *Kernel) split() {
-	k.frags, k.events = k.frags[:0], k.events[:0]
-	h := 0
-	for i := range k.edges {
-		e := &k.edges[i]
-		p := e.p
-		for ; h < len(k.hits) && k.hits[h].edge == int32(i); h++ {
-			q := Point{k.hits[h].x, k.hits[h].y}
+// split turns the edges of one group, with their hits, into fragments that meet at
+// their ends only. Points above both of their neighbours go to tops: no fragment
+// starts there, but the sweep has to stop there.
+func (k *Kernel) split(root int32) {
+	k.frags, k.events, k.tops = k.frags[:0], k.events[:0], k.tops[:0]
+	for r := range k.rings {
+		if g := &k.rings[r]; g.dirty && k.find(int32(r)) == root {
+			last := k.edges[g.end-1].up()
+			for i := g.first; i < g.end; i++ {
+				e := &k.edges[i]
+				if last && !e.up() {
+					k.tops = append(k.tops, e.q)
+				}
+				last = e.up()
+				k.splitEdge(i, e)
+			}
+		}
+	}
+}
+
+// splitEdge appends the fragments of one edge.
+func (k *Kernel) splitEdge(i int32, e *edge) {
+	p := e.p
+	if len(k.hits) > 0 {
+		for _, h := range k.ordered[k.counts[i]:k.counts[i+1]] {
+			q := Point{h.x, h.y}
 			if e.q.X < e.p.X {
 				q.X = -q.X
 			}
 			k.addFrag(p, q, e)
 			p = q
 		}
-		k.addFrag(p, e.q, e)
 	}
+	k.addFrag(p, e.q, e)
+}
+
+// sortHits lists the hits by edge, and along each.
+func (k *Kernel) sortHits() {
+	n := len(k.edges)
+	k.counts = slices.Grow(k.counts[:0], n+2)[:n+2]
+	clear(k.counts)
+	for i := range k.hits {
+		k.counts[k.hits[i].edge+2]++
+	}
+	for i := 2; i < len(k.counts); i++ {
+		k.counts[i] += k.counts[i-1]
+	}
+	k.ordered = slices.Grow(k.ordered[:0], len(k.hits))[:len(k.hits)]
+	for _, h := range k.hits {
+		at := &k.counts[h.edge+1]
+		k.ordered[*at] = h
+		*at++
+	}
+	for i := range n {
+		if own := k.ordered[k.counts[i]:k.counts[i+1]]; len(own) > 1 {
+			slices.SortFunc(own, compareHits)
+		}
+	}
+}
+
+func compareHits(a, b hit) int {
+	if c := cmp.Compare(a.y, b.y); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.x, b.x)
 }
 
 // addFrag appends the fragment of e from p to q. Bending can make a nearly level

@@ -99,7 +99,9 @@ func (k *Kernel) sortRadix(keyBits uint) {
 // status, the fragments that cross it, in order from left to right. Where
 // fragments start it notes the winding numbers beside them and with that whether
 // they are on the boundary, and in which direction: inside is on the left.
-func (k *Kernel) sweep() {
+// Around all of it the winding numbers are a and b.
+func (k *Kernel) sweep(a, b int32) {
+	k.baseA, k.baseB = a, b
 	k.status, k.order = k.status[:0], k.order[:0]
 	stop := int32(0)
 	for i := 0; i < len(k.events); stop++ {
@@ -186,7 +188,7 @@ func (k *Kernel) locate(v Point) int {
 
 // enter gives the starts their winding numbers; at is where they go in status.
 func (k *Kernel) enter(at int, stop int32) {
-	var a, b int32
+	a, b := k.baseA, k.baseB
 	if at > 0 {
 		f := &k.frags[k.status[at-1]]
 		a, b = f.ra, f.rb

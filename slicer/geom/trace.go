@@ -9,11 +9,10 @@ type corner struct {
 	stop int32
 }
 
-// trace follows the boundary fragments and sets dst to the rings. A path that
+// trace follows the boundary fragments and appends the rings to dst. A path that
 // comes back to a point it has visited has closed a ring there, which is cut off:
 // so every ring is simple. Paths start at their lowest point, and the lowest first.
 func (k *Kernel) trace(dst *Region) {
-	dst.Reset()
 	k.mark = slices.Grow(k.mark[:0], int(k.stops))[:k.stops]
 	clear(k.mark)
 	for _, first := range k.order {
