@@ -303,11 +303,16 @@ func TestRings(t *testing.T) {
 		if line[0] != line[len(line)-1] {
 			t.Error("a ring is open")
 		}
-		for _, p := range line {
-			d := math.Mod(toBoundary(&r, p)/float64(mm)-0.5, 1) // a mitred corner is up to 0.21 mm × its number farther out
-			if !inside(&r, p) || d > 0.25 && d < 0.75 {
-				t.Errorf("a corner of a ring is %.3f mm from where one is to be", d)
+		least := math.Inf(1) // mitred corners are farther out
+		for j, p := range line {
+			m := geom.Point{X: (p.X + line[max(j-1, 0)].X) / 2, Y: (p.Y + line[max(j-1, 0)].Y) / 2}
+			least = min(least, toBoundary(&r, p), toBoundary(&r, m))
+			if !inside(&r, p) {
+				t.Error("a corner of a ring is outside")
 			}
+		}
+		if at := least/float64(mm) - 0.5; math.Abs(at-math.Round(at)) > 0.001 {
+			t.Errorf("a ring comes to %.3f mm from the boundary", at+0.5)
 		}
 	}
 	if err := c.Cover(&l, &k, &r, -1, mm); !errors.Is(err, ErrParams) {
