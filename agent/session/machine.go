@@ -76,6 +76,7 @@ func (u unresettable) Read(b []byte) (int, error)        { return u.port.Read(b)
 func (u unresettable) Write(b []byte) (int, error)       { return u.port.Write(b) }
 func (u unresettable) WriteNow(b []byte) (int, error)    { return u.port.WriteNow(b) }
 func (u unresettable) SetReadDeadline(t time.Time) error { return u.port.SetReadDeadline(t) }
+func (u unresettable) Own()                              { u.port.Own() }
 func (u unresettable) Close() error                      { return u.port.Close() }
 
 // settingsOf turns what a board file says into settings of the slicer. How the

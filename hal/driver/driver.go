@@ -65,6 +65,7 @@ import (
 //
 //	Reset() error                        resets the controller, as the DTR line does
 //	WriteNow(b []byte) (n int, err error) writes what fits without waiting
+//	Own()                                says that from now on the calling goroutine alone reads, on a thread of its own
 //
 // Without WriteNow every write takes a detour through another goroutine.
 type Port interface {

@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"platen/hal/gcode"
@@ -24,10 +25,9 @@ type inbox struct {
 	halted   bool  // Halt was called
 	broken   error // the hand could not write
 	hungry   bool  // the owner could send more if the ring had it
-	reading  bool  // the owner is in Read, or about to be
-	woken    bool  // its deadline has been set to the past
-	armed    time.Time
 
+	news atomic.Bool   // something of reqs, halted and broken is to be collected
+	ear  atomic.Int32  // what the owner does; see ear
 	room chan struct{} // has room for one: the ring or the queue of requests has room again
 }
 
@@ -38,24 +38,21 @@ type command struct {
 	text [gcode.MaxCommand]byte
 }
 
+// States of the owner's ear.
+const (
+	earBusy   = iota // it works, and will look into the inbox after that
+	earListen        // it is in Read, or about to be
+	earWoken         // it was woken since it last looked
+)
+
 // past is a deadline that ends a read at once.
 var past = time.Unix(1, 0)
 
 // wake has the owner look into its inbox.
-func (m *Machine) wake() {
-	b := &m.box
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.wake(m.port)
-}
+func (m *Machine) wake() { m.box.wake(m.port) }
 
 func (b *inbox) wake(port Port) {
-	if b.woken {
-		return
-	}
-	b.woken = true
-	if b.reading {
-		b.armed = past
+	if b.ear.Swap(earWoken) == earListen {
 		_ = port.SetReadDeadline(past) // on a port that is closed the read has ended
 	}
 }
@@ -65,6 +62,7 @@ func (b *inbox) halt() {
 	b.mu.Lock()
 	b.halted = true
 	b.mu.Unlock()
+	b.news.Store(true)
 }
 
 // signal tells those who wait that there is room.
@@ -79,15 +77,17 @@ func (b *inbox) signal() {
 func (m *Machine) push(cmd []byte, wait bool) bool {
 	b := &m.box
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.n == ringSize {
+		b.mu.Unlock()
 		return false
 	}
 	c := &b.ring[(b.head+b.n)%ringSize]
 	c.n, c.wait = uint8(copy(c.text[:], cmd)), wait
 	b.n++
-	if b.hungry {
-		b.hungry = false
+	hungry := b.hungry
+	b.hungry = false
+	b.mu.Unlock()
+	if hungry {
 		b.wake(m.port)
 	}
 	return true
@@ -105,7 +105,7 @@ func (b *inbox) pop(c *command) bool {
 	c.n, c.wait = from.n, from.wait
 	copy(c.text[:c.n], from.text[:from.n])
 	b.head = (b.head + 1) % ringSize
-	if b.n--; b.n == ringSize/2 || b.n == 0 && b.draining {
+	if b.n--; b.n == ringSize/4 || b.n == 0 && b.draining {
 		b.signal()
 	}
 	return true
@@ -129,8 +129,9 @@ func (m *Machine) post(ctx context.Context, r *request) error {
 		b.mu.Lock()
 		if len(b.reqs) < maxQueue {
 			b.reqs = append(b.reqs, r)
-			b.wake(m.port)
 			b.mu.Unlock()
+			b.news.Store(true)
+			b.wake(m.port)
 			return nil
 		}
 		b.mu.Unlock()

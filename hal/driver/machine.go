@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"platen/hal"
@@ -26,8 +27,10 @@ type Machine struct {
 	info    hal.Info // the same
 
 	mu    sync.Mutex
-	state hal.State
-	err   error // why the machine is dead
+	state hal.State // but for Lines, which is accepted
+	err   error     // why the machine is dead
+
+	accepted atomic.Uint64
 
 	running  sync.Mutex // held by Run
 	encoding sync.Mutex // held while the encoder works
@@ -47,6 +50,10 @@ type Machine struct {
 
 type nower interface {
 	WriteNow(b []byte) (int, error)
+}
+
+type owned interface {
+	Own()
 }
 
 func newMachine(port Port, fw Firmware, opt Options) *Machine {
@@ -79,7 +86,9 @@ func (m *Machine) Info() hal.Info { return m.info }
 func (m *Machine) State() hal.State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.state
+	s := m.state
+	s.Lines = m.accepted.Load()
+	return s
 }
 
 // SetHeater sets a target and returns once the controller has surely executed the

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"bytes"
+	"runtime"
 	"time"
 
 	"platen/hal"
@@ -16,12 +17,14 @@ type owner struct {
 	split gcode.Splitter
 	reply gcode.Reply
 	rx    [rxSize]byte
-	empty int // reads in a row that brought neither bytes nor an error
+	empty int       // reads in a row that brought neither bytes nor an error
+	armed time.Time // the port's deadline; zero is one that has passed, or none
 
 	buf  []byte // to be written; nil while both buffers are with the hand
 	slow bool   // the hand has something to write yet
 	cmd  command
 
+	counted gcode.Stats // as the state has them
 	queue   []*request
 	waits   []waiter
 	waitSeq uint64 // the newest line that waits for heat
@@ -56,6 +59,10 @@ const (
 )
 
 func (o *owner) loop() {
+	runtime.LockOSThread() // which ends with this goroutine
+	if p, ok := o.port.(owned); ok {
+		p.Own()
+	}
 	now := time.Now()
 	o.heard, o.asked = now, now
 	o.lines = o.profile.Lines
@@ -65,11 +72,11 @@ func (o *owner) loop() {
 	o.lines.Restart(now)
 	o.publish(hal.PhaseIdle)
 	for {
-		now = time.Now()
 		o.collect(now)
 		o.pump(now)
 		o.settle()
-		in, err := o.listen(o.deadline(now))
+		due := o.deadline(now)
+		in, err := o.listen(due)
 		select {
 		case <-o.quit:
 			return
@@ -77,8 +84,10 @@ func (o *owner) loop() {
 		}
 		now = time.Now()
 		o.read(in, err, now)
-		if d := o.due(now); !d.IsZero() && !now.Before(d) {
-			o.tick(now)
+		if !now.Before(due) {
+			if due = o.due(now); !due.IsZero() && !now.Before(due) { // reading may have moved it
+				o.tick(now)
+			}
 		}
 	}
 }
@@ -86,13 +95,17 @@ func (o *owner) loop() {
 // collect takes what others have left in the inbox.
 func (o *owner) collect(now time.Time) {
 	b := &o.box
+	if !b.news.Load() {
+		return
+	}
 	b.mu.Lock()
 	halted, broken := b.halted, b.broken
 	b.broken = nil
 	var reqs []*request
-	if len(b.reqs) > 0 && len(o.queue) < maxQueue {
+	if len(o.queue) < maxQueue {
 		reqs, b.reqs = b.reqs, nil
 	}
+	b.news.Store(len(b.reqs) > 0)
 	b.mu.Unlock()
 	switch {
 	case halted:
@@ -167,10 +180,14 @@ func (o *owner) understand(r *gcode.Reply, now time.Time) {
 
 // count takes the counters of the line engine over into the state.
 func (o *owner) count() {
-	stats, lines := o.lines.Stats(), o.lines.Accepted()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.state.Lines, o.state.Resends, o.state.LinkError = lines, stats.Resends, stats.Spurious
+	stats := o.lines.Stats()
+	o.accepted.Store(o.lines.Accepted())
+	if stats != o.counted {
+		o.counted = stats
+		o.mu.Lock()
+		o.state.Resends, o.state.LinkError = stats.Resends, stats.Spurious
+		o.mu.Unlock()
+	}
 }
 
 // pump moves requests and commands into the line engine, and what that has to say
@@ -274,14 +291,10 @@ func (o *owner) beside(text string, oks int) {
 
 // deadline is when the owner has to be up again at the latest.
 func (o *owner) deadline(now time.Time) time.Time {
-	d := o.due(now)
-	switch {
-	case d.IsZero():
-		return now.Add(restUntil)
-	case d.Before(now):
-		return now
+	if d := o.due(now); !d.IsZero() {
+		return d
 	}
-	return d
+	return now.Add(restUntil)
 }
 
 // due is when tick has something to do.

@@ -73,14 +73,23 @@ func (r *runner) send(cmds []byte, wait bool) error {
 			}
 		}
 	}
+	return r.over()
+}
+
+// over is why no more is to be sent, or nil. It is asked for every operation: a select
+// of one case takes no lock.
+func (r *runner) over() error {
 	select {
 	case <-r.dead:
 		return r.cause()
+	default:
+	}
+	select {
 	case <-r.closing:
 		return errClosing
 	default:
-		return r.ctx.Err()
 	}
+	return r.ctx.Err()
 }
 
 var errClosing = &hal.FaultError{Fault: hal.FaultHost}

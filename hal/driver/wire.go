@@ -84,6 +84,7 @@ func (m *Machine) write(b []byte, written chan<- error) {
 		m.box.mu.Lock()
 		m.box.broken = portError(err)
 		m.box.mu.Unlock()
+		m.box.news.Store(true)
 		m.wake()
 	}
 	if written != nil {
@@ -101,32 +102,31 @@ func portError(err error) error {
 // listen reads what the port says, until deadline at the latest or until others wake
 // the owner. It returns nothing if neither brought anything.
 func (o *owner) listen(deadline time.Time) ([]byte, error) {
-	b := &o.box
-	b.mu.Lock()
-	if b.woken {
-		b.woken = false
-		b.mu.Unlock()
+	ear := &o.box.ear
+	if !ear.CompareAndSwap(earBusy, earListen) {
+		ear.Store(earBusy) // woken: who has done so has left word before
 		return nil, nil
 	}
 	// The deadline is moved only when it has to be: one that passes too early does no
-	// harm, and setting it costs as much as a read.
-	if b.armed.IsZero() || b.armed == past || deadline.Before(b.armed) {
-		b.armed = deadline
+	// harm, and setting it costs as much as a read. One that is woken late, when the
+	// owner is at work again, ends the next read.
+	if o.armed.IsZero() || deadline.Before(o.armed) {
+		o.armed = deadline
 		if err := o.port.SetReadDeadline(deadline); err != nil {
-			b.mu.Unlock()
 			return nil, err
 		}
+		if ear.Load() == earWoken { // the deadline may have come after the waker's
+			ear.Store(earBusy)
+			o.armed = time.Time{}
+			return nil, nil
+		}
 	}
-	b.reading = true
-	b.mu.Unlock()
 	n, err := o.port.Read(o.rx[:])
-	b.mu.Lock()
-	b.reading, b.woken = false, false
+	ear.Store(earBusy)
 	timeout := err != nil && errors.Is(err, os.ErrDeadlineExceeded)
 	if timeout {
-		b.armed, err = past, nil
+		o.armed, err = time.Time{}, nil
 	}
-	b.mu.Unlock()
 	if n > 0 || timeout {
 		o.empty = 0
 	} else if o.empty++; err == nil && o.empty > maxEmpty {

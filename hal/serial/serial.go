@@ -5,16 +5,24 @@
 // Start at [Open], or at [Await] for a device that comes and goes. Open takes three steps on the same tty, because no single one
 // does everything:
 //
-//  1. We open the device ourselves, without waiting for a carrier and without
-//     blocking, so that the Go poller serves it: reads can have deadlines and Close
-//     ends a read that is under way. This is the only descriptor that carries
-//     data. It is locked with flock before anything about the line is changed.
+//  1. We open the device ourselves, without waiting for a carrier. It is locked with
+//     flock before anything about the line is changed.
 //  2. tarm/serial opens the device once more and sets up the line at a rate that it
 //     has a constant for, and its descriptor is closed again. The line keeps the
 //     settings as long as ours is open.
 //  3. TCSETS2 with BOTHER on our descriptor sets the rate in bits per second, which
 //     is how 250000 baud, the usual rate of Marlin, comes about. The rate is read
 //     back: a device that took another one is refused.
+//
+// # Reading and writing
+//
+// A port has two descriptors, of which neither is known to Go's poller. One writes and
+// never blocks. The other reads and blocks in the kernel, on the thread of whoever
+// reads, so that a line and its answer cost one write and one read and no change of
+// thread: a third of what they cost through the poller. A deadline or Close makes
+// that descriptor one that does not block, and then interrupts the thread by SIGURG,
+// which Go's own runtime sends and ignores: the kernel begins the read again, and that
+// finds nothing to wait for.
 //
 // Only Linux has these calls; the package builds nowhere else.
 package serial
@@ -23,10 +31,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"platen/hal"
 
@@ -58,11 +69,13 @@ const (
 //
 // WriteNow is the exception: any goroutine may call it at any time.
 type Port struct {
-	f         *os.File
 	exclusive bool
 
-	mu sync.RWMutex // held for writing by Close alone
-	fd int          // of f, for WriteNow; -1 once it is closed
+	mu    sync.RWMutex // held for writing by Close alone
+	fd    int          // writes, and never blocks; -1 once it is closed
+	until atomic.Int64 // when writes end, in Unix nanoseconds; 0 is never
+
+	in reader
 }
 
 // minBaud and maxBaud bound what controllers use; tarm/serial knows up to 4 MBaud.
@@ -78,23 +91,31 @@ func Open(c Config) (*Port, error) {
 	if c.Baud < minBaud || c.Baud > maxBaud {
 		return nil, fmt.Errorf("open serial port: %d baud is outside %d to %d: correct the board file", c.Baud, minBaud, maxBaud)
 	}
-	f, err := os.OpenFile(c.Device, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_NONBLOCK | unix.O_CLOEXEC
+	fd, err := openTTY(c.Device, flags)
 	if errors.Is(err, unix.EBUSY) {
 		return nil, fmt.Errorf("open serial port %s: %w", c.Device, ErrBusy)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open serial port: %w", err)
+		return nil, fmt.Errorf("open serial port: %w", &fs.PathError{Op: "open", Path: c.Device, Err: err})
 	}
-	p := &Port{f: f, fd: -1}
-	if err := p.control(func(fd int) error { p.fd = fd; return nil }); err != nil {
-		f.Close() // nothing was written to it
-		return nil, fmt.Errorf("open serial port: %w", err)
-	}
+	p := &Port{fd: fd}
+	p.in.fd = -1
 	if err := p.setUp(c); err != nil {
 		p.Close()
 		return nil, fmt.Errorf("open serial port %s: %w", c.Device, err)
 	}
 	return p, nil
+}
+
+// openTTY opens a device in spite of signals, which Go sends itself.
+func openTTY(device string, flags int) (int, error) {
+	for {
+		fd, err := unix.Open(device, flags, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
 }
 
 func (p *Port) setUp(c Config) error {
@@ -106,6 +127,9 @@ func (p *Port) setUp(c Config) error {
 		return fmt.Errorf("lock: %w", err)
 	}
 	if err := basics(c.Device); err != nil {
+		return err
+	}
+	if err := p.in.open(c.Device, p.fd); err != nil { // before TIOCEXCL
 		return err
 	}
 	return p.control(func(fd int) error {
@@ -179,31 +203,56 @@ func isPTY(fd int) (bool, error) {
 	return major >= 136 && major <= 143, nil
 }
 
-// control runs f on the descriptor without taking it from the poller.
+// control runs f on the descriptor.
 func (p *Port) control(f func(fd int) error) error {
-	raw, err := p.f.SyscallConn()
-	if err != nil {
-		return err
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.fd < 0 {
+		return os.ErrClosed
 	}
-	var inner error
-	if err := raw.Control(func(fd uintptr) { inner = f(int(fd)) }); err != nil {
-		return err
-	}
-	return inner
+	return f(p.fd)
 }
 
 // Read reads at least one byte. It ends with os.ErrDeadlineExceeded after the
 // deadline, os.ErrClosed after Close, and hal.ErrDisconnected when the device is
 // gone.
 func (p *Port) Read(b []byte) (int, error) {
-	n, err := p.f.Read(b)
-	return n, translate(err)
+	n, err := p.in.read(b)
+	if err != nil {
+		err = translate(err)
+	}
+	return n, err
 }
+
+// writeLook is how often a write that the tty does not take looks after Close and its
+// deadline.
+const writeLook = 20 * time.Millisecond
 
 // Write writes all of b, with the same errors as Read.
 func (p *Port) Write(b []byte) (int, error) {
-	n, err := p.f.Write(b)
-	return n, translate(err)
+	done := 0
+	for {
+		n, err := p.WriteNow(b[done:])
+		done += n
+		if err != nil || done == len(b) {
+			return done, err
+		}
+		if t := p.until.Load(); t != 0 && time.Now().UnixNano() >= t {
+			return done, os.ErrDeadlineExceeded
+		}
+		if err := p.control(awaitRoom); err != nil {
+			return done, err
+		}
+	}
+}
+
+// awaitRoom waits until fd takes more, for a moment at most.
+func awaitRoom(fd int) error {
+	_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(writeLook/time.Millisecond))
+	if err != nil && err != unix.EINTR {
+		return fmt.Errorf("wait for the serial port: %w", err)
+	}
+	return nil
 }
 
 // WriteNow writes as much of b as the tty takes without waiting: all of it, unless
@@ -216,7 +265,7 @@ func (p *Port) WriteNow(b []byte) (int, error) {
 		return 0, os.ErrClosed
 	}
 	for {
-		n, err := unix.Write(p.fd, b)
+		n, err := writeFast(p.fd, b)
 		switch {
 		case err == nil:
 			return n, nil
@@ -227,6 +276,19 @@ func (p *Port) WriteNow(b []byte) (int, error) {
 			return 0, translate(err)
 		}
 	}
+}
+
+// writeFast is write(2) on a descriptor that does not block, without telling Go's
+// scheduler that it might.
+func writeFast(fd int, b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	n, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }
 
 // translate maps what a tty says when its device is unplugged: end of file after a
@@ -240,11 +302,23 @@ func translate(err error) error {
 	return err
 }
 
-// SetReadDeadline ends reads at t; the zero time means never.
-func (p *Port) SetReadDeadline(t time.Time) error { return p.f.SetReadDeadline(t) }
+// Own says that from now on the calling goroutine alone reads. It has locked itself to
+// its thread (runtime.LockOSThread), and stays so.
+func (p *Port) Own() { p.in.own() }
 
-// SetWriteDeadline ends writes at t; the zero time means never.
-func (p *Port) SetWriteDeadline(t time.Time) error { return p.f.SetWriteDeadline(t) }
+// SetReadDeadline ends reads at t, also one that is under way; the zero time means
+// never.
+func (p *Port) SetReadDeadline(t time.Time) error { return p.in.setDeadline(t) }
+
+// SetWriteDeadline ends writes at t, up to 20 ms late; the zero time means never.
+func (p *Port) SetWriteDeadline(t time.Time) error {
+	ns := int64(0)
+	if !t.IsZero() {
+		ns = t.UnixNano()
+	}
+	p.until.Store(ns)
+	return nil
+}
 
 // Reset drops DTR for a quarter of a second. On boards with an AVR or a USB bridge
 // that resets the controller; on others nothing happens. A port without a DTR line,
@@ -272,8 +346,12 @@ func (p *Port) Close() error {
 		// no reason not to close.
 		_ = p.control(func(fd int) error { return unix.IoctlSetInt(fd, unix.TIOCNXCL, 0) })
 	}
+	if err := p.in.close(); err != nil {
+		return err
+	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	fd := p.fd
 	p.fd = -1
-	p.mu.Unlock()
-	return p.f.Close()
+	return unix.Close(fd)
 }

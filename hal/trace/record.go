@@ -195,6 +195,13 @@ func (r *Recorder) WriteNow(b []byte) (int, error) {
 	return n, err
 }
 
+// Own tells the port that the calling goroutine alone reads, if it wants to know.
+func (r *Recorder) Own() {
+	if p, ok := r.port.(interface{ Own() }); ok {
+		p.Own()
+	}
+}
+
 // SyscallConn is that of the port, for who wants to poll it.
 func (r *Recorder) SyscallConn() (syscall.RawConn, error) {
 	if p, ok := r.port.(syscall.Conn); ok {
