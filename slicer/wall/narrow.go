@@ -134,7 +134,7 @@ func (n *narrower) cut(line *geom.Region, width unit.Length) float64 {
 		}
 	}
 	step := max(float64(width)/2, long/mostPieces)
-	n.cell = width*(100+wider)/100 + unit.Length(step)
+	n.cell = width*(100+wider+3)/100 + unit.Length(step)
 	n.pieces = n.pieces[:0]
 	for r := range line.Len() {
 		ring := line.Ring(r)
@@ -163,7 +163,11 @@ func (n *narrower) edge(a, b geom.Point, step float64, width unit.Length) {
 	last := unit.Length(-1)
 	for i := range m {
 		p, q := between(a, b, i, m), between(a, b, i+1, m)
-		if w := n.room(middle(p, q), ux, uy, width); w != last {
+		most := width * (100 + wider - 3) / 100
+		if len(n.parts) > 0 && n.parts[len(n.parts)-1].width > width {
+			most = width * (100 + wider + 3) / 100 // rather go on than change to and fro
+		}
+		if w := n.room(middle(p, q), ux, uy, width, most); w != last {
 			n.parts = append(n.parts, part{from: p, ux: ux, uy: uy, width: w, out: float64(width-w) / 2})
 			last = w
 		}
@@ -171,10 +175,9 @@ func (n *narrower) edge(a, b geom.Point, step float64, width unit.Length) {
 }
 
 // room is how wide the line through m in direction u may be: half of it on its
-// outer side, and half of what is between it and the line on the opposite side, in
-// steps of a thirty-second.
-func (n *narrower) room(m geom.Point, ux, uy float64, width unit.Length) unit.Length {
-	most := float64(width) * (100 + wider) / 100
+// outer side, and half of what is between it and the line on the opposite side, if
+// that is no more than most, in steps of a thirty-second.
+func (n *narrower) room(m geom.Point, ux, uy float64, width, most unit.Length) unit.Length {
 	free := math.Inf(1)
 	x, y := n.cellOf(m)
 	for dy := int64(-1); dy <= 1; dy++ {
@@ -188,7 +191,7 @@ func (n *narrower) room(m geom.Point, ux, uy float64, width unit.Length) unit.Le
 			}
 		}
 	}
-	if free > most {
+	if free > float64(most) {
 		return width
 	}
 	const steps = 32
