@@ -61,6 +61,8 @@ type Board struct {
 	Watch      watch.Config // how the machine is supervised; Box, Acted and Logger are the caller's
 	Sensors    []Sensor     // of the box
 	TPM        string       // path of the TPM's resource manager; "" is none
+
+	written [macros]*string // macros as the file has them; nil is one that it does not have
 }
 
 // Prints reports whether the machine has what a model needs: a hot end.

@@ -108,6 +108,38 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// TestHeated prints at other temperatures than the file says: macros heat to them, and
+// the limits of the board stay.
+func TestHeated(t *testing.T) {
+	for _, id := range List() {
+		b, err := Load(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !b.Prints() {
+			continue
+		}
+		before, l := b.Macros, b.Limits
+		hot, err := b.Heated(l.HotEnd.Max-1000, l.HotEnd.Max-2000, 0, 0)
+		if err != nil {
+			t.Errorf("%s: %v", id, err)
+			continue
+		}
+		if start := hot.Macros[MacroStart]; start == before[MacroStart] || strings.Contains(start, "{") {
+			t.Errorf("%s: start is %q", id, start)
+		}
+		if b.Macros != before || b.Print == hot.Print {
+			t.Errorf("%s: the board itself has changed", id)
+		}
+		for _, far := range [][4]unit.Celsius{{l.HotEnd.Max + 1, b.Print.HotEnd, 0, 0}, {b.Print.HotEnd, l.MinExtrude - 1, 0, 0},
+			{b.Print.HotEnd, b.Print.HotEnd, l.Bed.Max + 1, 0}, {b.Print.HotEnd, b.Print.HotEnd, 0, -1}} {
+			if _, err := b.Heated(far[0], far[1], far[2], far[3]); err == nil {
+				t.Errorf("%s: heated to %v", id, far)
+			}
+		}
+	}
+}
+
 // TestMacros reads macros of a board's own, and those of one that has none.
 func TestMacros(t *testing.T) {
 	plain, err := Parse("sim.toml", []byte(simText(t)))

@@ -53,6 +53,7 @@ func (b *Board) GCode() gcodefile.Options {
 // fill puts what the board says into the texts of macros. written are those of the
 // file; nil is one that it does not have.
 func (b *Board) fill(written [macros]*string) error {
+	b.written = written
 	words := b.words()
 	for m := range b.Macros {
 		text := defaults[m]
@@ -74,6 +75,25 @@ func (b *Board) fill(written [macros]*string) error {
 		b.Macros[m] = filled
 	}
 	return nil
+}
+
+// Heated is the board with other temperatures to print at than those of its file: its
+// macros heat to them. What the machine cannot do, or its macros cannot any more, is an
+// error.
+func (b *Board) Heated(firstHotEnd, hotEnd, firstBed, bed unit.Celsius) (*Board, error) {
+	with := *b
+	with.Print.FirstHotEnd, with.Print.HotEnd = firstHotEnd, hotEnd
+	with.Print.FirstBed, with.Print.Bed = firstBed, bed
+	if err := with.checkHeat(); err != nil {
+		return nil, err
+	}
+	if err := with.fill(b.written); err != nil {
+		return nil, err
+	}
+	if err := with.checkMacros(); err != nil {
+		return nil, err
+	}
+	return &with, nil
 }
 
 // without leaves out the lines of a macro that are for what the board does not have.
