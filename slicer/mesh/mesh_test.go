@@ -60,6 +60,7 @@ func TestModels(t *testing.T) {
 		"overlap.stl":       2 * math.Pi * 64 * 10,
 		"hollow-sphere.stl": sphere(12) - sphere(8),
 		"thin.stl":          4 * (16*(0.45+0.6+0.7+0.8) + 20*0.85 + 0.7*(10+8+12+10) + math.Pi*(25-4.4*4.4)),
+		"overhang.stl":      2100 + 3600 + 12*math.Sin(math.Pi/12)*12/3*(4+0.125+1./256) + 0.625*22*7 + 1248 + 2*160 + 2*480 + 640,
 		"tug.stl":           0, // no closed form; it has one of its own below
 	}
 	for _, m := range solids.Models() {

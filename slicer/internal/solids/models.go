@@ -43,6 +43,7 @@ func Models() []Model {
 		{"hollow-sphere.stl", false, HollowSphere},
 		{"tug.stl", false, Tug},
 		{"thin.stl", false, Thin},
+		{"overhang.stl", false, Overhang},
 		{"tee.obj", false, Tee},
 		{"tee.3mf", false, Tee},
 		{"bracket.obj", false, Bracket},
