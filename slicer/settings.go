@@ -22,8 +22,38 @@ const (
 	PatternGrid  = fill.PatternGrid  // both directions on every layer
 )
 
+// Seam says where outer walls begin.
+type Seam = path.Seam
+
+// The places of seams.
+const (
+	SeamNearest = path.SeamNearest // near the nozzle, in a corner if there is one
+	SeamAligned = path.SeamAligned // above the seam of the layer below; a new one in a corner or at the rear
+	SeamRear    = path.SeamRear    // at the point with the largest Y
+	SeamRandom  = path.SeamRandom  // elsewhere on each layer
+)
+
+// Shell says what is done about walls besides how many there are.
+type Shell = pipe.Shell
+
+// Skin says what is solid and how solid and sparse fill is laid, besides counts of
+// layers.
+type Skin = pipe.Skin
+
 // Speeds by what is printed.
 type Speeds = path.Speeds
+
+// Accels are accelerations by what is printed.
+type Accels = path.Accels
+
+// Fans is the power of the fan where it is not the common one.
+type Fans = path.Fans
+
+// Flow is how much is melted in a time, in 1/1000 mm³/s.
+type Flow = path.Flow
+
+// Advance is a time by which the filament runs ahead, in 1/10000 s.
+type Advance = path.Advance
 
 // Volume is a box along the axes, in machine coordinates.
 type Volume = mesh.Box
@@ -47,17 +77,26 @@ type Settings struct {
 	BottomLayers int
 	Density      fill.Percent // sparse infill, 0 to 100
 	Pattern      Pattern
+	Skin         Skin
 	OuterFirst   bool // outer wall before inner walls
-	SeamAligned  bool // seams above each other; else where the nozzle is
+	Seam         Seam // where outer walls begin
+	Shell        Shell
 
+	Support   Support
+	Adhesion  Adhesion
 	Skirts    int // lines around the first layer
 	SkirtGap  unit.Length
 	PrimeLine bool // fill the nozzle with a line at the front edge
 
 	Speeds        Speeds
-	Accel         unit.Accel  // 0 leaves the machine's own
+	Accel         unit.Accel // 0 leaves the machine's own
+	Accels        Accels
+	MaxFlow       Flow        // lines that would need more are slower; 0 is no bound
+	Advance       Advance     // pressure advance; 0 leaves the machine's own
 	Retract       unit.Length // filament drawn back before long travel
 	RetractTravel unit.Length // travel above which it is
+	Restart       unit.Length // that much more is given back than was drawn back
+	RetractApart  unit.Length // filament that is fed at least before more is drawn back
 	Wipe          unit.Length // way back along the line on which it is; 0 is in place
 	Hop           unit.Length // lift of the nozzle while it is drawn back
 	Comb          unit.Length // ways through the inside of the part, up to this length, need no retraction; 0 is none
@@ -65,6 +104,7 @@ type Settings struct {
 	HotEnd, Bed           unit.Celsius
 	FirstHotEnd, FirstBed unit.Celsius // on the first layer
 	Fan                   unit.Duty
+	Fans                  Fans
 	FanLayer              int // index of the first layer with the fan on
 
 	Transform Transform   // of the model, before it is placed
@@ -91,7 +131,8 @@ func Default() Settings {
 		Height:      unit.Micrometres(200),
 		Width:       unit.Micrometres(450),
 		Walls:       2, TopLayers: 4, BottomLayers: 4,
-		Density: 20, Pattern: PatternLines, SeamAligned: true,
+		Density: 20, Pattern: PatternLines, Seam: SeamAligned, Shell: Shell{Hangs: true, Thin: true, Gaps: true, FootLayers: 2},
+		Support: defaultSupport(), Adhesion: defaultAdhesion(),
 		Skirts: 1, SkirtGap: 3 * mm, PrimeLine: true,
 		Speeds: Speeds{
 			OuterWall: 40 * mms, InnerWall: 60 * mms, Skin: 60 * mms, Infill: 80 * mms,
@@ -102,7 +143,7 @@ func Default() Settings {
 		Retract: unit.Micrometres(1500), RetractTravel: unit.Micrometres(1500),
 		HotEnd: 210 * unit.Degree, Bed: 60 * unit.Degree,
 		FirstHotEnd: 215 * unit.Degree, FirstBed: 60 * unit.Degree,
-		Fan: unit.FullDuty, FanLayer: 2,
+		Fan: unit.FullDuty, Fans: Fans{Least: unit.FullDuty}, FanLayer: 2,
 		Comb: 30 * mm, Copies: 1, Spacing: 5 * mm,
 		MinLayerTime: 8 * time.Second,
 	}
@@ -132,7 +173,7 @@ func (s Settings) relations() error {
 	within("layer_height", s.Height, 0, s.Nozzle)
 	within("first_layer_height", s.FirstHeight, 0, s.Nozzle)
 	within("line_width", s.Width, s.Nozzle/2, 3*s.Nozzle)
-	errs = append(errs, s.volumeError())
+	errs = append(errs, s.volumeError(), s.adhesionError())
 	return errors.Join(errs...)
 }
 
@@ -150,21 +191,23 @@ func (s Settings) stack() cut.Stack { return cut.Stack{First: s.FirstHeight, Hei
 
 func (s Settings) pipe() pipe.Params {
 	return pipe.Params{
-		Stack: s.stack(), Width: s.Width, Apart: s.Width * 6 / 10, Walls: s.Walls,
+		Stack: s.stack(), Width: s.Width, Apart: s.Width * 6 / 10, Walls: s.Walls, Shell: s.Shell,
 		TopLayers: s.TopLayers, BottomLayers: s.BottomLayers,
-		Density: s.Density, Pattern: s.Pattern,
-		Skirts: s.Skirts, SkirtGap: s.SkirtGap, Volume: s.Build,
+		Density: s.Density, Pattern: s.Pattern, Skin: s.Skin,
+		Skirts: s.Skirts, SkirtGap: s.SkirtGap, Adhesion: s.adhesion(), Volume: s.Build,
 	}
 }
 
 func (s Settings) path() path.Params {
 	return path.Params{
 		Volume: s.Build, Width: s.Width, Filament: s.Filament,
-		Speeds: s.Speeds, Accel: s.Accel,
+		Speeds: s.Speeds, Accel: s.Accel, Accels: s.Accels, MaxFlow: s.MaxFlow, Advance: s.Advance,
 		HotEnd: s.HotEnd, Bed: s.Bed, FirstHotEnd: s.FirstHotEnd, FirstBed: s.FirstBed,
-		Retract: s.Retract, RetractTravel: s.RetractTravel, Wipe: s.Wipe, Hop: s.Hop, Comb: s.Comb,
-		Fan: s.Fan, FanLayer: s.FanLayer,
-		OuterFirst: s.OuterFirst, SeamAligned: s.SeamAligned, PrimeLine: s.PrimeLine,
+		Retraction: path.Retraction{
+			Length: s.Retract, Travel: s.RetractTravel, Restart: s.Restart, Apart: s.RetractApart, Wipe: s.Wipe, Hop: s.Hop,
+		},
+		Comb: s.Comb, Fan: s.Fan, Fans: s.Fans, FanLayer: s.FanLayer,
+		OuterFirst: s.OuterFirst, Seam: s.Seam, PrimeLine: s.PrimeLine,
 		MinLayerTime: s.MinLayerTime, Bare: s.Bare,
 	}
 }

@@ -21,8 +21,11 @@ const (
 // comb finds ways from one place of a layer to another that stay inside the part,
 // where nothing can ooze into the air.
 type comb struct {
-	outline *geom.Region // that no way may cross
+	outline grid         // that no way may cross
 	rail    *geom.Region // rings to go along, inside of it
+	rails   grid         // the same
+	around  []float64    // how long each ring of the rail is; 0 is not known yet
+	on      bool
 	hits    []hit
 	way     []geom.Point
 }
@@ -38,19 +41,34 @@ type hit struct {
 func (c *comb) wipe() {
 	clear(c.hits[:cap(c.hits)])
 	clear(c.way[:cap(c.way)])
-	c.outline, c.rail = nil, nil
+	c.outline.wipe()
+	c.rails.wipe()
+	c.rail, c.on = nil, false
 }
 
-// load takes a layer: ways lead along its second wall, or the only one. Without a
-// layer there is no way, as before its first line.
+// load takes a layer: ways lead along its second wall, or the only one, and through
+// support. Without a layer there is no way, as before its first line.
 func (c *comb) load(l *pipe.Layer) {
-	c.outline, c.rail = nil, nil
+	c.outline.reset()
+	c.rails.reset()
+	c.rail, c.on = nil, l != nil
 	if l == nil {
 		return
 	}
-	c.outline = &l.Outline
+	c.outline.add(&l.Outline, 0)
+	c.outline.add(&l.Support, 0)
 	if n := l.Walls.Len(); n > 0 {
-		c.rail = l.Walls.Wall(min(1, n-1))
+		c.follow(l.Walls.Wall(min(1, n-1)))
+	}
+}
+
+// follow lets ways lead along the rings of r.
+func (c *comb) follow(r *geom.Region) {
+	c.rail = r
+	c.rails.add(r, 0)
+	c.around = c.around[:0]
+	for range r.Len() {
+		c.around = append(c.around, 0)
 	}
 }
 
@@ -58,7 +76,7 @@ func (c *comb) load(l *pipe.Layer) {
 // how long it is; nothing if there is no such way that is worth it. The points are
 // good until the next call.
 func (c *comb) find(a, b geom.Point) (way []geom.Point, long float64) {
-	if c.outline == nil {
+	if !c.on {
 		return nil, 0
 	}
 	straight := math.Sqrt(float64(distance2(a, b)))
@@ -82,8 +100,8 @@ func (c *comb) find(a, b geom.Point) (way []geom.Point, long float64) {
 				last = k
 			}
 		}
-		if last > i {
-			c.along(c.hits[i], c.hits[last])
+		if last > i && !c.along(c.hits[i], c.hits[last]) {
+			return nil, 0
 		}
 		i = last + 1
 	}
@@ -104,31 +122,16 @@ func (c *comb) find(a, b geom.Point) (way []geom.Point, long float64) {
 
 // leaves reports whether a straight way touches the outline.
 func (c *comb) leaves(a, b geom.Point) bool {
-	lo := geom.Point{X: min(a.X, b.X), Y: min(a.Y, b.Y)}
-	hi := geom.Point{X: max(a.X, b.X), Y: max(a.Y, b.Y)}
-	for i := range c.outline.Len() {
-		ring := c.outline.Ring(i)
-		p := ring[len(ring)-1]
-		for _, q := range ring {
-			if max(p.X, q.X) >= lo.X && min(p.X, q.X) <= hi.X && max(p.Y, q.Y) >= lo.Y && min(p.Y, q.Y) <= hi.Y && meets(a, b, p, q) {
-				return true
-			}
-			p = q
-		}
-	}
-	return false
+	met := false
+	c.outline.along(a, b, func(e *edge) bool {
+		met = meets(a, b, e.a, e.b)
+		return !met
+	})
+	return met
 }
 
 // inside reports whether a point is in the part.
-func (c *comb) inside(p geom.Point) bool {
-	in := false
-	for i := range c.outline.Len() {
-		if contains(c.outline.Ring(i), p) {
-			in = !in
-		}
-	}
-	return in
-}
+func (c *comb) inside(p geom.Point) bool { return c.outline.inside(p) }
 
 // meets reports whether two straight lines have a point in common.
 func meets(a, b, p, q geom.Point) bool {
@@ -139,53 +142,64 @@ func meets(a, b, p, q geom.Point) bool {
 // meet lists where the way from a to b meets the rings, in its order.
 func (c *comb) meet(a, b geom.Point) {
 	c.hits = c.hits[:0]
-	for i := range c.rail.Len() {
-		ring := c.rail.Ring(i)
-		for k, p := range ring {
-			q := ring[(k+1)%len(ring)]
-			x, y := geom.Cross(a, b, p), geom.Cross(a, b, q)
-			if x >= 0 == (y >= 0) { // a corner on the way counts as on one side
-				continue
-			}
-			part := float64(x) / float64(x-y)
-			at := geom.Point{X: between(p.X, q.X, part), Y: between(p.Y, q.Y, part)}
-			dx, dy := float64(b.X-a.X), float64(b.Y-a.Y)
-			t := (float64(float64(at.X-a.X)*dx) + float64(float64(at.Y-a.Y)*dy)) / (float64(dx*dx) + float64(dy*dy))
-			if t > 0 && t < 1 {
-				c.hits = append(c.hits, hit{t, int32(i), int32(k), at})
-			}
+	c.rails.along(a, b, func(e *edge) bool {
+		x, y := geom.Cross(a, b, e.a), geom.Cross(a, b, e.b)
+		if x >= 0 == (y >= 0) { // a corner on the way counts as on one side
+			return true
 		}
-	}
+		part := float64(x) / float64(x-y)
+		at := geom.Point{X: between(e.a.X, e.b.X, part), Y: between(e.a.Y, e.b.Y, part)}
+		dx, dy := float64(b.X-a.X), float64(b.Y-a.Y)
+		t := (float64(float64(at.X-a.X)*dx) + float64(float64(at.Y-a.Y)*dy)) / (float64(dx*dx) + float64(dy*dy))
+		if t > 0 && t < 1 {
+			c.hits = append(c.hits, hit{t, e.ring, e.at, at})
+		}
+		return true
+	})
 	slices.SortFunc(c.hits, func(g, h hit) int {
 		return cmp.Or(cmp.Compare(g.part, h.part), cmp.Compare(g.ring, h.ring), cmp.Compare(g.edge, h.edge))
 	})
 }
 
-// along adds the shorter of the two ways on a ring from one place to another.
-func (c *comb) along(from, to hit) {
+// along adds the shorter of the two ways on a ring from one place to another, and
+// reports whether the way is not too long with that.
+func (c *comb) along(from, to hit) bool {
 	ring := c.rail.Ring(int(from.ring))
 	n := len(ring)
-	steps := (int(to.edge) - int(from.edge) + n) % n // corners passed on the way forward
-	forward, around := 0.0, 0.0
-	for i, p := range ring {
-		around += math.Sqrt(float64(distance2(p, ring[(i+1)%n])))
+	around := c.around[from.ring]
+	if around == 0 {
+		for i, p := range ring {
+			around += far(p, ring[(i+1)%n])
+		}
+		c.around[from.ring] = around
 	}
-	at := from.at
+	steps := (int(to.edge) - int(from.edge) + n) % n // corners passed on the way forward
+	back := n - steps
+	if from.edge == to.edge {
+		steps, back = 0, 0
+	}
+	forward := from.at
+	long := 0.0
 	for i := range steps {
 		p := ring[(int(from.edge)+1+i)%n]
-		forward += math.Sqrt(float64(distance2(at, p)))
-		at = p
+		long += far(forward, p)
+		forward = p
 	}
-	forward += math.Sqrt(float64(distance2(at, to.at)))
+	long += far(forward, to.at)
 	c.way = append(c.way, from.at)
-	if forward <= around/2 {
+	onward := long <= around/2 || from.edge == to.edge
+	if onward && len(c.way)+steps > mostCombed || !onward && len(c.way)+back > mostCombed {
+		return false
+	}
+	if onward {
 		for i := range steps {
 			c.way = append(c.way, ring[(int(from.edge)+1+i)%n])
 		}
 	} else {
-		for i := range n - steps {
+		for i := range back {
 			c.way = append(c.way, ring[(int(from.edge)-i+n)%n])
 		}
 	}
 	c.way = append(c.way, to.at)
+	return true
 }

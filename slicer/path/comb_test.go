@@ -38,7 +38,9 @@ func TestCombWays(t *testing.T) {
 	if err := k.Offset(&rail, &clean, -mm, geom.JoinMiter); err != nil {
 		t.Fatal(err)
 	}
-	c.outline, c.rail = &clean, &rail
+	c.outline.add(&clean, 0)
+	c.follow(&rail)
+	c.on = true
 	found, bent := 0, 0
 	rng := rand.New(rand.NewPCG(2, 3))
 	point := func() geom.Point {
@@ -81,7 +83,7 @@ func TestCombWays(t *testing.T) {
 	if way, _ := c.find(geom.Point{X: 7 * mm, Y: 15 * mm}, geom.Point{X: 17 * mm, Y: 15 * mm}); len(way) < 4 {
 		t.Errorf("from one tooth to the next: %d points", len(way))
 	}
-	c.outline.Reset()
+	c.outline.reset()
 	if way, _ := c.find(geom.Point{}, geom.Point{X: mm}); len(way) != 0 {
 		t.Error("control: a way where there is no part")
 	}

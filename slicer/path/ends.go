@@ -1,6 +1,8 @@
 package path
 
 import (
+	"time"
+
 	"platen/hal/motion"
 	"platen/hal/unit"
 	"platen/slicer/geom"
@@ -20,10 +22,14 @@ func (pl *Planner) Begin() bool {
 	if !pl.p.Bare {
 		pl.warmUp()
 	}
-	if pl.p.Accel > 0 {
-		pl.emit(motion.Op{Kind: motion.SetAccel, Accel: pl.p.Accel})
+	if a := pl.p.accel(motion.Travel, 0, true); a > 0 {
+		pl.pen.accel = a
+		pl.emit(motion.Op{Kind: motion.SetAccel, Accel: a})
 	}
-	pl.at = geom.Point{X: pl.p.Volume.Min.X - 1} // unknown: nowhere in the volume
+	if pl.p.Advance > 0 {
+		pl.emit(motion.Op{Kind: motion.SetAdvance, Wait: time.Duration(pl.p.Advance) * 100 * time.Microsecond})
+	}
+	pl.pen.at = geom.Point{X: pl.p.Volume.Min.X - 1} // unknown: nowhere in the volume
 	return pl.ok
 }
 
@@ -59,16 +65,16 @@ func (pl *Planner) prime(l *pipe.Layer) {
 		}
 	}
 	pl.begin(a, pipe.Head{Role: motion.Prime, Width: pl.p.Width})
-	pl.extrude(b, motion.Prime)
+	pl.extrude(b)
 }
 
 // End draws the filament back and, unless the program is a bare one, moves the
 // nozzle away and switches everything off.
 func (pl *Planner) End() bool {
 	v := pl.p.Volume
-	if !pl.drawn && pl.p.Retract > 0 {
-		pl.feed(-pl.p.Retract)
-		pl.drawn = true
+	if !pl.pen.drawn && pl.p.Retraction.Length > 0 {
+		pl.feed(-pl.p.Retraction.Length, pl.p.Speeds.Retract)
+		pl.pen.drawn = true
 	}
 	if pl.p.Bare {
 		return pl.ok

@@ -14,21 +14,50 @@ type kind uint8
 const (
 	kindWall kind = iota
 	kindGap
-	kindSkin
-	kindInfill
 	kindRun
 )
 
-// item is a ring or line of a layer.
+// item is what is printed in one go: a ring with those inside of it, a line, or a
+// row of lines.
 type item struct {
-	island   int32 // the contour that it lies in
+	island   int32 // the contour that it lies in; -1 before all, as many as there are after all
 	phase    int32 // items of one island are printed phase by phase
-	index    int32
-	wall     int32
+	index    int32 // of the line; of the ring in sorter.rings
 	kind     kind
 	reversed bool
 	oneWay   bool       // it cannot be
 	from, to geom.Point // its ends; the same for a ring
+}
+
+// Phases of an island, and before: see phaseOf.
+const (
+	phaseAround = iota - 2
+	phaseBelow
+	phaseWall
+	phaseThin
+	phaseSolid
+	phaseSparse
+	phaseTop
+	phaseIroning
+)
+
+// phaseOf is when lines of a role are printed.
+func phaseOf(r motion.Role) int32 {
+	switch r {
+	case motion.Skirt, motion.Prime:
+		return phaseAround
+	case motion.Brim, motion.Raft:
+		return phaseBelow
+	case motion.OuterWall, motion.InnerWall, motion.OverhangWall, motion.ThinWall, motion.Vase:
+		return phaseThin
+	case motion.Infill, motion.Support:
+		return phaseSparse
+	case motion.TopSkin:
+		return phaseTop
+	case motion.Ironing:
+		return phaseIroning
+	}
+	return phaseSolid
 }
 
 // reach is how many items are compared in the search for the nearest: it bounds
@@ -39,8 +68,11 @@ const reach = 512
 type sorter struct {
 	islands []island
 	index   index
+	tour    tour
+	rings   []ring // of all walls, from the outermost in
 	items   []item // sorted by island and phase
 	todo    []item // of the present island
+	late    []item // after all islands
 	picked  item
 }
 
@@ -57,58 +89,22 @@ type island struct {
 func (s *sorter) wipe() {
 	clear(s.islands[:cap(s.islands)])
 	clear(s.items[:cap(s.items)])
+	clear(s.rings[:cap(s.rings)])
 	s.index.wipe()
-	s.todo = nil
-}
-
-// Phases of an island after its walls.
-const (
-	phaseThin = iota
-	phaseSolid
-	phaseSparse
-	phaseIroning
-)
-
-// phaseOf is when lines of a role are printed, after n walls.
-func phaseOf(r motion.Role, n int) int32 {
-	switch r {
-	case motion.Skirt, motion.Prime:
-		return -2
-	case motion.Brim, motion.Raft:
-		return -1
-	case motion.OuterWall, motion.InnerWall, motion.OverhangWall, motion.ThinWall, motion.Vase:
-		return int32(n) + phaseThin
-	case motion.Infill, motion.Support:
-		return int32(n) + phaseSparse
-	case motion.Ironing:
-		return int32(n) + phaseIroning
-	}
-	return int32(n) + phaseSolid
+	s.tour.wipe()
+	s.todo, s.late = nil, nil
 }
 
 // load takes the items of a layer.
-func (s *sorter) load(l *pipe.Layer, outerFirst bool) {
-	s.islands, s.items, s.todo = s.islands[:0], s.items[:0], nil
+func (s *sorter) load(l *pipe.Layer) {
+	s.islands, s.items, s.rings, s.todo, s.late = s.islands[:0], s.items[:0], s.rings[:0], nil, nil
 	s.contours(&l.Outline)
 	s.contours(&l.Support)
 	// The smallest first, so that the first contour around a point is its island.
 	slices.SortStableFunc(s.islands, func(a, b island) int { return cmp.Compare(a.area, b.area) })
-	n := l.Walls.Len()
-	for w := range n {
-		phase := n - 1 - w
-		if outerFirst {
-			phase = w
-		}
-		r := l.Walls.Wall(w)
-		for i := range r.Len() {
-			p := r.Ring(i)[0]
-			s.items = append(s.items, item{phase: int32(phase), index: int32(i), wall: int32(w), kind: kindWall, from: p, to: p})
-		}
-	}
-	s.lines(l.Gaps.Len(), l.Gaps.Line, kindGap, n+phaseThin)
-	s.lines(l.Skin.Len(), l.Skin.Line, kindSkin, n+phaseSolid)
-	s.lines(l.Infill.Len(), l.Infill.Line, kindInfill, n+phaseSparse)
-	s.runs(&l.Runs, n)
+	s.walls(l)
+	s.lines(l.Gaps.Len(), l.Gaps.Line, kindGap, phaseThin)
+	s.runs(&l.Runs)
 	s.group()
 }
 
@@ -116,20 +112,27 @@ func (s *sorter) load(l *pipe.Layer, outerFirst bool) {
 func (s *sorter) contours(r *geom.Region) {
 	for i := range r.Len() {
 		if ring := r.Ring(i); geom.Area2(ring) > 0 {
-			is := island{ring: ring, lo: ring[0], hi: ring[0], area: geom.Area2(ring)}
-			for _, p := range ring {
-				is.lo = geom.Point{X: min(is.lo.X, p.X), Y: min(is.lo.Y, p.Y)}
-				is.hi = geom.Point{X: max(is.hi.X, p.X), Y: max(is.hi.Y, p.Y)}
-			}
+			is := island{ring: ring, area: geom.Area2(ring)}
+			is.lo, is.hi = bounds(ring)
 			s.islands = append(s.islands, is)
 		}
 	}
 }
 
+// bounds is the box around a line.
+func bounds(line []geom.Point) (lo, hi geom.Point) {
+	lo, hi = line[0], line[0]
+	for _, p := range line[1:] {
+		lo = geom.Point{X: min(lo.X, p.X), Y: min(lo.Y, p.Y)}
+		hi = geom.Point{X: max(hi.X, p.X), Y: max(hi.Y, p.Y)}
+	}
+	return lo, hi
+}
+
 // runs makes an item of each line, or of each row of lines that follow each other.
-func (s *sorter) runs(r *pipe.Runs, walls int) {
+func (s *sorter) runs(r *pipe.Runs) {
 	for i := 0; i < r.Len(); {
-		it := item{phase: phaseOf(r.Heads[i].Role, walls), index: int32(i), kind: kindRun}
+		it := item{phase: phaseOf(r.Heads[i].Role), index: int32(i), kind: kindRun}
 		it.from = r.Line(i)[0]
 		last := i
 		for i++; i < r.Len() && r.Heads[i].Follow; i++ {
@@ -141,10 +144,10 @@ func (s *sorter) runs(r *pipe.Runs, walls int) {
 	}
 }
 
-func (s *sorter) lines(n int, line func(int) []geom.Point, k kind, phase int) {
+func (s *sorter) lines(n int, line func(int) []geom.Point, k kind, phase int32) {
 	for i := range n {
 		pts := line(i)
-		s.items = append(s.items, item{phase: int32(phase), index: int32(i), kind: k, from: pts[0], to: pts[len(pts)-1]})
+		s.items = append(s.items, item{phase: phase, index: int32(i), kind: k, from: pts[0], to: pts[len(pts)-1]})
 	}
 }
 
@@ -154,28 +157,35 @@ func (s *sorter) group() {
 		s.index.build(s.islands)
 	}
 	for i := range s.items {
-		s.items[i].island = -1
-		if s.items[i].phase >= 0 && len(s.islands) > 0 {
-			s.items[i].island = s.islandOf(s.items[i].from)
+		it := &s.items[i]
+		switch {
+		case it.phase < 0:
+			it.island = -1
+		case it.phase == phaseIroning || len(s.islands) == 0:
+			it.island = int32(len(s.islands))
+		default:
+			it.island = s.islandOf(it.from)
 		}
 	}
 	slices.SortStableFunc(s.items, func(a, b item) int {
 		return cmp.Or(cmp.Compare(a.island, b.island), cmp.Compare(a.phase, b.phase))
 	})
-	s.todo = s.items
+	before, after := 0, len(s.items)
 	for i, it := range s.items {
-		if it.island < 0 {
-			continue
+		switch {
+		case it.island < 0:
+			before = i + 1
+		case int(it.island) == len(s.islands):
+			after = min(after, i)
+		default:
+			is := &s.islands[it.island]
+			if is.end == 0 {
+				is.start = int32(i)
+			}
+			is.end = int32(i) + 1
 		}
-		if i == 0 || s.items[i-1].island < 0 {
-			s.todo = s.items[:i]
-		}
-		is := &s.islands[it.island]
-		if is.end == 0 {
-			is.start = int32(i)
-		}
-		is.end = int32(i) + 1
 	}
+	s.todo, s.late = s.items[:before], s.items[after:]
 }
 
 // islandOf is the smallest contour around p. A point that rounding has put outside
@@ -214,15 +224,19 @@ func contains(ring []geom.Point, p geom.Point) bool {
 	return in
 }
 
-// island goes on with the nearest island that is not done, and reports whether
-// there is one.
+// island goes on with the next island that is not done, and reports whether there
+// is one; what comes after all islands is the last.
 func (s *sorter) island(at geom.Point) bool {
-	if len(s.islands) == 0 {
-		return false
+	next := -1
+	switch {
+	case s.tour.planned():
+		next = s.tour.next()
+	case len(s.islands) > 0:
+		next = s.index.nearest(at, s.islands)
 	}
-	next := s.index.nearest(at, s.islands)
 	if next < 0 {
-		return false
+		s.todo, s.late = s.late, nil
+		return len(s.todo) > 0
 	}
 	is := &s.islands[next]
 	is.done = true
@@ -237,11 +251,16 @@ func (s *sorter) next(at geom.Point) bool {
 		return false
 	}
 	best, pick, reversed := int64(-1), 0, false
-	for i, it := range s.todo[:min(len(s.todo), reach)] {
+	for i := range s.todo[:min(len(s.todo), reach)] {
+		it := &s.todo[i]
 		if it.phase != s.todo[0].phase {
 			break
 		}
-		if d := distance2(at, it.from); best < 0 || d < best {
+		d := distance2(at, it.from)
+		if it.kind == kindWall && !s.rings[it.index].fixed {
+			d = s.rings[it.index].distance2(at)
+		}
+		if best < 0 || d < best {
 			best, pick, reversed = d, i, false
 		}
 		if d := distance2(at, it.to); d < best && !it.oneWay {

@@ -8,42 +8,66 @@ import (
 	"platen/slicer/pipe"
 )
 
-// slowest is the speed below which no line is slowed: a nozzle that hardly moves
-// melts more than it lets cool.
+// slowest is the speed below which no line is slowed if nothing else is asked for: a
+// nozzle that hardly moves melts more than it lets cool.
 const slowest = 10 * unit.MillimetrePerSecond
+
+// bins are speeds in steps of 1 mm/s; the last is for all above.
+const bins = 512
 
 // pace is how long a layer takes and how much slower it is printed for that. Times
 // are in seconds, at the speeds asked for, without acceleration.
 type pace struct {
-	fixed   float64                     // of all that is not slowed
-	lines   [motion.Retraction + 1]line // by role
-	factor  float64                     // lines take as many times as long; 0 is 1
-	counted float64                     // fixed and all lines
+	least   unit.Speed     // no line is slowed below it
+	fixed   float64        // of all that is not slowed
+	counted float64        // of everything
+	lines   [2][bins]share // by speed; outer walls apart
+	factor  [2]float64     // lines take as many times as long; 0 is 1
 }
 
-// line is what a layer has of one role.
-type line struct {
-	time  float64
-	speed unit.Speed
+// share is what a layer has of lines of about one speed.
+type share struct {
+	time float64 // s
+	way  float64 // mm
+}
+
+// outer is which of the two a role is: 1 if it is seen, and slowed last.
+func outer(r motion.Role) int {
+	switch r {
+	case motion.OuterWall, motion.OverhangWall, motion.Vase, motion.Bridge:
+		return 1
+	}
+	return 0
 }
 
 // measure goes through a layer without printing it, and sets the pace. It ends as
-// soon as the layer is known to take long enough.
+// soon as the layer is known to take long enough for anything that depends on it.
 func (pl *Planner) measure(l *pipe.Layer) {
 	least := pl.p.MinLayerTime.Seconds()
-	pl.pace = pace{}
-	if least <= 0 || !pl.ok {
+	enough := least
+	if pl.fanCurve() {
+		enough = max(enough, pl.p.Fans.FullTime.Seconds())
+	}
+	pl.pace.begin(either(pl.p.Speeds.Least, slowest))
+	if enough <= 0 || !pl.ok {
 		return
 	}
-	kept := *pl
+	kept, yield := pl.pen, pl.yield
 	pl.yield = func(op motion.Op) bool {
 		pl.count(op)
-		return pl.pace.counted < least
+		return pl.pace.counted < enough
 	}
 	pl.lines(l)
-	pl.at, pl.atZ, pl.rest, pl.drawn, pl.trail = kept.at, kept.atZ, kept.rest, kept.drawn, kept.trail
-	pl.yield, pl.ok = kept.yield, true
+	pl.pen, pl.yield, pl.ok = kept, yield, true
 	pl.pace.slow(least)
+}
+
+func (p *pace) begin(least unit.Speed) {
+	p.least, p.fixed, p.factor = least, 0, [2]float64{}
+	if p.counted > 0 {
+		p.lines = [2][bins]share{}
+	}
+	p.counted = 0
 }
 
 // count adds an operation, before the nozzle is where it leads to.
@@ -53,61 +77,122 @@ func (pl *Planner) count(op motion.Op) {
 	case op.Kind != motion.Move:
 		return
 	case op.Has(motion.X | motion.Y):
-		to := pl.at
+		to := pl.pen.at
 		to.X, to.Y = op.To[motion.IX], op.To[motion.IY]
-		long = math.Sqrt(float64(distance2(pl.at, to)))
+		long = math.Sqrt(float64(distance2(pl.pen.at, to)))
 	case op.Has(motion.Z):
-		long = math.Abs(float64(op.To[motion.IZ] - pl.atZ))
+		long = math.Abs(float64(op.To[motion.IZ] - pl.pen.atZ))
 	default:
 		long = math.Abs(float64(op.E))
 	}
-	time := long / float64(unit.Millimetre) / op.Feed.MMPerSecond()
+	mm, v := long/float64(unit.Millimetre), op.Feed.MMPerSecond()
+	time := mm / v
 	pl.pace.counted += time
-	if op.Has(motion.X|motion.E) && op.E >= 0 && op.Feed > slowest {
-		pl.pace.lines[op.Role].time += time
-		pl.pace.lines[op.Role].speed = op.Feed
+	if op.Has(motion.X|motion.E) && op.E >= 0 && op.Feed > pl.pace.least {
+		s := &pl.pace.lines[outer(op.Role)][min(int(v), bins-1)]
+		s.time += time
+		s.way += mm
 	} else {
 		pl.pace.fixed += time
 	}
 }
 
-// slow sets the factor with which the layer takes the given time. Lines that would
-// become slower than slowest keep that, and the others make up for it; if all are
-// at it the layer takes what it takes.
+// slow sets the factors with which the layer takes the given time: outer walls keep
+// their speed if all else can make up for it. Lines that would become slower than
+// allowed do not, and the others make up for that; if all are as slow as they may be
+// the layer takes what it takes.
 func (p *pace) slow(least float64) {
 	if p.counted >= least {
 		return
 	}
-	fixed := p.fixed
-	lines := p.lines
-	for range len(lines) + 1 {
-		sum := 0.0
-		for _, l := range lines {
-			sum += l.time
+	rest := p.fixed
+	for i := range p.lines[1] {
+		rest += p.lines[1][i].time
+	}
+	if p.stretch(0, least-rest) {
+		return
+	}
+	rest = p.fixed
+	for i := range p.lines[0] {
+		rest += p.lines[0][i].way / p.least.MMPerSecond()
+	}
+	p.stretch(1, least-rest)
+}
+
+// stretch sets the factor of one kind of lines so that they take a time together,
+// and reports whether they can.
+func (p *pace) stretch(kind int, time float64) bool {
+	most := 0.0
+	for i := range p.lines[kind] {
+		most += p.lines[kind][i].way / p.least.MMPerSecond()
+	}
+	if most < time {
+		p.factor[kind] = math.Inf(1)
+		return false
+	}
+	slow, fast := 1.0, 1.0*bins*8
+	for range 52 {
+		f, sum := (slow+fast)/2, 0.0
+		for i := range p.lines[kind] {
+			s := &p.lines[kind][i]
+			sum += min(float64(s.time*f), s.way/p.least.MMPerSecond())
 		}
-		if sum == 0 {
-			break
-		}
-		p.factor = (least - fixed) / sum
-		held := false
-		for i, l := range lines {
-			if l.time > 0 && l.speed.MMPerSecond() < p.factor*slowest.MMPerSecond() {
-				fixed += float64(l.time * (l.speed.MMPerSecond() / slowest.MMPerSecond()))
-				lines[i] = line{}
-				held = true
-			}
-		}
-		if !held {
-			return
+		if sum < time {
+			slow = f
+		} else {
+			fast = f
 		}
 	}
-	p.factor = math.Inf(1)
+	p.factor[kind] = slow
+	return true
 }
 
 // slowed is a speed at this pace.
-func (p *pace) slowed(v unit.Speed) unit.Speed {
-	if p.factor <= 1 || v <= slowest {
+func (p *pace) slowed(v unit.Speed, kind int) unit.Speed {
+	if p.factor[kind] <= 1 || v <= p.least {
 		return v
 	}
-	return max(unit.Speed(float64(v)/p.factor), slowest)
+	return max(unit.Speed(float64(v)/p.factor[kind]), p.least)
+}
+
+// took is how long the layer takes at this pace; more than what it was measured to
+// the end for is just more.
+func (p *pace) took() float64 {
+	sum := p.fixed
+	for k := range p.lines {
+		f := max(1, p.factor[k])
+		for i := range p.lines[k] {
+			s := &p.lines[k][i]
+			sum += min(float64(s.time*min(f, bins*8)), max(s.time, s.way/p.least.MMPerSecond()))
+		}
+	}
+	return sum
+}
+
+// fanCurve reports whether the fan depends on how long a layer takes.
+func (pl *Planner) fanCurve() bool { return pl.p.Fans.FullTime > 0 && pl.p.Fans.Least < pl.p.Fan }
+
+// layerFan is the common power of the fan for a layer that has been measured.
+func (pl *Planner) layerFan(index int) unit.Duty {
+	most, few := pl.p.Fan, pl.p.Fans.Least
+	if index < pl.p.FanLayer {
+		return 0
+	}
+	if !pl.fanCurve() {
+		return most
+	}
+	short, long := pl.p.MinLayerTime.Seconds(), pl.p.Fans.FullTime.Seconds()
+	took := pl.pace.took()
+	switch {
+	case took >= long:
+		return few
+	case took <= short || long <= short:
+		return most
+	}
+	return most - unit.Duty(math.Round(float64(float64(most-few)*(took-short))/(long-short)))
+}
+
+func (pl *Planner) setFan(d unit.Duty) {
+	pl.pen.fan = d
+	pl.emit(motion.Op{Kind: motion.SetFan, Fan: d})
 }

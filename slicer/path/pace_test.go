@@ -65,12 +65,13 @@ func TestMinLayerTime(t *testing.T) {
 	free, _ := times(layersOnly(params(), layer(t, 0, at), layer(t, 1, at)))
 	for _, c := range []struct {
 		least time.Duration
-		held  bool // at 10 mm/s
-	}{{5 * time.Second, false}, {8 * time.Second, false}, {10 * time.Second, false}, {13 * time.Second, false}, {time.Minute, true}} {
+		slow  bool // all but the outer wall is at 10 mm/s
+		held  bool // everything is
+	}{{5 * time.Second, false, false}, {8 * time.Second, false, false}, {10 * time.Second, false, false}, {13 * time.Second, true, false}, {time.Minute, true, true}} {
 		p := params()
 		p.MinLayerTime = c.least
 		took, lowest := times(layersOnly(p, layer(t, 0, at), layer(t, 1, at)))
-		if lowest < slowest || (lowest == slowest) != c.held {
+		if lowest < slowest || (lowest == slowest) != c.slow {
 			t.Errorf("%v: the lowest speed is %v", c.least, lowest)
 		}
 		for _, s := range took[1:] { // the nozzle comes from nowhere to the first
@@ -134,4 +135,55 @@ func TestPace(t *testing.T) {
 			t.Fatal("not the same again")
 		}
 	})
+}
+
+// Outer walls keep their speed as long as everything else can make up for it.
+func TestOuterWallsSlowLast(t *testing.T) {
+	at := geom.Point{X: 20 * mm, Y: 20 * mm}
+	for _, c := range []struct {
+		least        time.Duration
+		outer, inner bool // slowed
+	}{{time.Second, false, false}, {6 * time.Second, false, true}, {13 * time.Second, true, true}} {
+		p := params()
+		p.MinLayerTime = c.least
+		for _, op := range layersOnly(p, layer(t, 1, at)) {
+			if op.Role == motion.OuterWall && op.Feed < p.Speeds.OuterWall != c.outer {
+				t.Errorf("%v: outer wall at %v", c.least, op.Feed)
+			}
+			if op.Role == motion.InnerWall && op.Feed < p.Speeds.InnerWall != c.inner {
+				t.Errorf("%v: inner wall at %v", c.least, op.Feed)
+			}
+		}
+	}
+}
+
+// The fan of a layer depends on how long it takes.
+func TestFanCurve(t *testing.T) {
+	at := geom.Point{X: 20 * mm, Y: 20 * mm}
+	p := params()
+	fan := func() (d unit.Duty) {
+		for _, op := range layersOnly(p, layer(t, 1, at)) {
+			if op.Kind == motion.SetFan {
+				d = op.Fan
+			}
+		}
+		return d
+	}
+	p.Fans.Least = 50
+	if got := fan(); got != p.Fan {
+		t.Errorf("no curve: %d", got)
+	}
+	p.Fans.FullTime = time.Minute // the layer takes about 4 s
+	p.MinLayerTime = 5 * time.Second
+	if got := fan(); got != p.Fan {
+		t.Errorf("a layer that is slowed down: %d", got)
+	}
+	p.MinLayerTime = time.Second
+	if got := fan(); got <= p.Fans.Least || got >= p.Fan {
+		t.Errorf("in between: %d", got)
+	}
+	p.MinLayerTime, p.Fans.FullTime = 0, time.Second
+	if got := fan(); got != p.Fans.Least {
+		t.Errorf("a long layer: %d", got)
+	}
 }

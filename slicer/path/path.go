@@ -25,26 +25,29 @@ import (
 
 // Params says how layers are printed.
 type Params struct {
-	Volume        mesh.Box    // in machine coordinates
-	Width         unit.Length // of a line
-	Filament      unit.Length // diameter
-	Speeds        Speeds
-	Accel         unit.Accel   // 0 leaves the machine's own
-	HotEnd, Bed   unit.Celsius // 0 leaves a heater off
-	FirstHotEnd   unit.Celsius // on the first layer
-	FirstBed      unit.Celsius
-	Retract       unit.Length // filament drawn back before long travel
-	RetractTravel unit.Length // travel above which it is
-	Wipe          unit.Length // way back along the line on which it is, 0 draws it back in place
-	Hop           unit.Length // lift of the nozzle while it is drawn back
-	Comb          unit.Length // long ways lead through the inside of the part, where there is one; up to this length nothing is drawn back
-	Fan           unit.Duty
-	FanLayer      int // index of the first layer with the fan on
-	OuterFirst    bool
-	SeamAligned   bool // rings begin above those of the layer below, else nearest
-	PrimeLine     bool // draw a line at the front edge first, if the model is not there
+	Volume      mesh.Box    // in machine coordinates
+	Width       unit.Length // of a line
+	Filament    unit.Length // diameter
+	Speeds      Speeds
+	Accel       unit.Accel // 0 leaves the machine's own
+	Accels      Accels
+	MaxFlow     Flow         // lines that would need more are slower; 0 is no bound
+	Advance     Advance      // pressure advance; 0 leaves the machine's own
+	HotEnd, Bed unit.Celsius // 0 leaves a heater off
+	FirstHotEnd unit.Celsius // on the first layer
+	FirstBed    unit.Celsius
+	Retraction  Retraction
+	Comb        unit.Length // long ways lead through the inside of the part, where there is one; up to this length nothing is drawn back
+	Fan         unit.Duty
+	Fans        Fans
+	FanLayer    int // index of the first layer with the fan on
+	OuterFirst  bool
+	Seam        Seam // where outer walls begin
+	Raft        int  // layers below the part: the first has index -Raft
+	PrimeLine   bool // draw a line at the front edge first, if the model is not there
 	// MinLayerTime is the least that a layer takes, so that the one below is firm: a
-	// smaller one is printed slower, though not below 10 mm/s. 0 slows none.
+	// smaller one is printed slower, though not below Speeds.Least: outer walls only
+	// where all else does not do. 0 slows none.
 	MinLayerTime time.Duration
 	Bare         bool // leave heating, homing and the end to others
 }
@@ -52,27 +55,40 @@ type Params struct {
 // Planner makes the operations of one program. The zero value is not ready; use
 // New.
 type Planner struct {
-	p         Params
-	yield     func(motion.Op) bool
-	ok        bool // the consumer wants more
+	p        Params
+	yield    func(motion.Op) bool
+	ok       bool // the consumer wants more
+	layer    int32
+	first    bool // it is a first layer
+	height   unit.Length
+	z        unit.Length
+	pen      pen
+	pace     pace // of the present layer
+	comb     comb
+	sorter   sorter
+	seams    []geom.Point // of the layer below, from left to right
+	newSeams []geom.Point
+}
+
+// pen is what the planner knows of the machine: where the nozzle is, and what was
+// asked for last.
+type pen struct {
 	at        geom.Point
-	layer     int32
-	height    unit.Length
-	z         unit.Length
 	atZ       unit.Length
 	high      bool        // atZ is known
 	drawn     bool        // filament is drawn back
 	trail     trail       // what was printed last
+	fed       int64       // filament since it was drawn back last
 	rest      uint64      // of the last extrusion, in 1/2^48 units
 	perLength uint64      // filament units per unit of the present line × 2^32
 	width     unit.Length // of the present line
 	thick     unit.Length // its height
+	fastest   unit.Speed  // at which it is not too much to melt; 0 is no bound
+	role      motion.Role // of the present line
 	hang      uint8       // how far it hangs over, in quarters
-	pace      pace        // of the present layer
-	comb      comb
-	sorter    sorter
-	seams     []geom.Point // of the layer below, from left to right
-	newSeams  []geom.Point
+	accel     unit.Accel  // 0: the machine's own
+	fan       unit.Duty
+	common    unit.Duty // power of the fan for lines that have none of their own
 }
 
 // String says nothing of the planner.
@@ -108,15 +124,16 @@ func (pl *Planner) emit(op motion.Op) {
 
 // Layer prints one layer and reports whether more is wanted.
 func (pl *Planner) Layer(l *pipe.Layer) bool {
-	pl.layer = int32(l.Index)
+	n := l.Index + pl.p.Raft
+	pl.layer, pl.first = int32(n), n == 0
 	pl.height = l.Thickness
 	pl.z = pl.p.Volume.Min.Z + l.Top
-	if !pl.high {
-		pl.atZ, pl.high = pl.z-l.Thickness, true // from where the first layer is laid
+	if !pl.pen.high {
+		pl.pen.atZ, pl.pen.high = pl.z-l.Thickness, true // from where the first layer is laid
 	}
 	pl.measure(l)
 	pl.emit(motion.Op{Kind: motion.BeginLayer, To: [3]unit.Length{motion.IZ: pl.z}, Height: l.Thickness})
-	pl.settings(l.Index)
+	pl.settings(n)
 	pl.lines(l)
 	pl.keepSeams()
 	return pl.ok
@@ -126,20 +143,22 @@ func (pl *Planner) Layer(l *pipe.Layer) bool {
 func (pl *Planner) lines(l *pipe.Layer) {
 	pl.rise(pl.z)
 	pl.comb.load(nil)
-	if l.Index == 0 {
+	if pl.first {
 		pl.prime(l)
 	}
 	for i := range l.Skirt.Len() {
 		pl.ring(l.Skirt.Ring(i), nil, nil, motion.Skirt)
 	}
 	pl.newSeams = pl.newSeams[:0]
-	pl.sorter.load(l, pl.p.OuterFirst)
-	for pl.ok && pl.sorter.next(pl.at) { // what is around and below all islands
+	pl.sorter.load(l)
+	pl.fixSeams(l)
+	for pl.ok && pl.sorter.next(pl.pen.at) { // what is around and below all islands
 		pl.print(l, pl.sorter.picked)
 	}
 	pl.comb.load(l)
-	for pl.ok && pl.sorter.island(pl.at) {
-		for pl.ok && pl.sorter.next(pl.at) {
+	pl.sorter.plan(pl.pen.at)
+	for pl.ok && pl.sorter.island(pl.pen.at) {
+		for pl.ok && pl.sorter.next(pl.pen.at) {
 			pl.print(l, pl.sorter.picked)
 		}
 	}
@@ -155,8 +174,8 @@ func (pl *Planner) settings(index int) {
 			pl.emit(motion.Op{Kind: motion.SetHeater, Heater: motion.Bed, Temp: pl.p.Bed})
 		}
 	}
-	if index == pl.p.FanLayer && pl.p.Fan > 0 {
-		pl.emit(motion.Op{Kind: motion.SetFan, Fan: pl.p.Fan})
+	if pl.pen.common = pl.layerFan(index); pl.pen.common != pl.pen.fan {
+		pl.setFan(pl.pen.common)
 	}
 }
 
@@ -165,17 +184,9 @@ func (pl *Planner) print(l *pipe.Layer, it item) {
 	i := int(it.index)
 	switch it.kind {
 	case kindWall:
-		role := motion.InnerWall
-		if it.wall == 0 {
-			role = motion.OuterWall
-		}
-		pl.wall(l, it, role)
+		pl.nest(l, it.index)
 	case kindGap:
 		pl.line(l.Gaps.Line(i), it.reversed, pipe.Head{Role: motion.ThinWall, Width: l.Gaps.Widths[i]})
-	case kindSkin:
-		pl.line(l.Skin.Line(i), it.reversed, pipe.Head{Role: motion.SolidInfill, Width: l.SkinWidth})
-	case kindInfill:
-		pl.line(l.Infill.Line(i), it.reversed, pipe.Head{Role: motion.Infill, Width: pl.p.Width})
 	case kindRun:
 		pl.line(l.Runs.Line(i), it.reversed, l.Runs.Heads[i])
 		for i++; i < len(l.Runs.Heads) && l.Runs.Heads[i].Follow; i++ {
@@ -184,43 +195,42 @@ func (pl *Planner) print(l *pipe.Layer, it item) {
 	}
 }
 
-// wall prints a ring of a wall.
-func (pl *Planner) wall(l *pipe.Layer, it item, role motion.Role) {
-	r := l.Walls.Wall(int(it.wall))
-	ring := r.Ring(int(it.index))
-	widths := l.Walls.Widths(int(it.wall))
-	if widths != nil {
-		end := int(r.Ends[it.index])
-		widths = widths[end-len(ring) : end]
-	}
-	hangs := l.Hangs.Wall(int(it.wall))
-	if hangs != nil {
-		end := int(r.Ends[it.index])
-		hangs = hangs[end-len(ring) : end]
-	}
-	pl.ring(ring, widths, hangs, role)
-}
-
 // ring prints a closed line. widths and hangs are those of its edges; nil is one
 // width for all, and no hang.
 func (pl *Planner) ring(ring []geom.Point, widths []unit.Length, hangs []uint8, role motion.Role) {
 	if len(ring) < 2 {
 		return
 	}
-	start := pl.seam(ring, role)
-	pl.begin(ring[start], pipe.Head{Role: role, Width: pl.p.Width})
-	for i := 1; i <= len(ring) && pl.ok; i++ {
-		edge := (start + i - 1) % len(ring)
-		if widths != nil && widths[edge] != pl.width {
-			pl.setBar(widths[edge], pl.thick)
+	start, at := pl.seam(ring, hangs, role)
+	pl.ringFrom(start, at, ring, widths, hangs, role)
+}
+
+// ringFrom is ring with the place at which it begins: on the edge that leads from
+// point start to the next.
+func (pl *Planner) ringFrom(start int, at geom.Point, ring []geom.Point, widths []unit.Length, hangs []uint8, role motion.Role) {
+	pl.begin(at, pipe.Head{Role: role, Width: pl.p.Width})
+	n := len(ring)
+	last := n // edges; one that is begun in the middle comes again at the end
+	if at != ring[start] {
+		last++
+	}
+	for i := 1; i <= last && pl.ok; i++ {
+		edge := (start + i - 1) % n
+		if widths != nil && widths[edge] != pl.pen.width {
+			pl.setBar(widths[edge], pl.pen.thick)
 		}
-		as := role
-		if hangs != nil {
-			if pl.hang = hangs[edge]; pl.hang > 0 {
-				as = motion.OverhangWall
+		if hangs != nil && hangs[edge] != pl.pen.hang {
+			if hangs[edge] > 0 {
+				pl.setRole(motion.OverhangWall, hangs[edge])
+			} else {
+				pl.setRole(role, 0)
 			}
 		}
-		pl.extrude(ring[(start+i)%len(ring)], as)
+		if i > n {
+			pl.extrude(at)
+			return
+		}
+		pl.extrude(ring[(start+i)%n])
 	}
 }
 
@@ -232,7 +242,7 @@ func (pl *Planner) line(line []geom.Point, reversed bool, h pipe.Head) {
 	if reversed {
 		pl.begin(line[len(line)-1], h)
 		for i := len(line) - 2; i >= 0 && pl.ok; i-- {
-			pl.extrude(line[i], h.Role)
+			pl.extrude(line[i])
 		}
 		return
 	}
@@ -241,29 +251,36 @@ func (pl *Planner) line(line []geom.Point, reversed bool, h pipe.Head) {
 		if !pl.ok {
 			return
 		}
-		pl.extrude(p, h.Role)
+		pl.extrude(p)
 	}
 }
 
 // begin goes to where a line starts.
 func (pl *Planner) begin(p geom.Point, h pipe.Head) {
-	pl.hang = h.Hang
-	thick := h.Height
-	if thick == 0 {
-		thick = pl.height
-	}
-	if h.Width != pl.width || thick != pl.thick {
+	thick := either(h.Height, pl.height)
+	if h.Width != pl.pen.width || thick != pl.pen.thick {
 		pl.setBar(h.Width, thick)
 	}
 	pl.travel(p)
-	if pl.drawn {
-		if pl.atZ != pl.z {
-			pl.rise(pl.z)
-		}
-		pl.feed(pl.p.Retract)
-		pl.drawn = false
+	if pl.pen.drawn {
+		pl.giveBack()
 	}
-	pl.trail.begin(p)
+	pl.setRole(h.Role, h.Hang)
+	pl.pen.trail.begin(p)
+}
+
+// setRole sets what the next lines are, and with it acceleration and fan.
+func (pl *Planner) setRole(r motion.Role, hang uint8) {
+	pl.pen.role, pl.pen.hang = r, hang
+	if a := pl.p.accel(r, hang, pl.first); a != pl.pen.accel && a > 0 {
+		pl.pen.accel = a
+		pl.emit(motion.Op{Kind: motion.SetAccel, Accel: a})
+	}
+	if pl.pen.common > 0 && pl.p.Fans.varies() {
+		if f := pl.p.Fans.fan(r, hang, pl.pen.common); f != pl.pen.fan {
+			pl.setFan(f)
+		}
+	}
 }
 
 // rise moves the nozzle to a height.
@@ -272,24 +289,30 @@ func (pl *Planner) rise(z unit.Length) {
 		Kind: motion.Move, Axes: motion.Z, Role: motion.Travel,
 		To: [3]unit.Length{motion.IZ: z}, Feed: pl.p.Speeds.Lift,
 	})
-	pl.atZ = z
+	pl.pen.atZ = z
 }
 
 // setBar sets what filament a unit of the following lines takes: that of a bar.
 func (pl *Planner) setBar(width, height unit.Length) {
-	pl.width, pl.thick = width, height
+	pl.pen.width, pl.pen.thick = width, height
 	d := float64(pl.p.Filament)
 	bar := float64(width) * float64(height)
-	pl.perLength = uint64(math.Round(bar / (math.Pi / 4 * d * d) * (1 << 32)))
+	pl.pen.perLength = uint64(math.Round(bar / (math.Pi / 4 * d * d) * (1 << 32)))
+	pl.pen.fastest = 0
+	if pl.p.MaxFlow > 0 && bar > 0 {
+		const unitsPerMM = float64(unit.Millimetre)
+		pl.pen.fastest = unit.Speed(max(1, min(float64(pl.p.MaxFlow)*(unitsPerMM*unitsPerMM)/bar, math.MaxInt32)))
+	}
 }
 
 // travel moves without printing. A long way leads through the inside of the part if
 // it can; else, or if it is very long, the filament is drawn back.
 func (pl *Planner) travel(p geom.Point) {
-	if p == pl.at {
+	if p == pl.pen.at {
 		return
 	}
-	if distance2(pl.at, p) > int64(pl.p.RetractTravel)*int64(pl.p.RetractTravel) && !pl.drawn {
+	least := pl.p.Retraction.Travel
+	if distance2(pl.pen.at, p) > int64(least)*int64(least) && !pl.pen.drawn {
 		if pl.combed(p) {
 			return
 		}
@@ -303,27 +326,16 @@ func (pl *Planner) combed(p geom.Point) bool {
 	if pl.p.Comb == 0 {
 		return false
 	}
-	way, long := pl.comb.find(pl.at, p)
+	way, long := pl.comb.find(pl.pen.at, p)
 	if len(way) == 0 || long > float64(pl.p.Comb) {
 		return false
 	}
 	for _, q := range way {
-		if q != pl.at {
+		if q != pl.pen.at {
 			pl.slide(q)
 		}
 	}
 	return true
-}
-
-// leave draws the filament back and lifts the nozzle.
-func (pl *Planner) leave() {
-	if pl.p.Retract == 0 {
-		return
-	}
-	pl.draw()
-	if z := min(pl.z+pl.p.Hop, pl.p.Volume.Max.Z); z > pl.z {
-		pl.rise(z)
-	}
 }
 
 // slide moves straight on without printing.
@@ -332,12 +344,7 @@ func (pl *Planner) slide(p geom.Point) {
 		Kind: motion.Move, Axes: motion.X | motion.Y, Role: motion.Travel,
 		To: [3]unit.Length{p.X, p.Y}, Feed: pl.p.Speeds.Travel,
 	})
-	pl.at = p
-}
-
-// feed moves the filament alone.
-func (pl *Planner) feed(e unit.Length) {
-	pl.emit(motion.Op{Kind: motion.Move, Axes: motion.E, Role: motion.Retraction, E: e, Feed: pl.p.Speeds.Retract})
+	pl.pen.at = p
 }
 
 // closest is how near two points of a line are for the second to be left out, 2 µm:
@@ -345,17 +352,20 @@ func (pl *Planner) feed(e unit.Length) {
 const closest = 2 * unit.Millimetre / 1000
 
 // extrude prints a straight line to p.
-func (pl *Planner) extrude(p geom.Point, role motion.Role) {
-	if distance2(pl.at, p) < int64(closest)*int64(closest) {
+func (pl *Planner) extrude(p geom.Point) {
+	d2 := distance2(pl.pen.at, p)
+	if d2 < int64(closest)*int64(closest) {
 		return
 	}
+	e := pl.filament(d2)
+	pl.pen.fed += int64(e)
 	pl.emit(motion.Op{
-		Kind: motion.Move, Axes: motion.X | motion.Y | motion.E, Role: role,
-		To: [3]unit.Length{p.X, p.Y}, E: pl.filament(distance2(pl.at, p)), Feed: pl.speed(role),
-		Width: pl.width, Height: pl.thick,
+		Kind: motion.Move, Axes: motion.X | motion.Y | motion.E, Role: pl.pen.role,
+		To: [3]unit.Length{p.X, p.Y}, E: e, Feed: pl.speed(),
+		Width: pl.pen.width, Height: pl.pen.thick,
 	})
-	pl.at = p
-	pl.trail.add(p)
+	pl.pen.at = p
+	pl.pen.trail.add(p)
 }
 
 // filament is what a line takes whose length squared is d2; what is less than a
@@ -363,24 +373,26 @@ func (pl *Planner) extrude(p geom.Point, role motion.Role) {
 // machine, and d2 is below 2^53.
 func (pl *Planner) filament(d2 int64) unit.Length {
 	length := uint64(math.Sqrt(float64(d2)) * (1 << 16))
-	hi, lo := bits.Mul64(length, pl.perLength)
-	lo, carry := bits.Add64(lo, pl.rest, 0)
+	hi, lo := bits.Mul64(length, pl.pen.perLength)
+	lo, carry := bits.Add64(lo, pl.pen.rest, 0)
 	hi += carry
-	pl.rest = lo & (1<<48 - 1)
+	pl.pen.rest = lo & (1<<48 - 1)
 	return unit.Length(hi<<16 | lo>>48)
 }
 
-// speed is how fast a line of the present layer is printed.
-func (pl *Planner) speed(role motion.Role) unit.Speed {
-	return pl.pace.slowed(pl.nominal(role))
-}
+// speed is how fast the present line is printed.
+func (pl *Planner) speed() unit.Speed { return pl.pace.slowed(pl.nominal(), outer(pl.pen.role)) }
 
-// nominal is how fast a line is printed if the layer takes long enough.
-func (pl *Planner) nominal(role motion.Role) unit.Speed {
-	if pl.layer == 0 {
-		return pl.p.Speeds.FirstLayer
+// nominal is how fast it is printed if the layer takes long enough.
+func (pl *Planner) nominal() unit.Speed {
+	v := pl.p.Speeds.FirstLayer
+	if !pl.first {
+		v = pl.p.Speeds.of(pl.pen.role, pl.pen.hang)
 	}
-	return pl.p.Speeds.of(role, pl.hang)
+	if pl.pen.fastest > 0 {
+		v = min(v, pl.pen.fastest)
+	}
+	return v
 }
 
 func distance2(a, b geom.Point) int64 {

@@ -34,7 +34,7 @@ func params() Params {
 		},
 		Accel: 1000, HotEnd: 210 * unit.Degree, Bed: 60 * unit.Degree,
 		FirstHotEnd: 215 * unit.Degree, FirstBed: 65 * unit.Degree,
-		Retract: mm, RetractTravel: 2 * mm, Fan: 200, FanLayer: 1,
+		Retraction: Retraction{Length: mm, Travel: 2 * mm}, Fan: 200, FanLayer: 1,
 	}
 }
 
@@ -46,13 +46,13 @@ func square(x, y, side unit.Length) []geom.Point {
 func layer(t testing.TB, index int, at ...geom.Point) *pipe.Layer {
 	t.Helper()
 	l := &pipe.Layer{
-		Index: index, Thickness: unit.Micrometres(200), Width: unit.Micrometres(450), SkinWidth: unit.Micrometres(450),
+		Index: index, Thickness: unit.Micrometres(200), Width: unit.Micrometres(450),
 		Top: unit.Length(index+1) * unit.Micrometres(200),
 	}
 	for _, p := range at {
 		l.Outline.Add(square(p.X, p.Y, 20*mm))
-		l.Infill.Pts = append(l.Infill.Pts, geom.Point{X: p.X + 5*mm, Y: p.Y + 5*mm}, geom.Point{X: p.X + 15*mm, Y: p.Y + 15*mm})
-		l.Infill.Ends = append(l.Infill.Ends, int32(len(l.Infill.Pts)))
+		l.Runs.Add([]geom.Point{{X: p.X + 5*mm, Y: p.Y + 5*mm}, {X: p.X + 15*mm, Y: p.Y + 15*mm}},
+			pipe.Head{Width: l.Width, Role: motion.Infill})
 	}
 	var b wall.Builder
 	if err := b.Walls(&l.Walls, &l.Outline, wall.Params{Width: l.Width, Count: 2, Join: geom.JoinMiter}); err != nil {
@@ -212,7 +212,7 @@ func TestRetraction(t *testing.T) {
 			if op.Role != motion.Retraction || op.Feed != p.Speeds.Retract {
 				t.Errorf("%+v", op)
 			}
-			if out += op.E; out != 0 && out != -p.Retract {
+			if out += op.E; out != 0 && out != -p.Retraction.Length {
 				t.Errorf("filament is at %v", out)
 			}
 		case op.Has(motion.E):
@@ -221,7 +221,7 @@ func TestRetraction(t *testing.T) {
 			}
 			at = to
 		case op.Has(motion.X):
-			far := distance2(at, to) > int64(p.RetractTravel)*int64(p.RetractTravel)
+			far := distance2(at, to) > int64(p.Retraction.Travel)*int64(p.Retraction.Travel)
 			if far {
 				long++
 			}
@@ -231,7 +231,7 @@ func TestRetraction(t *testing.T) {
 			at = to
 		}
 	}
-	if out != -p.Retract || long < 4 {
+	if out != -p.Retraction.Length || long < 4 {
 		t.Errorf("at the end %v, %d long ways", out, long)
 	}
 }
@@ -250,7 +250,7 @@ func TestNoDrift(t *testing.T) {
 			fed += int64(pl.filament(d))
 			sum.Add(sum, new(big.Float).Sqrt(new(big.Float).SetPrec(200).SetInt64(d)))
 		}
-		sum.Mul(sum, new(big.Float).SetMantExp(new(big.Float).SetUint64(pl.perLength), -32))
+		sum.Mul(sum, new(big.Float).SetMantExp(new(big.Float).SetUint64(pl.pen.perLength), -32))
 		want, _ := sum.Float64()
 		if math.Abs(float64(fed)-want) > 2 {
 			t.Fatalf("fed %d units, want %.3f", fed, want)
@@ -259,7 +259,7 @@ func TestNoDrift(t *testing.T) {
 	pl := New(params(), func(motion.Op) bool { return true })
 	pl.height = unit.Micrometres(200)
 	pl.setBar(unit.Micrometres(450), pl.height)
-	got := float64(pl.perLength) / (1 << 32)
+	got := float64(pl.pen.perLength) / (1 << 32)
 	if want := 0.45 * 0.2 / (math.Pi / 4 * 1.75 * 1.75); math.Abs(got/want-1) > 1e-4 {
 		t.Errorf("a line takes %v of its length, want %v", got, want)
 	}
@@ -306,8 +306,10 @@ func TestSpeedsFanAndHeat(t *testing.T) {
 func TestSeams(t *testing.T) {
 	starts := func(aligned bool) map[geom.Point]bool {
 		p := params()
-		p.SeamAligned = aligned
-		p.RetractTravel = 0
+		if p.Seam = SeamNearest; aligned {
+			p.Seam = SeamAligned
+		}
+		p.Retraction.Travel = 0
 		var layers []*pipe.Layer
 		for i := range 6 {
 			layers = append(layers, layer(t, i, geom.Point{X: 20 * mm, Y: 20 * mm}, geom.Point{X: unit.Length(60+10*i) * mm, Y: 60 * mm}))
@@ -415,10 +417,11 @@ func TestAllocatesLittle(t *testing.T) {
 func BenchmarkLayer(b *testing.B) {
 	l := layer(b, 3, geom.Point{X: 20 * mm, Y: 20 * mm})
 	var h fill.Hatcher
-	l.Infill.Reset()
-	if err := h.Hatch(&l.Infill, &l.Outline, fill.Params{Spacing: mm / 2}); err != nil {
+	l.Runs.Reset()
+	if err := h.Hatch(&l.Runs.Lines, &l.Outline, fill.Params{Spacing: mm / 2}); err != nil {
 		b.Fatal(err)
 	}
+	l.Runs.Give(pipe.Head{Width: l.Width, Role: motion.Infill})
 	ops := 0
 	pl := New(params(), func(motion.Op) bool { ops++; return true })
 	for b.Loop() {

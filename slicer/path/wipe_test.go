@@ -21,7 +21,7 @@ func islands(t *testing.T, p Params) []motion.Op {
 func TestHop(t *testing.T) {
 	for _, hop := range []unit.Length{0, mm / 2} {
 		p := params()
-		p.Hop = hop
+		p.Retraction.Hop = hop
 		z, top, drawn, up := unit.Length(0), unit.Length(0), false, 0
 		for _, op := range islands(t, p) {
 			if op.Kind == motion.BeginLayer {
@@ -50,7 +50,7 @@ func TestHop(t *testing.T) {
 		}
 	}
 	p := params()
-	p.Hop = 10 * mm
+	p.Retraction.Hop = 10 * mm
 	p.Volume.Max.Z = mm
 	for _, op := range islands(t, p) {
 		if op.Kind == motion.Move && op.Has(motion.Z) && op.To[motion.IZ] > mm {
@@ -65,7 +65,7 @@ func TestHop(t *testing.T) {
 func TestWipe(t *testing.T) {
 	printed := func(wipe unit.Length) (lines []motion.Op, wiped []float64) {
 		p := params()
-		p.Wipe = wipe
+		p.Retraction.Wipe = wipe
 		at, drawn, way, line := geom.Point{}, unit.Length(0), 0.0, []geom.Point(nil)
 		for _, op := range islands(t, p) {
 			if op.Kind != motion.Move || op.Axes == motion.Z {
@@ -95,7 +95,7 @@ func TestWipe(t *testing.T) {
 			case op.Axes == motion.E:
 				drawn += op.E
 			default:
-				if drawn != 0 && drawn != -p.Retract {
+				if drawn != 0 && drawn != -p.Retraction.Length {
 					t.Fatalf("%v is drawn back", drawn)
 				}
 				if way > 0 {
