@@ -42,7 +42,7 @@ type Point struct{ X, Y unit.Length }
 
 // Options say how a file is judged. The zero value finds out what it can.
 type Options struct {
-	At       *Point      // where the origin of the model's X and Y is on the bed; nil finds the place
+	At       *Point      // where the middle of the box around the model is on the bed; nil finds the place
 	Width    unit.Length // of the outer wall; 0 is what most of it has
 	Walls    int         // whose band must be covered; 0 is 2
 	Filament unit.Length // diameter; 0 is 1.75 mm
@@ -73,7 +73,7 @@ func (o Options) filled() Options {
 // Report is what was measured. It is design data.
 type Report struct {
 	Layers, Judged int   // of the part
-	At             Point // where the origin of the model is on the bed
+	At             Point // where the middle of the box around the model is on the bed
 	Lines          int   // printed, all
 	Filament       MM    // all
 	Printed        MM    // way along printed lines
@@ -152,7 +152,8 @@ func Run(ctx context.Context, m *mesh.Mesh, r io.ReadSeeker, o Options) (Report,
 	j.pick()
 	rep := all.report
 	rep.Layers = len(all.tops)
-	rep.At = Point{length(j.at.x), length(j.at.y)}
+	middle := j.at.plus(j.m.middle())
+	rep.At = Point{length(middle.x), length(middle.y)}
 	rep.Width = length(j.width)
 	if _, err := readLayers(ctx, r, o, j.layer); err != nil {
 		return Report{}, fmt.Errorf("read a program: %w", err)

@@ -1,22 +1,16 @@
 package check
 
-import (
-	"math"
-
-	"platen/hal/unit"
-)
+import "math"
 
 // fit finds where the model is on the bed: first the middles of its walls and of the
 // model are put together, then the walls are moved to where they fit the sections
 // best.
 func (j *judge) fit() {
+	model := j.m.middle()
 	if j.o.At != nil {
-		j.at = pt{j.o.At.X.MM(), j.o.At.Y.MM()}
+		j.at = pt{j.o.At.X.MM(), j.o.At.Y.MM()}.minus(model)
 		return
 	}
-	b := j.m.bounds
-	middle := func(lo, hi unit.Length) float64 { return (lo.MM() + hi.MM()) / 2 }
-	model := pt{middle(b.Min.X, b.Max.X), middle(b.Min.Y, b.Max.Y)}
 	if len(j.all.samples) == 0 {
 		return
 	}

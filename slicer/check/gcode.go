@@ -24,7 +24,7 @@ type line struct {
 // travel is a straight way on which nothing is printed.
 type travel struct {
 	a, b  pt
-	loose bool // the filament is not drawn back
+	loose bool // the filament is not drawn back, though some was printed before
 	chain int  // ways one after the other have the same
 }
 

@@ -143,7 +143,7 @@ func (r *reader) straight(a, b pt, z, fed float64) error {
 	}
 	if fed <= 0 {
 		r.rep.Travel += MM(long)
-		r.pending = append(r.pending, travel{a, b, r.drawn < loose && !r.firmware, r.chain})
+		r.pending = append(r.pending, travel{a, b, r.chain > 0 && r.drawn < loose && !r.firmware, r.chain})
 		return nil
 	}
 	r.rep.Lines++

@@ -26,6 +26,12 @@ func newSolid(m *mesh.Mesh) *solid {
 	return s
 }
 
+// middle of the box around the model, in mm.
+func (m *solid) middle() pt {
+	b := m.bounds
+	return pt{(b.Min.X.MM() + b.Max.X.MM()) / 2, (b.Min.Y.MM() + b.Max.Y.MM()) / 2}
+}
+
 // section is the model at one height: what the cut triangles leave, the body on the
 // left of each line, and of that the edge of the union of all bodies.
 type section struct {
@@ -34,12 +40,13 @@ type section struct {
 	area float64
 }
 
-// cut fills s with the section z mm above the model's lowest point. The plane lies
-// between two heights that corners can have, so that it meets none. Both triangles at
-// an edge reckon where it is cut in the same way.
+// cut fills s with the section z mm above the model's lowest point, or a hair below
+// that: a face that lies just there is what is printed, as slicers have it. The plane
+// is between two heights that corners can have, so that it meets none. Both triangles
+// at an edge reckon where it is cut in the same way.
 func (m *solid) cut(s *section, z float64) {
 	s.raw = s.raw[:0]
-	at := float64(m.bounds.Min.Z) + math.Floor(z*float64(unit.Millimetre)) + 0.5
+	at := float64(m.bounds.Min.Z) + math.Floor(z*float64(unit.Millimetre)) - hair + 0.5
 	least := int32(math.Floor(at))
 	for i, t := range m.tris {
 		if m.lo[i] > least || m.hi[i] <= least {
@@ -60,6 +67,9 @@ func (m *solid) cut(s *section, z float64) {
 		}
 	}
 }
+
+// hair is a quarter of a µm.
+const hair = 16
 
 // crossing is where the edge from a, below at, to b is cut, in mm.
 func crossing(a, b mesh.Vertex, at float64) pt {

@@ -14,6 +14,7 @@ import (
 
 	"platen/agent/cli"
 	"platen/hal/unit"
+	"platen/slicer"
 	"platen/slicer/check"
 	"platen/slicer/mesh"
 )
@@ -68,7 +69,7 @@ func checkCmd(o *options) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&k.model, "model", "", "the model that the file was made from")
-	c.Flags().Var(pointFlag(&k.at), "at", "where the origin of the model is on the bed; without it the place is found")
+	c.Flags().Var(pointFlag(&k.at), "at", "where the middle of the model is on the bed; without it the place is found")
 	c.Flags().BoolVar(&k.bars, "bars", false, "fail if a bar does not hold")
 	c.Flags().BoolVar(&k.solid, "solid", false, "the part was printed solid: its volume must be right")
 	c.Flags().IntVar(&k.layers, "judge", 40, "layers to judge, evenly spread, 0 for all")
@@ -157,6 +158,12 @@ type bar struct {
 	OK    bool    `json:"ok"`
 }
 
+// anywhere is all the room there is.
+var anywhere = slicer.Volume{
+	Min: mesh.Vertex{X: -unit.MaxCoordinate, Y: -unit.MaxCoordinate, Z: -unit.MaxCoordinate},
+	Max: mesh.Vertex{X: unit.MaxCoordinate, Y: unit.MaxCoordinate, Z: unit.MaxCoordinate},
+}
+
 // judge reads both files and compares them.
 func judge(ctx context.Context, o *options, k checkOptions, name string) (f verdict, err error) {
 	file, err := os.Open(name)
@@ -165,6 +172,9 @@ func judge(ctx context.Context, o *options, k checkOptions, name string) (f verd
 	}
 	defer func() { _ = file.Close() }() // opened for reading
 	err = withMesh(ctx, k.model, func(m *mesh.Mesh) error {
+		if err := m.Place(anywhere); err != nil { // turns inside-out parts around, too
+			return fmt.Errorf("%s: %w", k.model, err)
+		}
 		most := k.layers
 		if most == 0 {
 			most = -1
