@@ -43,6 +43,7 @@ type options struct {
 	settings slicer.Settings
 	output   outputFlag
 	layer    int
+	comments string // whose words say what lines are
 }
 
 func newRoot() *cobra.Command {
@@ -55,6 +56,7 @@ func newRoot() *cobra.Command {
 	out.Usage = "write to a file (.gcode, .svg, .png, or - for standard output), or print results as text, json or jsonl"
 	addSettings(root.PersistentFlags(), &o.settings)
 	root.Flags().IntVar(&o.layer, "layer", 0, "layer to preview, from 1; 0 is the one in the middle")
+	root.Flags().StringVar(&o.comments, "comments", "prusa", "whose ;TYPE: words say what lines are: prusa or cura")
 	root.RunE = func(c *cobra.Command, args []string) error { return slice(c, o, args[0]) }
 	root.AddCommand(inspectCmd(o), checkCmd(o), settingsCmd(o), profilesCmd())
 	return root
@@ -92,18 +94,21 @@ func (f *outputFlag) kind(name string) string { return strings.ToLower(filepath.
 
 // slice is the command itself.
 func slice(c *cobra.Command, o *options, name string) error {
+	if o.comments != "prusa" && o.comments != "cura" {
+		return cli.Usage("%q is neither prusa nor cura: whose words are comments to have?", o.comments)
+	}
 	return withJob(c.Context(), o, name, func(j *slicer.Job) error {
 		p := cli.NewProgress(c.ErrOrStderr(), "slice")
 		defer p.Done()
 		step := func(layer int) { p.Set(int64(layer), int64(j.Info().Layers), fmt.Sprintf("layer %d", layer)) }
 		switch kind := o.output.kind(o.output.file); {
 		case o.output.file == "-":
-			_, err := writeGCode(c.Context(), c.OutOrStdout(), j, o.settings.Filament, step)
+			_, err := writeGCode(c.Context(), c.OutOrStdout(), j, o, step)
 			return err
 		case kind == ".gcode":
 			var s summary
 			err := writeFile(o.output.file, func(w io.Writer) (err error) {
-				s, err = writeGCode(c.Context(), w, j, o.settings.Filament, step)
+				s, err = writeGCode(c.Context(), w, j, o, step)
 				return err
 			})
 			if err != nil {
@@ -117,7 +122,7 @@ func slice(c *cobra.Command, o *options, name string) error {
 			}
 			return writeFile(o.output.file, v.writer(kind))
 		}
-		s, err := writeGCode(c.Context(), io.Discard, j, o.settings.Filament, step)
+		s, err := writeGCode(c.Context(), io.Discard, j, o, step)
 		if err != nil {
 			return err
 		}
