@@ -60,7 +60,7 @@ type Layer = pipe.Layer
 
 // Info is what is known of a job before it is printed. It is design data.
 type Info struct {
-	Layers    int
+	Layers    int         // those of a raft included
 	Triangles int         // of one copy
 	Bodies    int         // of one copy; 0 if it is in too many pieces to say
 	Copies    int         // of the model
@@ -147,19 +147,17 @@ func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 	if c.Layers() == 0 {
 		return nil, ErrGeometry
 	}
-	if top := s.stack().Top(c.Layers() - 1); top > s.Build.Max.Z-s.Build.Min.Z {
-		return nil, ErrOutOfReach // the last layer would be higher than the model is
-	}
 	c.Repeat(moves)
 	plan, err := planSupport(v, m, s, moves)
 	if err != nil {
 		return nil, err
 	}
-	return &Job{settings: s, cutter: c, support: plan, moves: moves, info: Info{
-		Layers: c.Layers(), Triangles: len(m.Triangles()), Bodies: m.Bodies(), Copies: len(places),
+	j := &Job{settings: s, cutter: c, support: plan, moves: moves, info: Info{
+		Layers: c.Layers() + s.Adhesion.Raft.Layers, Triangles: len(m.Triangles()), Bodies: m.Bodies(), Copies: len(places),
 		Bounds: around(m.Bounds(), moves), Volume: m.Volume() * unit.Volume(len(places)),
 		Surface: m.Surface() * mesh.Area(len(places)), Repairs: m.Repairs(), Notes: m.Notes(),
-	}}, nil
+	}}
+	return j, j.fits(c)
 }
 
 // Info returns what is known of the job.

@@ -52,10 +52,9 @@ func (g *grower) descend(levels int) error {
 	}
 	g.plan.pieces, err = vault.Grow(g.v, pieces, used)
 	for _, q := range g.plan.pieces {
-		for _, at := range [...]geom.Point{q.a, q.b} {
-			r := max(q.ra, q.rb)
-			g.plan.add(geom.Point{X: at.X - r, Y: at.Y - r})
-			g.plan.add(geom.Point{X: at.X + r, Y: at.Y + r})
+		if q.z0 <= g.floor {
+			g.plan.add(geom.Point{X: q.b.X - q.rb, Y: q.b.Y - q.rb})
+			g.plan.add(geom.Point{X: q.b.X + q.rb, Y: q.b.Y + q.rb})
 		}
 	}
 	return err

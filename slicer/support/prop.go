@@ -7,7 +7,6 @@ import (
 
 	"platen/hal/unit"
 	"platen/slicer/geom"
-	"platen/slicer/mesh"
 	"platen/slicer/vault"
 )
 
@@ -213,11 +212,14 @@ func (p *Plan) sort(v *vault.Vault) (err error) {
 	return nil
 }
 
-// measure sets the box around all props.
+// measure sets the box around all props that stand on the bed.
 func (p *Plan) measure() {
 	p.lo = geom.Point{X: math.MaxInt32, Y: math.MaxInt32}
 	p.hi = geom.Point{X: math.MinInt32, Y: math.MinInt32}
 	for _, q := range p.props {
+		if q.z0 > p.floor {
+			continue
+		}
 		m := p.grid.middle(int32(q.what >> 2))
 		p.add(geom.Point{X: m.X - cell/2, Y: m.Y - cell/2})
 		p.add(geom.Point{X: m.X + cell/2, Y: m.Y + cell/2})
@@ -227,9 +229,4 @@ func (p *Plan) measure() {
 func (p *Plan) add(q geom.Point) {
 	p.lo = geom.Point{X: min(p.lo.X, q.X), Y: min(p.lo.Y, q.Y)}
 	p.hi = geom.Point{X: max(p.hi.X, q.X), Y: max(p.hi.Y, q.Y)}
-}
-
-// Within reports whether all of the plan lies within a box.
-func (p *Plan) Within(b mesh.Box) bool {
-	return p.Empty() || p.lo.X >= b.Min.X && p.lo.Y >= b.Min.Y && p.hi.X <= b.Max.X && p.hi.Y <= b.Max.Y
 }

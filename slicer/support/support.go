@@ -96,7 +96,7 @@ type Plan struct {
 	levels []int32 // the pieces of level k end at levels[k], and begin at levels[k+1]
 	pieces []piece // of branches, from the top down
 	floor  unit.Length
-	lo, hi geom.Point // around all
+	lo, hi geom.Point // around what stands on the bed
 }
 
 // String says nothing of the plan.
@@ -114,8 +114,13 @@ func (p *Plan) Empty() bool { return p == nil || len(p.props) == 0 && len(p.piec
 // Tree reports whether branches carry what is planned. A nil plan has none.
 func (p *Plan) Tree() bool { return p != nil && p.p.Kind == Tree }
 
-// Bounds is a box around all that is supported; it means nothing if the plan is empty.
-func (p *Plan) Bounds() (lo, hi geom.Point) { return p.lo, p.hi }
+// Foot is a box around all that stands on the bed, if anything does.
+func (p *Plan) Foot() (lo, hi geom.Point, some bool) {
+	if p.Empty() || p.lo.X > p.hi.X {
+		return lo, hi, false
+	}
+	return p.lo, p.hi, true
+}
 
 func (p Params) check() error {
 	b := p.Branch
