@@ -75,6 +75,10 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer a.tpm.Close()
+	if a.sup.door, a.sup.found, err = openDoor(RunDir(cfg), log); err != nil {
+		return err
+	}
+	defer a.sup.door.Close()
 	held, err := confine.Agent()
 	if err != nil {
 		return fmt.Errorf("confining the agent: %w", err)

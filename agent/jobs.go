@@ -37,6 +37,7 @@ func (e *refusal) ErrorCode() string { return e.code }
 var (
 	errNoFile   = &refusal{"file-missing", "no file came with the request"}
 	errLedger   = &refusal{"ledger-damaged", "the count of printed copies cannot be read: see the agent's log; models in clear are printed"}
+	errProfile  = &refusal{"profile-size", "the profile is too large: leave out what is not set"}
 	errStopping = &refusal{"stopping", "the agent is stopping; a print that has begun goes on by itself"}
 )
 
@@ -51,11 +52,14 @@ func (a *Agent) print(ctx context.Context, req intake.Request, file *os.File, re
 	if err != nil {
 		return err
 	}
+	if len(req.Profile) > seam.MostProfile {
+		return errProfile
+	}
 	var receipts <-chan seam.Receipt
 	if req.Envelope != nil {
-		receipts, err = a.sealed(ctx, req.Envelope, file, size)
+		receipts, err = a.sealed(ctx, req, file, size)
 	} else {
-		receipts, err = a.clear(ctx, req.Wrapped, file, size)
+		receipts, err = a.clear(ctx, req, file, size)
 	}
 	if err != nil {
 		return err
@@ -70,8 +74,8 @@ func (a *Agent) print(ctx context.Context, req intake.Request, file *os.File, re
 // sealed checks a ticket against a sealed file and this printer, has the TPM unwrap
 // the file key, and hands both to a session. The copy is counted last: a file that
 // cannot be opened here or a printer that is not ready costs none.
-func (a *Agent) sealed(ctx context.Context, envelope []byte, file *os.File, size int64) (<-chan seam.Receipt, error) {
-	ticket, err := intake.OpenTicket(ctx, envelope, a.cfg.OperatorKeys)
+func (a *Agent) sealed(ctx context.Context, req intake.Request, file *os.File, size int64) (<-chan seam.Receipt, error) {
+	ticket, err := intake.OpenTicket(ctx, req.Envelope, a.cfg.OperatorKeys)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +100,7 @@ func (a *Agent) sealed(ctx context.Context, envelope []byte, file *os.File, size
 	if err := a.ledger.Left(ticket); err != nil {
 		return nil, err
 	}
-	start := seam.Start{Format: seam.FormatAny, Sealed: true, Size: uint64(held.PlainSize())}
+	start := seam.Start{Format: seam.FormatAny, Sealed: true, Plate: req.Plate, Size: uint64(held.PlainSize())}
 	copy(start.Job[:], ticket.Job)
 	if start.FileKey, err = intake.FileKey(held.Header, a.identity); err != nil {
 		return nil, err
@@ -109,13 +113,13 @@ func (a *Agent) sealed(ctx context.Context, envelope []byte, file *os.File, size
 	if err := a.sup.await(ctx); err != nil {
 		return nil, err
 	}
-	return a.sup.start(&start, f, nil, func() error { return a.ledger.Take(ticket, time.Now()) })
+	return a.sup.start(&start, f, along{profile: req.Profile}, func() error { return a.ledger.Take(ticket, time.Now()) })
 }
 
 // clear passes the descriptor of a file on. The agent does not read it: if parts of it
 // are encrypted to the printer, the client sends their wrapped keys along.
-func (a *Agent) clear(ctx context.Context, wrapped []intake.Wrapped, file *os.File, size int64) (<-chan seam.Receipt, error) {
-	keys, err := a.unwrap(ctx, wrapped)
+func (a *Agent) clear(ctx context.Context, req intake.Request, file *os.File, size int64) (<-chan seam.Receipt, error) {
+	keys, err := a.unwrap(ctx, req.Wrapped)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +127,8 @@ func (a *Agent) clear(ctx context.Context, wrapped []intake.Wrapped, file *os.Fi
 	if err := a.sup.await(ctx); err != nil {
 		return nil, err
 	}
-	return a.sup.start(&seam.Start{Format: seam.FormatAny, Size: uint64(size)}, file, keys, nil)
+	start := seam.Start{Format: seam.FormatAny, Plate: req.Plate, Size: uint64(size)}
+	return a.sup.start(&start, file, along{keys, req.Profile}, nil)
 }
 
 // unwrap has the TPM open content keys.

@@ -53,6 +53,8 @@ type supervisor struct {
 	onStatus func(seam.Status) // told of every status
 	bounds   bounds
 	dog      func() *os.File // the board's watchdog, to hand to a session; nil, and nil from it, for none
+	door     *os.File        // where later agents find a session of this one; nil for none
+	found    *link.Conn      // to a session that an earlier agent left; nil for none
 
 	mu     sync.Mutex
 	conn   *link.Conn
@@ -83,7 +85,11 @@ func (s *supervisor) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		s.move()
 		begun := time.Now()
-		wasReady, err := s.one(ctx)
+		one := s.one
+		if s.found != nil {
+			one = s.adopt
+		}
+		wasReady, err := one(ctx)
 		if wasReady {
 			wait = firstRetry - time.Since(begun)
 		}
@@ -107,6 +113,10 @@ func (s *supervisor) one(ctx context.Context) (wasReady bool, err error) {
 	cmd := exec.Command("/proc/self/exe", s.args...)
 	cmd.Args[0] = "platen"
 	cmd.ExtraFiles = []*os.File{end}
+	if s.door != nil {
+		cmd.Args = append(cmd.Args, "--door")
+		cmd.ExtraFiles = append(cmd.ExtraFiles, s.door)
+	}
 	if s.dog != nil {
 		if f := s.dog(); f != nil {
 			cmd.Args = append(cmd.Args, "--watchdog")
@@ -122,13 +132,18 @@ func (s *supervisor) one(ctx context.Context) (wasReady bool, err error) {
 		conn.Close()
 		return false, fmt.Errorf("starting a session: %w", err)
 	}
+	return s.attend(ctx, conn, child{cmd}, false)
+}
+
+// attend looks after a session until it has ended or the agent goes.
+func (s *supervisor) attend(ctx context.Context, conn *link.Conn, p process, ready bool) (wasReady bool, err error) {
 	s.mu.Lock()
 	s.conn, s.status = conn, seam.Status{Phase: seam.PhaseConnecting, Fault: s.status.Fault, Trip: s.status.Trip}
 	s.mu.Unlock()
 	stop := context.AfterFunc(ctx, func() { s.leave(conn) })
 	defer stop()
-	wasReady = s.watch(conn, cmd)
-	err = s.reap(ctx, cmd)
+	wasReady = s.watch(conn, p, ready)
+	err = s.reap(ctx, p)
 	s.ended(ctx.Err() != nil)
 	conn.Close()
 	return wasReady, err
@@ -150,9 +165,9 @@ func (s *supervisor) leave(conn *link.Conn) {
 
 // reap waits for the process, unless the agent goes and the process prints on. One
 // that stays without its seam is killed: it would keep the port.
-func (s *supervisor) reap(ctx context.Context, cmd *exec.Cmd) error {
+func (s *supervisor) reap(ctx context.Context, p process) error {
 	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
+	go func() { exited <- p.Wait() }()
 	select {
 	case err := <-exited:
 		if err != nil {
@@ -161,7 +176,7 @@ func (s *supervisor) reap(ctx context.Context, cmd *exec.Cmd) error {
 		return nil
 	case <-time.After(s.bounds.exit):
 		s.log.Error("session does not end with its seam: killed")
-		cmd.Process.Kill()
+		p.Kill()
 		return <-exited
 	case <-ctx.Done():
 		select {
@@ -239,13 +254,19 @@ func (s *supervisor) await(ctx context.Context) error {
 	}
 }
 
+// along is what goes to the session with a job.
+type along struct {
+	keys    []seam.Key // of encrypted parts
+	profile []byte     // how its model is sliced; not looked at here
+}
+
 // start hands a job to the session and returns the channel of its receipts, which
 // is closed when the session has ended. count, if not nil, is called once nothing
 // else is in the way; its error keeps the job from being started. The file key and the
 // content keys are zeroed in any case.
-func (s *supervisor) start(st *seam.Start, file *os.File, keys []seam.Key, count func() error) (<-chan seam.Receipt, error) {
+func (s *supervisor) start(st *seam.Start, file *os.File, with along, count func() error) (<-chan seam.Receipt, error) {
 	defer clear(st.FileKey[:])
-	defer clear(keys)
+	defer clear(with.keys)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.free(); err != nil {
@@ -259,8 +280,13 @@ func (s *supervisor) start(st *seam.Start, file *os.File, keys []seam.Key, count
 	if st.Job == [16]byte{} {
 		rand.Read(st.Job[:])
 	}
-	for i := range keys {
-		if err := s.conn.Send(&keys[i], nil); err != nil {
+	for i := range with.keys {
+		if err := s.conn.Send(&with.keys[i], nil); err != nil {
+			return nil, err
+		}
+	}
+	for _, piece := range seam.Pieces(with.profile) {
+		if err := s.conn.Send(&piece, nil); err != nil {
 			return nil, err
 		}
 	}

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"errors"
-	"os/exec"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,21 +30,22 @@ const (
 
 // watch listens to a session until it is gone. It kills one that says nothing any
 // more, or nothing that makes sense: the next one switches the heaters off. It
-// reports whether the session ever got ready.
-func (s *supervisor) watch(conn *link.Conn, cmd *exec.Cmd) (wasReady bool) {
+// reports whether the session ever got ready, as it may have been before.
+func (s *supervisor) watch(conn *link.Conn, p process, wasReady bool) bool {
 	var ready, heard atomic.Bool
+	ready.Store(wasReady)
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if s.silent(&ready, &heard, done) {
 			s.log.Error("session says nothing any more: killed")
-			cmd.Process.Kill()
+			p.Kill()
 		}
 	})
 	defer wg.Wait()
 	defer close(done)
 	garbage := 0
-	for p := (pace{}); ; p.wait() {
+	for rate := (pace{}); ; rate.wait() {
 		m, f, err := conn.Receive()
 		if f != nil {
 			f.Close() // nothing is taken from a session
@@ -57,7 +57,7 @@ func (s *supervisor) watch(conn *link.Conn, cmd *exec.Cmd) (wasReady bool) {
 			}
 			if garbage == maxGarbage {
 				s.log.Error("session sends what are no messages: killed")
-				cmd.Process.Kill()
+				p.Kill()
 				return ready.Load()
 			}
 			continue
@@ -139,6 +139,9 @@ func (s *supervisor) take(m seam.Message) bool {
 	switch m := m.(type) {
 	case *seam.Ready:
 		s.ready = m
+		if s.done == nil && m.Job != [16]byte{} { // begun under an earlier agent
+			s.job, s.told, s.done = m.Job, 0, make(chan seam.Receipt, 2)
+		}
 		return true
 	case *seam.Status:
 		if m.Phase == seam.PhaseConnecting {

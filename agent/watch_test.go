@@ -183,7 +183,7 @@ func TestFloodIsBounded(t *testing.T) {
 	if err := s.await(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	receipts, err := s.start(&seam.Start{Format: seam.FormatAny}, nil, nil, nil)
+	receipts, err := s.start(&seam.Start{Format: seam.FormatAny}, nil, along{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestStartZeroesTheFileKey(t *testing.T) {
 		}
 		st := &seam.Start{Format: seam.FormatAny, Sealed: true, FileKey: [16]byte{1, 2, 3}}
 		content := []seam.Key{{Group: 1, Key: [32]byte{4}}}
-		if _, err := s.start(st, nil, content, count); (err == nil) != (count == nil) {
+		if _, err := s.start(st, nil, along{keys: content}, count); (err == nil) != (count == nil) {
 			t.Fatalf("start: %v", err)
 		}
 		if st.FileKey != [16]byte{} || content[0] != (seam.Key{}) {
@@ -259,7 +259,7 @@ func TestNoJobBeforeRestart(t *testing.T) {
 	if !s.retire() {
 		t.Error("not retired though nothing goes on")
 	}
-	if _, err := s.start(&seam.Start{Format: seam.FormatAny}, nil, nil, nil); !errors.Is(err, errGoing) {
+	if _, err := s.start(&seam.Start{Format: seam.FormatAny}, nil, along{}, nil); !errors.Is(err, errGoing) {
 		t.Errorf("a job after that: %v", err)
 	}
 }

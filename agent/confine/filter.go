@@ -62,6 +62,7 @@ const (
 var sessionCalls = append([]uint32{
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_PREAD64, unix.SYS_CLOSE, // the port, the job's descriptor, the log
 	unix.SYS_RECVMSG, unix.SYS_SENDMSG, // the seam, which is an open socket
+	unix.SYS_ACCEPT4, unix.SYS_GETSOCKOPT, // a later agent at the door, which listens already; and who it is
 	unix.SYS_FUTEX, unix.SYS_NANOSLEEP, unix.SYS_SCHED_YIELD, unix.SYS_GETTID, unix.SYS_GETPID, // the Go scheduler
 	unix.SYS_SCHED_GETAFFINITY,               // it asks again every second, and takes a refusal for one processor
 	unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_CTL, // its network poller, already made

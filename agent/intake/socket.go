@@ -48,6 +48,8 @@ type Request struct {
 	Detach    bool   `json:"detach,omitempty"`    // OpPrint: do not wait for the end
 
 	Wrapped []Wrapped `json:"wrapped,omitempty"` // OpPrint of a 3MF package with encrypted parts
+	Profile []byte    `json:"profile,omitempty"` // OpPrint of a model: settings of the slicer, as TOML
+	Plate   uint8     `json:"plate,omitempty"`   // OpPrint of a package with several plates of G-code
 }
 
 // Wrapped is the content key of one group of a 3MF package, encrypted to the printer's

@@ -39,6 +39,8 @@ const (
 	KindQuit   Kind = 6
 	KindKey    Kind = 7 // Key, before the Start that it is for
 
+	KindProfile Kind = 8 // Profile, before the Start that it is for
+
 	KindReady   Kind = 64 // Ready
 	KindStatus  Kind = 65 // Status
 	KindReceipt Kind = 66 // Receipt
@@ -65,6 +67,7 @@ type Start struct {
 	Job     [16]byte // random, for receipts
 	Format  Format
 	Sealed  bool
+	Plate   uint8    // of a package with several plates of G-code; 0 is the only one
 	Size    uint64   // bytes of the file
 	FileKey [16]byte // zero unless Sealed
 }
@@ -124,12 +127,14 @@ func (p Phase) String() string {
 }
 
 // Ready says that the session has its machine and has given up what it does not
-// need. Confined counts what holds; see package confine.
+// need. Confined counts what holds; see package confine. An agent that comes while a job
+// runs is told which one.
 type Ready struct {
 	Dialect    uint8 // 1 Marlin, 2 Repetier, 3 RepRapFirmware, 4 grbl
 	Tools      uint8
-	Confined   uint16 // bit set of confine.Measure
-	VaultBytes uint64 // budget of locked memory
+	Confined   uint16   // bit set of confine.Measure
+	VaultBytes uint64   // budget of locked memory
+	Job        [16]byte // that runs, zero for none
 }
 
 // Heater is one heater in a Status, in 1/1000 °C.
@@ -195,13 +200,15 @@ const (
 	ReasonOutOfReach        // the model lies outside the build volume
 	ReasonGCode             // a line of a pre-sliced file is refused
 	ReasonSlicing           // a model on a board that prints pre-sliced files only, or none
+	ReasonProfile           // the settings that came along are none, or not for this board or file
+	ReasonPlate             // a package with several plates, or without the one that was chosen
 )
 
 // String names the reason and what to do about it.
 func (r Reason) String() string {
 	names := [...]string{
 		"none",
-		"the sealed or encrypted file does not open: make it again for this printer's current key (platen recipient)",
+		"the sealed or encrypted file does not open: seal it again to this printer's current key, which platen recipient prints",
 		"the file is no model and no G-code: export it again",
 		"the mesh cannot be printed: it is empty or damaged beyond repair",
 		"the file does not fit the printer's locked memory: make it smaller (fewer triangles, .bgcode in place of .gcode) or raise vault in the configuration",
@@ -212,6 +219,8 @@ func (r Reason) String() string {
 		"the model does not fit the build volume: scale it down",
 		"a line of the file is nothing that may be printed: platen check names it",
 		"the board has no hot end and prints no models: give it G-code",
+		"the profile is not for this job: it asks for what the board cannot do, or comes with G-code, or places a sealed model",
+		"the file has several plates, or not this one: choose one with --plate",
 	}
 	if int(r) < len(names) {
 		return names[r]
@@ -263,6 +272,8 @@ func Parse(p []byte) (Message, error) {
 		m = &Start{}
 	case KindKey:
 		m = &Key{}
+	case KindProfile:
+		m = &Profile{}
 	case KindPause, KindResume, KindCancel, KindHalt, KindQuit:
 		m = &Command{Kind: k}
 	case KindReady:
@@ -282,18 +293,18 @@ func Parse(p []byte) (Message, error) {
 
 func (s Start) append(dst []byte) []byte {
 	dst = append(dst, s.Job[:]...)
-	dst = append(dst, byte(s.Format), boolByte(s.Sealed))
+	dst = append(dst, byte(s.Format), boolByte(s.Sealed), s.Plate)
 	dst = le.AppendUint64(dst, s.Size)
 	return append(dst, s.FileKey[:]...)
 }
 
 func (s *Start) parse(b []byte) bool {
-	if len(b) != 42 || b[17] > 1 || Format(b[16]) != FormatAny {
+	if len(b) != 43 || b[17] > 1 || Format(b[16]) != FormatAny {
 		return false
 	}
 	copy(s.Job[:], b)
-	s.Format, s.Sealed, s.Size = Format(b[16]), b[17] == 1, le.Uint64(b[18:])
-	copy(s.FileKey[:], b[26:])
+	s.Format, s.Sealed, s.Plate, s.Size = Format(b[16]), b[17] == 1, b[18], le.Uint64(b[19:])
+	copy(s.FileKey[:], b[27:])
 	return s.Sealed || s.FileKey == [16]byte{}
 }
 
@@ -314,13 +325,14 @@ func (*Command) parse(b []byte) bool     { return len(b) == 0 }
 func (r Ready) append(dst []byte) []byte {
 	dst = append(dst, r.Dialect, r.Tools)
 	dst = le.AppendUint16(dst, r.Confined)
-	return le.AppendUint64(dst, r.VaultBytes)
+	return append(le.AppendUint64(dst, r.VaultBytes), r.Job[:]...)
 }
 
 func (r *Ready) parse(b []byte) bool {
-	if len(b) != 12 {
+	if len(b) != 28 {
 		return false
 	}
+	copy(r.Job[:], b[12:])
 	r.Dialect, r.Tools, r.Confined, r.VaultBytes = b[0], b[1], le.Uint16(b[2:]), le.Uint64(b[4:])
 	return true
 }
@@ -371,7 +383,7 @@ func (r *Receipt) parse(b []byte) bool {
 	}
 	copy(r.Job[:], b)
 	r.Code, r.Reason = Code(b[16]), Reason(b[17])
-	return r.Code >= CodeLoaded && r.Code <= CodeFault && r.Reason <= ReasonSlicing
+	return r.Code >= CodeLoaded && r.Code <= CodeFault && r.Reason <= ReasonPlate
 }
 
 func boolByte(b bool) byte {

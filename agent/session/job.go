@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"platen/hal/gcodefile"
 	"platen/hal/motion"
 	"platen/slicer"
+	"platen/slicer/plate"
 	"platen/slicer/secure"
 )
 
@@ -46,7 +48,7 @@ func (s *session) job(ctx context.Context, st *seam.Start, file *os.File) error 
 		s.log.Error("vault not closed")
 	}
 	s.setPhase(phase)
-	if serr := s.conn.Send(&r, nil); serr != nil {
+	if serr := s.conn.Load().Send(&r, nil); serr != nil {
 		s.log.Warn("receipt not delivered")
 	}
 	if err != nil {
@@ -65,10 +67,10 @@ func (s *session) print(ctx context.Context, st *seam.Start, file *os.File) erro
 	if err != nil {
 		return err
 	}
-	if err := s.conn.Send(&seam.Receipt{Job: st.Job, Code: seam.CodeLoaded}, nil); err != nil {
+	if err := s.conn.Load().Send(&seam.Receipt{Job: st.Job, Code: seam.CodeLoaded}, nil); err != nil {
 		s.log.Warn("receipt not delivered")
 	}
-	b := s.cfg.Board
+	b := job.board
 	s.progress.layers, s.progress.ops = job.layers, job.ops
 	s.pause.board, s.pause.told = b, s.held
 	s.setPhase(seam.PhasePrinting)
@@ -97,27 +99,44 @@ func fresh(b *boards.Board, prog motion.Program) motion.Program {
 }
 
 // read opens the file if it is sealed and reads it into the vault. Afterwards the
-// descriptor is closed and the file key zeroed: nothing is read twice.
+// descriptor is closed and the file key zeroed.
 func (s *session) read(ctx context.Context, st *seam.Start, file *os.File) (*loaded, error) {
 	defer file.Close()
 	defer clear(st.FileKey[:])
 	defer clear(s.keys)
-	r := io.Reader(file)
-	if st.Sealed {
-		plain, err := age.Decrypt(file, age.NewInjectedFileKeyIdentity(st.FileKey[:]))
-		if err != nil {
-			return nil, errSealed
-		}
-		r = sealedReader{plain}
-	}
-	presliced, r, err := sniff(r)
+	r, err := plain(st, file)
 	if err != nil {
 		return nil, err
 	}
-	if presliced {
+	kind, r, err := sniff(r)
+	if err != nil {
+		return nil, err
+	}
+	if kind == kindGCode {
 		return s.loadFile(ctx, r, st.Size)
 	}
-	return s.loadModel(ctx, r, st.Size)
+	if kind == kindPackage { // it is a model or G-code, and has to be read to tell
+		job, err := s.loadPlate(ctx, r, st)
+		if job != nil || err != nil {
+			return job, err
+		}
+		if r, err = plain(st, io.NewSectionReader(file, 0, math.MaxInt64)); err != nil {
+			return nil, err
+		}
+	}
+	return s.loadModel(ctx, r, st)
+}
+
+// plain reads a job in clear.
+func plain(st *seam.Start, file io.Reader) (io.Reader, error) {
+	if !st.Sealed {
+		return file, nil
+	}
+	r, err := age.Decrypt(file, age.NewInjectedFileKeyIdentity(st.FileKey[:]))
+	if err != nil {
+		return nil, errSealed
+	}
+	return sealedReader{r}, nil
 }
 
 // learn keeps a content key for the job that is to come.
@@ -197,6 +216,9 @@ func judge(err error) (seam.Code, seam.Reason) {
 		{secure.ErrAltered, seam.CodeRefused, seam.ReasonDecrypt},
 		{slicer.ErrFormat, seam.CodeRefused, seam.ReasonFormat},
 		{bgcode.ErrFormat, seam.CodeRefused, seam.ReasonFormat},
+		{plate.ErrFormat, seam.CodeRefused, seam.ReasonFormat},
+		{plate.ErrChoose, seam.CodeRefused, seam.ReasonPlate},
+		{errProfile, seam.CodeRefused, seam.ReasonProfile},
 		{errNoModels, seam.CodeRefused, seam.ReasonSlicing},
 		{slicer.ErrGeometry, seam.CodeRefused, seam.ReasonGeometry},
 		{slicer.ErrComplex, seam.CodeRefused, seam.ReasonGeometry},

@@ -106,10 +106,11 @@ func TestSessionRefusesGCode(t *testing.T) {
 }
 
 func TestSniff(t *testing.T) {
-	for text, want := range map[string]bool{goodGCode: true, "G28": true, "GCDE\x01\x00\x00\x00": true, "solid x\n": false, "": false, "PK\x03\x04": false} {
-		presliced, r, err := sniff(iotest.OneByteReader(strings.NewReader(text)))
-		if err != nil || presliced != want {
-			t.Errorf("%q: %v, %v", text, presliced, err)
+	for text, want := range map[string]kind{goodGCode: kindGCode, "G28": kindGCode, "GCDE\x01\x00\x00\x00": kindGCode,
+		"solid x\n": kindModel, "": kindModel, "PK\x03\x04": kindPackage, "PK": kindModel} {
+		k, r, err := sniff(iotest.OneByteReader(strings.NewReader(text)))
+		if err != nil || k != want {
+			t.Errorf("%q: %v, %v", text, k, err)
 		}
 		if all, err := io.ReadAll(r); err != nil || string(all) != text {
 			t.Errorf("%q reads as %q, %v", text, all, err)
@@ -148,7 +149,7 @@ func TestNoModelsWithoutAHotEnd(t *testing.T) {
 	b := simBoard(t, "")
 	b.Limits.Tools = 0
 	s := &session{cfg: Config{Board: b}}
-	if _, err := s.loadModel(t.Context(), nil, 0); !errors.Is(err, errNoModels) {
+	if _, err := s.loadModel(t.Context(), nil, &seam.Start{}); !errors.Is(err, errNoModels) {
 		t.Errorf("got %v", err)
 	}
 	if code, reason := judge(errNoModels); code != seam.CodeRefused || reason != seam.ReasonSlicing {

@@ -50,6 +50,10 @@ type Config struct {
 	// what it does not need.
 	Record string
 
+	// Door is an inherited socket at which an agent that comes later gets hold of the
+	// session; nil for none.
+	Door *os.File
+
 	// Watchdog is an inherited descriptor of the board's watchdog, which the session pets
 	// once its agent is gone; nil if there is none.
 	Watchdog *os.File
@@ -66,7 +70,14 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer conn.Close()
-	s := &session{cfg: cfg, conn: conn, log: cfg.Logger, phase: seam.PhaseConnecting}
+	s := &session{cfg: cfg, log: cfg.Logger, phase: seam.PhaseConnecting}
+	s.conn.Store(conn)
+	if cfg.Door != nil {
+		if s.door, err = link.OpenDoor(cfg.Door); err != nil {
+			return err
+		}
+		defer s.door.Close()
+	}
 	s.report()
 	if s.vault, err = vault.New(cfg.Vault); err != nil {
 		return fmt.Errorf("making the vault: %w", err)
@@ -95,8 +106,8 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("confining the session: %w", err)
 	}
 	s.setPhase(seam.PhaseIdle)
-	ready := &seam.Ready{Dialect: dialects[cfg.Board.Controller.Dialect].number, Tools: uint8(s.machine.Info().Tools), Confined: uint16(held), VaultBytes: uint64(cfg.Vault)}
-	if err := conn.Send(ready, nil); err != nil {
+	s.ready = seam.Ready{Dialect: dialects[cfg.Board.Controller.Dialect].number, Tools: uint8(s.machine.Info().Tools), Confined: uint16(held), VaultBytes: uint64(cfg.Vault)}
+	if err := conn.Send(&s.ready, nil); err != nil {
 		return err
 	}
 	s.log.Info("session ready", "confined", held.String())
@@ -105,7 +116,8 @@ func Run(ctx context.Context, cfg Config) error {
 
 type session struct {
 	cfg     Config
-	conn    *link.Conn
+	conn    atomic.Pointer[link.Conn] // to the agent there is, or was last
+	door    *link.Door                // nil for none
 	log     *slog.Logger
 	machine hal.Machine
 	vault   *vault.Vault
@@ -114,7 +126,7 @@ type session struct {
 	watch   *watch.Machine // the machine, as its supervision
 	tripped atomic.Uint32  // watch.Reason
 	dog     *orphan        // nil if the board has no watchdog
-	alone   bool           // the agent is gone
+	alone   bool           // the agent that started this session is gone
 	safe    bool           // the machine was closed in order
 
 	mu    sync.Mutex
@@ -123,6 +135,8 @@ type session struct {
 	pause    pause
 	progress progress
 	keys     secure.Keys // of the job that comes or is read
+	profile  []byte      // of the job that comes or is read; nil is none
+	ready    seam.Ready  // as the agent was told it
 }
 
 // input is one message from the agent.
@@ -132,15 +146,17 @@ type input struct {
 }
 
 // serve waits for commands and for the job it starts, and ends with the job. When
-// the agent is gone it waits for the job alone.
+// the agent is gone it waits for the job alone, and for the next agent.
 func (s *session) serve(ctx context.Context) error {
 	inputs := make(chan input)
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer s.conn.Close()
+	defer func() { s.conn.Load().Close() }()
+	defer s.shut()
 	defer close(done)
-	wg.Go(func() { s.listen(inputs, done) })
+	wg.Go(func() { s.listen(s.conn.Load(), inputs, done) })
+	agents := make(chan *link.Conn)
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -158,19 +174,34 @@ func (s *session) serve(ctx context.Context) error {
 					return nil
 				}
 				s.log.Warn("agent is gone; the print goes on")
-				s.alone = true
-				s.dog.take(s.watch.Beat)
+				if !s.alone {
+					s.alone = true
+					s.dog.take(s.watch.Beat)
+				}
+				wg.Go(func() { s.letIn(agents, done) })
 				continue
 			}
 			if k, ok := in.msg.(*seam.Key); ok && !running {
 				s.learn(k)
 			}
+			if p, ok := in.msg.(*seam.Profile); ok && !running {
+				s.note(p)
+			}
 			if st, ok := in.msg.(*seam.Start); ok && !running {
 				running = true
+				s.ready.Job = st.Job
 				s.box.supply(true)
 				wg.Go(func() { jobs <- s.job(ctx, st, in.file) })
 			} else if s.command(in, cancel, running) {
 				return nil
+			}
+		case c := <-agents:
+			s.conn.Swap(c).Close()
+			inputs = make(chan input)
+			wg.Go(func() { s.listen(c, inputs, done) })
+			s.log.Info("another agent is here")
+			if err := c.Send(&s.ready, nil); err == nil {
+				s.report()
 			}
 		case <-tick.C:
 			s.report()
@@ -190,10 +221,10 @@ func (s *session) serve(ctx context.Context) error {
 }
 
 // listen passes on what the agent says until it is gone.
-func (s *session) listen(inputs chan<- input, done <-chan struct{}) {
+func (s *session) listen(conn *link.Conn, inputs chan<- input, done <-chan struct{}) {
 	defer close(inputs)
 	for {
-		m, f, err := s.conn.Receive()
+		m, f, err := conn.Receive()
 		if errors.Is(err, seam.ErrMessage) {
 			s.log.Warn("agent sent what is no message")
 			continue
@@ -212,6 +243,32 @@ func (s *session) listen(inputs chan<- input, done <-chan struct{}) {
 			}
 			return
 		}
+	}
+}
+
+// letIn waits for the next agent.
+func (s *session) letIn(agents chan<- *link.Conn, done <-chan struct{}) {
+	if s.door == nil {
+		return
+	}
+	c, err := s.door.Accept()
+	if err != nil {
+		if err != io.EOF {
+			s.log.Warn("no other agent can come", "error", err.Error())
+		}
+		return
+	}
+	select {
+	case agents <- c:
+	case <-done:
+		c.Close()
+	}
+}
+
+// shut closes the door, so that nobody waits at it any more.
+func (s *session) shut() {
+	if s.door != nil {
+		s.door.Close()
 	}
 }
 
@@ -278,7 +335,7 @@ func (s *session) report() {
 		}
 	}
 	s.supervised(&st)
-	if err := s.conn.Send(&st, nil); err != nil {
+	if err := s.conn.Load().Send(&st, nil); err != nil {
 		s.log.Debug("status not sent")
 	}
 }

@@ -82,7 +82,7 @@ var Rules = []Rule{
 	{Package: "agent/cmd/platen-fleet", May: []string{"agent/fleet/...", "agent/evidence", "agent/catalog", "agent/consent", "agent/intake", "agent/cli"}},
 	{Package: "agent/cmd/platen", May: []string{
 		"agent", "agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence",
-		"agent/intake", "agent/seam/...", "agent/session", "agent/telemetry/...", "agent/uplink", "boards", "hal/...",
+		"agent/intake", "agent/seam/...", "agent/session", "agent/telemetry/...", "agent/uplink", "boards", "hal/...", "slicer/plate", "slicer/profile", "slicer/vault",
 		"slicer/pack", "slicer/secure", "slicer/vault", "updater", "updater/boot", "updater/slot", "updater/trust"}},
 	{Package: "agent", May: []string{
 		"agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence", "agent/intake",

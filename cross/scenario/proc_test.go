@@ -17,13 +17,18 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-func cmdPids(ts *testscript.TestScript, _ bool, _ []string) {
+// cmdPids sets AGENT and SESSION; with an argument, AGENT only: its session is the child
+// of an agent before it.
+func cmdPids(ts *testscript.TestScript, _ bool, args []string) {
 	w := worldOf(ts)
 	agent := w.agent.cmd.Process.Pid
+	ts.Setenv("AGENT", strconv.Itoa(agent))
+	if len(args) > 0 {
+		return
+	}
 	session, err := child(agent)
 	ts.Check(err)
 	w.sessions = append(w.sessions, session)
-	ts.Setenv("AGENT", strconv.Itoa(agent))
 	ts.Setenv("SESSION", strconv.Itoa(session))
 }
 

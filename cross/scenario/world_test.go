@@ -138,7 +138,11 @@ func cmdAgent(ts *testscript.TestScript, _ bool, args []string) {
 	var err error
 	w.agent, err = w.start(true, "platen", "run", "--config", "platen.toml")
 	ts.Check(err)
-	cmdAwait(ts, false, []string{`"phase": "idle"`, "status", "-o", "json"})
+	phase := "idle"
+	if len(args) > 0 {
+		phase = args[0]
+	}
+	cmdAwait(ts, false, []string{`"phase": "` + phase + `"`, "status", "-o", "json"})
 }
 
 func cmdPlaten(ts *testscript.TestScript, neg bool, args []string) {

@@ -11,6 +11,7 @@ import (
 
 	"platen/agent/cli"
 	"platen/agent/intake"
+	"platen/slicer/profile"
 )
 
 // printEvent is one line of platen print -o jsonl.
@@ -22,12 +23,17 @@ type printEvent struct {
 func printCmd() *cobra.Command {
 	var ticket string
 	var detach bool
+	var plateNo uint8
+	var profiles, set []string
 	c := &cobra.Command{
 		Use:   "print FILE",
 		Short: "Print a model or a G-code file",
 		Long: `Print a model or a G-code file. A sealed file (model.stl.age) needs the ticket that its operator signed
 for it; a file in clear (model.stl, part.gcode) is passed to the session as an open descriptor, and nothing
 of it is kept. What a file is, its bytes say. G-code is checked to its end before anything is heated.
+
+How a model is sliced, its board says, and over that --profile and -s: see platen-slice settings. What they
+say of the machine is left to the board. A sealed model is placed and copied as its ticket allows, not by them.
 
 To seal a model, use stock age with the recipient that "platen recipient" prints:
 
@@ -42,7 +48,10 @@ prints needs no ticket.`,
 				return err
 			}
 			defer f.Close()
-			req := intake.Request{Op: intake.OpPrint, Detach: detach}
+			req := intake.Request{Op: intake.OpPrint, Detach: detach, Plate: plateNo}
+			if req.Profile, err = stacked(profiles, set); err != nil {
+				return err
+			}
 			sealed := intake.IsSealed(f)
 			if sealed && ticket == "" {
 				return cli.Usage("the file is sealed: give the ticket that came with it, --ticket FILE")
@@ -65,7 +74,29 @@ prints needs no ticket.`,
 	}
 	c.Flags().StringVar(&ticket, "ticket", "", "ticket of a sealed file")
 	c.Flags().BoolVar(&detach, "detach", false, "return once the model is loaded")
+	c.Flags().StringArrayVar(&profiles, "profile", nil, "settings of the slicer: a .toml file, or a profile that comes along; several lie over each other")
+	c.Flags().StringArrayVarP(&set, "set", "s", nil, "one setting of the slicer, as key=value")
+	c.Flags().Uint8Var(&plateNo, "plate", 0, "plate of a .gcode.3mf file that has several")
 	return c
+}
+
+// stacked is one profile that says what profiles and single settings say together; nil
+// if there are none.
+func stacked(profiles, set []string) ([]byte, error) {
+	var stack profile.Stack
+	for _, name := range profiles {
+		text, err := profile.Open(name)
+		if err == nil {
+			err = stack.Add(name, text)
+		}
+		if err != nil {
+			return nil, cli.Usage("%w", err)
+		}
+	}
+	if err := stack.Set(set...); err != nil {
+		return nil, cli.Usage("%w", err)
+	}
+	return stack.Text(), nil
 }
 
 func readTicket(path string) ([]byte, error) {
@@ -107,7 +138,7 @@ func follow(c *cobra.Command, req intake.Request, f *os.File) error {
 	}
 	if err != nil {
 		if last.Code == "job-refused" && req.Envelope == nil {
-			last.Error, err = named(f, last.Error, err)
+			last.Error, err = named(f, int(req.Plate), last.Error, err)
 		}
 		return refused(c, last, err)
 	}

@@ -103,17 +103,14 @@ func installCmd() *cobra.Command {
 	return c
 }
 
-// seamFD is the descriptor that a session finds its end of the seam at, and watchdogFD
-// that of the board's watchdog, if there is one.
-const (
-	seamFD     = 3
-	watchdogFD = 4
-)
+// The descriptors that a session is started with, one after the other as far as there
+// are any: its end of the seam, its door, and the board's watchdog.
+const seamFD = 3
 
 func sessionCmd() *cobra.Command {
 	var cfg session.Config
 	var board, controller string
-	var dog bool
+	var door, dog bool
 	c := &cobra.Command{
 		Use:    "session",
 		Short:  "Be a session process; the agent starts these",
@@ -125,8 +122,13 @@ func sessionCmd() *cobra.Command {
 				return errors.New("a session is started by platen run, which gives it its end of the seam")
 			}
 			cfg.Seam, cfg.Logger = os.NewFile(seamFD, "seam"), logger()
+			next := uintptr(seamFD + 1)
+			if door {
+				cfg.Door = os.NewFile(next, "door")
+				next++
+			}
 			if dog {
-				cfg.Watchdog = os.NewFile(watchdogFD, "watchdog")
+				cfg.Watchdog = os.NewFile(next, "watchdog")
 			}
 			var err error
 			if cfg.Board, err = boards.Load(board); err != nil {
@@ -147,6 +149,7 @@ func sessionCmd() *cobra.Command {
 	c.Flags().StringVar(&cfg.Sys, "sys", "/sys", "where sysfs is")
 	c.Flags().StringVar(&cfg.Dev, "dev", "/dev", "where devices of pins are")
 	c.Flags().StringVar(&cfg.Record, "record", "", "file for what is said at the serial port, without design data")
-	c.Flags().BoolVar(&dog, "watchdog", false, "descriptor 4 is the board's watchdog")
+	c.Flags().BoolVar(&door, "door", false, "the next descriptor is the socket at which later agents come")
+	c.Flags().BoolVar(&dog, "watchdog", false, "the next descriptor is the board's watchdog")
 	return c
 }

@@ -26,6 +26,7 @@ type Conn struct {
 	f      *os.File
 	rc     syscall.RawConn
 	closed atomic.Bool
+	peer   int // see Peer
 	in     [seam.MaxMessage + 1]byte
 }
 
@@ -46,27 +47,33 @@ func Pair() (*Conn, *os.File, error) {
 
 // FromFile makes an end of a file that was inherited. It takes the file over.
 func FromFile(f *os.File) (*Conn, error) {
-	if err := unix.SetNonblock(int(f.Fd()), true); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("the seam is not a socket: %w", err)
-	}
-	// Fd made the file blocking for the runtime: wrap the descriptor anew, so that
-	// waiting parks a goroutine and Close wakes it.
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-	f.Close()
+	nf, rc, err := pollable(f)
 	if err != nil {
 		return nil, fmt.Errorf("opening the seam: %w", err)
 	}
+	return &Conn{f: nf, rc: rc}, nil
+}
+
+// pollable makes a file of an inherited socket in which waiting parks a goroutine and
+// Close wakes it. It takes the file over.
+func pollable(f *os.File) (*os.File, syscall.RawConn, error) {
+	// Fd makes a file blocking for the runtime: the descriptor is wrapped anew.
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	f.Close()
+	if err != nil {
+		return nil, nil, err
+	}
 	if err := unix.SetNonblock(fd, true); err != nil {
-		return nil, fmt.Errorf("opening the seam: %w", err)
+		unix.Close(fd)
+		return nil, nil, err
 	}
 	nf := os.NewFile(uintptr(fd), "seam")
 	rc, err := nf.SyscallConn()
 	if err != nil {
 		nf.Close()
-		return nil, fmt.Errorf("opening the seam: %w", err)
+		return nil, nil, err
 	}
-	return &Conn{f: nf, rc: rc}, nil
+	return nf, rc, nil
 }
 
 // Send sends m, with file beside it if it is not nil; the file stays the caller's.
@@ -99,7 +106,7 @@ func (c *Conn) Send(m seam.Message, file *os.File) error {
 func (c *Conn) Receive() (seam.Message, *os.File, error) {
 	var n, oobn int
 	var rerr error
-	oob := make([]byte, unix.CmsgSpace(4))
+	oob := make([]byte, unix.CmsgSpace(4)+unix.CmsgSpace(unix.SizeofUcred))
 	err := c.rc.Read(func(fd uintptr) bool {
 		n, oobn, _, _, rerr = unix.Recvmsg(int(fd), c.in[:], oob, unix.MSG_CMSG_CLOEXEC)
 		return rerr != unix.EAGAIN
@@ -114,6 +121,7 @@ func (c *Conn) Receive() (seam.Message, *os.File, error) {
 		return nil, nil, fmt.Errorf("receiving from the seam: %w", err)
 	}
 	file := Descriptor(oob[:oobn])
+	c.peer = credentials(oob[:oobn])
 	m, err := seam.Parse(c.in[:n])
 	clear(c.in[:n])
 	if err != nil {
