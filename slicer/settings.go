@@ -36,10 +36,6 @@ const (
 // Shell says what is done about walls besides how many there are.
 type Shell = pipe.Shell
 
-// Skin says what is solid and how solid and sparse fill is laid, besides counts of
-// layers.
-type Skin = pipe.Skin
-
 // Speeds by what is printed.
 type Speeds = path.Speeds
 
@@ -131,7 +127,7 @@ func Default() Settings {
 		Height:      unit.Micrometres(200),
 		Width:       unit.Micrometres(450),
 		Walls:       2, TopLayers: 4, BottomLayers: 4,
-		Density: 20, Pattern: PatternLines, Seam: SeamAligned, Shell: Shell{Hangs: true, Thin: true, Gaps: true, FootLayers: 2},
+		Skin: defaultSkin(), Density: 20, Pattern: PatternLines, Seam: SeamAligned, Shell: Shell{Hangs: true, Thin: true, Gaps: true, FootLayers: 2},
 		Support: defaultSupport(), Adhesion: defaultAdhesion(),
 		Skirts: 1, SkirtGap: 3 * mm, PrimeLine: true,
 		Speeds: Speeds{
@@ -200,7 +196,7 @@ func (s Settings) pipe() pipe.Params {
 
 func (s Settings) path() path.Params {
 	return path.Params{
-		Volume: s.Build, Width: s.Width, Filament: s.Filament,
+		Volume: s.Build, Raft: s.Adhesion.Raft.Layers, Width: s.Width, Filament: s.Filament,
 		Speeds: s.Speeds, Accel: s.Accel, Accels: s.Accels, MaxFlow: s.MaxFlow, Advance: s.Advance,
 		HotEnd: s.HotEnd, Bed: s.Bed, FirstHotEnd: s.FirstHotEnd, FirstBed: s.FirstBed,
 		Retraction: path.Retraction{

@@ -138,7 +138,7 @@ func skinRows() []Setting {
 		length("bottom_thickness", func(s *Settings) *unit.Length { return &s.Skin.Bottom }, 0, 20*mm, "least thickness of solid layers above surfaces that face down, where bottom_layers give less; 0 leaves it to them"),
 		choice("top_pattern", func(s *Settings) *pipe.SkinPattern { return &s.Skin.TopPattern }, "lines of surfaces that face up: each beside the last one, the same unjoined, rings, or in the order of least travel", "monotonic", "monotonic-lines", "concentric", "zigzag"),
 		choice("bottom_pattern", func(s *Settings) *pipe.SkinPattern { return &s.Skin.BottomPattern }, "lines of surfaces that face down", "monotonic", "monotonic-lines", "concentric", "zigzag"),
-		length("skin_removal_width", func(s *Settings) *unit.Length { return &s.Skin.Removal }, 0, 20*mm, "solid strips narrower than this are left out where the part slopes; 0 keeps the thickness of top and bottom on every slope"),
+		length("skin_removal_width", func(s *Settings) *unit.Length { return &s.Skin.Removal }, 0, 20*mm, "solid strips narrower than this are left out where the part slopes, which leaves it thinner there"),
 		toggle("bridges", func(s *Settings) *bool { return &s.Skin.Bridge.On }, "what has nothing below is laid from one side to the other, in the direction that spans best"),
 		percent("bridge_flow", func(s *Settings) *fill.Percent { return &s.Skin.Bridge.Flow }, 20, 200, "filament of lines over nothing, of what other lines take"),
 		length("bridge_anchor", func(s *Settings) *unit.Length { return &s.Skin.Bridge.Anchor }, 0, 20*mm, "how far lines over nothing go on over what carries them"),

@@ -1,6 +1,10 @@
 package fill
 
-import "math"
+import (
+	"math"
+
+	"platen/slicer/geom"
+)
 
 // turn is an angle in 2⁻³² of a full turn; it wraps around.
 type turn uint32
@@ -80,4 +84,12 @@ func turnOf(a Angle) turn {
 	const full = int64(360 * Degree)
 	m := (int64(a)%full + full) % full
 	return turn((m<<32 + full/2) / full)
+}
+
+// Direction returns the direction from a to b, from 0 up to a full turn; that from a
+// point to itself is 0.
+func Direction(a, b geom.Point) Angle {
+	const full = int64(360 * Degree)
+	t := direction(int64(b.Y)-int64(a.Y), int64(b.X)-int64(a.X))
+	return Angle((int64(t)*full + 1<<31) >> 32 % full)
 }

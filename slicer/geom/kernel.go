@@ -45,6 +45,7 @@ func maxWork(n int) int64 { return 1<<23 + int64(n)<<10 }
 // set of edges only. dst may be the same region as an operand. After an error dst
 // is empty.
 type Kernel struct {
+	credit  int32 // what windings around b begin with
 	op      op
 	edges   []edge
 	rings   []ring // of the operands
@@ -142,6 +143,14 @@ func (k *Kernel) Intersect(dst, a, b *Region) error { return k.combine(dst, a, b
 // Difference sets dst to the places in a that are not in b, each under the
 // positive fill rule.
 func (k *Kernel) Difference(dst, a, b *Region) error { return k.combine(dst, a, b, opDifference) }
+
+// Lacking sets dst to the places in a, under the positive fill rule, that b winds
+// around fewer than n times: with n regions in b, those that not all of them share.
+func (k *Kernel) Lacking(dst, a, b *Region, n int) error {
+	k.credit = int32(1 - n)
+	defer func() { k.credit = 0 }()
+	return k.combine(dst, a, b, opDifference)
+}
 
 // Xor sets dst to the places in exactly one of a and b, each under the positive
 // fill rule.

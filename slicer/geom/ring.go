@@ -121,6 +121,7 @@ func (k *Kernel) unite(r, s int32) {
 // none of them comes near, so any point will do.
 func (k *Kernel) around2(root int32) (a, b int32) {
 	p := k.edges[k.rings[root].first].p
+	b = k.credit
 	for i := range k.rings {
 		r := &k.rings[i]
 		if p.X < r.lo.X || p.X > r.hi.X || p.Y < r.lo.Y || p.Y > r.hi.Y || k.find(int32(i)) == root {

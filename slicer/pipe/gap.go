@@ -106,7 +106,7 @@ func (g *gapFiller) lines(k *geom.Kernel, dst *Strokes, width unit.Length) error
 	g.width = width
 	g.sortHoles()
 	for r := range g.gap.Len() {
-		if ring := g.gap.Ring(r); geom.Area2(ring)/2 >= int64(g.width)*int64(g.width) {
+		if ring := g.gap.Ring(r); geom.Area2(ring) >= int64(g.width)*int64(g.width) {
 			if err := g.stroke(k, dst, ring); err != nil {
 				return err
 			}
@@ -156,7 +156,7 @@ func (g *gapFiller) stroke(k *geom.Kernel, dst *Strokes, outer []geom.Point) err
 		}
 	}
 	area := float64(g.part.Area2()) / 2
-	if area < float64(g.width)*float64(g.width) {
+	if area < float64(g.width)*float64(g.width)/2 {
 		return nil
 	}
 	edge := 0.0
@@ -273,7 +273,7 @@ func (g *gapFiller) arms(k *geom.Kernel, dst *Strokes, area, edge float64) (bool
 func (g *gapFiller) hatch(dst *Strokes, area float64) error {
 	g.short.Reset()
 	err := g.hatcher.Hatch(&g.short, &g.part, fill.Params{
-		Angle: evenAngle, Spacing: g.width, MinSpan: g.width / thinnest, MaxJoin: 2 * g.width,
+		Angle: 45 * fill.Degree, Spacing: g.width, MinSpan: g.width / thinnest, MaxJoin: 2 * g.width,
 	})
 	if err != nil || g.short.Len() == 0 {
 		return err

@@ -1,85 +1,327 @@
 package pipe
 
 import (
+	"platen/hal/motion"
 	"platen/hal/unit"
 	"platen/slicer/fill"
+	"platen/slicer/geom"
 )
 
-// Directions of hatch lines: those of one layer cross those of the next.
-const (
-	evenAngle = 45 * fill.Degree
-	oddAngle  = 135 * fill.Degree
-)
+// filler is what a worker needs to fill the inside of layers.
+type filler struct {
+	hatcher fill.Hatcher
+	rings   fill.Rings
+	solid   geom.Region // skin of the layer at hand, seen from neither side
+	top     geom.Region // what of it is seen from above
+	bottom  geom.Region // what of it has nothing below
+	sparse  geom.Region // the rest of its inside
+	lines   geom.Region // where lines of one skin go
+	span    spanner
+}
 
-// infill splits the inside of a layer into solid and sparse, and hatches both.
+func (f *filler) wipe() {
+	f.hatcher.Wipe()
+	f.rings.Wipe()
+	for _, r := range []*geom.Region{&f.solid, &f.top, &f.bottom, &f.sparse, &f.lines} {
+		r.Wipe()
+	}
+	f.span.wipe()
+}
+
+// infill splits the inside of a layer into solid and sparse, and fills both.
 func (w *worker) infill(l *Layer) error {
+	f := &w.fill
+	for _, r := range []*geom.Region{&f.solid, &f.top, &f.bottom, &f.sparse} {
+		r.Reset()
+	}
+	if l.inner.Empty() || l.Spiral {
+		return nil
+	}
 	if err := w.split(l); err != nil {
 		return err
 	}
-	angle := evenAngle
-	if l.Index%2 != 0 {
-		angle = oddAngle
+	if err := w.faces(l); err != nil {
+		return err
 	}
-	if !w.solid.Empty() {
-		err := w.hatcher.Hatch(&l.Skin, &w.solid, fill.Params{
-			Angle: angle, Spacing: w.p.Width, MinSpan: w.p.Width / 4, MaxJoin: 3 * w.p.Width,
-		})
-		if err != nil {
+	if err := w.bridges(l); err != nil {
+		return err
+	}
+	skin := &w.p.Skin
+	below := motion.SolidInfill
+	if l.Index == 0 {
+		below = motion.BottomSkin
+	}
+	for _, part := range [...]struct {
+		region  *geom.Region
+		role    motion.Role
+		pattern SkinPattern
+	}{
+		{&f.bottom, motion.BottomSkin, skin.BottomPattern},
+		{&f.solid, below, w.inside(l)},
+		{&f.top, motion.TopSkin, skin.TopPattern},
+	} {
+		if err := w.skin(l, part.region, part.role, part.pattern, w.angle(l)); err != nil {
 			return err
 		}
-		l.SkinWidth = w.skinWidth(l)
 	}
-	if spacing := fill.Spacing(w.p.Width, w.p.Density); spacing > 0 && !w.sparse.Empty() {
-		return w.hatcher.Hatch(&l.Infill, &w.sparse, fill.Params{
-			Angle: angle, Spacing: spacing, MinSpan: w.p.Width, Pattern: w.p.Pattern,
-		})
+	if err := w.sparse(l); err != nil {
+		return err
 	}
-	return nil
+	return w.iron(l)
 }
 
-// skinWidth is how wide the lines of a skin are taken to be, so that they hold what
-// the skin does: in narrow skins the joints between lines are a large part of them.
-func (w *worker) skinWidth(l *Layer) unit.Length {
-	long := max(l.Skin.Length(), 1)
-	width := w.area / 2 / long
-	return unit.Length(min(max(width, int64(w.p.Width)*2/3), int64(w.p.Width)*8/7))
+// inside is the pattern of skin that is seen from neither side, or from the bed.
+func (w *worker) inside(l *Layer) SkinPattern {
+	if l.Index == 0 {
+		return w.p.Skin.BottomPattern
+	}
+	return SkinZigzag
+}
+
+// angle is the direction of lines on a layer: those of one layer cross those of the
+// next.
+func (w *worker) angle(l *Layer) fill.Angle {
+	if l.Index%2 != 0 {
+		return w.p.Skin.Angle + 90*fill.Degree
+	}
+	return w.p.Skin.Angle
 }
 
 // split sets solid and sparse from the inside of l. Strips of skin that are narrower
 // than a line, as slopes have them, become strokes.
 func (w *worker) split(l *Layer) error {
-	w.solid.Reset()
-	w.sparse.Reset()
-	if !l.covered || w.p.Density >= 100 {
-		w.solid.Append(&l.inner)
-		w.area = l.rest.Area2()
+	f, e := &w.fill, &l.exposed
+	if e.all {
+		f.solid.Append(&l.rest)
 		return nil
 	}
 	strips := &w.gaps.gap
 	strips.Reset()
-	if !sameRegion(&l.cover, &l.Outline) {
-		if err := w.kernel.Difference(strips, &l.rest, &l.cover); err != nil {
+	if e.n > 0 {
+		if err := w.kernel.Lacking(strips, &l.rest, &e.around, e.n); err != nil {
+			return err
+		}
+	}
+	if narrow := w.p.Skin.Removal; narrow > 0 && !strips.Empty() {
+		if err := open(&w.kernel, strips, strips, narrow); err != nil {
 			return err
 		}
 	}
 	if strips.Empty() {
-		w.sparse.Append(&l.rest)
+		f.sparse.Append(&l.inner)
+		return w.small(l)
+	}
+	if err := open(&w.kernel, &f.solid, strips, w.p.Width); err != nil {
+		return err
+	}
+	if err := w.kernel.Difference(&f.sparse, &l.inner, strips); err != nil {
+		return err
+	}
+	if !f.solid.Empty() {
+		if err := w.kernel.Difference(strips, strips, &f.solid); err != nil {
+			return err
+		}
+	}
+	if err := w.gaps.strokes(&w.kernel, &l.Gaps, w.p.Width); err != nil {
+		return err
+	}
+	return w.small(l)
+}
+
+// small makes small sparse islands solid.
+func (w *worker) small(l *Layer) error {
+	f := &w.fill
+	least := 2 * int64(w.p.Skin.LeastArea) * int64(w.p.Skin.LeastArea)
+	islands := &f.lines
+	islands.Reset()
+	for i := range f.sparse.Len() {
+		if ring := f.sparse.Ring(i); geom.Area2(ring) > 0 && geom.Area2(ring) < least {
+			islands.Add(ring)
+		}
+	}
+	if islands.Empty() {
 		return nil
 	}
-	if err := open(&w.kernel, &w.solid, strips, w.p.Width); err != nil {
+	// Up to the wall, of which sparse lines keep a distance.
+	if err := w.kernel.Offset(islands, islands, w.p.Width/2, geom.JoinMiter); err != nil {
 		return err
 	}
-	w.area = w.solid.Area2()
-	if err := w.kernel.Difference(&w.sparse, &l.rest, strips); err != nil {
+	if err := w.kernel.Intersect(islands, islands, &l.rest); err != nil {
 		return err
 	}
-	if !w.solid.Empty() {
-		if err := w.kernel.Difference(strips, strips, &w.solid); err != nil {
-			return err
-		}
-		if err := w.kernel.Intersect(&w.solid, &w.solid, &l.inner); err != nil {
+	if err := w.kernel.Difference(&f.sparse, &f.sparse, islands); err != nil {
+		return err
+	}
+	return w.kernel.Union2(&f.solid, &f.solid, islands)
+}
+
+// faces takes what is seen from above out of solid, and what has nothing below: but
+// for strips so narrow that they are laid better with what is beside them.
+func (w *worker) faces(l *Layer) error {
+	f, e := &w.fill, &l.exposed
+	if f.solid.Empty() {
+		return nil
+	}
+	if e.bottom && l.Index > 0 {
+		if err := w.face(&f.bottom, l, &l.below, 2*w.p.Width); err != nil {
 			return err
 		}
 	}
-	return w.gaps.strokes(&w.kernel, &l.Gaps, w.p.Width)
+	if e.top {
+		if err := w.face(&f.top, l, &e.above, 3*w.p.Width); err != nil {
+			return err
+		}
+	}
+	if f.top.Empty() || f.bottom.Empty() {
+		return nil
+	}
+	return w.kernel.Difference(&f.top, &f.top, &f.bottom)
+}
+
+// face moves from solid to dst what other does not cover, where it is wide enough.
+func (w *worker) face(dst *geom.Region, l *Layer, other *geom.Region, wide unit.Length) error {
+	f := &w.fill
+	if other.Empty() && l.exposed.all {
+		dst.Append(&f.solid)
+		f.solid.Reset()
+		return nil
+	}
+	if err := w.kernel.Difference(dst, &l.rest, other); err != nil {
+		return err
+	}
+	if err := open(&w.kernel, dst, dst, wide); err != nil || dst.Empty() {
+		return err
+	}
+	return w.kernel.Difference(&f.solid, &f.solid, dst)
+}
+
+// skin fills a region side by side.
+func (w *worker) skin(l *Layer, r *geom.Region, role motion.Role, pattern SkinPattern, angle fill.Angle) error {
+	if r.Empty() {
+		return nil
+	}
+	f, area, width := &w.fill, r.Area2()/2, w.p.Width
+	where := &l.inner
+	if !sameRegion(r, &l.rest) {
+		where = &f.lines
+		if err := w.kernel.Intersect(where, r, &l.inner); err != nil {
+			return err
+		}
+	}
+	first, pts := l.Runs.Len(), len(l.Runs.Pts)
+	if pattern == SkinConcentric {
+		if err := f.rings.Cover(&l.Runs.Lines, &w.kernel, where, width/2-w.p.inset(), width); err != nil {
+			return err
+		}
+	} else {
+		p := fill.Params{Angle: angle, Spacing: width, MinSpan: width / 4, MaxJoin: 3 * width, Join: fill.JoinMonotonic}
+		switch pattern {
+		case SkinLines:
+			p.MaxJoin = 0
+		case SkinZigzag:
+			p.Join = fill.JoinNext
+		}
+		if err := f.hatcher.Hatch(&l.Runs.Lines, where, p); err != nil {
+			return err
+		}
+	}
+	l.Runs.Give(Head{Width: w.bar(l, area, first, pts), Role: role})
+	if pattern == SkinMonotonic || pattern == SkinLines {
+		w.follow(l, first)
+	}
+	return nil
+}
+
+// inset is how far the region for lines lies inside of what they fill.
+func (p *Params) inset() unit.Length { return p.Width/2 - p.Width*unit.Length(p.Skin.Overlap)/100 }
+
+// follow keeps lines from number first on in their order, island by island.
+func (w *worker) follow(l *Layer, first int) {
+	heads := l.Runs.Heads
+	for i := first; i < len(heads); i++ {
+		heads[i].Follow = true
+	}
+	for _, i := range w.fill.hatcher.Starts() {
+		heads[i].Follow = false
+	}
+	if first < len(heads) {
+		heads[first].Follow = false
+	}
+}
+
+// bar is how wide the lines from number first on are taken to be, so that they hold
+// what the skin does: in narrow skins the joints between lines are a large part of
+// them.
+func (w *worker) bar(l *Layer, area int64, first, pts int) unit.Length {
+	added := fill.Lines{Pts: l.Runs.Pts[pts:]}
+	long, start := int64(0), int32(pts)
+	for _, end := range l.Runs.Ends[first:] {
+		added.Pts = l.Runs.Pts[start:end]
+		long += int64(length(added.Pts))
+		start = end
+	}
+	width := int64(w.p.Width)
+	return unit.Length(min(max(area/max(long, 1), width*2/3), width*8/7))
+}
+
+// sparse lays the sparse infill.
+func (w *worker) sparse(l *Layer) error {
+	f := &w.fill
+	spacing := fill.Spacing(w.p.Width, w.p.Density)
+	if spacing == 0 || f.sparse.Empty() {
+		return nil
+	}
+	if w.p.Pattern == fill.PatternConcentric {
+		if err := f.rings.Cover(&l.Runs.Lines, &w.kernel, &f.sparse, max(spacing/2-w.p.inset(), 0), spacing); err != nil {
+			return err
+		}
+	} else {
+		angle := w.p.Skin.Angle
+		if w.p.Pattern == fill.PatternLines {
+			angle = w.angle(l)
+		}
+		err := f.hatcher.Hatch(&l.Runs.Lines, &f.sparse, fill.Params{
+			Angle: angle, Spacing: spacing, Height: l.Top, MinSpan: w.p.Width, Pattern: w.p.Pattern,
+			Join: fill.JoinAll, MaxJoin: w.p.Skin.Join, Anchor: w.p.Skin.Anchor,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	l.Runs.Give(Head{Width: w.p.Width, Role: motion.Infill})
+	return nil
+}
+
+// Iron says how surfaces that are seen from above are ironed: gone over once more.
+type Iron struct {
+	On      bool
+	Flow    fill.Percent // of what would fill the space between the lines
+	Spacing unit.Length  // between them
+	Inset   unit.Length  // from the edge of the surface
+	Angle   fill.Angle   // to the lines below
+}
+
+// iron goes over what is seen from above.
+func (w *worker) iron(l *Layer) error {
+	i, f := &w.p.Skin.Iron, &w.fill
+	if !i.On || f.top.Empty() {
+		return nil
+	}
+	if err := w.kernel.Offset(&f.lines, &f.top, -i.Inset, geom.JoinMiter); err != nil {
+		return err
+	}
+	if err := w.kernel.Intersect(&f.lines, &f.lines, &l.inner); err != nil {
+		return err
+	}
+	first := l.Runs.Len()
+	err := f.hatcher.Hatch(&l.Runs.Lines, &f.lines, fill.Params{
+		Angle: w.angle(l) + i.Angle, Spacing: i.Spacing, MinSpan: w.p.Width, MaxJoin: 3 * i.Spacing, Join: fill.JoinMonotonic,
+	})
+	if err != nil {
+		return err
+	}
+	width := int64(i.Spacing) * int64(i.Flow) / 100
+	l.Runs.Give(Head{Width: unit.Length(max(width, 1)), Role: motion.Ironing})
+	w.follow(l, first)
+	return nil
 }

@@ -43,12 +43,16 @@ type Params struct {
 	Width        unit.Length  // of a line; lines lie side by side
 	Apart        unit.Length  // how close two sides of one wall may come, middle to middle; closer, one line replaces them
 	Walls        int          // lines around every contour
+	Shell        Shell        // and what else is done about them
 	TopLayers    int          // solid layers below every upward surface
 	BottomLayers int          // solid layers above every downward surface
+	Skin         Skin         // and what else is done about them
 	Density      fill.Percent // share of the inside that infill covers
 	Pattern      fill.Pattern
+	Support      Support
 	Skirts       int         // lines around the first layer
 	SkirtGap     unit.Length // between the model and the innermost of them
+	Adhesion     Adhesion    // and what else goes around the first layer, or below it
 	Volume       mesh.Box    // skirts that would leave it are left out
 	Workers      int         // goroutines that work on layers; 0 is one a processor, at most 4
 }
@@ -78,9 +82,6 @@ type Layer struct {
 	Outline   geom.Region // contours, outer ones counter-clockwise
 	Walls     wall.Walls  // centre lines
 	Gaps      Strokes     // lines between walls, where no whole one fits
-	Skin      fill.Lines  // solid
-	SkinWidth unit.Length // of its lines
-	Infill    fill.Lines  // sparse
 	Skirt     geom.Region // first layer only
 	Runs      Runs        // all lines that say themselves what they are
 	Hangs     Hangs       // how far the edges of Walls hang over
@@ -93,8 +94,10 @@ type Layer struct {
 
 	upright bool        // the layer below has the same outline, or there is none
 	below   geom.Region // outline of the layer below, unless upright
-	cover   geom.Region // what the outlines of all layers around share with it
-	covered bool        // there are enough of them; if not all of it is skin
+	exposed exposed     // what of it is not covered, as far as its neighbours tell
+
+	held held        // what its support needs to know
+	base geom.Region // what stands on the bed, for layers that go around it
 
 	shaped chan struct{} // one token once outline and walls are there
 	lined  chan struct{} // one token once all is there
@@ -114,25 +117,26 @@ func (l *Layer) reset() {
 	l.err = nil
 	l.Walls.Reset()
 	l.Gaps.Reset()
-	l.Skin.Reset()
-	l.Infill.Reset()
 	l.Skirt.Reset()
 	l.Runs.Reset()
 	l.Hangs.Reset()
 	l.Support.Reset()
+	l.held.reset()
+	l.base.Reset()
 	l.Spiral = false
 }
 
 func (l *Layer) wipe() {
-	for _, r := range []*geom.Region{&l.raw, &l.Outline, &l.rest, &l.inner, &l.below, &l.cover, &l.Skirt, &l.Support} {
+	for _, r := range []*geom.Region{&l.raw, &l.Outline, &l.rest, &l.inner, &l.below, &l.Skirt, &l.Support} {
 		r.Wipe()
 	}
 	l.Walls.Wipe()
 	l.Gaps.Wipe()
-	l.Skin.Wipe()
-	l.Infill.Wipe()
 	l.Runs.Wipe()
 	l.Hangs.Wipe()
+	l.held.wipe()
+	l.base.Wipe()
+	l.exposed.wipe()
 }
 
 // run is one pass over the layers.
@@ -246,14 +250,21 @@ func (r *run) give(to chan<- *Layer, l *Layer) bool {
 func (r *run) cutAll() {
 	defer close(r.work)
 	defer close(r.order)
-	for i := range r.cut.Layers() {
+	raft := r.p.Adhesion.Raft
+	for i := r.p.lowest(); i < r.cut.Layers(); i++ {
 		l, ok := r.take(r.free)
 		if !ok {
 			return
 		}
 		l.reset()
-		l.Index, l.Top, l.Thickness = i, r.p.Stack.Top(i), r.p.Stack.Thickness(i)
+		l.Index = i
 		r.cut.Next(&l.raw)
+		if i < 0 { // every layer of the raft is made from the first of the part
+			r.cut.Rewind()
+			raft.place(l)
+		} else {
+			l.Top, l.Thickness = raft.Rise()+r.p.Stack.Top(i), r.p.Stack.Thickness(i)
+		}
 		if !r.give(r.work, l) || !r.give(r.order, l) {
 			return
 		}

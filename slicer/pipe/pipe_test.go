@@ -8,8 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"pgregory.net/rapid"
-
+	"platen/hal/motion"
 	"platen/hal/unit"
 	"platen/slicer/cut"
 	"platen/slicer/geom"
@@ -66,8 +65,17 @@ func TestCube(t *testing.T) {
 			t.Fatalf("layer %d at %v comes as number %d", l.Index, l.Top, n)
 		}
 		solid := n < p.BottomLayers || n >= 100-p.TopLayers
-		if (l.Skin.Len() > 0) != solid || (l.Infill.Len() > 0) == solid || l.Walls.Len() != 2 || l.Gaps.Len() != 0 {
-			t.Errorf("layer %d: %d lines of skin, %d of infill, %d walls, %d gaps", n, l.Skin.Len(), l.Infill.Len(), l.Walls.Len(), l.Gaps.Len())
+		skin, infill := 0, 0
+		for _, h := range l.Runs.Heads {
+			switch h.Role {
+			case motion.Infill:
+				infill++
+			case motion.SolidInfill, motion.TopSkin, motion.BottomSkin:
+				skin++
+			}
+		}
+		if (skin > 0) != solid || (infill > 0) == solid || l.Walls.Len() != 2 || l.Gaps.Len() != 0 {
+			t.Errorf("layer %d: %d lines of skin, %d of infill, %d walls, %d gaps", n, skin, infill, l.Walls.Len(), l.Gaps.Len())
 		}
 		if (l.Skirt.Len() > 0) != (n == 0) || n == 0 && l.Skirt.Len() != 2 {
 			t.Errorf("layer %d: %d skirts", n, l.Skirt.Len())
@@ -134,7 +142,7 @@ func TestBuffersAreWiped(t *testing.T) {
 		if l.Index < 30 {
 			continue // its slices may grow yet, and leave their old place
 		}
-		held = append(held, l.raw.Pts, l.Outline.Pts, l.inner.Pts, l.rest.Pts, l.Skin.Pts, l.Infill.Pts, l.Gaps.Pts, l.Walls.Wall(0).Pts)
+		held = append(held, l.raw.Pts, l.Outline.Pts, l.inner.Pts, l.rest.Pts, l.Runs.Pts, l.Gaps.Pts, l.Walls.Wall(0).Pts)
 		break
 	}
 	filled := 0
@@ -220,50 +228,6 @@ func TestDropSpecks(t *testing.T) {
 	if dropSpecks(&r, 10); !sameRegion(&r, &want) {
 		t.Errorf("left are %d rings of %d points", r.Len(), len(r.Pts))
 	}
-}
-
-// A window knows what its regions have in common, compared with intersecting all of
-// them each time.
-func TestWindow(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		var k geom.Kernel
-		var w window
-		var queue []geom.Region
-		for range rapid.IntRange(1, 30).Draw(t, "steps") {
-			if len(queue) > 0 && rapid.Bool().Draw(t, "pop") {
-				w.pop(&k)
-				queue = queue[1:]
-			} else {
-				var r geom.Region
-				for range rapid.IntRange(0, 2).Draw(t, "squares") {
-					x, y := unit.Length(rapid.IntRange(0, 3).Draw(t, "x"))*mm, unit.Length(rapid.IntRange(0, 3).Draw(t, "y"))*mm
-					r.Add([]geom.Point{{X: x, Y: y}, {X: x + 9*mm, Y: y}, {X: x + 9*mm, Y: y + 9*mm}, {X: x, Y: y + 9*mm}})
-				}
-				if err := k.Union(&r, &r); err != nil {
-					t.Fatal(err)
-				}
-				if err := w.push(&k, &r); err != nil {
-					t.Fatal(err)
-				}
-				queue = append(queue, r)
-			}
-			var got, want geom.Region
-			big := []geom.Point{{X: -mm, Y: -mm}, {X: 20 * mm, Y: -mm}, {X: 20 * mm, Y: 20 * mm}, {X: -mm, Y: 20 * mm}}
-			got.Add(big)
-			want.Add(big)
-			if err := w.intersect(&k, &got); err != nil {
-				t.Fatal(err)
-			}
-			for i := range queue {
-				if err := k.Intersect(&want, &want, &queue[i]); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if got.Area2() != want.Area2() || w.len() != len(queue) {
-				t.Fatalf("%d regions share %d, the window of %d says %d", len(queue), want.Area2(), w.len(), got.Area2())
-			}
-		}
-	})
 }
 
 func BenchmarkLayers(b *testing.B) {

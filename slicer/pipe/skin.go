@@ -1,64 +1,199 @@
 package pipe
 
 import (
-	"fmt"
+	"slices"
 
+	"platen/hal/unit"
+	"platen/slicer/fill"
 	"platen/slicer/geom"
 )
 
-// skins finds what of a layer is covered: a place is if it lies within the outlines
-// of all TopLayers layers above and all BottomLayers layers below.
+// Skin says what is solid and how it is laid, besides counts of layers.
+type Skin struct {
+	Top, Bottom   unit.Length  // least thickness, besides the count of layers
+	TopPattern    SkinPattern  // of what is seen from above
+	BottomPattern SkinPattern  // of what lies on the bed
+	Every         int          // one layer in so many is solid; 0 is none
+	LeastArea     unit.Length  // sparse islands of less than the square of this are solid
+	Removal       unit.Length  // skins inside the part that are narrower are left out; 0 leaves none out
+	Iron          Iron         // of what is seen from above
+	Bridge        Bridge       // lines over nothing
+	Overlap       fill.Percent // of a line width: how far lines of fill reach into what half of their width keeps free of walls
+	Angle         fill.Angle   // of fill on even layers; on odd ones it is turned by 90°
+	Join, Anchor  unit.Length  // of sparse infill: see fill.Params
+}
+
+// SkinPattern is how solid skins are laid.
+type SkinPattern uint8
+
+// The patterns of skins.
+const (
+	SkinMonotonic  SkinPattern = iota // lines, each beside the one before it, joined where they end
+	SkinLines                         // the same, each by itself
+	SkinConcentric                    // closed lines, one inside the other
+	SkinZigzag                        // lines, joined where they end, in the order of least travel
+)
+
+// skins finds what of a layer is not covered: a place is if it lies within the
+// outlines of all layers within reach above and below. Nets of cells tell where that
+// is beyond doubt, which is nearly everywhere; outlines go along with the layer only
+// if there is any doubt, for the workers to look.
 type skins struct {
-	p      Params
-	kernel geom.Kernel
-	above  window // outlines of the layers above the one at hand
-	under  window // outlines of the layers below it
+	p    Params
+	past []*passing // the layers below the one at hand, highest last
+	pool []*passing
+	lack cells
+}
+
+// passing is what is kept of a layer that has been handed on.
+type passing struct {
+	outline geom.Region
+	inside  cells
+	bottom  unit.Length
+	same    bool // as the one below
 }
 
 func (s *skins) wipe() {
-	s.kernel.Wipe()
-	s.above.wipe()
-	s.under.wipe()
-}
-
-// add takes the next layer, whose outline is there.
-func (s *skins) add(l *Layer) error {
-	if l.Index == 0 || s.p.TopLayers == 0 {
-		return nil
-	}
-	if err := s.above.push(&s.kernel, &l.Outline); err != nil {
-		return fmt.Errorf("find top skins: %w", err)
-	}
-	return nil
-}
-
-// cover sets what all layers around l share with it, unless there are not enough of
-// them.
-func (s *skins) cover(l *Layer) error {
-	l.cover.Reset()
-	l.covered = s.under.len() >= s.p.BottomLayers && s.above.len() >= s.p.TopLayers
-	if !l.covered || s.p.Density >= 100 {
-		return nil
-	}
-	l.cover.Append(&l.Outline)
-	for _, w := range [...]*window{&s.above, &s.under} {
-		if err := w.intersect(&s.kernel, &l.cover); err != nil {
-			return err
+	for _, list := range [][]*passing{s.past, s.pool} {
+		for _, p := range list {
+			p.outline.Wipe()
+			p.inside.wipe()
 		}
 	}
-	return nil
+	s.lack.wipe()
 }
 
-// leave goes on to the layer above l; more says that there is one.
-func (s *skins) leave(l *Layer, more bool) error {
-	if more && s.p.TopLayers > 0 {
-		s.above.pop(&s.kernel)
+// exposed is what a layer carries to the workers about what covers it.
+type exposed struct {
+	inside cells // of its outline
+	need   cells // that its inside has a part of
+
+	all    bool        // of it is skin: there are not enough layers around
+	around geom.Region // outlines of layers that may leave something uncovered
+	n      int         // how many
+	above  geom.Region // outline of the next layer, if it may leave something uncovered
+	top    bool        // something may be seen from above: all, if above is empty
+	bottom bool        // something may have nothing below: what l.below does not cover
+}
+
+func (e *exposed) reset() {
+	e.all, e.n, e.top, e.bottom = false, 0, false, false
+	e.around.Reset()
+	e.above.Reset()
+}
+
+func (e *exposed) wipe() {
+	e.inside.wipe()
+	e.need.wipe()
+	e.around.Wipe()
+	e.above.Wipe()
+}
+
+// survey draws the nets of a layer, in the shape stage.
+func (w *worker) survey(l *Layer) {
+	l.exposed.reset()
+	if w.p.TopLayers > 0 || w.p.BottomLayers > 0 {
+		l.exposed.inside.inside(&l.Outline, w.pitch)
+		l.exposed.need.touched(&l.rest, w.pitch)
 	}
-	if s.p.BottomLayers == 0 {
-		return nil
+}
+
+// skinsAbove is how many layers above a layer decide on its skins at most.
+func (p *Params) skinsAbove() int {
+	return max(p.TopLayers, int((p.Skin.Top+p.Stack.Height-1)/p.Stack.Height))
+}
+
+// look finds out what the layers above, of which those that matter have come unless
+// the model ends, and those below leave uncovered of l.
+func (s *skins) look(l *Layer, above []*Layer) {
+	e := &l.exposed
+	s.lack.like(&e.need)
+	if s.p.solid(l.Index) {
+		e.all = true
 	}
-	if s.under.len() == s.p.BottomLayers {
-		s.under.pop(&s.kernel)
+	s.lookUp(l, above)
+	s.lookDown(l)
+	if e.all {
+		e.around.Reset()
 	}
-	return s.under.push(&s.kernel, &l.Outline)
+}
+
+// solid reports whether a layer is to be solid wherever it is.
+func (p *Params) solid(index int) bool {
+	return p.Density >= 100 || p.Skin.Every > 0 && (index+1)%p.Skin.Every == 0
+}
+
+// lookUp goes through the layers above as far as they decide on skins: TopLayers of
+// them, and as many as it takes until those passed are as thick as a skin.
+func (s *skins) lookUp(l *Layer, above []*Layer) {
+	e := &l.exposed
+	for k := 0; k < s.p.TopLayers || s.p.Skin.Top > 0 && (k == 0 || above[k-1].Top-l.Top < s.p.Skin.Top); k++ {
+		if k == len(above) {
+			e.all = true // the model ends
+			e.top = e.top || k == 0
+			return
+		}
+		if above[k].upright {
+			continue // covers what the one below it does
+		}
+		if e.need.lacks(&above[k].exposed.inside, &s.lack) {
+			if k == 0 {
+				e.top = true
+				e.above.Append(&above[k].Outline)
+			}
+			e.add(&above[k].Outline)
+		}
+	}
+}
+
+// lookDown does the same with those below.
+func (s *skins) lookDown(l *Layer) {
+	e := &l.exposed
+	bottom, n := l.Top-l.Thickness, len(s.past)
+	for k := 0; k < s.p.BottomLayers || s.p.Skin.Bottom > 0 && (k == 0 || bottom-s.past[n-k].bottom < s.p.Skin.Bottom); k++ {
+		if k == n {
+			e.all = true // the model begins
+			e.bottom = e.bottom || k == 0
+			return
+		}
+		if k == 0 && l.upright || k > 0 && s.past[n-k].same {
+			continue
+		}
+		if e.need.lacks(&s.past[n-1-k].inside, &s.lack) {
+			e.bottom = e.bottom || k == 0
+			e.add(&s.past[n-1-k].outline)
+		}
+	}
+}
+
+func (e *exposed) add(r *geom.Region) {
+	if !e.all {
+		e.around.Append(r)
+		e.n++
+	}
+}
+
+// leave keeps what the layers above l need to know of it.
+func (s *skins) leave(l *Layer) {
+	if s.p.BottomLayers == 0 && s.p.Skin.Bottom == 0 {
+		return
+	}
+	p := &passing{}
+	if n := len(s.pool); n > 0 {
+		p, s.pool = s.pool[n-1], s.pool[:n-1]
+	}
+	p.outline.Reset()
+	p.outline.Append(&l.Outline)
+	p.inside.copyOf(&l.exposed.inside)
+	p.bottom, p.same = l.Top-l.Thickness, l.upright
+	s.past = append(s.past, p)
+	for len(s.past) > max(s.p.BottomLayers, 1) && l.Top-s.past[1].bottom >= s.p.Skin.Bottom {
+		s.pool = append(s.pool, s.past[0])
+		s.past = append(s.past[:0], s.past[1:]...)
+	}
+}
+
+// sameRegion reports whether two regions are equal point by point.
+func sameRegion(a, b *geom.Region) bool {
+	return slices.Equal(a.Ends, b.Ends) && slices.Equal(a.Pts, b.Pts)
 }

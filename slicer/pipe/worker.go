@@ -14,21 +14,27 @@ type worker struct {
 	kernel  geom.Kernel
 	walls   wall.Builder
 	gaps    gapFiller
+	hang    wall.Overhang
 	hatcher fill.Hatcher
-	solid   geom.Region // skin of the layer at hand
-	sparse  geom.Region // the rest of its inside
-	area    int64       // twice that of its skin
+	fill    filler
+	pitch   int64       // of nets of cells
+	solid   geom.Region // what goes around the part, as a whole
 	ring    geom.Region // for what goes around the part
+	belt    geom.Region // the same
+	prop    supporter
 }
 
 func (w *worker) wipe() {
 	w.kernel.Wipe()
 	w.walls.Wipe()
 	w.gaps.wipe()
+	w.hang.Wipe()
 	w.hatcher.Wipe()
 	w.solid.Wipe()
-	w.sparse.Wipe()
+	w.fill.wipe()
 	w.ring.Wipe()
+	w.belt.Wipe()
+	w.prop.wipe()
 }
 
 // shape makes what follows from the outline of a layer alone.
@@ -36,12 +42,29 @@ func (w *worker) shape(l *Layer) error {
 	if err := w.outline(l); err != nil {
 		return err
 	}
-	return w.shell(l)
+	if l.Index < 0 { // of a raft
+		return nil
+	}
+	if err := w.shell(l); err != nil {
+		return err
+	}
+	w.survey(l)
+	return nil
 }
 
 // lines makes what follows from a layer and what its neighbours have left in it.
 func (w *worker) lines(l *Layer) error {
+	if l.Index < 0 {
+		if err := w.raft(l); err != nil {
+			return err
+		}
+		return w.adhesion(l)
+	}
+	w.overhangs(l)
 	if err := w.infill(l); err != nil {
+		return err
+	}
+	if err := w.support(l); err != nil {
 		return err
 	}
 	return w.adhesion(l)
@@ -50,7 +73,7 @@ func (w *worker) lines(l *Layer) error {
 // labour runs one worker until there is nothing more to come. Layers that lack
 // their lines only go first: someone waits for them.
 func (r *run) labour() {
-	w := worker{p: r.p}
+	w := worker{p: r.p, pitch: r.p.cellPitch()}
 	defer w.wipe()
 	work, lines := r.work, r.lines
 	for work != nil || lines != nil {
