@@ -13,17 +13,19 @@ import (
 type grid struct {
 	shift uint    // cells are 1<<shift wide
 	mask  uint32  // of heads
-	heads []int32 // by hash: index into boxes + 1
-	boxes []box4
-	seen  []int32 // by edge: the edge it was last compared with, + 1
+	heads []int32 // by hash: index into nodes + 1
+	nodes []node
+	boxes []box4  // by edge
+	seen  []int32 // by edge: the edge it was last compared with
 }
 
-// box4 is an edge in one cell: what the edge may occupy, with one unit to spare on
-// each side.
-type box4 struct {
-	x0, x1, y0, y1 unit.Length
-	edge           int32
-	next           int32 // in the same slot: index into boxes + 1
+// box4 is what an edge may occupy, with one unit to spare on each side.
+type box4 struct{ x0, x1, y0, y1 unit.Length }
+
+// node is an edge in one cell.
+type node struct {
+	edge int32
+	next int32 // in the same slot: index into nodes + 1
 }
 
 // slot is where the cell at x, y is in heads.
@@ -45,8 +47,13 @@ func (g *grid) prepare(edges []edge) {
 	g.heads = slices.Grow(g.heads[:0], size)[:size]
 	clear(g.heads)
 	g.seen = slices.Grow(g.seen[:0], n)[:n]
-	clear(g.seen)
-	g.boxes = g.boxes[:0]
+	g.boxes = slices.Grow(g.boxes[:0], n)[:n]
+	for i := range edges {
+		e := &edges[i]
+		g.seen[i] = none
+		g.boxes[i] = box4{min(e.p.X, e.q.X) - 1, max(e.p.X, e.q.X) + 1, e.p.Y - 1, e.q.Y + 1}
+	}
+	g.nodes = slices.Grow(g.nodes[:0], 3*n)
 }
 
 // meet compares all edges that are near each other: notes where they hit each
@@ -97,18 +104,18 @@ func (k *Kernel) compareCorner(i, j int32) {
 // enterGrid compares edge i with those in the cells that it passes through, and puts
 // it there.
 func (k *Kernel) enterGrid(i int32) {
-	e := &k.edges[i]
-	b := box4{min(e.p.X, e.q.X) - 1, max(e.p.X, e.q.X) + 1, e.p.Y - 1, e.q.Y + 1, i, 0}
+	b := k.grid.boxes[i]
 	s := k.grid.shift
 	x0, x1, y0, y1 := int32(b.x0)>>s, int32(b.x1)>>s, int32(b.y0)>>s, int32(b.y1)>>s
 	if x1-x0 <= 1 || y1-y0 <= 1 {
 		for y := y0; y <= y1; y++ {
 			for x := x0; x <= x1; x++ {
-				k.enterCell(&b, x, y)
+				k.enterCell(i, x, y)
 			}
 		}
 		return
 	}
+	e := &k.edges[i]
 	slope := float64(e.q.X-e.p.X) / float64(e.q.Y-e.p.Y)
 	for y := y0; y <= y1; y++ {
 		lo := float64(e.p.X) + slope*float64(int64(y)<<s-int64(e.p.Y)-2)
@@ -117,36 +124,38 @@ func (k *Kernel) enterGrid(i int32) {
 		from := int32(max(int64(b.x0), int64(lo)-3) >> s)
 		to := int32(min(int64(b.x1), int64(hi)+3) >> s)
 		for x := from; x <= to; x++ {
-			k.enterCell(&b, x, y)
+			k.enterCell(i, x, y)
 		}
 	}
 }
 
-// enterCell compares an edge with those in one cell, and puts it there.
-func (k *Kernel) enterCell(b *box4, x, y int32) {
+// enterCell compares edge i with those in one cell, and puts it there.
+func (k *Kernel) enterCell(i, x, y int32) {
 	g := &k.grid
+	b := &g.boxes[i]
 	head := &g.heads[g.slot(x, y)]
-	for at := *head; at != 0; {
-		c := &g.boxes[at-1]
-		at = c.next
+	first := *head
+	for at := first; at != 0; {
+		n := g.nodes[at-1]
+		at = n.next
 		k.work++
-		if b.x1 < c.x0 || c.x1 < b.x0 || b.y1 < c.y0 || c.y1 < b.y0 || g.seen[c.edge] == b.edge+1 {
+		c := &g.boxes[n.edge]
+		if b.x1 < c.x0 || c.x1 < b.x0 || b.y1 < c.y0 || c.y1 < b.y0 || g.seen[n.edge] == i {
 			continue
 		}
-		g.seen[c.edge] = b.edge + 1
-		if !k.neighbours(c.edge, b.edge) && k.compareEdges(c.edge, b.edge) {
-			k.unite(k.edges[c.edge].ring, k.edges[b.edge].ring)
+		g.seen[n.edge] = i
+		if !k.neighbours(n.edge, i) && k.compareEdges(n.edge, i) {
+			k.unite(k.edges[n.edge].ring, k.edges[i].ring)
 		}
 	}
-	b.next = *head
-	g.boxes = append(g.boxes, *b)
-	*head = int32(len(g.boxes))
+	g.nodes = append(g.nodes, node{i, first})
+	*head = int32(len(g.nodes))
 }
 
-// neighbours reports whether edge j, which comes later in the list than edge i,
-// meets it in a corner of their ring.
+// neighbours reports whether edge j, which comes no earlier in the list than edge i,
+// is the same or meets it in a corner of their ring.
 func (k *Kernel) neighbours(i, j int32) bool {
-	if j == i+1 {
+	if j <= i+1 {
 		return k.edges[i].ring == k.edges[j].ring
 	}
 	r := &k.rings[k.edges[i].ring]
@@ -173,11 +182,12 @@ func (k *Kernel) hitPixels() bool {
 		p := px.p
 		at := g.heads[g.slot(int32(p.X)>>g.shift, int32(p.Y)>>g.shift)]
 		for at != 0 {
-			c := &g.boxes[at-1]
-			at = c.next
+			n := g.nodes[at-1]
+			at = n.next
 			k.work++
-			if p.X >= c.x0 && p.X <= c.x1 && p.Y >= c.y0 && p.Y <= c.y1 && k.comparePixel(c.edge, p) {
-				k.unite(k.edges[c.edge].ring, px.ring)
+			c := &g.boxes[n.edge]
+			if p.X >= c.x0 && p.X <= c.x1 && p.Y >= c.y0 && p.Y <= c.y1 && k.comparePixel(n.edge, p) {
+				k.unite(k.edges[n.edge].ring, px.ring)
 			}
 		}
 		if k.work > maxWork(len(k.edges)) || len(k.hits) > maxHits {

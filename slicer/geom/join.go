@@ -8,29 +8,30 @@ import (
 
 // moveRing appends the moved ring, which may cross itself, to raw. It reports
 // whether all of it is within ±unit.MaxCoordinate.
-func (k *Kernel) moveRing(ring []Point, delta float64, join Join) bool {
+func (k *Kernel) moveRing(delta float64, join Join) bool {
 	start := len(k.raw.Pts)
-	in := k.sides[len(k.sides)-1]
-	for i, p := range ring {
-		out := k.sides[i]
-		if in.length == 0 || out.length == 0 { // a repeated point
-			if out.length != 0 {
-				in = out
-			}
-			continue
-		}
-		turn := in.normal.cross(out.normal) * delta
-		switch {
-		case turn > 0 || turn == 0 && in.normal.dot(out.normal) < 0:
-			k.joinOuter(p, in.normal, out.normal, delta, join)
-		case trimmed(in, out, math.Abs(delta)):
-			k.put(p, mitre(in.normal, out.normal, delta))
+	first := int32(0)
+	for k.sides[first].corner == cornerGone {
+		first++
+	}
+	for i := first; ; {
+		out := &k.sides[i]
+		in := &k.sides[out.prev]
+		switch out.corner {
+		case cornerOuter:
+			k.joinOuter(out.p, in.normal, out.normal, delta, join)
+		case cornerInner:
+			k.put(out.p, mitre(in.normal, out.normal, delta))
+		case cornerFar:
+			k.put(out.p, out.normal.times(delta).plus(out.direction().times(out.from)))
 		default:
-			k.put(p, in.normal.times(delta))
-			k.put(p, vector{})
-			k.put(p, out.normal.times(delta))
+			k.put(out.p, in.normal.times(delta))
+			k.put(out.p, vector{})
+			k.put(out.p, out.normal.times(delta))
 		}
-		in = out
+		if i = out.next; i == first {
+			break
+		}
 	}
 	if !withinPlane(k.raw.Pts[start:]) {
 		return false
@@ -58,28 +59,25 @@ func mitre(n1, n2 vector, delta float64) vector {
 	return n1.plus(n2).times(delta / (1 + n1.dot(n2)))
 }
 
-// trimmed reports whether an inner corner can be mitred at once, which it can if
-// the mitre takes off no more than half of either side: the quadrilaterals then
-// become trapezoids that meet in the bisector of the corner, and none is turned
-// inside out. Nothing is lost either. What a trapezoid lacks of its quadrilateral
-// is nearer to the other side of the corner, and that side is long enough for it:
-// so no place there has its nearest point on this side.
-func trimmed(in, out side, d float64) bool {
-	sin, cos := math.Abs(in.normal.cross(out.normal)), in.normal.dot(out.normal)
-	if 1+cos < 1e-3 {
-		return false
-	}
-	reach := 2 * d * sin / (1 + cos) // twice d·tan(θ/2)
-	return reach <= in.length-4 && reach <= out.length-4
+// onePoint reports whether an outer corner stays a corner. One so flat that the mitre
+// is within the tolerance of the arc does, whatever the join: so a smooth contour
+// keeps its number of points.
+func onePoint(n1, n2 vector, delta float64, join Join) bool {
+	half := math.Sqrt(max(0, (1+n1.dot(n2))/2)) // cos(θ/2)
+	return math.Abs(delta)*(1-half) <= float64(roundTolerance)*half || join == JoinMiter && half*miterLimit >= 1
 }
 
-// joinOuter closes the gap at an outer corner. A corner so flat that the mitre is
-// within the tolerance of the arc gets one point, whatever the join: so a smooth
-// contour keeps its number of points.
+// outerReach is how far the sides at an outer corner are longer once they have moved.
+func outerReach(n1, n2 vector, delta float64, join Join) float64 {
+	if !onePoint(n1, n2, delta, join) {
+		return 0
+	}
+	return math.Abs(delta) * math.Abs(n1.cross(n2)) / (1 + n1.dot(n2))
+}
+
+// joinOuter closes the gap at an outer corner.
 func (k *Kernel) joinOuter(p Point, n1, n2 vector, delta float64, join Join) {
-	d := math.Abs(delta)
-	half := math.Sqrt(max(0, (1+n1.dot(n2))/2)) // cos(θ/2)
-	if d*(1-half) <= float64(roundTolerance)*half || join == JoinMiter && half*miterLimit >= 1 {
+	if onePoint(n1, n2, delta, join) {
 		k.put(p, mitre(n1, n2, delta))
 		return
 	}

@@ -74,6 +74,7 @@ type Kernel struct {
 	raw     Region
 	tidy    Region // rings of a result, to be sorted
 	sides   []side
+	outers  int // corners at which sides stay whole
 	keep    []bool
 	stack   []int32
 }

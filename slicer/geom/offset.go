@@ -35,8 +35,8 @@ const miterLimit = 3
 // plus (growing) one for each quadrilateral between an edge and its moved self and
 // one for each wedge between two of them, all of them counter-clockwise: so it is
 // at least 1 exactly in their union, which is the grown region. Shrinking is the
-// same for the complement. At inner corners between long sides the two
-// quadrilaterals are cut off where they meet (see trimmed).
+// same for the complement. At inner corners the quadrilaterals are cut off where
+// they meet (see collapse), so that most contours do not cross themselves.
 func (k *Kernel) Offset(dst, src *Region, delta unit.Length, join Join) error {
 	return k.offset(dst, src, delta, join, maxHalvings)
 }
@@ -88,8 +88,11 @@ func (k *Kernel) move(src *Region, delta unit.Length, join Join) error {
 		if len(ring) < 3 || closes(ring, delta) {
 			continue
 		}
-		k.measure(ring)
-		if !k.moveRing(ring, float64(delta), join) {
+		if k.measure(ring); len(k.sides) < 3 {
+			continue
+		}
+		k.turnCorners(float64(delta))
+		if k.collapse(float64(delta), join) && !k.moveRing(float64(delta), join) {
 			return ErrOutside
 		}
 	}
@@ -148,17 +151,21 @@ type vector struct{ x, y float64 }
 func (a vector) dot(b vector) float64 { return float64(a.x*b.x) + float64(a.y*b.y) }
 
 func (a vector) cross(b vector) float64 { return float64(a.x*b.y) - float64(a.y*b.x) }
-func (a vector) times(f float64) vector { return vector{a.x * f, a.y * f} }
+func (a vector) times(f float64) vector { return vector{float64(a.x * f), float64(a.y * f)} }
 func (a vector) plus(b vector) vector   { return vector{a.x + b.x, a.y + b.y} }
 func (a vector) length() float64        { return math.Sqrt(a.dot(a)) }
 
-// side is an edge of the ring being moved: from ring[i] to ring[i+1].
+// side is an edge of the ring being moved.
 type side struct {
-	normal vector  // to the right of the edge, length 1
-	length float64 // in units of unit.Length
+	p          Point   // where it starts
+	normal     vector  // to its right, length 1
+	length     float64 // in units of unit.Length
+	from, to   float64 // what of it is left once it has moved, as distances from p
+	corner     corner8 // what becomes of the corner at p
+	prev, next int32   // sides beside it
 }
 
-// measure fills sides for a ring without repeated points.
+// measure fills sides for a ring, without repeated points.
 func (k *Kernel) measure(ring []Point) {
 	k.sides = k.sides[:0]
 	for i, p := range ring {
@@ -166,12 +173,11 @@ func (k *Kernel) measure(ring []Point) {
 		if i+1 < len(ring) {
 			q = ring[i+1]
 		}
-		d := vector{float64(q.X - p.X), float64(q.Y - p.Y)}
-		l := d.length()
-		if l == 0 {
-			k.sides = append(k.sides, side{})
+		if p == q {
 			continue
 		}
-		k.sides = append(k.sides, side{vector{d.y / l, -d.x / l}, l})
+		d := vector{float64(q.X - p.X), float64(q.Y - p.Y)}
+		l := d.length()
+		k.sides = append(k.sides, side{p: p, normal: vector{d.y / l, -d.x / l}, length: l})
 	}
 }
