@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"platen/agent/attest"
+	"platen/agent/confine"
 	"platen/agent/intake"
 	"platen/agent/seam"
 )
@@ -54,6 +55,9 @@ func (a *Agent) print(ctx context.Context, req intake.Request, file *os.File, re
 	}
 	if len(req.Profile) > seam.MostProfile {
 		return errProfile
+	}
+	if err := confine.Fit(os.DirFS(a.cfg.Proc), 0, a.cfg.AllowSwap); err != nil {
+		return &refusal{"system-unfit", err.Error()}
 	}
 	var receipts <-chan seam.Receipt
 	if req.Envelope != nil {

@@ -72,6 +72,10 @@ type supervisor struct {
 func sessionArgs(cfg *config.Config, board, device string) []string {
 	args := []string{"session", "--board", board, "--device", device, "--vault", strconv.FormatInt(int64(cfg.Vault), 10), "--sys", cfg.Sys, "--dev", cfg.Dev,
 		"--controller", filepath.Join(cfg.State, "controller")}
+	args = append(args, "--proc", cfg.Proc)
+	if cfg.AllowSwap {
+		args = append(args, "--allow-swap")
+	}
 	if cfg.Record != "" {
 		args = append(args, "--record", cfg.Record)
 	}

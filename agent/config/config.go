@@ -73,6 +73,8 @@ type Config struct {
 	WatchdogTime Duration            `toml:"watchdog_time"` // how long the board lives without it
 	Sys          string              `toml:"sys"`           // where sysfs is: "/sys", or a tree of files on a rig
 	Dev          string              `toml:"dev"`           // where devices of pins are: "/dev"
+	Proc         string              `toml:"proc"`          // where procfs is: "/proc"
+	AllowSwap    bool                `toml:"allow_swap"`    // take jobs although swap other than zram is on; for desks
 	Record       string              `toml:"record"`        // file for what is said at the serial port, without design data; "" is none
 	Fleet        *Fleet              `toml:"fleet"`
 	Update       *Update             `toml:"update"`
@@ -105,6 +107,7 @@ func Load(path string) (*Config, error) {
 		TPM:    "/dev/tpmrm0",
 		Sys:    "/sys",
 		Dev:    "/dev",
+		Proc:   "/proc",
 
 		WatchdogTime: Duration(time.Minute),
 	}
@@ -135,7 +138,7 @@ func Load(path string) (*Config, error) {
 }
 
 func (c *Config) absolute() {
-	paths := []*string{&c.Device, &c.State, &c.Socket, &c.Owner, &c.Watchdog, &c.Sys, &c.Dev, &c.Record}
+	paths := []*string{&c.Device, &c.State, &c.Socket, &c.Owner, &c.Watchdog, &c.Sys, &c.Dev, &c.Proc, &c.Record}
 	for i := range c.Operators {
 		paths = append(paths, &c.Operators[i])
 	}

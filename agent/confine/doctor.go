@@ -2,6 +2,7 @@ package confine
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -38,19 +39,25 @@ func System(proc fs.FS, vault int64) []Finding {
 	return []Finding{swap(proc), corePattern(proc), memlock(proc, vault), seccompStatus(proc)}
 }
 
-// Blocking returns the findings that keep a session from taking jobs.
-func Blocking(fs []Finding) []Finding {
-	var bad []Finding
-	for _, f := range fs {
-		if f.Level == Fail {
-			bad = append(bad, f)
+// ErrUnfit reports a system on which no job is taken; the text says what to change.
+var ErrUnfit = errors.New("this system may not hold a model")
+
+// Fit is ErrUnfit if a finding of [System] keeps a session from taking jobs. swapped
+// leaves swap out of it: what a session has is locked as far as that is allowed, so that
+// a desk whose swap is on can be told to go without.
+func Fit(proc fs.FS, vault int64, swapped bool) error {
+	for _, f := range System(proc, vault) {
+		if f.Level == Fail && !(swapped && f.Name == swapName) {
+			return fmt.Errorf("%w: %s: %s", ErrUnfit, f.What, f.Remedy)
 		}
 	}
-	return bad
+	return nil
 }
 
+const swapName = "swap"
+
 func swap(proc fs.FS) Finding {
-	f := Finding{Name: "swap"}
+	f := Finding{Name: swapName}
 	text, err := readAll(proc, "swaps")
 	if err != nil {
 		f.Level, f.What, f.Remedy = Warn, "cannot be read", "mount /proc"
@@ -60,7 +67,7 @@ func swap(proc fs.FS) Finding {
 	sc.Scan() // heading
 	for sc.Scan() {
 		if name := strings.Fields(sc.Text()); len(name) > 0 && !strings.HasPrefix(name[0], "/dev/zram") {
-			f.Level, f.What, f.Remedy = Fail, "swap other than zram is on", "swapoff -a, and remove swap from /etc/fstab"
+			f.Level, f.What, f.Remedy = Fail, "swap other than zram is on", "swapoff -a, and remove swap from /etc/fstab (at a desk: allow_swap = true)"
 			return f
 		}
 	}

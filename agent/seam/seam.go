@@ -214,7 +214,7 @@ func (r Reason) String() string {
 		"the file does not fit the printer's locked memory: make it smaller (fewer triangles, .bgcode in place of .gcode) or raise vault in the configuration",
 		"the program asks for what the machine cannot do: check the board file's limits",
 		"the controller stopped or is gone: look at the printer, then at platen status",
-		"the session could not be confined: run platen doctor",
+		"the session or its system cannot keep a model to itself: run platen doctor",
 		"internal error: see the agent's log",
 		"the model does not fit the build volume: scale it down",
 		"a line of the file is nothing that may be printed: platen check names it",

@@ -11,6 +11,7 @@ import (
 
 	"filippo.io/age"
 
+	"platen/agent/confine"
 	"platen/agent/seam"
 	"platen/boards"
 	"platen/hal"
@@ -61,6 +62,9 @@ func (s *session) job(ctx context.Context, st *seam.Start, file *os.File) error 
 func (s *session) print(ctx context.Context, st *seam.Start, file *os.File) error {
 	if file == nil {
 		return fmt.Errorf("%w: no descriptor came", slicer.ErrFormat)
+	}
+	if s.unfit != nil {
+		return s.unfit
 	}
 	s.setPhase(seam.PhaseLoading)
 	job, err := s.read(ctx, st, file)
@@ -211,6 +215,7 @@ func judge(err error) (seam.Code, seam.Reason) {
 		code   seam.Code
 		reason seam.Reason
 	}{
+		{confine.ErrUnfit, seam.CodeRefused, seam.ReasonConfine},
 		{errSealed, seam.CodeRefused, seam.ReasonDecrypt},
 		{secure.ErrKey, seam.CodeRefused, seam.ReasonDecrypt},
 		{secure.ErrAltered, seam.CodeRefused, seam.ReasonDecrypt},

@@ -12,6 +12,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,8 +43,12 @@ type Config struct {
 	Device string // serial device, instead of the board's
 	Vault  int64  // bytes of locked memory
 	Sys    string // where sysfs is, "" for /sys
+	Proc   string // where procfs is, "" for /proc
 	Dev    string // where the devices of pins are, "" for /dev
 	Logger *slog.Logger
+
+	// AllowSwap takes jobs although swap other than zram is on.
+	AllowSwap bool
 
 	// Record is a file that takes what is said at the serial port, with all design data
 	// replaced (see hal/trace); "" is none. It is opened before the session gives up
@@ -100,6 +105,7 @@ func Run(ctx context.Context, cfg Config) error {
 		lost := s.machine.State().Phase == hal.PhaseLost
 		s.safe = s.machine.Close() == nil && !lost
 	}()
+	s.unfit = confine.Fit(os.DirFS(cmp.Or(cfg.Proc, "/proc")), 0, cfg.AllowSwap)
 	held, err := confine.Session()
 	held |= confine.MemoryLocked
 	if err != nil {
@@ -137,6 +143,7 @@ type session struct {
 	keys     secure.Keys // of the job that comes or is read
 	profile  []byte      // of the job that comes or is read; nil is none
 	ready    seam.Ready  // as the agent was told it
+	unfit    error       // why the system may not hold a model
 }
 
 // input is one message from the agent.

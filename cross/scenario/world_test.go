@@ -89,6 +89,7 @@ operator_keys = ["operator.pub"]
 vault = "2MiB"
 max_job = "1MiB"
 tpm = "swtpm:tpm.sock"
+allow_swap = true
 `
 
 func cmdPrinter(ts *testscript.TestScript, neg bool, args []string) {

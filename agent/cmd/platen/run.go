@@ -148,6 +148,8 @@ func sessionCmd() *cobra.Command {
 	c.Flags().Int64Var(&cfg.Vault, "vault", 64<<20, "bytes of locked memory")
 	c.Flags().StringVar(&cfg.Sys, "sys", "/sys", "where sysfs is")
 	c.Flags().StringVar(&cfg.Dev, "dev", "/dev", "where devices of pins are")
+	c.Flags().StringVar(&cfg.Proc, "proc", "/proc", "where procfs is")
+	c.Flags().BoolVar(&cfg.AllowSwap, "allow-swap", false, "take jobs although swap is on")
 	c.Flags().StringVar(&cfg.Record, "record", "", "file for what is said at the serial port, without design data")
 	c.Flags().BoolVar(&door, "door", false, "the next descriptor is the socket at which later agents come")
 	c.Flags().BoolVar(&dog, "watchdog", false, "the next descriptor is the board's watchdog")

@@ -139,6 +139,7 @@ state = "state"
 socket = "run/agent.sock"
 owner_key = "owner.pub"
 operator_keys = ["operator.pub"]
+allow_swap = true
 vault = "%dMiB"
 tpm = %q
 [fleet]
