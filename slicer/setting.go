@@ -146,6 +146,15 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
+// CopySection gives to all values of a section that from has.
+func CopySection(to, from *Settings, section Section) {
+	for i := range Table() {
+		if r := &Table()[i]; r.Section == section {
+			r.set(to, r.get(from))
+		}
+	}
+}
+
 // Unit is what follows a number: "mm", "mm/s", "mm/s2", "mm3/s", "C", "deg", "s" or
 // "%". It is "" for counts, switches and choices.
 func (r *Setting) Unit() string { return kinds[r.kind].unit }

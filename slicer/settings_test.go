@@ -214,6 +214,27 @@ func TestUnknownSettings(t *testing.T) {
 	}
 }
 
+// CopySection copies what is in a section and nothing else.
+func TestCopySection(t *testing.T) {
+	for _, section := range []Section{Printer, Material, Quality, Model} {
+		from, to := Default(), Default()
+		for i := range Table() {
+			Table()[i].Draw(&from, 1)
+		}
+		CopySection(&to, &from, section)
+		base := Default()
+		for _, r := range Table() {
+			want := r.get(&base)
+			if r.Section == section {
+				want = r.get(&from)
+			}
+			if r.get(&to) != want {
+				t.Errorf("%s: %s is %s", section, r.Key, r.Text(&to))
+			}
+		}
+	}
+}
+
 // What follows another setting does so within one source, unless that gives it too,
 // in whichever order.
 func TestFollowing(t *testing.T) {

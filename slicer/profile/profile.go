@@ -63,12 +63,19 @@ func (v *value) UnmarshalTOML(a any) error {
 }
 
 // Apply lays a profile over s. name is that of the file, for errors, of which each
-// has its line; s is changed only if there is none. What depends on other settings is
-// for [slicer.Settings.Validate] to check, once all profiles are applied.
-func Apply(s *slicer.Settings, name string, text []byte) error {
+// has its line; s is changed only if there is none. It must have no value in the tables
+// named in without. What depends on other settings is for [slicer.Settings.Validate] to
+// check, once all profiles are applied.
+func Apply(s *slicer.Settings, name string, text []byte, without ...slicer.Section) error {
 	next := *s
-	if _, err := apply(slicer.NewSource(&next, false), name, text); err != nil {
+	found, err := apply(slicer.NewSource(&next, false), name, text)
+	if err != nil {
 		return err
+	}
+	for _, section := range without {
+		if slices.Contains(found, section) {
+			return fmt.Errorf("%w %s: [%s] must be left out", ErrProfile, name, section)
+		}
 	}
 	*s = next
 	return nil

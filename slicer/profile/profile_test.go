@@ -82,6 +82,18 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// A table that must not be there is refused whole, and others are not.
+func TestWithout(t *testing.T) {
+	text := []byte("[model]\ncopies = 2\n[quality]\nwalls = 5\n")
+	s := slicer.Default()
+	if err := Apply(&s, "x.toml", text, slicer.Model, slicer.Printer); !errors.Is(err, ErrProfile) || s != slicer.Default() {
+		t.Errorf("got %v", err)
+	}
+	if err := Apply(&s, "x.toml", text, slicer.Printer); err != nil || s.Copies != 2 || s.Walls != 5 {
+		t.Errorf("got %v", err)
+	}
+}
+
 // random sets some settings to anything they may be.
 func random(t *rapid.T) slicer.Settings {
 	s := slicer.Default()
