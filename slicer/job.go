@@ -86,7 +86,10 @@ type Job struct {
 	settings Settings
 	cutter   *cut.Cutter
 	support  *support.Plan
-	moves    []geom.Point // where the copies are, but for the first
+	copies   []geom.Point // where the copies are, but for the first
+	moves    []geom.Point // of those that are cut together with it
+	objects  []mesh.Box   // in the build volume; nil is one
+	skips    path.Skips
 	info     Info
 	busy     atomic.Bool
 	repairs  atomic.Pointer[cut.Repairs]
@@ -134,7 +137,7 @@ func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 	if err := m.Place(s.Build); err != nil {
 		return nil, err
 	}
-	places, ok := arrange(s.Copies, m.Bounds(), s.Build, s.Spacing)
+	places, ok := arrange(s.Copies, m.Bounds(), s.Build, s.apart())
 	if !ok {
 		return nil, ErrOutOfReach
 	}
@@ -147,13 +150,20 @@ func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 	if c.Layers() == 0 {
 		return nil, ErrGeometry
 	}
-	c.Repeat(moves)
-	plan, err := planSupport(v, m, s, moves)
+	if err := s.sequenceError(m.Bounds().Max.Z - m.Bounds().Min.Z); err != nil {
+		return nil, err
+	}
+	all, together, layers := moves, moves, c.Layers()+s.Adhesion.Raft.Layers
+	if s.Sequence.On { // every copy is cut as the first
+		together, layers = nil, layers*len(places)
+	}
+	c.Repeat(together)
+	plan, err := planSupport(v, m, s, together)
 	if err != nil {
 		return nil, err
 	}
-	j := &Job{settings: s, cutter: c, support: plan, moves: moves, info: Info{
-		Layers: c.Layers() + s.Adhesion.Raft.Layers, Triangles: len(m.Triangles()), Bodies: m.Bodies(), Copies: len(places),
+	j := &Job{settings: s, cutter: c, support: plan, moves: together, copies: all, objects: boxes(m, all), info: Info{
+		Layers: layers, Triangles: len(m.Triangles()), Bodies: m.Bodies(), Copies: len(places),
 		Bounds: around(m.Bounds(), moves), Volume: m.Volume() * unit.Volume(len(places)),
 		Surface: m.Surface() * mesh.Area(len(places)), Repairs: m.Repairs(), Notes: m.Notes(),
 	}}
@@ -201,20 +211,36 @@ func (j *Job) Layers(ctx context.Context) iter.Seq2[*Layer, error] {
 // warms up meanwhile. Errors are those of Layers.
 func (j *Job) Program(ctx context.Context) motion.Program {
 	return func(yield func(motion.Op, error) bool) {
-		pl := path.New(j.settings.path(), func(op motion.Op) bool { return yield(op, nil) })
+		p := j.settings.path()
+		p.Layers, p.Objects, p.Skips = j.cutter.Layers(), j.objects, &j.skips
+		pl := path.New(p, func(op motion.Op) bool { return yield(op, nil) })
 		defer pl.Wipe()
 		if !pl.Begin() {
 			return
 		}
-		for l, err := range j.Layers(ctx) {
-			if err != nil {
-				yield(motion.Op{}, err)
+		passes := 1 + len(j.copies) - len(j.moves)
+		for k := range passes {
+			if parts := len(j.objects) / passes; passes > 1 && !pl.Next(k*parts+1, parts, j.copy(k)) {
 				return
 			}
-			if !pl.Layer(l) {
-				return
+			for l, err := range j.Layers(ctx) {
+				if err != nil {
+					yield(motion.Op{}, err)
+					return
+				}
+				if !pl.Layer(l) {
+					return
+				}
 			}
 		}
 		pl.End()
 	}
+}
+
+// copy is how far copy k, from 0, is from the first.
+func (j *Job) copy(k int) geom.Point {
+	if k == 0 {
+		return geom.Point{}
+	}
+	return j.copies[k-1]
 }

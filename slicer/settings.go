@@ -106,6 +106,7 @@ type Settings struct {
 	Transform Transform   // of the model, before it is placed
 	Copies    int         // of the model, in rows
 	Spacing   unit.Length // between copies
+	Sequence  Sequence    // copies one after another
 
 	MinLayerTime time.Duration // a layer that would take less is printed slower, not below 10 mm/s
 
@@ -140,7 +141,7 @@ func Default() Settings {
 		HotEnd: 210 * unit.Degree, Bed: 60 * unit.Degree,
 		FirstHotEnd: 215 * unit.Degree, FirstBed: 60 * unit.Degree,
 		Fan: unit.FullDuty, Fans: Fans{Least: unit.FullDuty}, FanLayer: 2,
-		Comb: 30 * mm, Copies: 1, Spacing: 5 * mm,
+		Comb: 30 * mm, Copies: 1, Spacing: 5 * mm, Sequence: Sequence{Radius: 45 * mm, Height: 25 * mm},
 		MinLayerTime: 8 * time.Second,
 	}
 }

@@ -49,6 +49,8 @@ func machineRows() []Setting {
 	most := um(511_990) // within unit.MaxCoordinate
 	return []Setting{
 		length("nozzle_diameter", func(s *Settings) *unit.Length { return &s.Nozzle }, um(100), 2*mm, "diameter of the nozzle's opening"),
+		length("sequential_radius", func(s *Settings) *unit.Length { return &s.Sequence.Radius }, 0, 200*mm, "what of the hot end is around the nozzle: copies printed one after another are that far apart"),
+		length("sequential_height", func(s *Settings) *unit.Length { return &s.Sequence.Height }, 0, 500*mm, "room below the axis that carries the hot end: copies printed one after another may not be higher"),
 		length("build_min_x", func(s *Settings) *unit.Length { return &s.Build.Min.X }, -most, most, "left end of where the machine prints, in its own coordinates"),
 		length("build_max_x", func(s *Settings) *unit.Length { return &s.Build.Max.X }, -most, most, "right end of it"),
 		length("build_min_y", func(s *Settings) *unit.Length { return &s.Build.Min.Y }, -most, most, "front end of it"),
@@ -269,6 +271,7 @@ func modelRows() []Setting {
 	return []Setting{
 		count("copies", func(s *Settings) *int { return &s.Copies }, 1, mostCopies, "copies of the model, in rows"),
 		length("spacing", func(s *Settings) *unit.Length { return &s.Spacing }, 0, 200*mm, "distance between copies"),
+		toggle("sequential", func(s *Settings) *bool { return &s.Sequence.On }, "print copies one after another, each to its top, from the front to the back"),
 		size("scale_x", "X", 0), size("scale_y", "Y", 1), size("scale_z", "Z", 2),
 		turn("rotate_x", "X", 0), turn("rotate_y", "Y", 1), turn("rotate_z", "Z", 2),
 	}

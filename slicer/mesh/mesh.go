@@ -79,6 +79,7 @@ type Mesh struct {
 	tris    []Triangle
 	spare   []Triangle // the room that tris has
 	bounds  Box
+	items   []Box // around each part of the build
 	volume  unit.Volume
 	surface Area
 	bodies  int
@@ -96,6 +97,21 @@ func (m *Mesh) Triangles() []Triangle { return m.tris }
 
 // Bounds is the smallest box around all triangles.
 func (m *Mesh) Bounds() Box { return m.bounds }
+
+// Items are the boxes around each part of a build of several, as 3MF has them; of a
+// turned model they may be larger than need be. They share the vault's memory. A
+// model that is one part has none.
+func (m *Mesh) Items() []Box { return m.items }
+
+// around is the box around corners, of which there is one at least.
+func around(verts []Vertex) Box {
+	b := Box{verts[0], verts[0]}
+	for _, p := range verts[1:] {
+		b.Min = Vertex{min(b.Min.X, p.X), min(b.Min.Y, p.Y), min(b.Min.Z, p.Z)}
+		b.Max = Vertex{max(b.Max.X, p.X), max(b.Max.Y, p.Y), max(b.Max.Z, p.Z)}
+	}
+	return b
+}
 
 // Volume is what the surface encloses; parts where bodies overlap count twice.
 // It is known after Place.
@@ -141,6 +157,12 @@ func (m *Mesh) Place(volume Box) error {
 	}
 	for i, p := range m.verts {
 		m.verts[i] = Vertex{shift(p.X, dx), shift(p.Y, dy), shift(p.Z, dz)}
+	}
+	for i, b := range m.items {
+		m.items[i] = Box{
+			Vertex{shift(b.Min.X, dx), shift(b.Min.Y, dy), shift(b.Min.Z, dz)},
+			Vertex{shift(b.Max.X, dx), shift(b.Max.Y, dy), shift(b.Max.Z, dz)},
+		}
 	}
 	m.bounds = Box{
 		Vertex{shift(b.Min.X, dx), shift(b.Min.Y, dy), shift(b.Min.Z, dz)},

@@ -36,15 +36,31 @@ func (t *tmfReader) build(mark vault.Mark) (*Mesh, error) {
 	if b.tris, err = vault.Alloc[Triangle](t.v, withSpare(int(tris))); err != nil {
 		return nil, err
 	}
+	boxes, err := vault.Alloc[Box](t.v, min(t.items.n, mostItems))
+	if err != nil {
+		return nil, err
+	}
+	n := 0
 	for i := range t.items.n {
-		u := t.items.at(i)
+		u, first := t.items.at(i), b.nv
 		if err := b.object(int(u.object), &u.move); err != nil {
 			return nil, err
 		}
+		if b.nv > first && n < len(boxes) {
+			boxes[n] = around(b.verts[first:b.nv])
+			n++
+		}
 	}
 	t.v.ReleaseScratch(mark)
-	return assemble(t.v, b.verts[:b.nv], b.tris, b.nt, t.notes)
+	m, err := assemble(t.v, b.verts[:b.nv], b.tris, b.nt, t.notes)
+	if err == nil {
+		m.items = boxes[:n]
+	}
+	return m, err
 }
+
+// mostItems bounds the parts of a build that are told apart.
+const mostItems = 1024
 
 // capped bounds a count, so that sums of counts cannot overflow.
 func capped(n int64) int64 { return min(n, maxFacets+1) }

@@ -42,8 +42,30 @@ func (m *Mesh) Apply(t Transform) error {
 		}
 		m.verts[i] = Vertex{unit.Length(p[0]), unit.Length(p[1]), unit.Length(p[2])}
 	}
+	m.turnItems(&move)
 	m.measure()
 	return nil
+}
+
+// turnItems puts boxes around the transformed boxes of parts.
+func (m *Mesh) turnItems(move *matrix) {
+	for i, b := range m.items {
+		var corners [8]Vertex
+		for c := range corners {
+			p := [3]float64{float64(b.Min.X), float64(b.Min.Y), float64(b.Min.Z)}
+			for k, far := range [...]unit.Length{b.Max.X, b.Max.Y, b.Max.Z} {
+				if c>>k&1 == 1 {
+					p[k] = float64(far)
+				}
+			}
+			p = move.apply(p)
+			for k := range p {
+				p[k] = math.Round(max(-maxSpan, min(maxSpan, p[k])))
+			}
+			corners[c] = Vertex{unit.Length(p[0]), unit.Length(p[1]), unit.Length(p[2])}
+		}
+		m.items[i] = around(corners[:])
+	}
 }
 
 // Move moves a placed model sideways. It must stay within ±unit.MaxCoordinate.
@@ -53,6 +75,11 @@ func (m *Mesh) Move(dx, dy unit.Length) {
 	}
 	for i, p := range m.verts {
 		m.verts[i].X, m.verts[i].Y = shift(p.X, int64(dx)), shift(p.Y, int64(dy))
+	}
+	for i := range m.items {
+		b := &m.items[i]
+		b.Min.X, b.Min.Y = shift(b.Min.X, int64(dx)), shift(b.Min.Y, int64(dy))
+		b.Max.X, b.Max.Y = shift(b.Max.X, int64(dx)), shift(b.Max.Y, int64(dy))
 	}
 	for _, p := range []*Vertex{&m.bounds.Min, &m.bounds.Max} {
 		p.X, p.Y = p.X+dx, p.Y+dy

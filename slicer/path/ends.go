@@ -72,6 +72,7 @@ func (pl *Planner) prime(l *pipe.Layer) {
 // nozzle away and switches everything off.
 func (pl *Planner) End() bool {
 	v := pl.p.Volume
+	pl.away = geom.Point{}
 	if !pl.pen.drawn && pl.p.Retraction.Length > 0 {
 		pl.feed(-pl.p.Retraction.Length, pl.p.Speeds.Retract)
 		pl.pen.drawn = true
@@ -85,7 +86,7 @@ func (pl *Planner) End() bool {
 	}
 	pl.emit(motion.Op{
 		Kind: motion.Move, Axes: motion.Z, Role: motion.Travel,
-		To: [3]unit.Length{motion.IZ: min(pl.z+lift, v.Max.Z)}, Feed: pl.p.Speeds.Lift,
+		To: [3]unit.Length{motion.IZ: min(max(pl.z, pl.tallest)+lift, v.Max.Z)}, Feed: pl.p.Speeds.Lift,
 	})
 	pl.emit(motion.Op{
 		Kind: motion.Move, Axes: motion.X | motion.Y, Role: motion.Travel,

@@ -24,6 +24,7 @@ type item struct {
 	phase    int32 // items of one island are printed phase by phase
 	index    int32 // of the line; of the ring in sorter.rings
 	kind     kind
+	object   uint16 // 0 is none
 	reversed bool
 	oneWay   bool       // it cannot be
 	from, to geom.Point // its ends; the same for a ring

@@ -5,6 +5,7 @@ import (
 
 	"platen/hal/motion"
 	"platen/hal/unit"
+	"platen/slicer/geom"
 	"platen/slicer/pipe"
 )
 
@@ -52,13 +53,14 @@ func (pl *Planner) measure(l *pipe.Layer) {
 	if enough <= 0 || !pl.ok {
 		return
 	}
-	kept, yield := pl.pen, pl.yield
+	kept, yield, away := pl.pen, pl.yield, pl.away
+	pl.away = geom.Point{}
 	pl.yield = func(op motion.Op) bool {
 		pl.count(op)
 		return pl.pace.counted < enough
 	}
 	pl.lines(l)
-	pl.pen, pl.yield, pl.ok = kept, yield, true
+	pl.pen, pl.yield, pl.away, pl.ok = kept, yield, away, true
 	pl.pace.slow(least)
 }
 

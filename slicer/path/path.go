@@ -42,9 +42,12 @@ type Params struct {
 	Fans        Fans
 	FanLayer    int // index of the first layer with the fan on
 	OuterFirst  bool
-	Seam        Seam // where outer walls begin
-	Raft        int  // layers below the part: the first has index -Raft
-	PrimeLine   bool // draw a line at the front edge first, if the model is not there
+	Seam        Seam       // where outer walls begin
+	Raft        int        // layers below the part: the first has index -Raft
+	Layers      int        // of the part
+	Objects     []mesh.Box // around each of those that are told apart
+	Skips       *Skips     // what is left out; nil is nothing
+	PrimeLine   bool       // draw a line at the front edge first, if the model is not there
 	// MinLayerTime is the least that a layer takes, so that the one below is firm: a
 	// smaller one is printed slower, though not below Speeds.Least: outer walls only
 	// where all else does not do. 0 slows none.
@@ -66,6 +69,13 @@ type Planner struct {
 	pace     pace // of the present layer
 	comb     comb
 	sorter   sorter
+	skips    skipped      // of the present layer
+	away     geom.Point   // how far from where its layers say the present object is
+	only     uint16       // the first of the objects at hand, if they are printed one after another
+	parts    int          // how many those are
+	base     int32        // layers of the objects before it
+	again    bool         // there are such
+	tallest  unit.Length  // height of them
 	seams    []geom.Point // of the layer below, from left to right
 	newSeams []geom.Point
 }
@@ -85,6 +95,8 @@ type pen struct {
 	thick     unit.Length // its height
 	fastest   unit.Speed  // at which it is not too much to melt; 0 is no bound
 	role      motion.Role // of the present line
+	object    uint16      // that is printed; 0 is none in particular
+	spiral    bool        // the layer was one turn of a spiral
 	hang      uint8       // how far it hangs over, in quarters
 	accel     unit.Accel  // 0: the machine's own
 	fan       unit.Duty
@@ -118,6 +130,12 @@ func (pl *Planner) Wipe() {
 func (pl *Planner) emit(op motion.Op) {
 	if pl.ok {
 		op.Layer = pl.layer
+		if op.Kind == motion.Move {
+			op.Object = pl.pen.object
+			if pl.away != (geom.Point{}) {
+				op = pl.moved(op)
+			}
+		}
 		pl.ok = pl.yield(op)
 	}
 }
@@ -125,7 +143,8 @@ func (pl *Planner) emit(op motion.Op) {
 // Layer prints one layer and reports whether more is wanted.
 func (pl *Planner) Layer(l *pipe.Layer) bool {
 	n := l.Index + pl.p.Raft
-	pl.layer, pl.first = int32(n), n == 0
+	pl.layer, pl.first = pl.base+int32(n), n == 0
+	pl.skips.load(pl.p.Skips)
 	pl.height = l.Thickness
 	pl.z = pl.p.Volume.Min.Z + l.Top
 	if !pl.pen.high {
@@ -141,9 +160,17 @@ func (pl *Planner) Layer(l *pipe.Layer) bool {
 
 // lines prints all that a layer consists of.
 func (pl *Planner) lines(l *pipe.Layer) {
-	pl.rise(pl.z)
+	if l.Spiral {
+		pl.spiral(l)
+		return
+	}
+	pl.pen.spiral = false
+	if pl.pen.atZ <= pl.z+pl.p.Retraction.Hop { // else it comes from above, and goes there first
+		pl.rise(pl.z)
+	}
+	pl.pen.object = pl.only
 	pl.comb.load(nil)
-	if pl.first {
+	if pl.first && !pl.again {
 		pl.prime(l)
 	}
 	for i := range l.Skirt.Len() {
@@ -151,27 +178,61 @@ func (pl *Planner) lines(l *pipe.Layer) {
 	}
 	pl.newSeams = pl.newSeams[:0]
 	pl.sorter.load(l)
+	pl.tell()
 	pl.fixSeams(l)
-	for pl.ok && pl.sorter.next(pl.pen.at) { // what is around and below all islands
-		pl.print(l, pl.sorter.picked)
-	}
+	pl.items(l) // what is around and below all islands
 	pl.comb.load(l)
 	pl.sorter.plan(pl.pen.at)
 	for pl.ok && pl.sorter.island(pl.pen.at) {
-		for pl.ok && pl.sorter.next(pl.pen.at) {
-			pl.print(l, pl.sorter.picked)
+		pl.items(l)
+	}
+	pl.pen.object = pl.only
+}
+
+// items prints all items that are to do.
+func (pl *Planner) items(l *pipe.Layer) {
+	for pl.ok && pl.sorter.next(pl.pen.at) {
+		it := pl.sorter.picked
+		if len(pl.p.Objects) > 0 {
+			if pl.pen.object = it.object; pl.skips.has(it.object) {
+				continue
+			}
+		}
+		pl.print(l, it)
+	}
+}
+
+// tell says of all items to which object they belong.
+func (pl *Planner) tell() {
+	if len(pl.p.Objects) == 0 {
+		return
+	}
+	for i := range pl.sorter.items {
+		it := &pl.sorter.items[i]
+		switch {
+		case pl.only > 0:
+			it.object = pl.only
+			if pl.parts > 1 {
+				it.object += max(objectOf(it.from, pl.p.Objects[:pl.parts]), 1) - 1
+			}
+		case it.phase != phaseAround:
+			it.object = objectOf(it.from, pl.p.Objects)
 		}
 	}
 }
 
 // settings changes temperatures and the fan where a layer asks for it.
 func (pl *Planner) settings(index int) {
-	if index == 1 {
+	hotEnd, bed := pl.p.HotEnd, pl.p.Bed
+	if index == 0 {
+		hotEnd, bed = pl.p.FirstHotEnd, pl.p.FirstBed
+	}
+	if index == 1 || index == 0 && pl.again {
 		if pl.p.HotEnd != pl.p.FirstHotEnd {
-			pl.emit(motion.Op{Kind: motion.SetHeater, Heater: motion.HotEnd, Temp: pl.p.HotEnd})
+			pl.emit(motion.Op{Kind: motion.SetHeater, Heater: motion.HotEnd, Temp: hotEnd})
 		}
 		if pl.p.Bed != pl.p.FirstBed {
-			pl.emit(motion.Op{Kind: motion.SetHeater, Heater: motion.Bed, Temp: pl.p.Bed})
+			pl.emit(motion.Op{Kind: motion.SetHeater, Heater: motion.Bed, Temp: bed})
 		}
 	}
 	if pl.pen.common = pl.layerFan(index); pl.pen.common != pl.pen.fan {
@@ -262,8 +323,11 @@ func (pl *Planner) begin(p geom.Point, h pipe.Head) {
 		pl.setBar(h.Width, thick)
 	}
 	pl.travel(p)
-	if pl.pen.drawn {
+	switch {
+	case pl.pen.drawn:
 		pl.giveBack()
+	case pl.pen.atZ > pl.z:
+		pl.rise(pl.z)
 	}
 	pl.setRole(h.Role, h.Hang)
 	pl.pen.trail.begin(p)
@@ -352,7 +416,10 @@ func (pl *Planner) slide(p geom.Point) {
 const closest = 2 * unit.Millimetre / 1000
 
 // extrude prints a straight line to p.
-func (pl *Planner) extrude(p geom.Point) {
+func (pl *Planner) extrude(p geom.Point) { pl.extrudeTo(p, 0, 0) }
+
+// extrudeTo prints to p, and to height z if axes has Z.
+func (pl *Planner) extrudeTo(p geom.Point, axes motion.Axes, z unit.Length) {
 	d2 := distance2(pl.pen.at, p)
 	if d2 < int64(closest)*int64(closest) {
 		return
@@ -360,8 +427,8 @@ func (pl *Planner) extrude(p geom.Point) {
 	e := pl.filament(d2)
 	pl.pen.fed += int64(e)
 	pl.emit(motion.Op{
-		Kind: motion.Move, Axes: motion.X | motion.Y | motion.E, Role: pl.pen.role,
-		To: [3]unit.Length{p.X, p.Y}, E: e, Feed: pl.speed(),
+		Kind: motion.Move, Axes: motion.X | motion.Y | motion.E | axes, Role: pl.pen.role,
+		To: [3]unit.Length{p.X, p.Y, z}, E: e, Feed: pl.speed(),
 		Width: pl.pen.width, Height: pl.pen.thick,
 	})
 	pl.pen.at = p
