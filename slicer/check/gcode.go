@@ -63,7 +63,6 @@ type reader struct {
 	width      float64 // by comment, mm
 	height     float64
 	marked     bool // the file says where layers begin
-	began      bool // a layer has been announced
 	now        layer
 	open       bool // now holds a line
 	pending    []travel

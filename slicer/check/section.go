@@ -82,7 +82,6 @@ func crossing(a, b mesh.Vertex, at float64) pt {
 type uniter struct {
 	g     grid
 	rows  [][]int32
-	cuts  [][]float64
 	lo    float64
 	strip float64
 }

@@ -25,6 +25,7 @@ const help = `Platen-slice slices a model and writes G-code, or a preview of one
 
   platen-slice part.stl -o part.gcode           slice
   platen-slice part.stl -o layer.png --layer 5  look at a layer (.svg or .png)
+  platen-slice part.stl -o all.png --sheet      look at all layers
   platen-slice part.stl                         say what slicing it gives
   platen-slice inspect part.stl                 say what is in the file
   platen-slice check part.gcode --model part.stl   judge the G-code of any slicer
@@ -43,6 +44,8 @@ type options struct {
 	settings slicer.Settings
 	output   outputFlag
 	layer    int
+	sheet    bool
+	travels  bool
 	comments string // whose words say what lines are
 }
 
@@ -56,6 +59,8 @@ func newRoot() *cobra.Command {
 	out.Usage = "write to a file (.gcode, .svg, .png, or - for standard output), or print results as text, json or jsonl"
 	addSettings(root.PersistentFlags(), &o.settings)
 	root.Flags().IntVar(&o.layer, "layer", 0, "layer to preview, from 1; 0 is the one in the middle")
+	root.Flags().BoolVar(&o.sheet, "sheet", false, "preview all layers side by side, as .png")
+	root.Flags().BoolVar(&o.travels, "travels", false, "show ways on which nothing is printed in previews")
 	root.Flags().StringVar(&o.comments, "comments", "prusa", "whose ;TYPE: words say what lines are: prusa or cura")
 	root.RunE = func(c *cobra.Command, args []string) error { return slice(c, o, args[0]) }
 	root.AddCommand(inspectCmd(o), checkCmd(o), settingsCmd(o), profilesCmd())
@@ -97,6 +102,9 @@ func slice(c *cobra.Command, o *options, name string) error {
 	if o.comments != "prusa" && o.comments != "cura" {
 		return cli.Usage("%q is neither prusa nor cura: whose words are comments to have?", o.comments)
 	}
+	if o.sheet && o.output.kind(o.output.file) != ".png" {
+		return cli.Usage("a sheet of all layers is a picture: give it a name that ends in .png with -o")
+	}
 	return withJob(c.Context(), o, name, func(j *slicer.Job) error {
 		p := cli.NewProgress(c.ErrOrStderr(), "slice")
 		defer p.Done()
@@ -115,6 +123,12 @@ func slice(c *cobra.Command, o *options, name string) error {
 				return err
 			}
 			return cli.Print(c, s, s.print)
+		case o.sheet:
+			s, err := newSheet(c.Context(), j, o, step)
+			if err != nil {
+				return err
+			}
+			return writeFile(o.output.file, s.png)
 		case kind != "":
 			v, err := newView(c.Context(), j, o, step)
 			if err != nil {

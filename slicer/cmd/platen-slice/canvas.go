@@ -1,0 +1,112 @@
+package main
+
+import (
+	"image"
+	"image/color"
+
+	"platen/hal/motion"
+)
+
+// canvas is a white picture to draw lines and small text on.
+type canvas struct{ img *image.RGBA }
+
+func newCanvas(wide, high int) canvas {
+	c := canvas{image.NewRGBA(image.Rect(0, 0, wide, high))}
+	for i := range c.img.Pix {
+		c.img.Pix[i] = 0xff
+	}
+	return c
+}
+
+// line fills all pixels of a part of the picture within radius of a straight line, at
+// least those that it passes.
+func (c canvas) line(part image.Rectangle, col color.RGBA, x0, y0, x1, y1, radius float64) {
+	radius = max(radius, 0.5)
+	box := image.Rect(int(min(x0, x1)-radius), int(min(y0, y1)-radius), int(max(x0, x1)+radius)+2, int(max(y0, y1)+radius)+2).Intersect(part)
+	dx, dy := x1-x0, y1-y0
+	length2 := dx*dx + dy*dy
+	for y := box.Min.Y; y < box.Max.Y; y++ {
+		for x := box.Min.X; x < box.Max.X; x++ {
+			px, py := float64(x)+0.5-x0, float64(y)+0.5-y0
+			f := 0.0
+			if length2 > 0 {
+				f = max(0, min(1, (px*dx+py*dy)/length2))
+			}
+			if ex, ey := px-f*dx, py-f*dy; ex*ex+ey*ey <= radius*radius {
+				c.img.SetRGBA(x, y, col)
+			}
+		}
+	}
+}
+
+// fill fills a box.
+func (c canvas) fill(box image.Rectangle, col color.RGBA) {
+	box = box.Intersect(c.img.Rect)
+	for y := box.Min.Y; y < box.Max.Y; y++ {
+		for x := box.Min.X; x < box.Max.X; x++ {
+			c.img.SetRGBA(x, y, col)
+		}
+	}
+}
+
+// text writes s with its upper left corner at x, y; a dot of a letter is size pixels.
+func (c canvas) text(x, y, size int, s string) {
+	black := color.RGBA{0x20, 0x20, 0x20, 0xff}
+	for _, r := range s {
+		for column, bits := range glyphs[r] {
+			for row := range 8 {
+				if bits>>row&1 != 0 {
+					at := image.Pt(x+column*size, y+row*size)
+					c.fill(image.Rectangle{at, at.Add(image.Pt(size, size))}, black)
+				}
+			}
+		}
+		x += 6 * size
+	}
+}
+
+const (
+	legendLine = 26
+	legendWide = 420
+)
+
+// legendHigh is the height of a legend with a title in pixels.
+func legendHigh(used map[motion.Role]bool) int {
+	n := 1
+	for _, c := range colours {
+		if used[c.role] {
+			n++
+		}
+	}
+	return n*legendLine + 16
+}
+
+// legend says what the colours are, below y.
+func (c canvas) legend(y int, title string, used map[motion.Role]bool) {
+	y += 8
+	c.text(10, y, 2, title)
+	for _, k := range colours {
+		if used[k.role] {
+			y += legendLine
+			c.fill(image.Rect(10, y, 34, y+16), k.rgb)
+			c.text(44, y, 2, k.role.String())
+		}
+	}
+}
+
+// glyphs are letters of 5 by 7 dots, column by column, the top in the lowest bit.
+var glyphs = map[rune][5]byte{
+	'0': {0x3e, 0x51, 0x49, 0x45, 0x3e}, '1': {0x00, 0x42, 0x7f, 0x40, 0x00}, '2': {0x42, 0x61, 0x51, 0x49, 0x46},
+	'3': {0x21, 0x41, 0x45, 0x4b, 0x31}, '4': {0x18, 0x14, 0x12, 0x7f, 0x10}, '5': {0x27, 0x45, 0x45, 0x45, 0x39},
+	'6': {0x3c, 0x4a, 0x49, 0x49, 0x30}, '7': {0x01, 0x71, 0x09, 0x05, 0x03}, '8': {0x36, 0x49, 0x49, 0x49, 0x36},
+	'9': {0x06, 0x49, 0x49, 0x29, 0x1e}, '-': {0x08, 0x08, 0x08, 0x08, 0x08}, '.': {0x00, 0x60, 0x60, 0x00, 0x00},
+	'a': {0x20, 0x54, 0x54, 0x54, 0x78}, 'b': {0x7f, 0x48, 0x44, 0x44, 0x38}, 'c': {0x38, 0x44, 0x44, 0x44, 0x20},
+	'd': {0x38, 0x44, 0x44, 0x48, 0x7f}, 'e': {0x38, 0x54, 0x54, 0x54, 0x18}, 'f': {0x08, 0x7e, 0x09, 0x01, 0x02},
+	'g': {0x18, 0xa4, 0xa4, 0xa4, 0x7c}, 'h': {0x7f, 0x08, 0x04, 0x04, 0x78}, 'i': {0x00, 0x44, 0x7d, 0x40, 0x00},
+	'j': {0x20, 0x40, 0x44, 0x3d, 0x00}, 'k': {0x7f, 0x10, 0x28, 0x44, 0x00}, 'l': {0x00, 0x41, 0x7f, 0x40, 0x00},
+	'm': {0x7c, 0x04, 0x18, 0x04, 0x78}, 'n': {0x7c, 0x08, 0x04, 0x04, 0x78}, 'o': {0x38, 0x44, 0x44, 0x44, 0x38},
+	'p': {0x7c, 0x14, 0x14, 0x14, 0x08}, 'q': {0x08, 0x14, 0x14, 0x18, 0x7c}, 'r': {0x7c, 0x08, 0x04, 0x04, 0x08},
+	's': {0x48, 0x54, 0x54, 0x54, 0x20}, 't': {0x04, 0x3f, 0x44, 0x40, 0x20}, 'u': {0x3c, 0x40, 0x40, 0x20, 0x7c},
+	'v': {0x1c, 0x20, 0x40, 0x20, 0x1c}, 'w': {0x3c, 0x40, 0x30, 0x40, 0x3c}, 'x': {0x44, 0x28, 0x10, 0x28, 0x44},
+	'y': {0x0c, 0x50, 0x50, 0x50, 0x3c}, 'z': {0x44, 0x64, 0x54, 0x4c, 0x44},
+}
