@@ -184,7 +184,7 @@ func TestSessionPrintsPlates(t *testing.T) {
 	short := "G28\nM109 S210\nM83\n;LAYER_CHANGE\n;Z:0.2\nG1 X20 Y20 Z0.2 F3000\nG1 X40 E1 F1200\n"
 	both := pack(t, map[string]string{types: "<Types/>", one: goodGCode, two: short})
 	hurt := pack(t, map[string]string{types: "<Types/>", one: goodGCode})
-	hurt[bytes.Index(hurt, []byte("plate_1.gcode"))+40] ^= 1 // in what is compressed
+	hurt[bytes.LastIndex(hurt, []byte("PK\x07\x08"))-1] ^= 1 // the last of what is compressed
 	for name, try := range map[string]struct {
 		content []byte
 		plate   uint8
