@@ -103,7 +103,6 @@ type Agent struct {
 	Release uint64
 	Boot    uint64 // the TPM's count
 	Started time.Time
-	Dropped func() uint64 // may be nil
 }
 
 // AppendSamples appends the agent's own data.
@@ -111,8 +110,5 @@ func (a Agent) AppendSamples(_ context.Context, dst []catalog.Sample) ([]catalog
 	dst = add(dst, catalog.AgentRelease, int64(a.Release))
 	dst = add(dst, catalog.AgentBoot, int64(a.Boot))
 	dst = add(dst, catalog.AgentUptime, int64(time.Since(a.Started)/time.Second))
-	if a.Dropped != nil {
-		dst = add(dst, catalog.SpoolDropped, int64(a.Dropped()))
-	}
 	return dst, nil
 }

@@ -105,6 +105,7 @@ type Collector struct {
 	cfg Config
 
 	failed map[evidence.RecipientID]string // why a channel could not be started, once said
+	gone   uint64                          // messages lost to recipients that are not granted any more
 
 	mu       sync.Mutex
 	channels map[evidence.RecipientID]*channel
@@ -161,6 +162,9 @@ func (c *Collector) reconcile(ctx context.Context) {
 			continue
 		}
 		ch.revoke()
+		c.mu.Lock()
+		c.gone += ch.stat().Dropped
+		c.mu.Unlock()
 		c.set(r, nil)
 		c.cfg.Logger.Info("recipient is not granted any more", "recipient", r.String())
 	}
@@ -207,7 +211,7 @@ func (c *Collector) read(ctx context.Context) []catalog.Sample {
 			c.cfg.Logger.Debug("a sensor cannot be read", "error", err)
 		}
 	}
-	return samples
+	return add(samples, catalog.SpoolDropped, int64(c.Dropped()))
 }
 
 // wait is how long until the next slot, but no longer than grants may be looked at.
@@ -280,7 +284,9 @@ func (c *Collector) Stats() []Stat {
 
 // Dropped is how many messages were lost to all spools since the agent started.
 func (c *Collector) Dropped() uint64 {
-	n := uint64(0)
+	c.mu.Lock()
+	n := c.gone
+	c.mu.Unlock()
 	for _, s := range c.Stats() {
 		n += s.Dropped
 	}

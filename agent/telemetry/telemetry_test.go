@@ -167,6 +167,10 @@ func TestSevenDaysAway(t *testing.T) {
 			told += h.Dropped
 			next = h.First + h.Count
 		}
+		said := r.col.read(t.Context())
+		if i := slices.IndexFunc(said, func(s catalog.Sample) bool { return s.ID() == catalog.SpoolDropped }); i < 0 || uint64(said[i].Value()) != told {
+			t.Errorf("the catalogue's count of lost messages is not %d: %v", told, said)
+		}
 		if told != r.col.Stats()[0].Dropped {
 			t.Errorf("the headers tell of %d lost messages, %d were", told, r.col.Stats()[0].Dropped)
 		}
