@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1" // OAEP in the form that 3MF demands
 	"crypto/sha256"
@@ -56,7 +57,7 @@ func (a *Agent) print(ctx context.Context, req intake.Request, file *os.File, re
 	if len(req.Profile) > seam.MostProfile {
 		return errProfile
 	}
-	if err := confine.Fit(os.DirFS(a.cfg.Proc), 0, a.cfg.AllowSwap); err != nil {
+	if err := confine.Fit(os.DirFS(cmp.Or(a.cfg.Proc, "/proc")), 0, a.cfg.AllowSwap); err != nil {
 		return &refusal{"system-unfit", err.Error()}
 	}
 	var receipts <-chan seam.Receipt
