@@ -49,14 +49,14 @@ func machineRows() []Setting {
 	most := um(511_990) // within unit.MaxCoordinate
 	return []Setting{
 		length("nozzle_diameter", func(s *Settings) *unit.Length { return &s.Nozzle }, um(100), 2*mm, "diameter of the nozzle's opening"),
-		length("sequential_radius", func(s *Settings) *unit.Length { return &s.Sequence.Radius }, 0, 200*mm, "what of the hot end is around the nozzle: copies printed one after another are that far apart"),
-		length("sequential_height", func(s *Settings) *unit.Length { return &s.Sequence.Height }, 0, 500*mm, "room below the axis that carries the hot end: copies printed one after another may not be higher"),
 		length("build_min_x", func(s *Settings) *unit.Length { return &s.Build.Min.X }, -most, most, "left end of where the machine prints, in its own coordinates"),
 		length("build_max_x", func(s *Settings) *unit.Length { return &s.Build.Max.X }, -most, most, "right end of it"),
 		length("build_min_y", func(s *Settings) *unit.Length { return &s.Build.Min.Y }, -most, most, "front end of it"),
 		length("build_max_y", func(s *Settings) *unit.Length { return &s.Build.Max.Y }, -most, most, "back end of it"),
 		length("build_min_z", func(s *Settings) *unit.Length { return &s.Build.Min.Z }, -most, most, "height of the bed"),
 		length("build_max_z", func(s *Settings) *unit.Length { return &s.Build.Max.Z }, -most, most, "upper end of where it prints"),
+		length("sequential_radius", func(s *Settings) *unit.Length { return &s.Sequence.Radius }, 0, 200*mm, "what of the hot end is around the nozzle: copies printed one after another are that far apart"),
+		length("sequential_height", func(s *Settings) *unit.Length { return &s.Sequence.Height }, 0, 500*mm, "room below the axis that carries the hot end: copies printed one after another may not be higher"),
 	}
 }
 
@@ -80,6 +80,9 @@ func heatRows() []Setting {
 func coolingRows() []Setting {
 	return []Setting{
 		duty("fan", func(s *Settings) *unit.Duty { return &s.Fan }, "power of the fan"),
+		count("fan_from_layer", func(s *Settings) *int { return &s.FanLayer }, 0, 1000, "layers that are printed before the fan starts"),
+		span("min_layer_time", func(s *Settings) *time.Duration { return &s.MinLayerTime }, 0, 10*time.Minute, "a layer that would take less is printed slower; 0s is never"),
+		speed("min_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Least }, 0, 200*mms, "no line is slowed below it so that a layer takes long enough; 0 is 10mm/s"),
 		duty("fan_min", func(s *Settings) *unit.Duty { return &s.Fans.Least }, "power of the fan for layers that take fan_time or longer, if it is less than that of fan"),
 		span("fan_time", func(s *Settings) *time.Duration { return &s.Fans.FullTime }, 0, 10*time.Minute, "layers that take less have more fan, up to that of fan at min_layer_time; 0s gives all the same"),
 		duty("bridge_fan", func(s *Settings) *unit.Duty { return &s.Fans.Bridge }, "power of the fan on bridges; 0% is that of everything else"),
@@ -88,9 +91,6 @@ func coolingRows() []Setting {
 		duty("overhang_75_fan", func(s *Settings) *unit.Duty { return &s.Fans.Overhang[2] }, "power of the fan on walls of which three quarters hang over; 0% is that of everything else"),
 		duty("overhang_100_fan", func(s *Settings) *unit.Duty { return &s.Fans.Overhang[3] }, "power of the fan on walls with nothing below; 0% is that of everything else"),
 		duty("support_interface_fan", func(s *Settings) *unit.Duty { return &s.Fans.Support }, "power of the fan on support where it touches the part; 0% is that of everything else"),
-		speed("min_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Least }, 0, 200*mms, "no line is slowed below it so that a layer takes long enough; 0 is 10mm/s"),
-		count("fan_from_layer", func(s *Settings) *int { return &s.FanLayer }, 0, 1000, "layers that are printed before the fan starts"),
-		span("min_layer_time", func(s *Settings) *time.Duration { return &s.MinLayerTime }, 0, 10*time.Minute, "a layer that would take less is printed slower; 0s is never"),
 	}
 }
 
@@ -227,6 +227,10 @@ func speedRows() []Setting {
 		v("outer_wall_speed", func(s *Settings) *unit.Speed { return &s.Speeds.OuterWall }, "speed of outer walls"),
 		v("inner_wall_speed", func(s *Settings) *unit.Speed { return &s.Speeds.InnerWall }, "speed of inner walls"),
 		v("skin_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Skin }, "speed of solid fill"),
+		v("infill_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Infill }, "speed of infill"),
+		v("first_layer_speed", func(s *Settings) *unit.Speed { return &s.Speeds.FirstLayer }, "speed of everything on the first layer"),
+		v("travel_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Travel }, "speed between lines"),
+		v("lift_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Lift }, "speed up and down"),
 		o("thin_wall_speed", func(s *Settings) *unit.Speed { return &s.Speeds.ThinWall }, "speed of single lines in thin walls and gaps; 0 is that of inner walls"),
 		o("overhang_25_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Overhang[0] }, "speed of walls of which a quarter hangs over; 0 slows none"),
 		o("overhang_50_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Overhang[1] }, "speed of walls of which half hangs over; 0 slows none"),
@@ -238,10 +242,6 @@ func speedRows() []Setting {
 		o("support_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Support }, "speed of support; 0 is that of infill"),
 		o("support_interface_speed", func(s *Settings) *unit.Speed { return &s.Speeds.SupportInterface }, "speed of support where it touches the part; 0 is that of solid fill"),
 		o("raft_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Raft }, "speed of the raft above its first layer; 0 is that of support"),
-		v("infill_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Infill }, "speed of infill"),
-		v("first_layer_speed", func(s *Settings) *unit.Speed { return &s.Speeds.FirstLayer }, "speed of everything on the first layer"),
-		v("travel_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Travel }, "speed between lines"),
-		v("lift_speed", func(s *Settings) *unit.Speed { return &s.Speeds.Lift }, "speed up and down"),
 	}
 }
 

@@ -15,6 +15,7 @@ func defaultSkin() Skin {
 	const mm = unit.Millimetre
 	return Skin{
 		Overlap: 25, Angle: 45 * fill.Degree, Join: 20 * mm, LeastArea: 3 * mm,
+		TopPattern: pipe.SkinLines, BottomPattern: pipe.SkinLines,
 		Iron:   pipe.Iron{Flow: 15, Spacing: unit.Micrometres(100), Inset: unit.Micrometres(225)},
 		Bridge: pipe.Bridge{On: true, Flow: 100, Anchor: mm},
 	}

@@ -92,6 +92,10 @@ type Params struct {
 	Spacing unit.Length
 	// Phase moves all lines along their normal, counter-clockwise from Angle.
 	Phase unit.Length
+	// Fit moves straight lines, and brings them closer together if need be, so that they
+	// lie evenly between the two ends of the region across them. Phase is of no
+	// account then.
+	Fit bool
 	// Height above the floor at which patterns that change with it are cut.
 	Height unit.Length
 	// MinSpan is the length below which a span is left out.
@@ -102,6 +106,8 @@ type Params struct {
 	// Anchor is how far an end that JoinAll leaves alone goes on along the boundary,
 	// where there is room.
 	Anchor unit.Length
+	// Overrun is how far ends of lines that nothing is joined to go beyond the boundary.
+	Overrun unit.Length
 	// Join is which ends are joined.
 	Join Join
 	// Pattern is the arrangement of the lines.

@@ -59,7 +59,7 @@ func (h *Hatcher) Wipe() {
 // leaves it. Lines end on the region's boundary, and joins follow it, so that
 // nothing lies outside by more than rounding.
 func (h *Hatcher) Hatch(dst *Lines, r *geom.Region, p Params) error {
-	if p.Spacing < MinSpacing || p.Spacing > maxSpacing || p.MinSpan < 0 || p.MaxJoin < 0 || p.Anchor < 0 ||
+	if p.Spacing < MinSpacing || p.Spacing > maxSpacing || p.MinSpan < 0 || p.MaxJoin < 0 || p.Anchor < 0 || p.Overrun < 0 || p.Overrun > maxSpacing ||
 		p.Pattern >= PatternConcentric || p.Join > JoinAll {
 		return ErrParams
 	}
@@ -119,6 +119,9 @@ func (h *Hatcher) hatch(dst *Lines, p Params) {
 // scan lays the lines of the present frame and raster.
 func (h *Hatcher) scan(dst *Lines, p Params) {
 	h.load(h.region)
+	if p.Fit && h.wave == nil {
+		h.fit()
+	}
 	if h.wave == nil {
 		h.cutEdges()
 	} else {
@@ -126,6 +129,9 @@ func (h *Hatcher) scan(dst *Lines, p Params) {
 	}
 	h.sortCuts()
 	h.dropShort(p.MinSpan)
+	if p.MaxJoin == 0 && h.wave == nil {
+		h.stretch(int32((int64(p.Overrun)*h.frame.scale + one/2) >> 30))
+	}
 	switch p.Join {
 	case JoinAll:
 		h.collect()
@@ -138,6 +144,21 @@ func (h *Hatcher) scan(dst *Lines, p Params) {
 			}
 		}
 	}
+}
+
+// fit changes the raster so that lines lie evenly between the ends of the region.
+func (h *Hatcher) fit() {
+	if len(h.v) == 0 {
+		return
+	}
+	lo, hi := h.v[0], h.v[0]
+	for _, v := range h.v {
+		lo, hi = min(lo, v), max(hi, v)
+	}
+	high := (int64(hi) - int64(lo)) << 30 / h.frame.scale
+	n := max((high+h.raster.spacing-1)/h.raster.spacing, 1)
+	h.raster.spacing = max(high/n, int64(MinSpacing))
+	h.raster.phase = int64(lo)<<30/h.frame.scale + h.raster.spacing/2
 }
 
 // load turns the region's points into the frame.
@@ -270,5 +291,19 @@ func (h *Hatcher) dropShort(least unit.Length) {
 	for i := range h.used {
 		length := int64(h.cuts[2*i+1].u) - int64(h.cuts[2*i].u)
 		h.used[i] = length == 0 || length < short
+	}
+}
+
+// stretch makes spans longer at both ends.
+func (h *Hatcher) stretch(by int32) {
+	if by == 0 {
+		return
+	}
+	for i := range h.cuts {
+		if i&1 == 0 {
+			h.cuts[i].u -= by
+		} else {
+			h.cuts[i].u += by
+		}
 	}
 }

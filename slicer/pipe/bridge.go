@@ -53,9 +53,7 @@ func (w *worker) bridges(l *Layer) error {
 		if geom.Area2(f.bottom.Ring(i)) < 0 {
 			continue
 		}
-		if err := w.island(&f.bottom, i); err != nil {
-			return err
-		}
+		s.island(&f.bottom, i)
 		angle, ok, err := w.direction(l)
 		if err != nil {
 			return err
@@ -83,8 +81,7 @@ func (w *worker) bridges(l *Layer) error {
 }
 
 // island sets one to the outer ring i of r and the holes in it.
-func (w *worker) island(r *geom.Region, i int) error {
-	s := &w.fill.span
+func (s *spanner) island(r *geom.Region, i int) {
 	s.one.Reset()
 	s.one.Add(r.Ring(i))
 	for k := range r.Len() {
@@ -92,11 +89,10 @@ func (w *worker) island(r *geom.Region, i int) error {
 			s.one.Add(hole)
 		}
 	}
-	return nil
 }
 
 // direction finds the direction of lines over one in which most of them are carried
-// at both ends, and among those the one with the shortest; false if too few are.
+// at both ends, and among those the one whose longest is shortest; false if too few are.
 func (w *worker) direction(l *Layer) (fill.Angle, bool, error) {
 	s := &w.fill.span
 	lo, hi := s.one.Pts[0], s.one.Pts[0]
@@ -105,32 +101,28 @@ func (w *worker) direction(l *Layer) (fill.Angle, bool, error) {
 		hi = geom.Point{X: max(hi.X, p.X), Y: max(hi.Y, p.Y)}
 	}
 	spacing := max(w.p.Width, unit.Length(distance(lo, hi)/48))
-	best, share, mean := fill.Angle(0), 0.0, 0.0
-	for k := range directions + 1 {
-		angle := fill.Angle(k) * 180 * fill.Degree / directions
-		if k == directions { // along the longest side, and across it
-			if s.one.Len() == 0 {
-				break
-			}
-			angle = longest(s.one.Ring(0)) + 90*fill.Degree
-		}
-		if a := w.p.Skin.Bridge.Angle; a != 0 {
-			angle = a
-		}
+	if a := w.p.Skin.Bridge.Angle; a != 0 {
+		share, _, err := w.carried(l, a, spacing)
+		return a, share*100 >= carried, err
+	}
+	// From the direction of the longest side on.
+	best, share, span := longestSide(s.one.Ring(0)), -1.0, 0.0
+	for k := range directions {
+		angle := longestSide(s.one.Ring(0)) + fill.Angle(k)*180*fill.Degree/directions
 		got, long, err := w.carried(l, angle, spacing)
 		if err != nil {
 			return 0, false, err
 		}
 		// A tenth more of the lines counts for more than any length.
-		if better := got - share; better > 0.1 || better > -0.02 && long < 0.95*mean || mean == 0 && got > 0 {
-			best, share, mean = angle, got, long
+		if better := got - share; better > 0.1 || better > -0.05 && long < 0.95*span {
+			best, share, span = angle, got, long
 		}
 	}
 	return best, share*100 >= carried, nil
 }
 
-// longest is the direction of the longest edge of a ring.
-func longest(ring []geom.Point) fill.Angle {
+// longestSide is the direction of the longest edge of a ring.
+func longestSide(ring []geom.Point) fill.Angle {
 	a := ring[len(ring)-1]
 	from, to, long := a, a, -1.0
 	for _, b := range ring {
@@ -143,27 +135,24 @@ func longest(ring []geom.Point) fill.Angle {
 }
 
 // carried measures lines over one: the share, by length, of those carried at both
-// ends, and how long these are on average.
-func (w *worker) carried(l *Layer, angle fill.Angle, spacing unit.Length) (share, mean float64, err error) {
+// ends, and how long the longest of these is.
+func (w *worker) carried(l *Layer, angle fill.Angle, spacing unit.Length) (share, longest float64, err error) {
 	s := &w.fill.span
 	s.lines.Reset()
 	if err := s.hatcher.Hatch(&s.lines, &s.one, fill.Params{Angle: angle, Spacing: spacing, MinSpan: w.p.Width / 2}); err != nil {
 		return 0, 0, err
 	}
-	sum, good, n := 0.0, 0.0, 0
+	sum, good := 0.0, 0.0
 	for i := range s.lines.Len() {
 		a, b := s.lines.Line(i)[0], s.lines.Line(i)[1]
 		d := distance(a, b)
 		sum += d
 		if w.lies(l, beyond(b, a, w.p.Width)) && w.lies(l, beyond(a, b, w.p.Width)) {
 			good += d
-			n++
+			longest = max(longest, d)
 		}
 	}
-	if n == 0 {
-		return 0, 0, nil
-	}
-	return good / sum, good / float64(n), nil
+	return good / max(sum, 1), longest, nil
 }
 
 // beyond is the point that lies by far beyond b, seen from a.
@@ -206,7 +195,7 @@ func (w *worker) bridge(l *Layer, angle fill.Angle) error {
 	if err != nil {
 		return err
 	}
-	width := int64(w.bar(l, area, first, pts)) * int64(b.Flow) / 100
+	width := int64(w.bar(l, area, first, pts, 0)) * int64(b.Flow) / 100
 	l.Runs.Give(Head{Width: unit.Length(width), Role: motion.Bridge})
 	w.follow(l, first)
 	return nil

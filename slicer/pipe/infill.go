@@ -60,7 +60,7 @@ func (w *worker) infill(l *Layer) error {
 		{&f.solid, below, w.inside(l)},
 		{&f.top, motion.TopSkin, skin.TopPattern},
 	} {
-		if err := w.skin(l, part.region, part.role, part.pattern, w.angle(l)); err != nil {
+		if err := w.skins(l, part.region, part.role, part.pattern); err != nil {
 			return err
 		}
 	}
@@ -195,29 +195,54 @@ func (w *worker) face(dst *geom.Region, l *Layer, other *geom.Region, wide unit.
 	return w.kernel.Difference(&f.solid, &f.solid, dst)
 }
 
+// mostIslands is how many rings a skin may have to be filled island by island.
+const mostIslands = 64
+
+// skins fills a region side by side; lines that lie by themselves are fitted to each of
+// its islands.
+func (w *worker) skins(l *Layer, r *geom.Region, role motion.Role, pattern SkinPattern) error {
+	if pattern != SkinLines || r.Len() > mostIslands {
+		return w.skin(l, r, role, pattern)
+	}
+	for i := range r.Len() {
+		if geom.Area2(r.Ring(i)) < 0 {
+			continue
+		}
+		w.fill.span.island(r, i)
+		if err := w.skin(l, &w.fill.span.one, role, pattern); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // skin fills a region side by side.
-func (w *worker) skin(l *Layer, r *geom.Region, role motion.Role, pattern SkinPattern, angle fill.Angle) error {
+func (w *worker) skin(l *Layer, r *geom.Region, role motion.Role, pattern SkinPattern) error {
 	if r.Empty() {
 		return nil
 	}
 	f, area, width := &w.fill, r.Area2()/2, w.p.Width
 	where := &l.inner
-	if !sameRegion(r, &l.rest) {
+	if pattern == SkinLines {
+		where = r
+	} else if !sameRegion(r, &l.rest) {
 		where = &f.lines
 		if err := w.kernel.Intersect(where, r, &l.inner); err != nil {
 			return err
 		}
 	}
 	first, pts := l.Runs.Len(), len(l.Runs.Pts)
+	over := unit.Length(0)
 	if pattern == SkinConcentric {
 		if err := f.rings.Cover(&l.Runs.Lines, &w.kernel, where, width/2-w.p.inset(), width); err != nil {
 			return err
 		}
 	} else {
-		p := fill.Params{Angle: angle, Spacing: width, MinSpan: width / 4, MaxJoin: 3 * width, Join: fill.JoinMonotonic}
+		p := fill.Params{Angle: w.angle(l), Spacing: width, MinSpan: width / 4, MaxJoin: 3 * width, Join: fill.JoinMonotonic}
 		switch pattern {
 		case SkinLines:
-			p.MaxJoin = 0
+			over = width / 6
+			p.MaxJoin, p.Overrun, p.MinSpan, p.Fit = 0, over, 0, true
 		case SkinZigzag:
 			p.Join = fill.JoinNext
 		}
@@ -225,7 +250,7 @@ func (w *worker) skin(l *Layer, r *geom.Region, role motion.Role, pattern SkinPa
 			return err
 		}
 	}
-	l.Runs.Give(Head{Width: w.bar(l, area, first, pts), Role: role})
+	l.Runs.Give(Head{Width: w.bar(l, area, first, pts, 2*over), Role: role})
 	if pattern == SkinMonotonic || pattern == SkinLines {
 		w.follow(l, first)
 	}
@@ -251,13 +276,13 @@ func (w *worker) follow(l *Layer, first int) {
 
 // bar is how wide the lines from number first on are taken to be, so that they hold
 // what the skin does: in narrow skins the joints between lines are a large part of
-// them.
-func (w *worker) bar(l *Layer, area int64, first, pts int) unit.Length {
+// them. What each of them goes over into a wall does not count.
+func (w *worker) bar(l *Layer, area int64, first, pts int, over unit.Length) unit.Length {
 	added := fill.Lines{Pts: l.Runs.Pts[pts:]}
 	long, start := int64(0), int32(pts)
 	for _, end := range l.Runs.Ends[first:] {
 		added.Pts = l.Runs.Pts[start:end]
-		long += int64(length(added.Pts))
+		long += max(int64(length(added.Pts))-int64(over), 0)
 		start = end
 	}
 	width := int64(w.p.Width)
