@@ -46,7 +46,7 @@ func defaultSupport() Support {
 		Angle: 50 * mesh.Degree, Gap: um(200), Aside: um(400), Density: 15, RoofLayers: 2, RoofDensity: 75,
 		Least: 2, Bridge: 10 * mm,
 		Branch: support.Branch{
-			Tip: um(1000), Stem: 2 * mm, Most: 8 * mm, Spread: 3 * mm, Lean: 40 * mesh.Degree, Taper: 5 * mesh.Degree,
+			Tip: um(1000), Stem: 2 * mm, Most: 8 * mm, Spread: 4 * mm, Lean: 40 * mesh.Degree, Taper: 5 * mesh.Degree,
 		},
 	}
 }

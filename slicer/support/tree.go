@@ -245,7 +245,12 @@ func (s *Sweep) Branches(dst *geom.Region) {
 			return int64(b) + int64(a-b)*int64(s.z-q.z0)/int64(q.z1-q.z0)
 		}
 		x, y, r := share(q.a.X, q.b.X), share(q.a.Y, q.b.Y), share(q.ra, q.rb)
-		for _, t := range turns {
+		step := 1
+		if r < int64(unit.Millimetre) { // eight corners are round enough
+			step = 2
+		}
+		for k := 0; k < len(turns); k += step {
+			t := turns[k]
 			dst.Pts = append(dst.Pts, geom.Point{X: unit.Length(x + r*int64(t.X)>>14), Y: unit.Length(y + r*int64(t.Y)>>14)})
 		}
 		dst.Ends = append(dst.Ends, int32(len(dst.Pts)))
