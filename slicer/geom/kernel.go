@@ -76,6 +76,7 @@ type Kernel struct {
 	sides   []side
 	outers  int // corners at which sides stay whole
 	keep    []bool
+	line    []Point
 	stack   []int32
 }
 
@@ -171,6 +172,7 @@ func (k *Kernel) Wipe() {
 	clear(k.spare[:cap(k.spare)])
 	clear(k.loop[:cap(k.loop)])
 	clear(k.sides[:cap(k.sides)])
+	clear(k.line[:cap(k.line)])
 	k.raw.Wipe()
 	k.tidy.Wipe()
 }

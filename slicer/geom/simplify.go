@@ -17,9 +17,58 @@ func (k *Kernel) Simplify(dst, src *Region, tol unit.Length) error {
 	}
 	k.raw.Reset()
 	for i := range src.Ends {
-		k.thin(src.Ring(i), max(tol, 0))
+		ring := src.Ring(i)
+		if tol > 0 {
+			ring = k.straighten(ring)
+		}
+		k.thin(ring, max(tol, 0))
 	}
 	return k.Union(dst, &k.raw)
+}
+
+// longest is how many points in a row straighten leaves out at most, so that what it
+// does to them stays within 1/4 µm.
+const longest = 16
+
+// straighten returns the ring from its lowest point on, without those points that are
+// on a straight line but for rounding. A section has such points where it crosses
+// the diagonals of flat faces, others on each layer: without them upright faces give
+// the same ring on all layers.
+func (k *Kernel) straighten(ring []Point) []Point {
+	if len(ring) < 4 {
+		return ring
+	}
+	low := 0
+	for i := range ring {
+		if before(ring[i], ring[low]) {
+			low = i
+		}
+	}
+	k.line = append(k.line[:0], ring[low])
+	last, p, left := ring[low], ring[(low+1)%len(ring)], 0
+	for i := 2; i <= len(ring); i++ {
+		next := ring[(low+i)%len(ring)]
+		if left < longest && between2(last, p, next) {
+			left++
+		} else {
+			k.line = append(k.line, p)
+			last, left = p, 0
+		}
+		p = next
+	}
+	return k.line
+}
+
+// between2 reports whether p is on the line from a to b, but for its rounding to the
+// grid, and not beyond its ends.
+func between2(a, p, b Point) bool {
+	lx, ly := int64(b.X)-int64(a.X), int64(b.Y)-int64(a.Y)
+	px, py := int64(p.X)-int64(a.X), int64(p.Y)-int64(a.Y)
+	if c := lx*py - ly*px; abs(c) > (abs(lx)+abs(ly))/2 {
+		return false
+	}
+	along := lx*px + ly*py
+	return along >= 0 && along <= lx*lx+ly*ly
 }
 
 // thin appends the simplified ring to raw.

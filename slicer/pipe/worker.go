@@ -14,6 +14,7 @@ type worker struct {
 	kernel  geom.Kernel
 	walls   wall.Builder
 	gaps    gapFiller
+	again   again
 	hang    wall.Overhang
 	hatcher fill.Hatcher
 	fill    filler
@@ -28,6 +29,7 @@ func (w *worker) wipe() {
 	w.kernel.Wipe()
 	w.walls.Wipe()
 	w.gaps.wipe()
+	w.again.wipe()
 	w.hang.Wipe()
 	w.hatcher.Wipe()
 	w.solid.Wipe()
@@ -45,8 +47,12 @@ func (w *worker) shape(l *Layer) error {
 	if l.Index < 0 { // of a raft
 		return nil
 	}
-	if err := w.shell(l); err != nil {
-		return err
+	kind := w.p.Shell.kind(l.Index, w.p.BottomLayers)
+	if !w.again.give(l, kind) {
+		if err := w.shell(l); err != nil {
+			return err
+		}
+		w.again.keep(l, kind)
 	}
 	w.survey(l)
 	return nil
