@@ -15,8 +15,10 @@ import (
 type Inspection struct {
 	Thin           unit.Volume // of what is narrower than a line
 	ThinLayers     int         // layers with some of that
-	Overhang       mesh.Area   // seen from below, of what is less than 45° steep and not on the bed
+	Overhang       mesh.Area   // seen from below, of what is less than 45° steep, not on the bed and no bridge
 	OverhangLayers int         // layers with some of that
+	Bridge         mesh.Area   // seen from below, of what lines can span from one side to the other
+	BridgeLayers   int         // layers with some of that
 	Afloat         int         // parts of layers with nothing at all below them
 }
 
@@ -57,11 +59,13 @@ type inspector struct {
 	k                  geom.Kernel
 	raw, outline, last geom.Region
 	a, b, c            geom.Region
+	spans              spans
 	found              Inspection
 }
 
 func (in *inspector) wipe() {
 	in.k.Wipe()
+	in.spans.wipe()
 	for _, r := range []*geom.Region{&in.raw, &in.outline, &in.last, &in.a, &in.b, &in.c} {
 		r.Wipe()
 	}
@@ -117,7 +121,22 @@ func (in *inspector) overhang(i int) error {
 	if err := in.k.Difference(&in.b, &in.outline, &in.a); err != nil {
 		return err
 	}
-	if area := large(&in.b, float64(in.s.Width)*float64(in.s.Width)/4); area > 0 {
+	least := float64(in.s.Width) * float64(in.s.Width) / 4
+	area := large(&in.b, least)
+	if area > 0 {
+		in.spans.below(&in.last)
+		bridged, err := in.spans.bridged(&in.b, least, in.s.stack().Thickness(i)+in.s.Width)
+		if err != nil {
+			return err
+		}
+		if bridged > 0 {
+			in.found.BridgeLayers++
+			in.found.Bridge += mesh.Area(math.Round(squared(bridged)))
+		}
+		area -= bridged
+	}
+	// Less than a speck is what rounding leaves of a bridge.
+	if area > least {
 		in.found.OverhangLayers++
 		in.found.Overhang += mesh.Area(math.Round(squared(area)))
 	}

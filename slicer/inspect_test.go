@@ -67,10 +67,51 @@ func TestInspect(t *testing.T) {
 		solids.Box(at(20*mm, 0, 6*mm), at(30*mm, 10*mm, 12*mm)),
 		solids.Box(at(0, 0, 12*mm), at(30*mm, 10*mm, 14*mm)))
 	in := inspect(t, legs)
-	if in.Afloat != 1 || in.OverhangLayers != 2 {
+	if in.Afloat != 1 || in.OverhangLayers != 1 || in.BridgeLayers != 1 {
 		t.Errorf("a leg in mid air: %+v", in)
 	}
-	near("a leg in mid air", in.Overhang.MM2(), 100+10*(10-0.44), 2)
+	near("a leg in mid air", in.Overhang.MM2(), 100, 2)
+	near("the bridge to it", in.Bridge.MM2(), 10*(10-0.44), 2)
+}
+
+// What lines can span from one side to the other is a bridge; the same roof on one
+// side only, or too far from side to side, hangs over.
+func TestInspectBridges(t *testing.T) {
+	const mm = unit.Millimetre
+	at := func(x, y, z unit.Length) solids.Point { return solids.Point{X: x, Y: y, Z: z} }
+	gate := func(long unit.Length, askew bool) solids.Soup {
+		s := solids.Join(
+			solids.Box(at(0, 0, 0), at(5*mm, 12*mm, 6*mm)),
+			solids.Box(at(5*mm+long, 0, 0), at(10*mm+long, 12*mm, 6*mm)),
+			solids.Box(at(0, 0, 6*mm), at(10*mm+long, 12*mm, 8*mm)))
+		if askew {
+			for i := range s {
+				for k, p := range s[i] {
+					s[i][k] = at((p.X*4-p.Y*3)/5/64*64, (p.X*3+p.Y*4)/5/64*64, p.Z)
+				}
+			}
+		}
+		return s
+	}
+	for _, askew := range []bool{false, true} {
+		in := inspect(t, gate(20*mm, askew))
+		if want := 12 * (20 - 0.44); math.Abs(in.Bridge.MM2()-want) > 2 || in.BridgeLayers != 1 || in.Overhang != 0 || in.OverhangLayers != 0 {
+			t.Errorf("a gate of 20 mm, askew %v: %+v", askew, in)
+		}
+	}
+	if in := inspect(t, gate(80*mm, false)); in.Bridge != 0 || in.OverhangLayers != 1 {
+		t.Errorf("control: a gate of 80 mm: %+v", in)
+	}
+	if in := inspect(t, solids.Tee()); in.Bridge != 0 {
+		t.Errorf("control: a tee: %+v", in)
+	}
+	// A roof over four walls with a hole in it is carried all around.
+	room := solids.Join(
+		solids.Tube(solids.Rect(at(0, 0, 0), at(20*mm, 20*mm, 0), 0), solids.Rect(at(2*mm, 2*mm, 0), at(18*mm, 18*mm, 0), 0), 0, 6*mm),
+		solids.Box(at(0, 0, 6*mm), at(20*mm, 20*mm, 7*mm)))
+	if in := inspect(t, room); math.Abs(in.Bridge.MM2()-(16-0.44)*(16-0.44)) > 2 || in.Overhang != 0 {
+		t.Errorf("a room: %+v", in)
+	}
 }
 
 func TestInspectIsALoop(t *testing.T) {
