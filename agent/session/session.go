@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,6 +71,10 @@ func Run(ctx context.Context, cfg Config) error {
 	// Who reads the log may go with the agent. Go ends a process that writes to a
 	// standard stream which nobody reads any more; a print does not end for that.
 	signal.Ignore(unix.SIGPIPE)
+	// Two of Go's processors stay free of slicing, for the owner of the port and for what
+	// feeds it: they would else come to their turn up to 10 ms late, half of what a
+	// controller's planner holds. Which thread runs is then for the kernel to say.
+	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
 	conn, err := link.FromFile(cfg.Seam)
 	if err != nil {
 		return err

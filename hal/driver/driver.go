@@ -178,6 +178,7 @@ type Options struct {
 	Silence time.Duration // most silence of a controller that reports: 8 s
 	Closing time.Duration // most time for switching off when closing: 5 s
 	Halting time.Duration // most time for writing a stop: 1 s
+	Urgent  bool          // the owner's thread goes before others, as far as the system allows
 }
 
 // Pins is what a board file says of a controller that its firmware does not.

@@ -105,7 +105,7 @@ func (b *inbox) pop(c *command) bool {
 	c.n, c.wait = from.n, from.wait
 	copy(c.text[:c.n], from.text[:from.n])
 	b.head = (b.head + 1) % ringSize
-	if b.n--; b.n == ringSize/4 || b.n == 0 && b.draining {
+	if b.n--; b.n == ringSize/2 || b.n == 0 && b.draining {
 		b.signal()
 	}
 	return true

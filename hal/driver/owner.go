@@ -63,6 +63,9 @@ func (o *owner) loop() {
 	if p, ok := o.port.(owned); ok {
 		p.Own()
 	}
+	if o.opt.Urgent {
+		o.hurry()
+	}
 	now := time.Now()
 	o.heard, o.asked = now, now
 	o.lines = o.profile.Lines

@@ -5,7 +5,6 @@ import (
 	"math"
 	"net"
 	"os"
-	"os/exec"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,7 +13,6 @@ import (
 	"platen/hal/driver"
 	"platen/hal/marlin"
 	"platen/hal/motion"
-	"platen/hal/serial"
 	"platen/hal/sim"
 	"platen/hal/unit"
 )
@@ -187,80 +185,5 @@ func TestBadLineAtFullSpeed(t *testing.T) {
 	}
 	if t.Logf("%d lines again in %d prints", again, seeds); again < 3*seeds {
 		t.Error("control: hardly a line was damaged")
-	}
-}
-
-// TestNeverStarvesLoaded prints in real time, through a pty, while two other processes
-// keep both cores busy. It takes as long as it says, so that only the benchmark runs it,
-// and it only tells: what the kernel makes of a pty under load is not the driver's, and
-// the printer of the other end is late as well.
-func TestNeverStarvesLoaded(t *testing.T) {
-	if os.Getenv("PLATEN_BENCH") == "" {
-		t.Log("with PLATEN_BENCH=1 it prints in real time")
-		return
-	}
-	for _, load := range []bool{false, true} {
-		far, path, err := sim.OpenPTY()
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := sim.New(board(0, sim.Faults{}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() { p.Serve(ctx, far) })
-		port, err := serial.Open(serial.Config{Device: path, Baud: 250000})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := port.Write([]byte("M201 X20000 Y20000 E20000\n")); err != nil {
-			t.Fatal(err)
-		}
-		m, err := marlin.Open(t.Context(), port, driver.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		stop := func() {}
-		if load {
-			stop = hogs(t, 2)
-		}
-		cpu := usage()
-		d := 20 * time.Second
-		if err := m.Run(t.Context(), fine(d, 0.2)); err != nil {
-			t.Fatal(err)
-		}
-		s := p.Stats()
-		t.Logf("%v in real time, both cores busy %-5v: %d moves, planner dry %d times, %d lines sent again; driver and printer took %v CPU", d, load, s.Moves, s.Starved, s.Resends, usage()-cpu)
-		stop()
-		m.Close()
-		cancel()
-		wg.Wait()
-		far.Close()
-	}
-}
-
-// hogs starts processes that do nothing but take time.
-func hogs(t *testing.T, n int) (stop func()) {
-	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []*exec.Cmd
-	for range n {
-		cmd := exec.Command(exe)
-		cmd.Env = append(os.Environ(), "PLATEN_RESPONDER="+kindHog)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, cmd)
-	}
-	return func() {
-		for _, cmd := range all {
-			cmd.Process.Kill()
-			cmd.Wait() // it was killed
-		}
 	}
 }

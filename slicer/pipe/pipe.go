@@ -68,7 +68,7 @@ func (p Params) workers() int {
 	if p.Workers > 0 {
 		return p.Workers
 	}
-	return min(runtime.GOMAXPROCS(0), 4)
+	return min(runtime.GOMAXPROCS(0), runtime.NumCPU(), 4) // a session has processors of Go to spare, for its port
 }
 
 // Layer is one layer, ready to print. It is design data. All of it is in machine
