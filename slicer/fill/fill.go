@@ -106,7 +106,9 @@ type Params struct {
 	// Anchor is how far an end that JoinAll leaves alone goes on along the boundary,
 	// where there is room.
 	Anchor unit.Length
-	// Overrun is how far ends of lines that nothing is joined to go beyond the boundary.
+	// Overrun lets ends of straight lines that are not joined go on beyond the boundary
+	// where they meet it at a slant, so that their sides reach it too: by as much at
+	// half a right angle, by more at flatter ones. See [Hatcher.Overrun].
 	Overrun unit.Length
 	// Join is which ends are joined.
 	Join Join

@@ -26,6 +26,8 @@ type Hatcher struct {
 	used   []bool  // by span; span i is cuts[2i] to cuts[2i+1]
 	order  monotone
 	joiner joiner
+
+	overrun int64 // of the latest hatch
 }
 
 // ring is the range of a ring's points.
@@ -66,6 +68,7 @@ func (h *Hatcher) Hatch(dst *Lines, r *geom.Region, p Params) error {
 	h.region = r
 	h.order.starts = h.order.starts[:0]
 	h.joiner.reset()
+	h.overrun = 0
 	if p.Pattern == PatternGyroid {
 		p.Join = JoinAll // no wave has a next one whose ends are sure to be near
 	}
@@ -130,7 +133,7 @@ func (h *Hatcher) scan(dst *Lines, p Params) {
 	h.sortCuts()
 	h.dropShort(p.MinSpan)
 	if p.MaxJoin == 0 && h.wave == nil {
-		h.stretch(int32((int64(p.Overrun)*h.frame.scale + one/2) >> 30))
+		h.stretch(p.Overrun)
 	}
 	switch p.Join {
 	case JoinAll:
@@ -294,16 +297,36 @@ func (h *Hatcher) dropShort(least unit.Length) {
 	}
 }
 
-// stretch makes spans longer at both ends.
-func (h *Hatcher) stretch(by int32) {
-	if by == 0 {
+// flattest bounds how many times as far as at half a right angle a line goes beyond
+// the boundary.
+const flattest = 6
+
+// stretch makes spans longer at both ends where they meet the boundary at a slant.
+func (h *Hatcher) stretch(over unit.Length) {
+	if over == 0 {
 		return
 	}
 	for i := range h.cuts {
-		if i&1 == 0 {
-			h.cuts[i].u -= by
-		} else {
-			h.cuts[i].u += by
+		if h.used[i/2] {
+			continue
 		}
+		a := h.cuts[i].edge
+		b := h.next(a)
+		du, dv := int64(h.u[b])-int64(h.u[a]), int64(h.v[b])-int64(h.v[a])
+		du, dv = max(du, -du), max(dv, -dv)
+		by := int64(over) * flattest
+		if du < flattest*dv {
+			by = int64(over) * du / dv
+		}
+		h.overrun += by
+		far := int32((by*h.frame.scale + one/2) >> 30)
+		if i&1 == 0 {
+			far = -far
+		}
+		h.cuts[i].u += far
 	}
 }
+
+// Overrun is how far all lines of the latest hatch go beyond the boundary together, in
+// 1/65536 mm.
+func (h *Hatcher) Overrun() int64 { return h.overrun }

@@ -114,7 +114,7 @@ func (w *worker) direction(l *Layer) (fill.Angle, bool, error) {
 			return 0, false, err
 		}
 		// A tenth more of the lines counts for more than any length.
-		if better := got - share; better > 0.1 || better > -0.05 && long < 0.95*span {
+		if better := got - share; better > 0.1 || better > -0.05 && long < 0.99*span {
 			best, share, span = angle, got, long
 		}
 	}

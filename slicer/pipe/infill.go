@@ -232,7 +232,7 @@ func (w *worker) skin(l *Layer, r *geom.Region, role motion.Role, pattern SkinPa
 		}
 	}
 	first, pts := l.Runs.Len(), len(l.Runs.Pts)
-	over := unit.Length(0)
+	over := int64(0)
 	if pattern == SkinConcentric {
 		if err := f.rings.Cover(&l.Runs.Lines, &w.kernel, where, width/2-w.p.inset(), width); err != nil {
 			return err
@@ -241,16 +241,16 @@ func (w *worker) skin(l *Layer, r *geom.Region, role motion.Role, pattern SkinPa
 		p := fill.Params{Angle: w.angle(l), Spacing: width, MinSpan: width / 4, MaxJoin: 3 * width, Join: fill.JoinMonotonic}
 		switch pattern {
 		case SkinLines:
-			over = width / 6
-			p.MaxJoin, p.Overrun, p.MinSpan, p.Fit = 0, over, 0, true
+			p.MaxJoin, p.Overrun, p.MinSpan, p.Fit = 0, width/5, 0, true
 		case SkinZigzag:
 			p.Join = fill.JoinNext
 		}
 		if err := f.hatcher.Hatch(&l.Runs.Lines, where, p); err != nil {
 			return err
 		}
+		over = f.hatcher.Overrun()
 	}
-	l.Runs.Give(Head{Width: w.bar(l, area, first, pts, 2*over), Role: role})
+	l.Runs.Give(Head{Width: w.bar(l, area, first, pts, over), Role: role})
 	if pattern == SkinMonotonic || pattern == SkinLines {
 		w.follow(l, first)
 	}
@@ -276,17 +276,17 @@ func (w *worker) follow(l *Layer, first int) {
 
 // bar is how wide the lines from number first on are taken to be, so that they hold
 // what the skin does: in narrow skins the joints between lines are a large part of
-// them. What each of them goes over into a wall does not count.
-func (w *worker) bar(l *Layer, area int64, first, pts int, over unit.Length) unit.Length {
+// them. What they go over into walls does not count.
+func (w *worker) bar(l *Layer, area int64, first, pts int, over int64) unit.Length {
 	added := fill.Lines{Pts: l.Runs.Pts[pts:]}
 	long, start := int64(0), int32(pts)
 	for _, end := range l.Runs.Ends[first:] {
 		added.Pts = l.Runs.Pts[start:end]
-		long += max(int64(length(added.Pts))-int64(over), 0)
+		long += int64(length(added.Pts))
 		start = end
 	}
 	width := int64(w.p.Width)
-	return unit.Length(min(max(area/max(long, 1), width*2/3), width*8/7))
+	return unit.Length(min(max(area/max(long-over, 1), width*2/3), width*8/7))
 }
 
 // sparse lays the sparse infill.
