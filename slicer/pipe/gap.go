@@ -55,6 +55,7 @@ const thinnest = 4
 // too thin, a line along each arm; and if it has none, short parallel ones.
 type gapFiller struct {
 	width   unit.Length
+	bare    bool // nothing is around the gap
 	reached geom.Region
 	gap     geom.Region
 	holes   []int32     // rings of gap, from left to right
@@ -82,13 +83,17 @@ func (g *gapFiller) wipe() {
 }
 
 // fill appends to dst what fills gap, in which there is nothing too thin for a line.
-func (g *gapFiller) fill(k *geom.Kernel, dst *Strokes, gap *geom.Region, width unit.Length) error {
+// bare says that it is not between walls.
+func (g *gapFiller) fill(k *geom.Kernel, dst *Strokes, gap *geom.Region, width unit.Length, bare bool) error {
 	if gap.Empty() {
 		return nil
 	}
 	g.gap.Reset()
 	g.gap.Append(gap)
-	return g.lines(k, dst, width)
+	g.bare = bare
+	err := g.lines(k, dst, width)
+	g.bare = false
+	return err
 }
 
 // strokes fills gap, after what is too thin for any line has been taken off it.
@@ -187,7 +192,7 @@ func (g *gapFiller) plain(dst *Strokes, outer []geom.Point, area float64) bool {
 	a, b := tips(g.outer)
 	n := len(g.outer)
 	there := (b - a + n) % n
-	return g.zip(side{g.outer, a, 1, there}, side{g.outer, a, -1, n - there}) && g.lay(dst, area, false)
+	return g.zip(side{g.outer, a, 1, there}, side{g.outer, a, -1, n - there}) && g.lay(dst, area, outer)
 }
 
 // ring lays a closed line along the middle of a gap with one hole, and reports
@@ -197,13 +202,15 @@ func (g *gapFiller) ring(dst *Strokes, area float64) bool {
 	g.outer = sample(g.outer, outer, around(outer), g.width)
 	g.hole = sample(g.hole, hole, around(hole), g.width)
 	at := nearestTo(g.hole, g.outer[0])
-	return g.zip(side{g.outer, 0, 1, len(g.outer)}, side{g.hole, at, -1, len(g.hole)}) && g.lay(dst, area, true)
+	return g.zip(side{g.outer, 0, 1, len(g.outer)}, side{g.hole, at, -1, len(g.hole)}) && g.lay(dst, area, nil)
 }
 
 // loops lays closed lines of half the width of a gap that branches, along its edge,
 // and reports false if it is too narrow for that, in all or in places.
 func (g *gapFiller) loops(k *geom.Kernel, dst *Strokes, area, edge float64) (bool, error) {
 	quarter := area / edge / 2
+	// The lines are shorter than the edge, by about four times their width.
+	quarter = area / (edge - 8*quarter*float64(2-g.part.Len())) / 2
 	if quarter < float64(g.width)*3/16 {
 		return false, nil
 	}

@@ -42,15 +42,15 @@ func TestGaps(t *testing.T) {
 		name      string
 		rings     [][]geom.Point
 		strokes   int     // 0 is any number
-		tolerance float64 // of the volume
+		tolerance float64 // of the volume; open lines lack what is around their ends
 	}{
-		{"strip", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.3), p(0, 0.3)}}, 1, 0.001},
-		{"wedge", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.6), p(0, 0.2)}}, 6, 0.001},
-		{"arc", [][]geom.Point{arc(10, 10.3, 3)}, 1, 0.001},
-		{"angle", [][]geom.Point{{p(0, 0), p(10, 0), p(10, 0.3), p(0.3, 0.3), p(0.3, 10), p(0, 10)}}, 1, 0.001},
+		{"strip", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.3), p(0, 0.3)}}, 1, 0.015},
+		{"wedge", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.6), p(0, 0.2)}}, 6, 0.025},
+		{"arc", [][]geom.Point{arc(10, 10.3, 3)}, 1, 0.015},
+		{"angle", [][]geom.Point{{p(0, 0), p(10, 0), p(10, 0.3), p(0.3, 0.3), p(0.3, 10), p(0, 10)}}, 1, 0.015},
 		{"ring", [][]geom.Point{circle(10.3, 60), reverse(circle(10, 60))}, 1, 0.001},
 		{"tee", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.35), p(10.2, 0.35), p(10.2, 10), p(9.8, 10), p(9.8, 0.35), p(0, 0.35)}}, 0, 0.2},
-		{"two", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.3), p(0, 0.3)}, {p(0, 1), p(20, 1), p(20, 1.3), p(0, 1.3)}}, 2, 0.001},
+		{"two", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.3), p(0, 0.3)}, {p(0, 1), p(20, 1), p(20, 1.3), p(0, 1.3)}}, 2, 0.015},
 		{"too thin", [][]geom.Point{{p(0, 0), p(20, 0), p(20, 0.1), p(0, 0.1)}}, -1, 0},
 	} {
 		var k geom.Kernel
@@ -222,7 +222,7 @@ func TestArms(t *testing.T) {
 		gap    []geom.Point
 		arms   bool
 		within float64
-	}{{"tee", tee, true, 0.02}, {"blob", blob, false, 0.25}} {
+	}{{"tee", tee, true, 0.04}, {"blob", blob, false, 0.25}} {
 		var k geom.Kernel
 		var g gapFiller
 		var s Strokes

@@ -50,7 +50,7 @@ func (w *worker) shell(l *Layer) error {
 		return err
 	}
 	for i := range l.Walls.Len() + 1 {
-		if err := w.gaps.fill(&w.kernel, &l.Gaps, l.Walls.Gap(i), w.p.Width); err != nil {
+		if err := w.gaps.fill(&w.kernel, &l.Gaps, l.Walls.Gap(i), w.p.Width, i == 0); err != nil {
 			return err
 		}
 	}

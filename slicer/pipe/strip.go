@@ -117,15 +117,22 @@ func (g *gapFiller) zip(one, two side) bool {
 }
 
 // lay appends the middle line that zip has found, as lines that follow each other
-// wherever its width changes. They hold the given area.
-func (g *gapFiller) lay(dst *Strokes, area float64, closed bool) bool {
+// wherever its width changes. They hold the given area, but for what is beyond the
+// round ends of the line.
+//
+// ring is around the gap if it has two ends; else the line is closed.
+func (g *gapFiller) lay(dst *Strokes, area float64, ring []geom.Point) bool {
 	lo, hi := 0, len(g.mids)-1
-	if !closed {
-		lo, hi = g.trim()
-	}
 	_, held := g.piece(lo, hi)
 	if held <= 0 {
 		return false
+	}
+	if ring != nil {
+		lo, hi = g.trim()
+		if mid := (lo + hi) / 2; mid > lo && mid < hi {
+			g.prolong(ring, lo, g.after(lo, mid))
+			g.prolong(ring, hi, g.before(hi, mid))
+		}
 	}
 	scale := area / held
 	for lo < hi {
@@ -144,11 +151,49 @@ func (g *gapFiller) lay(dst *Strokes, area float64, closed bool) bool {
 	return true
 }
 
-// trim returns the part of the middle line that keeps about half of its width away
-// from both ends of the gap, or a tenth of its length if that is less: what is held
-// by the ends goes into the rest, which must not become much wider for it.
+// ends is how much of its width a line keeps away from the ends of a gap: half of it
+// where it is free, less between walls, which it may touch.
+func (g *gapFiller) ends() float64 {
+	if g.bare {
+		return 0.5
+	}
+	return 0.3
+}
+
+// prolong moves the end of the middle line at point i straight on, as it comes from
+// point from, to where it is as far from ring as it should be.
+func (g *gapFiller) prolong(ring []geom.Point, i, from int) {
+	p, q := g.mids[from], g.mids[i]
+	d := distance(p, q)
+	if d == 0 {
+		return
+	}
+	ux, uy := float64(q.X-p.X)/d, float64(q.Y-p.Y)/d
+	ahead := math.Inf(1)
+	a := ring[len(ring)-1]
+	for _, b := range ring {
+		// In the frame of the line: s along it, t to its left.
+		at := float64(float64(a.Y-q.Y)*ux) - float64(float64(a.X-q.X)*uy)
+		bt := float64(float64(b.Y-q.Y)*ux) - float64(float64(b.X-q.X)*uy)
+		if (at > 0) != (bt > 0) {
+			as := float64(float64(a.X-q.X)*ux) + float64(float64(a.Y-q.Y)*uy)
+			bs := float64(float64(b.X-q.X)*ux) + float64(float64(b.Y-q.Y)*uy)
+			if s := as + float64((bs-as)*(at/(at-bt))); s > 0 {
+				ahead = min(ahead, s)
+			}
+		}
+		a = b
+	}
+	if on := ahead - g.ends()*g.wide[i]; on > 0 && on < g.wide[i] {
+		g.mids[i] = geom.Point{X: q.X + unit.Length(math.Round(on*ux)), Y: q.Y + unit.Length(math.Round(on*uy))}
+	}
+}
+
+// trim returns the part of the middle line that keeps most of its width away from both
+// ends of the gap, where it might turn into a corner, or a tenth of its length if that
+// is less.
 func (g *gapFiller) trim() (lo, hi int) {
-	const share = 0.55 // more than half: a rung that ends in a corner is no better
+	const share = 0.8
 	last := len(g.mids) - 1
 	long, _ := g.piece(0, last)
 	away := func(a, b int) bool {
@@ -211,6 +256,14 @@ func (g *gapFiller) after(lo, hi int) int {
 		long += distance(g.mids[lo], g.mids[lo+1])
 	}
 	return lo
+}
+
+// before is the first point back at least a line width from point hi, or lo.
+func (g *gapFiller) before(hi, lo int) int {
+	for long := 0.0; hi > lo && long < float64(g.width); hi-- {
+		long += distance(g.mids[hi], g.mids[hi-1])
+	}
+	return hi
 }
 
 // mostStraight is how many points are left out one after the other at most, which

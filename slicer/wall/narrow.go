@@ -176,7 +176,7 @@ func (n *narrower) edge(a, b geom.Point, step float64, width unit.Length) {
 
 // room is how wide the line through m in direction u may be: half of it on its
 // outer side, and half of what is between it and the line on the opposite side, if
-// that is no more than most, in steps of a thirty-second.
+// that is no more than most, in steps of 1/128.
 func (n *narrower) room(m geom.Point, ux, uy float64, width, most unit.Length) unit.Length {
 	free := math.Inf(1)
 	x, y := n.cellOf(m)
@@ -194,8 +194,8 @@ func (n *narrower) room(m geom.Point, ux, uy float64, width, most unit.Length) u
 	if free > float64(most) {
 		return width
 	}
-	const steps = 32
-	share := math.Round((float64(width) + free) / 2 / float64(width) * steps)
+	const steps = 128
+	share := math.Ceil((float64(width) + free) / 2 / float64(width) * steps)
 	return unit.Length(int64(width) * int64(share) / steps)
 }
 
