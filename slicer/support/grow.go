@@ -40,7 +40,7 @@ func (g *grower) descend(levels int) error {
 			if pieces, err = g.room(pieces, used); err != nil {
 				return err
 			}
-			g.field.load(g.rays, z0)
+			g.look(z0)
 			g.aim(k)
 			used = g.advance(k, pieces, used)
 			g.merge()
@@ -58,6 +58,17 @@ func (g *grower) descend(levels int) error {
 		}
 	}
 	return err
+}
+
+// look loads the field of a level as far around the branches as they can see.
+func (g *grower) look(z unit.Length) {
+	x0, y0, x1, y1 := g.w, g.h, int32(0), int32(0)
+	for _, h := range g.heads[:g.n] {
+		x, y := g.around(h.at)
+		x0, y0, x1, y1 = min(x0, x), min(y0, y), max(x1, x), max(y1, y)
+	}
+	far := int32((g.branch.Most/2+g.p.Aside+g.p.Width+g.step)>>cellBits) + 2
+	g.field.load(g.rays, z, max(x0-far, 0), max(y0-far, 0), min(x1+far, g.w-1), min(y1+far, g.h-1))
 }
 
 // room makes room for one piece more of every branch.
@@ -165,7 +176,7 @@ func (g *grower) move(k int, h *head) (rests bool) {
 		if grade != bedFree && grade != free {
 			x, y := g.around(p)
 			if g.has(x, y) {
-				c = -int64(g.field.clear(g.cell(x, y)))
+				c = -int64(g.field.clear(x, y))
 			}
 		}
 		if grade < best || grade == best && c < cost {
@@ -208,11 +219,10 @@ func (g *grower) grade(k int, h *head, p geom.Point) int {
 	if !g.has(x, y) || p.X-r < room.Min.X || p.X+r > room.Max.X || p.Y-r < room.Min.Y || p.Y+r > room.Max.Y {
 		return within
 	}
-	c := g.cell(x, y)
-	if g.field.solid(c) {
+	if g.field.solid(x, y) {
 		return within
 	}
-	clear := g.field.clear(c)
+	clear := g.field.clear(x, y)
 	bed := h.bed && g.reaches(k, x, y, 0)
 	switch {
 	case clear >= r+g.p.Aside && bed:

@@ -88,14 +88,22 @@ func (r *rays) triangle(a, b, c mesh.Vertex) {
 		return
 	}
 	up := int64(b.X-a.X)*int64(c.Y-a.Y) - int64(b.Y-a.Y)*int64(c.X-a.X)
-	if up == 0 {
+	if up == 0 || up > 0 && !coarse { // fine rays look at undersides only
 		return
 	}
 	s := slope{a: a, up: float64(up), lo: min(a.Z, b.Z, c.Z), hi: max(a.Z, b.Z, c.Z)}
 	s.x = float64(int64(b.Y-a.Y)*int64(c.Z-a.Z) - int64(b.Z-a.Z)*int64(c.Y-a.Y))
 	s.y = float64(int64(b.Z-a.Z)*int64(c.X-a.X) - int64(b.X-a.X)*int64(c.Z-a.Z))
+	if a.Y > b.Y {
+		a, b = b, a
+	}
+	if b.Y > c.Y {
+		b, c = c, b
+	}
+	if a.Y > b.Y {
+		a, b = b, a
+	}
 	t := triangleRows{r: r, s: s, p: [3]mesh.Vertex{a, b, c}}
-	slices.SortFunc(t.p[:], func(a, b mesh.Vertex) int { return int(a.Y) - int(b.Y) })
 	if coarse {
 		t.solid()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -284,4 +285,52 @@ func TestSame(t *testing.T) {
 			t.Errorf("kind %d: two plans of one model differ, or are empty", k)
 		}
 	}
+}
+
+// BenchmarkPlan plans the support of a model, of the file that PLATEN_MODEL names if it
+// is set. It is to be held against the time that slicing takes: less than a fifth.
+func BenchmarkPlan(b *testing.B) {
+	for name, k := range map[string]Kind{"grid": Grid, "tree": Tree} {
+		b.Run(name, func(b *testing.B) {
+			var v *vault.Vault
+			var m *mesh.Mesh
+			if file := os.Getenv("PLATEN_MODEL"); file != "" {
+				v, m = loadFile(b, file)
+			} else {
+				v, m = load(b, solids.Overhang())
+			}
+			mark := v.Mark()
+			var p *Plan
+			for b.Loop() {
+				v.Release(mark)
+				var err error
+				if p, err = New(v, m, params(k)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(p.props)), "props")
+			b.ReportMetric(float64(len(p.pieces)), "pieces")
+			b.ReportMetric(float64(len(m.Triangles())), "triangles")
+		})
+	}
+}
+
+func loadFile(b *testing.B, name string) (*vault.Vault, *mesh.Mesh) {
+	content, err := os.ReadFile(name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	v, err := vault.NewPageable(512 << 20)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = v.Close() })
+	m, err := mesh.Load(b.Context(), v, bytes.NewReader(content), int64(len(content)), mesh.Detect)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := m.Place(bed()); err != nil {
+		b.Fatal(err)
+	}
+	return v, m
 }

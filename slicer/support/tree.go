@@ -44,7 +44,6 @@ type grower struct {
 	plan   *Plan
 	field  field
 	reach  []uint64 // by level: cells from which the bed can be reached
-	words  int      // of one level in it
 	lost   []bool   // tips whose branch came to nothing
 	tips   []head
 	heads  []head
@@ -160,37 +159,78 @@ func distance2(a, b geom.Point) int64 {
 	return dx*dx + dy*dy
 }
 
-// survey finds from where, at each level, a stem can get down to the bed.
+// survey finds from where, at each level, a stem can get down to the bed: there is room
+// for it, and for one in a cell next to it at the level below.
 func (g *grower) survey(v *vault.Vault, levels int) (err error) {
-	wide := (int(g.w) + 63) / 64
-	g.words = wide * int(g.h)
-	if g.reach, err = vault.Scratch[uint64](v, g.words*levels); err != nil {
+	n := words(g.grid)
+	var maps [4]bitmap
+	for i := range maps {
+		set, err := vault.Scratch[uint64](v, n)
+		if err != nil {
+			return err
+		}
+		maps[i] = newBitmap(set, g.grid)
+	}
+	solid, last, taken, other := &maps[0], &maps[1], &maps[2], &maps[3]
+	if g.reach, err = vault.Scratch[uint64](v, n*levels); err != nil {
 		return err
 	}
-	need := g.branch.Stem/2 + g.p.Aside
+	// A step to all eight sides and one to four make an octagon.
+	steps := int((g.branch.Stem/2 + g.p.Aside + cell - 1) / cell)
 	for k := range levels {
-		g.field.load(g.rays, g.floor+unit.Length(k)*levelHeight)
-		set := g.reach[k*g.words : (k+1)*g.words]
-		for c := range int32(g.cells()) {
-			if g.field.clear(c) < need {
-				continue
+		g.fillSolid(solid, g.floor+unit.Length(k)*levelHeight)
+		if k == 0 || !slices.Equal(solid.set, last.set) {
+			copy(taken.set, solid.set)
+			for i := range steps {
+				other.grow(taken, i%2 == 0)
+				taken, other = other, taken
 			}
-			x, y := g.at(c)
-			if k == 0 || g.reaches(k-1, x, y, 1) {
-				set[int(y)*wide+int(x)/64] |= 1 << (x % 64)
-			}
+			solid, last = last, solid // last is the present one
 		}
+		at := g.level(k)
+		if k == 0 {
+			for i := range at.set {
+				at.set[i] = math.MaxUint64
+			}
+		} else {
+			below := g.level(k - 1)
+			at.grow(&below, true)
+		}
+		for i := range at.set {
+			at.set[i] &^= taken.set[i]
+		}
+		at.crop(int(g.w))
 	}
 	return nil
+}
+
+// level is the cells of a level from which the bed can be reached.
+func (g *grower) level(k int) bitmap {
+	n := words(g.grid)
+	return newBitmap(g.reach[k*n:(k+1)*n], g.grid)
+}
+
+// fillSolid sets b to what is solid in the level that begins at z.
+func (g *grower) fillSolid(b *bitmap, z unit.Length) {
+	clear(b.set)
+	c := int32(0)
+	for y := range g.h {
+		for x := range g.w {
+			if g.touches(c, z, z+levelHeight) {
+				b.put(x, y)
+			}
+			c++
+		}
+	}
 }
 
 // reaches reports whether a stem can get to the bed from a cell at a level, or from
 // one that is no more than so many cells away along either axis.
 func (g *grower) reaches(k int, x, y, within int32) bool {
-	wide := g.words / int(g.h)
+	b := g.level(k)
 	for v := max(y-within, 0); v <= min(y+within, g.h-1); v++ {
 		for u := max(x-within, 0); u <= min(x+within, g.w-1); u++ {
-			if g.reach[k*g.words+int(v)*wide+int(u)/64]>>(u%64)&1 != 0 {
+			if b.has(u, v) {
 				return true
 			}
 		}
