@@ -63,7 +63,7 @@ func newRoot() *cobra.Command {
 	root.Flags().BoolVar(&o.travels, "travels", false, "show ways on which nothing is printed in previews")
 	root.Flags().StringVar(&o.comments, "comments", "prusa", "whose ;TYPE: words say what lines are: prusa or cura")
 	root.RunE = func(c *cobra.Command, args []string) error { return slice(c, o, args[0]) }
-	root.AddCommand(inspectCmd(o), checkCmd(o), settingsCmd(o), profilesCmd())
+	root.AddCommand(inspectCmd(o), checkCmd(o), settingsCmd(o), profilesCmd(), importCmd())
 	return root
 }
 

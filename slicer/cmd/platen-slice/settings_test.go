@@ -100,3 +100,30 @@ func TestSettingsRefuses(t *testing.T) {
 		}
 	}
 }
+
+// What import-ini prints is a profile, and what it leaves out is told beside it.
+func TestImportCommand(t *testing.T) {
+	config := "../../profile/prusa/testdata/config.ini"
+	code, out, errs := run(t, "import-ini", config)
+	name := filepath.Join(t.TempDir(), "mine.toml")
+	if err := os.WriteFile(name, []byte(out), 0o644); err != nil || code != 0 {
+		t.Fatalf("exit %d, %v: %s", code, err, errs)
+	}
+	if !strings.Contains(errs, "board: the G-code around a print is [macros] of the board file\n    end_gcode start_gcode\n") {
+		t.Errorf("%s", errs)
+	}
+	if code, out, errs := run(t, "settings", "perimeter", "seam", "--profile", name); code == 0 {
+		t.Errorf("two words are taken: %s%s", out, errs)
+	}
+	if code, out, errs := run(t, "settings", "seam", "--profile", name); code != 0 || !strings.Contains(out, "rear") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	code, out, _ = run(t, "import-ini", config, "-o", "json")
+	var all imported
+	if err := json.Unmarshal([]byte(out), &all); err != nil || code != 0 || len(all.Lines) < 40 || !strings.HasPrefix(all.Profile, "[printer]") {
+		t.Errorf("exit %d, %v: %s", code, err, out)
+	}
+	if code, _, errs := run(t, "import-ini", models+"/cube.stl"); code == 0 || !strings.Contains(errs, "no settings of PrusaSlicer") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
