@@ -160,15 +160,16 @@ func (j *judge) areas(l *layer, thick float64) {
 	j.band.close()
 	j.rim.close()
 	laid := j.laid.area()
-	s.sections += j.here.area * thick
-	s.area += j.body.area()
+	area := j.body.area()
+	s.sections += area * thick
+	s.area += area
 	s.laid += all
 	s.twice += max(0, all-laid)
 	a, b, c := &j.scrap[0], &j.scrap[1], &j.scrap[2]
 	s.outside += a.less(&j.laid, &j.body).area()
 	a.less(&j.body, &j.laid) // bare
 	s.shellBare += a.area() - b.less(a, &j.band).area()
-	s.shell += j.body.area() - b.less(&j.body, &j.band).area()
+	s.shell += area - b.less(&j.body, &j.band).area()
 	inner := c.less(&j.body, &j.rim)
 	s.top += a.less(inner, &j.over).area()
 	s.topBare += b.less(a, &j.laid).area()

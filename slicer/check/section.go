@@ -37,7 +37,6 @@ func (m *solid) middle() pt {
 type section struct {
 	raw  []seg
 	edge []seg
-	area float64
 }
 
 // cut fills s with the section z mm above the model's lowest point, or a hair below
@@ -86,10 +85,10 @@ type uniter struct {
 	strip float64
 }
 
-// unite sets the edge of s, and its area: every line is divided where others cross
+// unite sets the edge of s: every line is divided where others cross
 // it, and a piece is kept if it has the inside on its left and none on its right.
 func (u *uniter) unite(s *section) {
-	s.edge, s.area = s.edge[:0], 0
+	s.edge = s.edge[:0]
 	if len(s.raw) == 0 {
 		return
 	}
@@ -113,7 +112,6 @@ func (u *uniter) unite(s *section) {
 			left := pt{-d.y, d.x}.times(aside / l)
 			if u.winding(s.raw, mid.plus(left)) > 0 && u.winding(s.raw, mid.minus(left)) <= 0 {
 				s.edge = append(s.edge, p)
-				s.area += p.a.cross(p.b) / 2
 			}
 		}
 	}
