@@ -1,5 +1,6 @@
 # Tables from the figures of bench-slicer.sh: cost, then quality, then the bars.
 BEGIN { FS = "\t" }
+$2 == "solid" { volume[$1] = $3; next }
 $3 == "failed" { print $1 ": " $2 " failed or took too long"; next }
 {
 	if (!($1 in seen)) { seen[$1]; order[++n] = $1 }
@@ -50,6 +51,7 @@ END {
 		bar(m ": travels through air", v[m, o, 19], 0)
 		if (least(m, 8) != "") bar(m ": travel by the better peer's", v[m, o, 8] / least(m, 8), 1.1)
 		if (least(m, 7) != "") bar(m ": print time by the better peer's", v[m, o, 7] / least(m, 7), 1.03)
+		if (m in volume) bar(m ": volume off when printed solid [%]", 100 * (volume[m] > 1 ? volume[m] - 1 : 1 - volume[m]), 2)
 		if (m == "benchy") bar(m ": memory [MiB]", v[m, o, 4] / 1024, 20 * 1000 * 1000 / 1048576)
 		if (m == "sphere") bar(m ": memory [MiB]", v[m, o, 4] / 1024, 90 * 1000 * 1000 / 1048576)
 	}

@@ -1,8 +1,6 @@
 #!/bin/sh
 # Runs the benchmarks and prints them as one table; then what driving a controller costs
-# and takes; then, for every model, the desk
-# slicer beside each other slicer that is installed: CPU seconds and peak memory of
-# the same run.
+# and takes; then the desk slicer beside others that are installed: see bench-slicer.sh.
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p build/bench
@@ -31,25 +29,5 @@ echo
 PLATEN_BENCH=1 go test -count=1 -timeout 30m -v -run '^(TestSpeed|TestHaltLatency|TestCorruptedRate|TestNeverStarves|TestNeverStarvesLoaded)$' ./hal/driver |
 	sed -n 's/^ *[a-z_]*_test.go:[0-9]*: //p; /^--- FAIL/p; /^FAIL/p'
 
-command -v /usr/bin/time >/dev/null || exit 0
-CGO_ENABLED=0 go build -trimpath -o build/bench/ ./slicer/cmd/platen-slice
-peers=
-for p in prusa-slicer CuraEngine; do
-	command -v $p >/dev/null && peers="$peers $p"
-done
 echo
-printf '%-24s %-16s %10s %10s\n' model slicer "CPU s" "RSS MiB"
-for m in testdata/models/*.stl; do
-	for s in platen-slice $peers; do
-		case $s in
-		platen-slice) set -- build/bench/platen-slice "$m" -o build/bench/out.gcode ;;
-		prusa-slicer) set -- prusa-slicer --export-gcode --perimeters 2 --fill-density 20% --layer-height 0.2 -o build/bench/out.gcode "$m" ;;
-		CuraEngine) set -- CuraEngine slice -l "$m" -o build/bench/out.gcode ;;
-		esac
-		if out=$(/usr/bin/time -f '%U %S %M' "$@" 2>&1 >/dev/null); then
-			echo "$out" | tail -1 | awk -v m="$(basename "$m")" -v s="$s" '{ printf "%-24s %-16s %10.2f %10.1f\n", m, s, $1 + $2, $3 / 1024 }'
-		else
-			printf '%-24s %-16s %10s\n' "$(basename "$m")" "$s" failed
-		fi
-	done
-done
+cross/bench-slicer.sh
