@@ -1,8 +1,6 @@
 package attest
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/google/go-tpm/tpm2"
@@ -36,11 +34,11 @@ func (o *owner) countBoot() (uint64, error) {
 }
 
 func (o *owner) tryCountBoot() (uint64, error) {
-	index, locked, err := o.bootCounter()
+	index, is, err := o.nvIndex(bootPublic())
 	if err != nil {
 		return 0, err
 	}
-	if !locked {
+	if !is.WriteLocked {
 		if _, err := (tpm2.NVIncrement{AuthHandle: index, NVIndex: index}).Execute(o.link); err != nil {
 			return 0, err
 		}
@@ -50,51 +48,9 @@ func (o *owner) tryCountBoot() (uint64, error) {
 			return 0, err
 		}
 		// Incrementing changes the index's name the first time (it is written now).
-		if index, _, err = o.bootCounter(); err != nil {
+		if index, _, err = o.nvIndex(bootPublic()); err != nil {
 			return 0, err
 		}
 	}
-	rsp, err := tpm2.NVRead{AuthHandle: index, NVIndex: index, Size: 8}.Execute(o.link)
-	if err != nil {
-		return 0, err
-	}
-	if len(rsp.Data.Buffer) != 8 {
-		return 0, errors.New("the counter is not eight bytes")
-	}
-	return binary.BigEndian.Uint64(rsp.Data.Buffer), nil
-}
-
-// bootCounter finds the counter, defining it on a TPM that has none, and reports
-// whether this boot has been counted.
-func (o *owner) bootCounter() (index tpm2.AuthHandle, locked bool, err error) {
-	rsp, err := tpm2.NVReadPublic{NVIndex: bootIndex}.Execute(o.link)
-	if errors.Is(err, tpm2.TPMRCHandle) {
-		if err := o.defineBootCounter(); err != nil {
-			return index, false, err
-		}
-		rsp, err = tpm2.NVReadPublic{NVIndex: bootIndex}.Execute(o.link)
-	}
-	if err != nil {
-		return index, false, err
-	}
-	public, err := rsp.NVPublic.Contents()
-	if err != nil {
-		return index, false, err
-	}
-	locked = public.Attributes.WriteLocked
-	want := bootPublic()
-	bare := public.Attributes
-	bare.WriteLocked, bare.Written = false, false
-	if bare != want.Attributes || public.DataSize != want.DataSize {
-		return index, false, errors.New("the index belongs to other software: undefine it (tpm2_nvundefine) or use another TPM")
-	}
-	return tpm2.AuthHandle{Handle: bootIndex, Name: rsp.NVName, Auth: tpm2.PasswordAuth(nil)}, locked, nil
-}
-
-func (o *owner) defineBootCounter() error {
-	_, err := tpm2.NVDefineSpace{AuthHandle: tpm2.TPMRHOwner, PublicInfo: tpm2.New2B(bootPublic())}.Execute(o.link)
-	if err != nil {
-		return fmt.Errorf("define it: %w", err)
-	}
-	return nil
+	return o.readCounter(index)
 }
