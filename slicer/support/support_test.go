@@ -35,16 +35,12 @@ func params(k Kind) Params {
 // load puts a body into a vault and places it.
 func load(t testing.TB, s solids.Soup) (*vault.Vault, *mesh.Mesh) {
 	t.Helper()
-	var file bytes.Buffer
-	if err := s.WriteBinary(&file); err != nil {
-		t.Fatal(err)
-	}
 	v, err := vault.NewPageable(64 << 20)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = v.Close() })
-	m, err := mesh.Load(t.Context(), v, &file, int64(file.Len()), mesh.STL)
+	m, err := mesh.Load(t.Context(), v, reader(t, s), int64(84+50*len(s)), mesh.STL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,4 +329,14 @@ func loadFile(b *testing.B, name string) (*vault.Vault, *mesh.Mesh) {
 		b.Fatal(err)
 	}
 	return v, m
+}
+
+// reader is a body as a file.
+func reader(t testing.TB, s solids.Soup) *bytes.Reader {
+	t.Helper()
+	var file bytes.Buffer
+	if err := s.WriteBinary(&file); err != nil {
+		t.Fatal(err)
+	}
+	return bytes.NewReader(file.Bytes())
 }
