@@ -35,6 +35,7 @@ const (
 	kindSpeed
 	kindAccel
 	kindFlow
+	kindArea // whole mm²
 	kindHeat
 	kindAngle
 	kindTime
@@ -60,6 +61,7 @@ var kinds = [...]struct {
 	kindSpeed:   {unit: "mm/s", scale: float64(unit.MillimetrePerSecond), decimals: 3},
 	kindAccel:   {unit: "mm/s2", lax: []string{"mm/s²"}, scale: 1},
 	kindFlow:    {unit: "mm3/s", lax: []string{"mm³/s"}, scale: 1000, decimals: 3},
+	kindArea:    {unit: "mm2", lax: []string{"mm²"}, scale: 1},
 	kindHeat:    {unit: "C", lax: []string{"°C"}, scale: float64(unit.Degree), decimals: 3},
 	kindAngle:   {unit: "deg", lax: []string{"°"}, scale: 1000, decimals: 3},
 	kindTime:    {unit: "s", scale: float64(time.Second)},
@@ -155,7 +157,7 @@ func CopySection(to, from *Settings, section Section) {
 	}
 }
 
-// Unit is what follows a number: "mm", "mm/s", "mm/s2", "mm3/s", "C", "deg", "s" or
+// Unit is what follows a number: "mm", "mm/s", "mm/s2", "mm2", "mm3/s", "C", "deg", "s" or
 // "%". It is "" for counts, switches and choices.
 func (r *Setting) Unit() string { return kinds[r.kind].unit }
 

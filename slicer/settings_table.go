@@ -179,7 +179,7 @@ func supportRows() []Setting {
 		count("support_interface_layers", func(s *Settings) *int { return &s.Support.RoofLayers }, 0, 50, "dense layers of support below what it holds up"),
 		count("support_bottom_interface_layers", func(s *Settings) *int { return &s.Support.FloorLayers }, 0, 50, "dense layers of upright props above the part, where they stand on it"),
 		percent("support_interface_density", func(s *Settings) *fill.Percent { return &s.Support.RoofDensity }, 1, 100, "share of dense layers that their lines fill"),
-		count("support_min_area", func(s *Settings) *int { return &s.Support.Least }, 0, 10_000, "undersides of fewer mm² that something at their side holds are left without support"),
+		area("support_min_area", func(s *Settings) *int { return &s.Support.Least }, 0, 10_000, "undersides of less that something at their side holds are left without support"),
 		length("support_max_bridge", func(s *Settings) *unit.Length { return &s.Support.Bridge }, 0, 100*mm, "distance between two sides that needs no support between them; 0 bridges nothing"),
 		length("tree_tip_diameter", func(s *Settings) *unit.Length { return &s.Support.Branch.Tip }, um(200), 10*mm, "diameter of branches at the top"),
 		length("tree_branch_diameter", func(s *Settings) *unit.Length { return &s.Support.Branch.Stem }, um(200), 20*mm, "diameter that branches soon have"),
@@ -320,6 +320,11 @@ func duty(key string, at func(*Settings) *unit.Duty, doc string) Setting {
 
 func count(key string, at func(*Settings) *int, lo, hi int, doc string) Setting {
 	return row(kindCount, key, at, lo, hi, doc)
+}
+
+// area is whole mm².
+func area(key string, at func(*Settings) *int, lo, hi int, doc string) Setting {
+	return row(kindArea, key, at, lo, hi, doc)
 }
 
 // angle is in 1/1000 degree.
