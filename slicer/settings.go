@@ -87,6 +87,7 @@ type Settings struct {
 	Speeds        Speeds
 	Accel         unit.Accel // 0 leaves the machine's own
 	Accels        Accels
+	Arcs          unit.Length // how far arcs may be from the lines that they stand for; 0 makes none
 	MaxFlow       Flow        // lines that would need more are slower; 0 is no bound
 	Advance       Advance     // pressure advance; 0 leaves the machine's own
 	Retract       unit.Length // filament drawn back before long travel
@@ -190,7 +191,7 @@ func (s Settings) pipe() pipe.Params {
 	return pipe.Params{
 		Stack: s.stack(), Width: s.Width, Apart: s.Width * 6 / 10, Walls: s.Walls, Shell: s.Shell,
 		TopLayers: s.TopLayers, BottomLayers: s.BottomLayers,
-		Density: s.Density, Pattern: s.Pattern, Skin: s.Skin,
+		Density: s.Density, Pattern: s.Pattern, Skin: s.skin(),
 		Skirts: s.Skirts, SkirtGap: s.SkirtGap, Adhesion: s.adhesion(), Volume: s.Build,
 	}
 }
@@ -198,7 +199,7 @@ func (s Settings) pipe() pipe.Params {
 func (s Settings) path() path.Params {
 	return path.Params{
 		Volume: s.Build, Raft: s.Adhesion.Raft.Layers, Width: s.Width, Filament: s.Filament,
-		Speeds: s.Speeds, Accel: s.Accel, Accels: s.Accels, MaxFlow: s.MaxFlow, Advance: s.Advance,
+		Speeds: s.Speeds, Accel: s.Accel, Accels: s.Accels, Arcs: s.Arcs, MaxFlow: s.MaxFlow, Advance: s.Advance,
 		HotEnd: s.HotEnd, Bed: s.Bed, FirstHotEnd: s.FirstHotEnd, FirstBed: s.FirstBed,
 		Retraction: path.Retraction{
 			Length: s.Retract, Travel: s.RetractTravel, Restart: s.Restart, Apart: s.RetractApart, Wipe: s.Wipe, Hop: s.Hop,

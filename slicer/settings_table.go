@@ -55,6 +55,7 @@ func machineRows() []Setting {
 		length("build_max_y", func(s *Settings) *unit.Length { return &s.Build.Max.Y }, -most, most, "back end of it"),
 		length("build_min_z", func(s *Settings) *unit.Length { return &s.Build.Min.Z }, -most, most, "height of the bed"),
 		length("build_max_z", func(s *Settings) *unit.Length { return &s.Build.Max.Z }, -most, most, "upper end of where it prints"),
+		length("arc_tolerance", func(s *Settings) *unit.Length { return &s.Arcs }, 0, um(25), "how far arcs may be from the short lines that they stand for; 0 makes none, as for machines that take no G2 and G3"),
 		length("sequential_radius", func(s *Settings) *unit.Length { return &s.Sequence.Radius }, 0, 200*mm, "what of the hot end is around the nozzle: copies printed one after another are that far apart"),
 		length("sequential_height", func(s *Settings) *unit.Length { return &s.Sequence.Height }, 0, 500*mm, "room below the axis that carries the hot end: copies printed one after another may not be higher"),
 	}
@@ -162,6 +163,7 @@ func infillRows() []Setting {
 		length("infill_anchor_max", func(s *Settings) *unit.Length { return &s.Skin.Join }, 0, 1000*mm, "longest way along the wall on which ends of infill lines are joined; 0 joins none"),
 		length("infill_anchor", func(s *Settings) *unit.Length { return &s.Skin.Anchor }, 0, 100*mm, "how far ends of infill lines that are not joined go on along the wall"),
 		length("solid_infill_below_size", func(s *Settings) *unit.Length { return &s.Skin.LeastArea }, 0, 100*mm, "islands of infill smaller than a square of this side are solid; 0 leaves all sparse"),
+		count("infill_every_layers", func(s *Settings) *int { return &s.Skin.Combine }, 0, 100, "infill of so many layers is laid at once, as far as the nozzle's diameter allows; up to 1 is each layer by itself"),
 		count("solid_infill_every_layers", func(s *Settings) *int { return &s.Skin.Every }, 0, 10_000, "one layer in so many is solid; 0 is none"),
 	}
 }

@@ -20,3 +20,10 @@ func defaultSkin() Skin {
 		Bridge: pipe.Bridge{On: true, Flow: 100, Anchor: mm},
 	}
 }
+
+// skin is Skin with no more layers of infill at once than the nozzle can lay.
+func (s Settings) skin() Skin {
+	k := s.Skin
+	k.Combine = min(k.Combine, int(s.Nozzle/max(s.Height, 1)))
+	return k
+}

@@ -64,10 +64,13 @@ func (w *worker) infill(l *Layer) error {
 			return err
 		}
 	}
-	if err := w.sparse(l); err != nil {
+	if err := w.iron(l); err != nil {
 		return err
 	}
-	return w.iron(l)
+	if err := w.combine(l); err != nil {
+		return err
+	}
+	return w.hatchSparse(l, &f.sparse, Head{Width: w.p.Width, Role: motion.Infill})
 }
 
 // inside is the pattern of skin that is seen from neither side, or from the bed.
@@ -289,23 +292,23 @@ func (w *worker) bar(l *Layer, area int64, first, pts int, over int64) unit.Leng
 	return unit.Length(min(max(area/max(long-over, 1), width*2/3), width*8/7))
 }
 
-// sparse lays the sparse infill.
-func (w *worker) sparse(l *Layer) error {
+// hatchSparse lays sparse infill.
+func (w *worker) hatchSparse(l *Layer, r *geom.Region, h Head) error {
 	f := &w.fill
 	spacing := fill.Spacing(w.p.Width, w.p.Density)
-	if spacing == 0 || f.sparse.Empty() {
+	if spacing == 0 || r.Empty() {
 		return nil
 	}
 	if w.p.Pattern == fill.PatternConcentric {
-		if err := f.rings.Cover(&l.Runs.Lines, &w.kernel, &f.sparse, max(spacing/2-w.p.inset(), 0), spacing); err != nil {
+		if err := f.rings.Cover(&l.Runs.Lines, &w.kernel, r, max(spacing/2-w.p.inset(), 0), spacing); err != nil {
 			return err
 		}
 	} else {
 		angle := w.p.Skin.Angle
 		if w.p.Pattern == fill.PatternLines {
-			angle = w.angle(l)
+			angle = w.sparseAngle(l)
 		}
-		err := f.hatcher.Hatch(&l.Runs.Lines, &f.sparse, fill.Params{
+		err := f.hatcher.Hatch(&l.Runs.Lines, r, fill.Params{
 			Angle: angle, Spacing: spacing, Height: l.Top, MinSpan: w.p.Width, Pattern: w.p.Pattern,
 			Join: fill.JoinAll, MaxJoin: w.p.Skin.Join, Anchor: w.p.Skin.Anchor,
 		})
@@ -313,8 +316,18 @@ func (w *worker) sparse(l *Layer) error {
 			return err
 		}
 	}
-	l.Runs.Give(Head{Width: w.p.Width, Role: motion.Infill})
+	l.Runs.Give(h)
 	return nil
+}
+
+// sparseAngle is the direction of sparse lines: it changes from group to group if
+// several layers are laid at once.
+func (w *worker) sparseAngle(l *Layer) fill.Angle {
+	n := w.p.Skin.Combine
+	if n < 2 || (l.Index-1)/n%2 == 0 == (l.Index%2 == 0) {
+		return w.angle(l)
+	}
+	return w.angle(l) + 90*fill.Degree
 }
 
 // Iron says how surfaces that are seen from above are ironed: gone over once more.

@@ -31,9 +31,9 @@ func (n *neighbours) wipe() {
 // lookahead is how many layers above a layer must be there before it is handed on.
 func (p Params) lookahead() int {
 	if p.Support.Plan.Empty() {
-		return p.skinsAbove()
+		return p.skinsAhead()
 	}
-	return max(p.skinsAbove(), p.layersWithin(p.Support.Gap))
+	return max(p.skinsAhead(), p.layersWithin(p.Support.Gap))
 }
 
 // add takes the next layer, which has been shaped.

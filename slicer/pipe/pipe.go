@@ -94,6 +94,7 @@ type Layer struct {
 
 	upright bool        // the layer below has the same outline, or there is none
 	below   geom.Region // outline of the layer below, unless upright
+	merged  merged      // what of its infill is laid with that of other layers
 	exposed exposed     // what of it is not covered, as far as its neighbours tell
 
 	held held        // what its support needs to know
@@ -137,6 +138,7 @@ func (l *Layer) wipe() {
 	l.held.wipe()
 	l.base.Wipe()
 	l.exposed.wipe()
+	l.merged.around.Wipe()
 }
 
 // run is one pass over the layers.

@@ -20,6 +20,7 @@ type Skin struct {
 	Bridge        Bridge       // lines over nothing
 	Overlap       fill.Percent // of a line width: how far lines of fill reach into what half of their width keeps free of walls
 	Angle         fill.Angle   // of fill on even layers; on odd ones it is turned by 90°
+	Combine       int          // sparse infill of so many layers is laid at once; up to 1 is each by itself
 	Join, Anchor  unit.Length  // of sparse infill: see fill.Params
 }
 
@@ -47,16 +48,19 @@ type skins struct {
 
 // passing is what is kept of a layer that has been handed on.
 type passing struct {
-	outline geom.Region
-	inside  cells
-	bottom  unit.Length
-	same    bool // as the one below
+	outline   geom.Region
+	rest      geom.Region // if infill is combined
+	inside    cells
+	bottom    unit.Length
+	thickness unit.Length
+	same      bool // as the one below
 }
 
 func (s *skins) wipe() {
 	for _, list := range [][]*passing{s.past, s.pool} {
 		for _, p := range list {
 			p.outline.Wipe()
+			p.rest.Wipe()
 			p.inside.wipe()
 		}
 	}
@@ -103,6 +107,14 @@ func (p *Params) skinsAbove() int {
 	return max(p.TopLayers, int((p.Skin.Top+p.Stack.Height-1)/p.Stack.Height))
 }
 
+// skinsBelow is the same for layers below.
+func (p *Params) skinsBelow() int {
+	return max(p.BottomLayers, int((p.Skin.Bottom+p.Stack.Height-1)/p.Stack.Height))
+}
+
+// skinsAhead is how many layers above a layer must have come.
+func (p *Params) skinsAhead() int { return p.skinsAbove() + max(p.Skin.Combine-1, 0) }
+
 // look finds out what the layers above, of which those that matter have come unless
 // the model ends, and those below leave uncovered of l.
 func (s *skins) look(l *Layer, above []*Layer) {
@@ -116,6 +128,7 @@ func (s *skins) look(l *Layer, above []*Layer) {
 	if e.all {
 		e.around.Reset()
 	}
+	s.merge(l, above)
 }
 
 // solid reports whether a layer is to be solid wherever it is.
@@ -175,7 +188,7 @@ func (e *exposed) add(r *geom.Region) {
 
 // leave keeps what the layers above l need to know of it.
 func (s *skins) leave(l *Layer) {
-	if s.p.BottomLayers == 0 && s.p.Skin.Bottom == 0 {
+	if s.p.BottomLayers == 0 && s.p.Skin.Bottom == 0 && s.p.Skin.Combine < 2 {
 		return
 	}
 	p := &passing{}
@@ -185,9 +198,13 @@ func (s *skins) leave(l *Layer) {
 	p.outline.Reset()
 	p.outline.Append(&l.Outline)
 	p.inside.copyOf(&l.exposed.inside)
-	p.bottom, p.same = l.Top-l.Thickness, l.upright
+	p.rest.Reset()
+	if s.p.Skin.Combine > 1 {
+		p.rest.Append(&l.rest)
+	}
+	p.bottom, p.thickness, p.same = l.Top-l.Thickness, l.Thickness, l.upright
 	s.past = append(s.past, p)
-	for len(s.past) > max(s.p.BottomLayers, 1) && l.Top-s.past[1].bottom >= s.p.Skin.Bottom {
+	for len(s.past) > max(s.p.skinsBelow()+max(s.p.Skin.Combine-1, 0), 1) && l.Top-s.past[1].bottom >= s.p.Skin.Bottom {
 		s.pool = append(s.pool, s.past[0])
 		s.past = append(s.past[:0], s.past[1:]...)
 	}
