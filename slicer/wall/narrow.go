@@ -31,6 +31,7 @@ type narrower struct {
 	rings  geom.Region // as written anew
 	pieces []piece     // by cell
 	parts  []part      // of the ring at hand
+	widths []unit.Length
 	cell   unit.Length
 }
 
@@ -38,6 +39,7 @@ func (n *narrower) wipe() {
 	n.rings.Wipe()
 	clear(n.pieces[:cap(n.pieces)])
 	clear(n.parts[:cap(n.parts)])
+	clear(n.widths[:cap(n.widths)])
 }
 
 // Narrow looks for places where two sides of one wall run so close to each other
@@ -52,6 +54,9 @@ func (b *Builder) Narrow(w *Walls, p Params) error {
 	for i := range w.n {
 		if w.near[i] {
 			b.narrow.wall(w, i, p.Width)
+		}
+		if i > 0 {
+			b.narrow.corners(w, i, p.Width)
 		}
 	}
 	return nil
