@@ -225,11 +225,11 @@ func TestBedOnly(t *testing.T) {
 func TestOff(t *testing.T) {
 	v, m := load(t, solids.Overhang())
 	before := v.Stats()
-	p, err := New(v, m, Params{})
-	if !errors.Is(err, ErrParams) {
+	if _, err := New(v, m, Params{}); !errors.Is(err, ErrParams) {
 		t.Errorf("parameters of nothing: %v", err)
 	}
-	if p, err = New(v, m, params(Off)); err != nil || !p.Empty() {
+	p, err := New(v, m, params(Off))
+	if err != nil || !p.Empty() {
 		t.Fatalf("a plan of nothing: %v", err)
 	}
 	if v.Stats() != before {
