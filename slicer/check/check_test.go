@@ -375,6 +375,37 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// A picture shows what is bare, in its colour; of a plate that is
+// right there is next to nothing.
+func TestPicture(t *testing.T) {
+	red := func(f flaws) (n int) {
+		img, err := Picture(context.Background(), load(t, box()), strings.NewReader(plate(f)), Options{}, layers, 550)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for y := range img.Bounds().Dy() {
+			for x := range img.Bounds().Dx() {
+				if img.At(x, y) == inkBareTop {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	if n := red(flaws{}); n > 400 {
+		t.Errorf("%d dots are bare on a plate that is right", n)
+	}
+	// A line of 18.4 mm by 0.4 mm in the middle; a dot is 0.04 mm.
+	n := red(flaws{hole: true})
+	if want := int(18.4 * 0.4 / 0.04 / 0.04); n < want*9/10 || n > want*12/10 {
+		t.Errorf("%d dots are bare where a line is missing, want %d", n, want)
+	}
+	_, err := Picture(context.Background(), load(t, box()), strings.NewReader(plate(flaws{})), Options{}, layers+1, 550)
+	if !errors.Is(err, ErrNothing) {
+		t.Errorf("a layer that is not there: %v", err)
+	}
+}
+
 func TestNoPart(t *testing.T) {
 	m := load(t, box())
 	for _, text := range []string{"", "G28\nM104 S200\n", "G1 X10 Y10 E5\n", ";TYPE:Skirt/Brim\nG1 X10 Y10 E5\n"} {

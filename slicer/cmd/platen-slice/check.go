@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image/png"
 	"io"
 	"os"
 	"strconv"
@@ -25,6 +26,8 @@ of walls and faces is left bare, ways through air, and how long all of it takes.
 
   platen-slice check part.gcode --model part.stl
   platen-slice check part.gcode --model part.stl --bars   exit 1 if a bar does not hold
+  platen-slice check part.gcode --model part.stl -o bare.png --layer 12
+                                     show what of a layer is covered and what is bare
 
 The model may lie anywhere on the bed, but as it is in its file: not turned, not
 scaled, one copy. Files must name their lines in ;TYPE: comments, as PrusaSlicer,
@@ -39,6 +42,7 @@ type checkOptions struct {
 	layers int
 	width  unit.Length
 	accel  int32
+	layer  int
 }
 
 func checkCmd(o *options) *cobra.Command {
@@ -49,11 +53,15 @@ func checkCmd(o *options) *cobra.Command {
 		Long:  checkHelp,
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if o.output.file != "" {
-				return cli.Usage("check writes no file: use -o text, json or jsonl")
+			kind := o.output.kind(o.output.file)
+			if o.output.file != "" && kind != ".png" {
+				return cli.Usage("check writes pictures only: use -o FILE.png, or -o text, json or jsonl")
 			}
 			if k.model == "" {
 				return cli.Usage("name the model with --model")
+			}
+			if kind == ".png" {
+				return showLayer(c.Context(), o, k, args[0])
 			}
 			f, err := judge(c.Context(), o, k, args[0])
 			if err != nil {
@@ -74,6 +82,7 @@ func checkCmd(o *options) *cobra.Command {
 	c.Flags().BoolVar(&k.solid, "solid", false, "the part was printed solid: its volume must be right")
 	c.Flags().IntVar(&k.layers, "judge", 40, "layers to judge, evenly spread, 0 for all")
 	c.Flags().Var(widthFlag(&k.width), "wall-width", "width of outer walls, 0 is what most have")
+	c.Flags().IntVar(&k.layer, "layer", 1, "layer of the picture, from 1")
 	c.Flags().Int32Var(&k.accel, "time-acceleration", 0, "acceleration for the time in mm/s², 0 is what the file asks for")
 	return c
 }
@@ -164,32 +173,54 @@ var anywhere = slicer.Volume{
 	Max: mesh.Vertex{X: unit.MaxCoordinate, Y: unit.MaxCoordinate, Z: unit.MaxCoordinate},
 }
 
+// options of package check.
+func (k checkOptions) options(s slicer.Settings) check.Options {
+	most := k.layers
+	if most == 0 {
+		most = -1
+	}
+	return check.Options{At: k.at, Width: k.width, Walls: s.Walls, Filament: s.Filament, Accel: unit.Accel(k.accel), Most: most}
+}
+
 // judge reads both files and compares them.
 func judge(ctx context.Context, o *options, k checkOptions, name string) (f verdict, err error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return f, err
-	}
-	defer func() { _ = file.Close() }() // opened for reading
-	err = withMesh(ctx, k.model, func(m *mesh.Mesh) error {
-		if err := m.Place(anywhere); err != nil { // turns inside-out parts around, too
-			return fmt.Errorf("%s: %w", k.model, err)
+	err = withBoth(ctx, k.model, name, func(m *mesh.Mesh, file *os.File) error {
+		r, err := check.Run(ctx, m, file, k.options(o.settings))
+		if err == nil {
+			f = verdictOf(r, k.solid)
 		}
-		most := k.layers
-		if most == 0 {
-			most = -1
-		}
-		r, err := check.Run(ctx, m, file, check.Options{
-			At: k.at, Width: k.width, Walls: o.settings.Walls, Filament: o.settings.Filament,
-			Accel: unit.Accel(k.accel), Most: most,
-		})
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		f = verdictOf(r, k.solid)
-		return nil
+		return err
 	})
 	return f, err
+}
+
+// showLayer writes a picture of a layer.
+func showLayer(ctx context.Context, o *options, k checkOptions, name string) error {
+	return withBoth(ctx, k.model, name, func(m *mesh.Mesh, file *os.File) error {
+		img, err := check.Picture(ctx, m, file, k.options(o.settings), k.layer, longSide)
+		if err != nil {
+			return err
+		}
+		return writeFile(o.output.file, func(w io.Writer) error { return png.Encode(w, img) })
+	})
+}
+
+// withBoth opens a program and the model it was made from.
+func withBoth(ctx context.Context, model, name string, f func(*mesh.Mesh, *os.File) error) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }() // opened for reading
+	return withMesh(ctx, model, func(m *mesh.Mesh) error {
+		if err := m.Place(anywhere); err != nil { // turns inside-out parts around, too
+			return fmt.Errorf("%s: %w", model, err)
+		}
+		if err := f(m, file); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
 }
 
 // withMesh reads a model as it is in its file.

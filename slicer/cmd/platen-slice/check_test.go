@@ -31,6 +31,12 @@ func TestCheck(t *testing.T) {
 	if right.Layers != 100 || right.Judged < 30 || right.WallP95UM > 10 || right.Outside > 2e-4 || right.Kept < 0.999 || right.Air != 0 {
 		t.Errorf("%+v", right)
 	}
+	show := filepath.Join(dir, "bare.png")
+	if code, _, errs := run(t, "check", filepath.Join(dir, "in.gcode"), "--model", models+"/cube.stl", "-o", show, "--layer", "100"); code != 0 {
+		t.Error(errs)
+	} else if st, err := os.Stat(show); err != nil || st.Size() < 2000 {
+		t.Errorf("a picture: %v", err)
+	}
 	i := strings.Index(text, ";LAYER:99\n")
 	k := i + strings.Index(text[i:], ";TYPE:External")
 	code, moved := judge(text[:k]+"G92 X0 Y0\n"+text[k:], "--bars")
@@ -50,6 +56,8 @@ func TestCheckRefuses(t *testing.T) {
 		{[]string{"check", cube}, cli.ExitUsage, "--model"},
 		{[]string{"check", cube, "--model", cube}, cli.ExitFailed, "no printed line"},
 		{[]string{"check", cube, "--model", cube, "--at", "far"}, cli.ExitUsage, "110x110mm"},
+		{[]string{"check", cube, "--model", cube, "-o", "x.svg"}, cli.ExitUsage, ".png"},
+		{[]string{"check", cube, "--model", cube, "-o", "x.png"}, cli.ExitFailed, "no printed line"},
 		{[]string{"check", "none.gcode", "--model", cube}, cli.ExitFailed, "no such file"},
 		{[]string{"check", cube, "--model", "none.stl"}, cli.ExitFailed, "no such file"},
 	} {
