@@ -50,6 +50,9 @@ func (b *Board) checkBare() error {
 		l.MaxE != 0 || l.MaxFeedE != 0 || b.Print != (Print{}) || b.Nozzle != 0 || b.Filament != 0 {
 		return errors.New("tool.count is 0: leave out heat, print, speed.e and all of tool but count and fans")
 	}
+	if l.Arcs && b.Controller.Dialect == "grbl" {
+		return errors.New("controller.arcs: programs for this dialect have none")
+	}
 	return nil
 }
 

@@ -46,6 +46,7 @@ type fileController struct {
 	Link      string   `toml:"link" need:"optional"`
 	Reset     string   `toml:"reset" need:"optional"`
 	Level     string   `toml:"level" need:"optional"`
+	Arcs      bool     `toml:"arcs" need:"optional"`
 	Emergency bool     `toml:"emergency_parser" need:"optional"`
 	Watchdog  duration `toml:"watchdog" need:"optional"`
 	Models    []string `toml:"models" need:"optional"`
@@ -274,7 +275,7 @@ func (f *file) limits() (envelope.Limits, error) {
 		MaxFeed:  [3]unit.Speed{unit.Speed(f.Speed.X), unit.Speed(f.Speed.Y), unit.Speed(f.Speed.Z)},
 		MaxFeedE: unit.Speed(f.Speed.E), MaxAccel: unit.Accel(f.Speed.Accel), MaxE: unit.Length(f.Tool.MaxFeed),
 		MinExtrude: unit.Celsius(f.Heat.MinExtrude), Tools: f.Tool.Count, Fans: f.Tool.Fans,
-		CanLevel: f.Controller.Level != "", Levelled: f.Volume.LevelledAt != nil, MaxAdvance: time.Duration(f.Speed.Advance),
+		Arcs: f.Controller.Arcs, CanLevel: f.Controller.Level != "", Levelled: f.Volume.LevelledAt != nil, MaxAdvance: time.Duration(f.Speed.Advance),
 		MaxDwell: time.Duration(f.Pause.Cold), MaxHotDwell: time.Duration(f.Pause.Hot),
 	}
 	for _, v := range []struct {

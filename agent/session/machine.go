@@ -13,6 +13,7 @@ import (
 	"platen/hal/repetier"
 	"platen/hal/reprap"
 	"platen/hal/serial"
+	"platen/hal/unit"
 	"platen/slicer"
 	"platen/slicer/mesh"
 )
@@ -80,6 +81,10 @@ func (u unresettable) SetReadDeadline(t time.Time) error { return u.port.SetRead
 func (u unresettable) Own()                              { u.port.Own() }
 func (u unresettable) Close() error                      { return u.port.Close() }
 
+// fineArcs is how far arcs may be from what they stand for: less than a step of the
+// motors.
+const fineArcs = unit.Millimetre / 100
+
 // settingsOf turns what a board file says into settings of the slicer. How the
 // machine warms up and ends is for the board's macros.
 func settingsOf(b *boards.Board) (slicer.Settings, error) {
@@ -97,5 +102,8 @@ func settingsOf(b *boards.Board) (slicer.Settings, error) {
 	s.Accel, s.Retract = p.Accel, p.Retract
 	s.FirstHotEnd, s.HotEnd, s.FirstBed, s.Bed = p.FirstHotEnd, p.HotEnd, p.FirstBed, p.Bed
 	s.Fan, s.Bare = p.Fan, true
+	if b.Limits.Arcs {
+		s.Arcs = fineArcs
+	}
 	return s, s.Validate()
 }

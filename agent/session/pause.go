@@ -122,7 +122,7 @@ func (p *pause) follow(op motion.Op) {
 	p.at.Follow(op, &p.board.Limits)
 	p.tuned.follow(op)
 	switch {
-	case op.Kind == motion.Move && op.Has(motion.E) && op.Axes != motion.E && op.E > 0:
+	case op.Moves() && op.Has(motion.E) && op.Axes != motion.E && op.E > 0:
 		p.printing = true
 	case (op.Kind == motion.SetHeater || op.Kind == motion.WaitHeater) && op.Heater == motion.HotEnd+motion.Heater(p.at.Tool) &&
 		op.Temp < p.board.Limits.MinExtrude, op.Kind == motion.Home, op.Kind == motion.Level, op.Kind == motion.MotorsOff:
@@ -223,7 +223,7 @@ func (p *pause) leave(hot bool) motion.Program {
 			if n++; err == nil && n <= len(here) {
 				continue
 			}
-			if err == nil && !hot && op.Has(motion.E) && op.Kind == motion.Move {
+			if err == nil && !hot && op.Has(motion.E) && op.Moves() {
 				if op.Axes, op.E = op.Axes&^motion.E, 0; op.Axes == 0 {
 					continue
 				}

@@ -145,13 +145,24 @@ func estimate(m clock.Machine, ops []motion.Op) time.Duration {
 // The estimate is within 3 % of what the simulated printer takes. The control leaves
 // acceleration out.
 func TestEstimate(t *testing.T) {
-	for _, name := range []string{"tug.stl", "bracket.3mf", "thin.stl"} {
+	arcs := 0
+	for _, name := range []string{"tug.stl", "bracket.3mf", "thin.stl", "cone.stl"} {
 		s := slicer.Default()
+		if name == "cone.stl" || name == "bracket.3mf" { // with what a machine can do besides straight lines
+			s.Arcs = unit.Millimetre / 100
+			s.Accels = slicer.Accels{OuterWall: 800, FirstLayer: 500, Infill: 2000}
+			s.Restart, s.Wipe, s.Hop = unit.Millimetre/20, unit.Millimetre, unit.Millimetre/5
+		}
 		s.MinLayerTime = 0
 		s.Height, s.FirstHeight = unit.Micrometres(400), unit.Micrometres(400)
 		s.Speeds.OuterWall, s.Speeds.InnerWall = 80*unit.MillimetrePerSecond, 120*unit.MillimetrePerSecond
 		s.Speeds.Infill = 150 * unit.MillimetrePerSecond
 		ops := program(t, name, s)
+		for _, op := range ops {
+			if op.Arc() {
+				arcs++
+			}
+		}
 		took := drive(t, ops)
 		got := estimate(clock.Default(), ops)
 		stiff := clock.Default()
@@ -171,5 +182,8 @@ func TestEstimate(t *testing.T) {
 		if math.Abs(off(without)) < 0.1 {
 			t.Errorf("%s: control: acceleration does not matter", name)
 		}
+	}
+	if arcs < 100 {
+		t.Errorf("%d arcs", arcs)
 	}
 }

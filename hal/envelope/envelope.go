@@ -59,6 +59,7 @@ type Limits struct {
 	Tools int // hot ends, 0 to 4; with none there is no filament
 	Fans  int // fans that a program may set
 
+	Arcs       bool           // the machine takes arcs
 	CanLevel   bool           // the controller can level its bed
 	Levelled   bool           // and then is at LevelledAt; else nobody knows where
 	LevelledAt [3]unit.Length // need not be inside the volume
@@ -87,13 +88,15 @@ const (
 	RuleFilament                 // more filament in one operation than allowed
 	RuleAdvance                  // more pressure advance than allowed
 	RuleLost                     // filament along a way that begins nobody knows where
+	RuleArc                      // an arc where the machine takes none, or that is no part of a circle
 )
 
 // String names the rule in a few words.
 func (r Rule) String() string {
 	names := [...]string{"none", "what the machine has", "build volume", "speed", "acceleration", "heater range",
 		"cold extrusion", "homing first", "longest pause", "filament per move", "pressure advance",
-		"filament after levelling or a change of tool only once a travel has led to a known place"}
+		"filament after levelling or a change of tool only once a travel has led to a known place",
+		"arcs"}
 	if int(r) < len(names) {
 		return names[r]
 	}

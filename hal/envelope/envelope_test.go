@@ -269,6 +269,30 @@ func judge(l Limits, ops []motion.Op) string {
 			} else {
 				reached[op.Heater] = min(reached[op.Heater], op.Temp)
 			}
+		case motion.ArcLeft, motion.ArcRight:
+			if !l.Arcs || !known[0] || !known[1] {
+				return "an arc from nowhere"
+			}
+			for c := range op.Chords(pos, mm/4) {
+				for i := range 2 {
+					if c.To[i] < l.Min[i] || c.To[i] > l.Max[i] {
+						return "outside"
+					}
+				}
+			}
+			if op.Has(motion.Z) && (op.To[2] < l.Min[2] || op.To[2] > l.Max[2]) {
+				return "outside"
+			}
+			if max(op.Feed, 1) > min(l.MaxFeed[0], l.MaxFeed[1]) {
+				return "too fast"
+			}
+			if op.E != 0 && (temp[motion.HotEnd+motion.Heater(op.Tool)] < l.MinExtrude || reached[motion.HotEnd+motion.Heater(op.Tool)] < l.MinExtrude) {
+				return "cold"
+			}
+			pos[0], pos[1] = op.To[0], op.To[1]
+			if op.Has(motion.Z) {
+				pos[2] = op.To[2]
+			}
 		case motion.Move:
 			next, length := pos, 0.0
 			for i, a := range []motion.Axes{motion.X, motion.Y, motion.Z} {
@@ -305,7 +329,7 @@ func anyOp(t *rapid.T) motion.Op {
 		return unit.Length(rapid.Int32Range(-10, 260).Draw(t, "mm")) * mm
 	})
 	return motion.Op{
-		Kind:   motion.Kind(rapid.Uint8Range(0, 10).Draw(t, "kind")),
+		Kind:   motion.Kind(rapid.Uint8Range(0, uint8(motion.ArcRight)+1).Draw(t, "kind")),
 		Axes:   motion.Axes(rapid.Uint8Range(0, 17).Draw(t, "axes")),
 		Tool:   rapid.Uint8Range(0, 2).Draw(t, "tool"),
 		Heater: rapid.SampledFrom([]motion.Heater{0, 1, 3, 8, 9, 10}).Draw(t, "heater"),
@@ -316,6 +340,49 @@ func anyOp(t *rapid.T) motion.Op {
 		Accel:  unit.Accel(rapid.Int32Range(-1, 4000).Draw(t, "accel")),
 		Temp:   unit.Celsius(rapid.SampledFrom([]int32{0, 60_000, 168_000, 200_000, 300_000}).Draw(t, "temp")),
 		Wait:   time.Duration(rapid.Int64Range(-1, 90).Draw(t, "wait")) * time.Second,
+		Centre: [2]unit.Length{length.Draw(t, "centre x"), length.Draw(t, "centre y")},
+	}
+}
+
+// TestArcs: an arc passes where all of it is inside, as fast as both axes can go, and
+// only on a machine that takes arcs, from a place that it was told.
+func TestArcs(t *testing.T) {
+	l := testLimits()
+	l.Arcs = true
+	at := func(x, y unit.Length) motion.Op { return to(x, y, mm, 0, 100_000) }
+	arc := func(k motion.Kind, x, y, cx, cy unit.Length, feed unit.Speed) motion.Op {
+		return motion.Op{Kind: k, Axes: motion.X | motion.Y | motion.E, To: [3]unit.Length{x, y}, Centre: [2]unit.Length{cx, cy}, E: mm, Feed: feed}
+	}
+	half := arc(motion.ArcLeft, 100*mm, 120*mm, 100*mm, 110*mm, 100_000)
+	none := l
+	none.Arcs = false
+	for name, c := range map[string]struct {
+		l    Limits
+		ops  []motion.Op
+		rule Rule
+	}{
+		"half a circle":          {l, []motion.Op{at(100*mm, 100*mm), half}, 0},
+		"a full turn":            {l, []motion.Op{at(100*mm, 100*mm), arc(motion.ArcRight, 100*mm, 100*mm, 90*mm, 100*mm, 100_000)}, 0},
+		"no arcs":                {none, []motion.Op{at(100*mm, 100*mm), half}, RuleArc},
+		"never told":             {l, []motion.Op{half}, RuleLost},
+		"told before homing":     {l, []motion.Op{at(100*mm, 100*mm), home(), half}, RuleLost},
+		"no circle":              {l, []motion.Op{at(100*mm, 100*mm), arc(motion.ArcLeft, 100*mm, 120*mm, 100*mm, 109*mm, 100_000)}, RuleArc},
+		"out and back":           {l, []motion.Op{at(215*mm, 100*mm), arc(motion.ArcLeft, 215*mm, 120*mm, 215*mm, 110*mm, 100_000)}, RuleVolume},
+		"the other way is fine":  {l, []motion.Op{at(215*mm, 100*mm), arc(motion.ArcRight, 215*mm, 120*mm, 215*mm, 110*mm, 100_000)}, 0},
+		"one axis is too fast":   {l, []motion.Op{at(100*mm, 100*mm), arc(motion.ArcLeft, 100*mm, 120*mm, 100*mm, 110*mm, 250_000)}, RuleFeed},
+		"too much filament":      {l, []motion.Op{at(100*mm, 100*mm), func() motion.Op { op := half; op.E = 151 * mm; return op }()}, RuleFilament},
+		"too fast for filament":  {l, []motion.Op{at(100*mm, 100*mm), func() motion.Op { op := half; op.E = 100 * mm; return op }()}, RuleFeed},
+		"and from where it ends": {l, []motion.Op{at(100*mm, 100*mm), half, arc(motion.ArcLeft, 100*mm, 100*mm, 100*mm, 110*mm, 100_000)}, 0},
+	} {
+		_, err := run(c.l, program(append([]motion.Op{home(), hot()}, c.ops...)...))
+		var v *Violation
+		if errors.As(err, &v); err == nil && c.rule != 0 || err != nil && (v == nil || v.Rule != c.rule) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	fast := arc(motion.ArcLeft, 100*mm, 120*mm, 100*mm, 110*mm, 250_000)
+	if fitted, err := run(l, Fit(l, program(home(), hot(), at(100*mm, 100*mm), fast))); err != nil || fitted[3].Feed > 200_000 || fitted[3].Feed < 199_000 {
+		t.Errorf("fitted: %v", err)
 	}
 }
 
@@ -324,6 +391,7 @@ func anyOp(t *rapid.T) motion.Op {
 // puts one refused operation back and demands that the judge sees some of them.
 func TestNothingAcceptedLeavesTheEnvelope(t *testing.T) {
 	l := testLimits()
+	l.Arcs = true
 	accepted, caught := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		ok := []motion.Op{home(), hot()}

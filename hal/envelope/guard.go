@@ -77,6 +77,8 @@ func (g *guard) judge(op motion.Op) Rule {
 	switch op.Kind {
 	case motion.Move:
 		return g.move(op)
+	case motion.ArcLeft, motion.ArcRight:
+		return g.arc(op)
 	case motion.Home:
 		if op.Axes&^linear != 0 {
 			return RuleKind
@@ -85,6 +87,9 @@ func (g *guard) judge(op motion.Op) Rule {
 	case motion.Level:
 		return g.level(op)
 	case motion.SetHeater, motion.WaitHeater:
+		if op.Index > motion.WaitWarm {
+			return RuleKind
+		}
 		return g.heat(op)
 	case motion.SetFan:
 		if int(op.Index) >= g.Fans {
@@ -147,6 +152,34 @@ func (g *guard) move(op motion.Op) Rule {
 	}
 	g.paused = 0
 	return 0
+}
+
+// maxMismatch is how far apart the ends of an arc may be from a circle: what files
+// with three decimals have.
+const maxMismatch = unit.Millimetre / 20
+
+// arc checks an arc: it begins where a move has led, as its centre is written
+// relative to that, all of it is inside the volume, and
+// the rest is as for a move.
+func (g *guard) arc(op motion.Op) Rule {
+	const plane = motion.X | motion.Y
+	switch {
+	case !g.Arcs || !op.Has(plane):
+		return RuleArc
+	case g.homed&plane != plane:
+		return RuleHoming
+	case g.lost(op)&linear != 0 || g.told&plane != plane:
+		return RuleLost
+	case op.ArcMismatch(g.at) > maxMismatch:
+		return RuleArc
+	}
+	lo, hi := op.ArcBox(g.at)
+	for i := range lo {
+		if !g.inside(i, lo[i]) || !g.inside(i, hi[i]) {
+			return RuleVolume
+		}
+	}
+	return g.move(op)
 }
 
 // extrude checks the filament side of a move. Filament moves only once all axes

@@ -14,13 +14,14 @@ type track struct {
 	vague  motion.Axes    // homed axes of which it is not known where they are
 	at     [3]unit.Length // of homed axes that are not vague
 	tool   uint8
+	told   motion.Axes // that a move has led somewhere since they were homed or lost
 }
 
 // lost returns the axes of which it is not known where they are when op begins:
 // those that levelling left anywhere, and all if another tool takes over, because
 // tools have offsets.
 func (t *track) lost(op motion.Op) motion.Axes {
-	if op.Kind == motion.Move && op.Tool != t.tool {
+	if op.Moves() && op.Tool != t.tool {
 		return linear
 	}
 	return t.vague
@@ -29,7 +30,7 @@ func (t *track) lost(op motion.Op) motion.Axes {
 // follow takes the effect of op.
 func (t *track) follow(op motion.Op) {
 	switch op.Kind {
-	case motion.Move:
+	case motion.Move, motion.ArcLeft, motion.ArcRight:
 		t.vague, t.tool = t.lost(op), op.Tool
 		for i, a := range axisOf {
 			if op.Has(a) {
@@ -37,8 +38,12 @@ func (t *track) follow(op motion.Op) {
 			}
 		}
 		t.vague &^= op.Axes
+		if t.told |= op.Axes; t.vague != 0 {
+			t.told &^= t.vague
+		}
 	case motion.Home:
 		axes := all(op.Axes)
+		t.told &^= axes
 		for i, a := range axisOf {
 			if axes&a != 0 {
 				t.at[i] = t.limits.HomedAt[i]
@@ -47,11 +52,13 @@ func (t *track) follow(op motion.Op) {
 		t.homed |= axes & linear
 		t.vague &^= axes
 	case motion.Level:
+		t.told = 0
 		if t.vague = t.homed; t.limits.Levelled && op.Index == 0 {
 			t.vague, t.at = 0, t.limits.LevelledAt
 		}
 	case motion.MotorsOff:
 		t.homed &^= all(op.Axes)
+		t.told &^= all(op.Axes)
 	}
 }
 
@@ -67,6 +74,14 @@ func all(axes motion.Axes) motion.Axes {
 // units of length, of the axes of which it is known where they are.
 func (t *track) path(op motion.Op) (d [3]float64, path float64) {
 	lost := t.lost(op)
+	if op.Arc() { // somewhere on it each of X and Y is the whole path
+		path = float64(op.ArcLength(t.at))
+		d[motion.IX], d[motion.IY] = path, path
+		if op.Has(motion.Z) {
+			d[motion.IZ] = math.Abs(float64(op.To[motion.IZ]) - float64(t.at[motion.IZ]))
+		}
+		return d, path
+	}
 	for i, a := range axisOf {
 		if op.Has(a) && lost&a == 0 {
 			d[i] = math.Abs(float64(op.To[i]) - float64(t.at[i]))
@@ -120,7 +135,7 @@ func written(feed unit.Speed) float64 {
 // fit slows op down to what the machine can do.
 func (t *track) fit(op motion.Op) motion.Op {
 	switch op.Kind {
-	case motion.Move:
+	case motion.Move, motion.ArcLeft, motion.ArcRight:
 		if most := t.fastest(op); op.Feed > 0 && written(op.Feed) > most {
 			perMinute := math.Floor(most * 60 / 1000)
 			op.Feed = max(1, unit.Speed(perMinute*1000/60))

@@ -1,6 +1,7 @@
 package gcode
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 
@@ -67,7 +68,7 @@ func (e *Encoder) Append(dst []byte, op motion.Op) []byte {
 		dst = e.AppendStart(dst)
 	}
 	switch op.Kind {
-	case motion.Move:
+	case motion.Move, motion.ArcLeft, motion.ArcRight:
 		return e.move(dst, op)
 	case motion.Home:
 		e.known = 0
@@ -75,7 +76,12 @@ func (e *Encoder) Append(dst []byte, op motion.Op) []byte {
 	case motion.SetHeater:
 		return AppendHeater(dst, op.Heater, op.Temp, false)
 	case motion.WaitHeater:
-		return AppendHeater(dst, op.Heater, op.Temp, true)
+		start := len(dst)
+		dst = AppendHeater(dst, op.Heater, op.Temp, true)
+		if i := bytes.LastIndex(dst[start:], []byte(" R")); i >= 0 && op.Index == motion.WaitWarm {
+			dst[start+i+1] = 'S'
+		}
+		return dst
 	case motion.SetFan:
 		return appendFan(dst, op)
 	case motion.Dwell:
@@ -112,6 +118,9 @@ func (e *Encoder) move(dst []byte, op motion.Op) []byte {
 		dst = e.resetFilament(dst)
 	}
 	axis, filament := axisDigits, filamentDigits
+	if op.Arc() {
+		return e.arc(dst, op)
+	}
 	if e.Compact && e.brief(op) {
 		axis, filament = axisDigits-1, filamentDigits-1
 	}
@@ -124,6 +133,37 @@ func (e *Encoder) move(dst []byte, op motion.Op) []byte {
 		e.at[i] = op.To[i]
 		dst = e.word(dst, "XYZ"[i], op.To[i], axis)
 	}
+	return e.rest(dst, op, filament)
+}
+
+// arc writes G2 or G3 with the way from the start to the centre. The end is always
+// stated, and the start must be known.
+func (e *Encoder) arc(dst []byte, op motion.Op) []byte {
+	name := "G3"
+	if op.Kind == motion.ArcRight {
+		name = "G2"
+	}
+	dst = append(dst, name...)
+	var centre [2]unit.Length
+	for i := range centre {
+		// From where the machine is told to be, so that the circle goes through there.
+		centre[i] = op.Centre[i] - e.at[i]
+	}
+	for i, a := range [...]motion.Axes{motion.X, motion.Y, motion.Z} {
+		if op.Has(a) && (a != motion.Z || e.known&a == 0 || e.at[i] != op.To[i]) {
+			e.known |= a
+			e.at[i] = op.To[i]
+			dst = e.word(dst, "XYZ"[i], op.To[i], axisDigits)
+		}
+	}
+	for i, c := range centre {
+		dst = e.word(dst, "IJ"[i], c, axisDigits)
+	}
+	return e.rest(dst, op, filamentDigits)
+}
+
+// rest writes filament and feed, where they change, and ends the line.
+func (e *Encoder) rest(dst []byte, op motion.Op, filament int) []byte {
 	if op.Has(motion.E) && op.E != 0 {
 		e.filament += int64(op.E)
 		e.sent = rounded(e.filament, filament)
@@ -253,7 +293,7 @@ func appendAxes(dst []byte, axes motion.Axes) []byte {
 }
 
 // AppendHeater appends the command that gives heater h the target t, and waits for
-// it if wait is set, ended by a line feed. Waiting for zero makes no sense and does
+// it from either side if wait is set, ended by a line feed. Waiting for zero makes no sense and does
 // not wait.
 func AppendHeater(dst []byte, h motion.Heater, t unit.Celsius, wait bool) []byte {
 	wait = wait && t > 0

@@ -35,6 +35,8 @@ func TestEncode(t *testing.T) {
 		{motion.Op{Kind: motion.SetHeater, Heater: motion.HotEnd, Temp: 215_000}, "M104 S215\n"},
 		{motion.Op{Kind: motion.WaitHeater, Heater: motion.HotEnd + 1, Temp: 200_500}, "M109 T1 R200.5\n"},
 		{motion.Op{Kind: motion.WaitHeater, Heater: motion.Bed, Temp: 60_000}, "M190 R60\n"},
+		{motion.Op{Kind: motion.WaitHeater, Heater: motion.Bed, Temp: 60_000, Index: motion.WaitWarm}, "M190 S60\n"},
+		{motion.Op{Kind: motion.WaitHeater, Heater: motion.HotEnd + 1, Temp: 200_500, Index: motion.WaitWarm}, "M109 T1 S200.5\n"},
 		{motion.Op{Kind: motion.WaitHeater, Heater: motion.Bed}, "M140 S0\n"},
 		{motion.Op{Kind: motion.SetHeater, Heater: motion.Chamber, Temp: 50_000}, "M141 S50\n"},
 		{motion.Op{Kind: motion.SetFan, Fan: 128}, "M106 S128\n"},
@@ -186,5 +188,26 @@ func BenchmarkEncode(b *testing.B) {
 	buf := make([]byte, 0, 256)
 	for i := 0; b.Loop(); i++ {
 		buf = e.Append(buf[:0], printingMove(i))
+	}
+}
+
+// An arc states its end and the way to its centre from where the machine was told to
+// be.
+func TestArc(t *testing.T) {
+	const mm = unit.Millimetre
+	var e Encoder
+	e.AppendStart(nil)
+	at := motion.Op{Kind: motion.Move, Axes: motion.X | motion.Y, To: [3]unit.Length{10 * mm, 20 * mm}, Feed: 50_000}
+	arc := motion.Op{Kind: motion.ArcRight, Axes: motion.X | motion.Y | motion.E, To: [3]unit.Length{10 * mm, 30 * mm}, Centre: [2]unit.Length{10 * mm, 25 * mm}, E: mm / 2, Feed: 50_000}
+	back := arc
+	back.Kind, back.To = motion.ArcLeft, [3]unit.Length{10 * mm, 20 * mm, mm}
+	back.Axes |= motion.Z
+	var got []byte
+	for _, op := range []motion.Op{at, arc, back, back} {
+		got = e.Append(got, op)
+	}
+	want := "G1 X10 Y20 F3000\nG2 X10 Y30 I0 J5 E0.5\nG3 X10 Y20 Z1 I0 J-5 E1\nG3 X10 Y20 I0 J5 E1.5\n"
+	if string(got) != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -32,7 +32,7 @@ type State struct {
 // Follow takes the effect of op on a machine with the limits l.
 func (s *State) Follow(op motion.Op, l *envelope.Limits) {
 	switch op.Kind {
-	case motion.Move:
+	case motion.Move, motion.ArcLeft, motion.ArcRight:
 		if op.Tool != s.Tool {
 			s.Tool, s.Known = op.Tool, 0
 		}

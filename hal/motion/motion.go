@@ -30,7 +30,8 @@ const (
 	Home
 	// SetHeater gives Heater the target Temp and goes on.
 	SetHeater
-	// WaitHeater gives Heater the target Temp and waits until it is reached.
+	// WaitHeater gives Heater the target Temp and waits until it is reached: Index 0
+	// from either side, WaitWarm only from below, so that a warmer one is not waited for.
 	WaitHeater
 	// SetFan gives fan Index the duty Fan.
 	SetFan
@@ -121,6 +122,10 @@ func (r Role) String() string {
 	return "unknown"
 }
 
+// WaitWarm is the Index of a WaitHeater that waits for warming up and not for cooling
+// down: S of M109, M190 and M191, where 0 is R.
+const WaitWarm = 1
+
 // Heater names a heater of a machine.
 type Heater uint8
 
@@ -141,7 +146,7 @@ type Op struct {
 	Role   Role
 	Tool   uint8
 	Heater Heater
-	Index  uint8 // which fan; how to level
+	Index  uint8 // which fan; how to level; how to wait for a heater
 	Fan    unit.Duty
 	Object uint16 // what the move belongs to, from 1; 0 is nothing in particular
 	Layer  int32

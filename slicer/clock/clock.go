@@ -99,6 +99,10 @@ func (c *Clock) Add(op motion.Op) {
 	switch op.Kind {
 	case motion.Move:
 		c.add(op)
+	case motion.ArcLeft, motion.ArcRight: // as controllers drive them
+		for chord := range op.Chords(c.at, unit.Millimetre) {
+			c.add(chord)
+		}
 	case motion.SetAccel:
 		c.m.Accel = max(op.Accel, 1)
 	case motion.Home:

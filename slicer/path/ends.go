@@ -71,15 +71,23 @@ func (pl *Planner) prime(l *pipe.Layer) {
 // End draws the filament back and, unless the program is a bare one, moves the
 // nozzle away and switches everything off.
 func (pl *Planner) End() bool {
-	v := pl.p.Volume
 	pl.away = geom.Point{}
 	if !pl.pen.drawn && pl.p.Retraction.Length > 0 {
 		pl.feed(-pl.p.Retraction.Length, pl.p.Speeds.Retract)
 		pl.pen.drawn = true
 	}
-	if pl.p.Bare {
-		return pl.ok
+	if !pl.p.Bare {
+		pl.leaveAll()
 	}
+	if pl.arcs != nil {
+		pl.ok = pl.arcs.Flush() && pl.ok
+	}
+	return pl.ok
+}
+
+// leaveAll switches off and moves away.
+func (pl *Planner) leaveAll() {
+	v := pl.p.Volume
 	pl.emit(motion.Op{Kind: motion.SetHeater, Heater: motion.HotEnd})
 	if pl.p.FirstBed > 0 || pl.p.Bed > 0 {
 		pl.emit(motion.Op{Kind: motion.SetHeater, Heater: motion.Bed})
@@ -94,5 +102,4 @@ func (pl *Planner) End() bool {
 	})
 	pl.emit(motion.Op{Kind: motion.SetFan})
 	pl.emit(motion.Op{Kind: motion.MotorsOff})
-	return pl.ok
 }

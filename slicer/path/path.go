@@ -18,6 +18,7 @@ import (
 
 	"platen/hal/motion"
 	"platen/hal/unit"
+	"platen/slicer/arc"
 	"platen/slicer/geom"
 	"platen/slicer/mesh"
 	"platen/slicer/pipe"
@@ -42,12 +43,13 @@ type Params struct {
 	Fans        Fans
 	FanLayer    int // index of the first layer with the fan on
 	OuterFirst  bool
-	Seam        Seam       // where outer walls begin
-	Raft        int        // layers below the part: the first has index -Raft
-	Layers      int        // of the part
-	Objects     []mesh.Box // around each of those that are told apart
-	Skips       *Skips     // what is left out; nil is nothing
-	PrimeLine   bool       // draw a line at the front edge first, if the model is not there
+	Seam        Seam        // where outer walls begin
+	Arcs        unit.Length // how far arcs may be from the lines that they stand for; 0 makes none
+	Raft        int         // layers below the part: the first has index -Raft
+	Layers      int         // of the part
+	Objects     []mesh.Box  // around each of those that are told apart
+	Skips       *Skips      // what is left out; nil is nothing
+	PrimeLine   bool        // draw a line at the front edge first, if the model is not there
 	// MinLayerTime is the least that a layer takes, so that the one below is firm: a
 	// smaller one is printed slower, though not below Speeds.Least: outer walls only
 	// where all else does not do. 0 slows none.
@@ -60,7 +62,8 @@ type Params struct {
 type Planner struct {
 	p        Params
 	yield    func(motion.Op) bool
-	ok       bool // the consumer wants more
+	arcs     *arc.Fitter // what yield leads to; nil leads straight to the consumer
+	ok       bool        // the consumer wants more
 	layer    int32
 	first    bool // it is a first layer
 	height   unit.Length
@@ -115,7 +118,12 @@ func (pl *Planner) LogValue() slog.Value { return slog.StringValue("planner") }
 // New makes a planner that hands its operations to yield. Once yield returns false
 // nothing follows.
 func New(p Params, yield func(motion.Op) bool) *Planner {
-	return &Planner{p: p, yield: yield, ok: true}
+	pl := &Planner{p: p, yield: yield, ok: true}
+	if p.Arcs > 0 {
+		pl.arcs = arc.New(p.Arcs, yield)
+		pl.yield = pl.arcs.Add
+	}
+	return pl
 }
 
 // Wipe overwrites what the planner remembers.
@@ -124,6 +132,9 @@ func (pl *Planner) Wipe() {
 	clear(pl.newSeams[:cap(pl.newSeams)])
 	pl.sorter.wipe()
 	pl.comb.wipe()
+	if pl.arcs != nil {
+		pl.arcs.Wipe()
+	}
 	*pl = Planner{}
 }
 
