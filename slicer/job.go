@@ -158,6 +158,9 @@ func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 		together, layers = nil, layers*len(places)
 	}
 	c.Repeat(together)
+	if err := pipe.CheckSpiral(ctx, c, s.pipe()); err != nil {
+		return nil, err
+	}
 	plan, err := planSupport(v, m, s, together)
 	if err != nil {
 		return nil, err

@@ -1,8 +1,6 @@
 package pipe
 
 import (
-	"errors"
-
 	"platen/hal/unit"
 	"platen/slicer/geom"
 	"platen/slicer/wall"
@@ -20,9 +18,6 @@ type Shell struct {
 	FootLayers int         // layers over which that becomes nothing
 	Hangs      bool        // walls say how far they hang over the layer below
 }
-
-// ErrSpiral reports a layer that cannot be part of a spiral.
-var ErrSpiral = errors.New("a spiral vase needs one contour without holes on every layer: this model has more, print it without spiral_vase")
 
 // shell lays the walls of a layer and fills the gaps between them; what is left
 // inside is for skin and infill.
@@ -59,21 +54,6 @@ func (w *worker) shell(l *Layer) error {
 		to.dst.Append(to.src)
 	}
 	return w.walls.Narrow(&l.Walls, p)
-}
-
-// spiral lays the only wall of a layer that is part of a spiral.
-func (w *worker) spiral(l *Layer) error {
-	l.Spiral = true
-	l.rest.Reset()
-	l.inner.Reset()
-	p := wall.Params{Width: w.p.Width, Count: 1, Join: geom.JoinMiter}
-	if err := w.walls.Walls(&l.Walls, &l.Outline, p); err != nil {
-		return err
-	}
-	if l.Walls.Len() != 1 || l.Walls.Wall(0).Len() != 1 || l.Outline.Len() != 1 {
-		return ErrSpiral
-	}
-	return nil
 }
 
 // compensate moves the contours of a layer for what the machine makes of them: lines
