@@ -93,17 +93,14 @@ func (w *worker) angle(l *Layer) fill.Angle {
 // split sets solid and sparse from the inside of l. Strips of skin that are narrower
 // than a line, as slopes have them, become strokes.
 func (w *worker) split(l *Layer) error {
-	f, e := &w.fill, &l.exposed
-	if e.all {
+	f := &w.fill
+	if l.exposed.all {
 		f.solid.Append(&l.rest)
 		return nil
 	}
 	strips := &w.gaps.gap
-	strips.Reset()
-	if e.n > 0 {
-		if err := w.kernel.Lacking(strips, &l.rest, &e.around, e.n); err != nil {
-			return err
-		}
+	if err := w.uncovered(strips, l); err != nil {
+		return err
 	}
 	if narrow := w.p.Skin.Removal; narrow > 0 && !strips.Empty() {
 		if err := open(&w.kernel, strips, strips, narrow); err != nil {
@@ -129,6 +126,15 @@ func (w *worker) split(l *Layer) error {
 		return err
 	}
 	return w.small(l)
+}
+
+// uncovered sets dst to what of the inside of l any layer around leaves open.
+func (w *worker) uncovered(dst *geom.Region, l *Layer) error {
+	dst.Reset()
+	if l.exposed.n == 0 {
+		return nil
+	}
+	return w.kernel.Lacking(dst, &l.rest, &l.exposed.around, l.exposed.n)
 }
 
 // small makes small sparse islands solid.

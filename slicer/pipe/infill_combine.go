@@ -58,7 +58,7 @@ func (s *skins) merge(l *Layer, above []*Layer) {
 		m.height = l.Thickness
 	}
 	for k, a := range above[:upper] {
-		if a.upright {
+		if a.upright && !s.p.Shell.Extra { // with the same inside, that is
 			continue
 		}
 		m.add(&a.Outline)
@@ -72,7 +72,7 @@ func (s *skins) merge(l *Layer, above []*Layer) {
 		if up == 0 && k < down {
 			m.height += b.thickness
 		}
-		if !same {
+		if !same || s.p.Shell.Extra {
 			m.add(&b.outline)
 			if k < down {
 				m.add(&b.rest)

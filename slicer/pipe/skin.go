@@ -102,14 +102,26 @@ func (w *worker) survey(l *Layer) {
 	}
 }
 
+// thinner reports whether layers are not as thick as asked for, by more than their
+// heights are rounded by.
+func (p *Params) thinner(thick, asked unit.Length) bool { return thick < asked-gapSlack }
+
+// within is how many layers it takes for a thickness at most.
+func (p *Params) within(thick unit.Length) int {
+	if thick <= gapSlack {
+		return 0
+	}
+	return p.layersWithin(thick)
+}
+
 // skinsAbove is how many layers above a layer decide on its skins at most.
 func (p *Params) skinsAbove() int {
-	return max(p.TopLayers, int((p.Skin.Top+p.Stack.Height-1)/p.Stack.Height))
+	return max(p.TopLayers, p.within(p.Skin.Top))
 }
 
 // skinsBelow is the same for layers below.
 func (p *Params) skinsBelow() int {
-	return max(p.BottomLayers, int((p.Skin.Bottom+p.Stack.Height-1)/p.Stack.Height))
+	return max(p.BottomLayers, p.within(p.Skin.Bottom))
 }
 
 // skinsAhead is how many layers above a layer must have come.
@@ -140,7 +152,7 @@ func (p *Params) solid(index int) bool {
 // them, and as many as it takes until those passed are as thick as a skin.
 func (s *skins) lookUp(l *Layer, above []*Layer) {
 	e := &l.exposed
-	for k := 0; k < s.p.TopLayers || s.p.Skin.Top > 0 && (k == 0 || above[k-1].Top-l.Top < s.p.Skin.Top); k++ {
+	for k := 0; k < s.p.TopLayers || s.p.Skin.Top > 0 && (k == 0 || s.p.thinner(above[k-1].Top-l.Top, s.p.Skin.Top)); k++ {
 		if k == len(above) {
 			e.all = true // the model ends
 			e.top = e.top || k == 0
@@ -163,7 +175,7 @@ func (s *skins) lookUp(l *Layer, above []*Layer) {
 func (s *skins) lookDown(l *Layer) {
 	e := &l.exposed
 	bottom, n := l.Top-l.Thickness, len(s.past)
-	for k := 0; k < s.p.BottomLayers || s.p.Skin.Bottom > 0 && (k == 0 || bottom-s.past[n-k].bottom < s.p.Skin.Bottom); k++ {
+	for k := 0; k < s.p.BottomLayers || s.p.Skin.Bottom > 0 && (k == 0 || s.p.thinner(bottom-s.past[n-k].bottom, s.p.Skin.Bottom)); k++ {
 		if k == n {
 			e.all = true // the model begins
 			e.bottom = e.bottom || k == 0
@@ -204,7 +216,7 @@ func (s *skins) leave(l *Layer) {
 	}
 	p.bottom, p.thickness, p.same = l.Top-l.Thickness, l.Thickness, l.upright
 	s.past = append(s.past, p)
-	for len(s.past) > max(s.p.skinsBelow()+max(s.p.Skin.Combine-1, 0), 1) && l.Top-s.past[1].bottom >= s.p.Skin.Bottom {
+	for len(s.past) > max(s.p.skinsBelow()+max(s.p.Skin.Combine-1, 0), 1) && !s.p.thinner(l.Top-s.past[1].bottom, s.p.Skin.Bottom) {
 		s.pool = append(s.pool, s.past[0])
 		s.past = append(s.past[:0], s.past[1:]...)
 	}
