@@ -91,6 +91,7 @@ type Job struct {
 	objects  []mesh.Box   // in the build volume; nil is one
 	skips    path.Skips
 	info     Info
+	memory   Memory
 	busy     atomic.Bool
 	repairs  atomic.Pointer[cut.Repairs]
 }
@@ -170,11 +171,43 @@ func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 		Bounds: around(m.Bounds(), moves), Volume: m.Volume() * unit.Volume(len(places)),
 		Surface: m.Surface() * mesh.Area(len(places)), Repairs: m.Repairs(), Notes: m.Notes(),
 	}}
+	points, contour := c.Most()
+	j.memory = Memory{Model: v.Stats().Used, Layers: s.pipe().Memory(points, contour, j.info.Bounds)}
 	return j, j.fits(c)
 }
 
 // Info returns what is known of the job.
 func (j *Job) Info() Info { return j.info }
+
+// Memory is what a job takes of the machine, in bytes. It is design data.
+type Memory struct {
+	Model  int64 // in the vault: the mesh, the order to cut it in, and where support goes
+	Layers int64 // beside it at most while it is sliced: layers in flight, and scratch
+}
+
+// String says nothing of the job.
+func (Memory) String() string { return "job memory" }
+
+// GoString says nothing of the job.
+func (Memory) GoString() string { return "job memory" }
+
+// LogValue says nothing of the job.
+func (Memory) LogValue() slog.Value { return slog.StringValue("job memory") }
+
+// Memory tells what the job takes, before anything is sliced.
+func (j *Job) Memory() Memory { return j.memory }
+
+// ErrMemory reports a job whose layers would take more memory than there is.
+var ErrMemory = errors.New("its layers need more memory than the printer has for them: simplify the model, print fewer copies or larger layers")
+
+// Fits returns an ErrMemory that says how much is needed and how much is allowed, in
+// MiB, if the layers of the job could take more than limit bytes.
+func (j *Job) Fits(limit int64) error {
+	if need := j.memory.Layers; need > limit {
+		return fmt.Errorf("%w (%d MiB, allowed are %d MiB)", ErrMemory, (need+1<<20-1)>>20, limit>>20)
+	}
+	return nil
+}
 
 // CutRepairs tells what was repaired in the outlines of the latest loop that has
 // ended.

@@ -16,6 +16,7 @@ package cut
 
 import (
 	"log/slog"
+	"math"
 	"math/bits"
 	"math/rand/v2"
 
@@ -92,6 +93,9 @@ type Cutter struct {
 	order  []int32 // triangles, sorted by the first layer that cuts them
 	starts []int32 // where the triangles of layer i begin in order
 
+	most    int   // triangles in one layer
+	contour int64 // length of outlines in one layer at most
+
 	layer   int
 	active  []int32 // triangles under the plane: active[:n]
 	n       int
@@ -126,40 +130,54 @@ func New(v *vault.Vault, m *mesh.Mesh, s Stack) (*Cutter, error) {
 		verts: m.Vertices(), tris: m.Triangles(), stack: s, floor: b.Min.Z,
 		layers: s.Count(b.Max.Z - b.Min.Z), seed: [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1},
 	}
-	most, err := c.sort(v)
-	if err != nil {
+	if err := c.sort(v); err != nil {
 		return nil, err
 	}
-	return c, c.reserve(v, most)
+	return c, c.reserve(v, c.most)
 }
 
-// sort fills order and starts and returns the largest number of triangles in one
-// layer.
-func (c *Cutter) sort(v *vault.Vault) (most int, err error) {
+// Most returns how many points the outlines of one layer have at most, and how long
+// they are together at most, in units of unit.Length. Both are known before anything
+// is cut, and are about twice what they turn out to be. They are design data.
+func (c *Cutter) Most() (points int, contour int64) {
+	n := len(c.copies) + 1
+	return c.most * n, c.contour * int64(n)
+}
+
+// sort fills order, starts, most and contour.
+func (c *Cutter) sort(v *vault.Vault) (err error) {
 	if c.starts, err = vault.Alloc[int32](v, c.layers+1); err != nil {
-		return 0, err
+		return err
 	}
 	mark := v.Mark()
 	defer v.ReleaseScratch(mark)
 	ends, err := vault.Scratch[int32](v, c.layers+1)
 	if err != nil {
-		return 0, err
+		return err
+	}
+	more, err := vault.Scratch[int64](v, c.layers+1) // contour that begins, less what ends
+	if err != nil {
+		return err
 	}
 	total := 0
 	for i := range c.tris {
 		if first, end := c.span(i); first < end {
 			c.starts[first]++
 			ends[end]++
+			chord := c.chord(i)
+			more[first] += chord
+			more[end] -= chord
 			total++
 		}
 	}
 	if c.order, err = vault.Alloc[int32](v, total); err != nil {
-		return 0, err
+		return err
 	}
-	open, sum := 0, int32(0)
+	open, sum, long := 0, int32(0), int64(0)
 	for i, n := range c.starts {
 		open += int(n - ends[i])
-		most = max(most, open)
+		long += more[i]
+		c.most, c.contour = max(c.most, open), max(c.contour, long)
 		c.starts[i] = sum
 		sum += n
 	}
@@ -171,7 +189,27 @@ func (c *Cutter) sort(v *vault.Vault) (most int, err error) {
 			fill[first]++
 		}
 	}
-	return most, nil
+	return nil
+}
+
+// chord is at least how long any section of triangle i is: that at its middle corner,
+// along the axes.
+func (c *Cutter) chord(i int) int64 {
+	t := c.tris[i]
+	lo, mid, hi := &c.verts[t[0]], &c.verts[t[1]], &c.verts[t[2]]
+	if lo.Z > mid.Z {
+		lo, mid = mid, lo
+	}
+	if mid.Z > hi.Z {
+		mid, hi = hi, mid
+	}
+	if lo.Z > mid.Z {
+		lo, mid = mid, lo
+	}
+	f := float64(mid.Z-lo.Z) / max(float64(hi.Z-lo.Z), 1)
+	dx := float64(mid.X-lo.X) - float64(f*float64(hi.X-lo.X))
+	dy := float64(mid.Y-lo.Y) - float64(f*float64(hi.Y-lo.Y))
+	return int64(math.Abs(dx)+math.Abs(dy)) + 2
 }
 
 // span returns the layers first to end-1 that cut triangle i.
