@@ -62,7 +62,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"printer": cmdPrinter, "sim": cmdSim, "agent": cmdAgent, "platen": cmdPlaten, "exits": cmdExits,
 			"await": cmdAwait, "said": cmdSaid, "logged": cmdLogged, "mark": cmdMark, "pids": cmdPids,
-			"signal": cmdSignal, "sockets": cmdSockets, "descriptors": cmdDescriptors, "secure": cmdSecure,
+			"signal": cmdSignal, "sockets": cmdSockets, "descriptors": cmdDescriptors, "secure": cmdSecure, "plates": cmdPlates,
 		},
 	})
 }
