@@ -64,7 +64,7 @@ type tracer struct {
 	layer   int // from 1
 	top     unit.Length
 	height  float64
-	x, y    float64
+	at      [3]unit.Length
 	draw    func(stroke)
 }
 
@@ -77,26 +77,30 @@ func (t *tracer) op(op motion.Op) {
 	if !op.Moves() || op.Axes&(motion.X|motion.Y) == 0 {
 		return
 	}
-	nx, ny := t.x, t.y
-	if op.Has(motion.X) {
-		nx = op.To[motion.IX].MM()
-	}
-	if op.Has(motion.Y) {
-		ny = op.To[motion.IY].MM()
-	}
-	ways := [][2]float64{{nx, ny}}
-	if op.Kind != motion.Move {
-		ways = arc([2]float64{t.x, t.y}, [2]float64{nx, ny}, [2]float64{op.Centre[0].MM(), op.Centre[1].MM()}, op.Kind == motion.ArcLeft)
-	}
-	role, width := op.Role, t.width(op, math.Hypot(nx-t.x, ny-t.y))
-	if op.E <= 0 {
-		role, width = motion.Travel, 0.05
-	}
-	for _, w := range ways {
-		if role != motion.Travel || t.travels {
-			t.draw(stroke{t.x, t.y, w[0], w[1], width, role})
+	if op.Arc() {
+		for chord := range op.Chords(t.at, unit.Millimetre/4) {
+			t.straight(chord)
 		}
-		t.x, t.y = w[0], w[1]
+		return
+	}
+	t.straight(op)
+}
+
+// straight follows a straight move.
+func (t *tracer) straight(op motion.Op) {
+	from := t.at
+	for i, a := range [...]motion.Axes{motion.X, motion.Y, motion.Z} {
+		if op.Has(a) {
+			t.at[i] = op.To[i]
+		}
+	}
+	s := stroke{x0: from[0].MM(), y0: from[1].MM(), x1: t.at[0].MM(), y1: t.at[1].MM(), role: op.Role}
+	s.width = t.width(op, math.Hypot(s.x1-s.x0, s.y1-s.y0))
+	if op.E <= 0 {
+		s.role, s.width = motion.Travel, 0.05
+	}
+	if s.role != motion.Travel || t.travels {
+		t.draw(s)
 	}
 }
 
@@ -109,25 +113,6 @@ func (t *tracer) width(op motion.Op, length float64) float64 {
 		return 0
 	}
 	return op.E.MM() * filamentArea(t.s.Filament) / (length * t.height)
-}
-
-// arc returns corners of an arc from a to b that is drawn with straight lines.
-func arc(a, b, centre [2]float64, left bool) (out [][2]float64) {
-	from := math.Atan2(a[1]-centre[1], a[0]-centre[0])
-	turn := math.Atan2(b[1]-centre[1], b[0]-centre[0]) - from
-	if left && turn <= 0 {
-		turn += 2 * math.Pi
-	}
-	if !left && turn >= 0 {
-		turn -= 2 * math.Pi
-	}
-	r := math.Hypot(a[0]-centre[0], a[1]-centre[1])
-	n := int(math.Abs(turn)*8) + 1
-	for i := 1; i < n; i++ {
-		sin, cos := math.Sincos(from + turn*float64(i)/float64(n))
-		out = append(out, [2]float64{centre[0] + r*cos, centre[1] + r*sin})
-	}
-	return append(out, b)
 }
 
 func filamentArea(d unit.Length) float64 { return math.Pi / 4 * d.MM() * d.MM() }
