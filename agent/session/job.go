@@ -229,6 +229,7 @@ func judge(err error) (seam.Code, seam.Reason) {
 		{slicer.ErrComplex, seam.CodeRefused, seam.ReasonGeometry},
 		{slicer.ErrOutOfReach, seam.CodeRefused, seam.ReasonOutOfReach},
 		{slicer.ErrTooBig, seam.CodeRefused, seam.ReasonTooBig},
+		{slicer.ErrMemory, seam.CodeRefused, seam.ReasonTooBig},
 		{slicer.ErrSettings, seam.CodeRefused, seam.ReasonEnvelope},
 		{hal.ErrEnvelope, seam.CodeRefused, seam.ReasonEnvelope},
 		{hal.ErrHalted, seam.CodeFault, seam.ReasonMachine},

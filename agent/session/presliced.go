@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"runtime/debug"
 
 	"platen/agent/seam"
 	"platen/boards"
@@ -184,6 +185,13 @@ func (w within) Read(p []byte) (int, error) {
 // errNoModels reports a model for a board that has no hot end.
 var errNoModels = errors.New("the board prints no models")
 
+// layersLimit is how many bytes the layers of a job may take beside the vault: three
+// quarters of what the process is allowed (see GOMEMLIMIT), if it is told.
+func layersLimit() int64 {
+	limit := debug.SetMemoryLimit(-1)
+	return limit - limit/4
+}
+
 // loadModel reads a model into the vault. The board's macros go before and after it:
 // they, and not the slicer, say how this machine warms up and ends.
 func (s *session) loadModel(ctx context.Context, r io.Reader, st *seam.Start) (*loaded, error) {
@@ -199,6 +207,9 @@ func (s *session) loadModel(ctx context.Context, r io.Reader, st *seam.Start) (*
 	}
 	job, err := slicer.OpenSecure(ctx, s.vault, r, int64(st.Size), slicer.Detect, settings, s.keys)
 	if err != nil {
+		return nil, err
+	}
+	if err := job.Fits(layersLimit()); err != nil {
 		return nil, err
 	}
 	return &loaded{
