@@ -93,6 +93,7 @@ type Firmware interface {
 
 // Greeting is what is said to a controller of which nothing is known.
 type Greeting struct {
+	Cold     string // switches heaters off, whoever is there: said before anything else; "" if nothing does
 	Question string // asks who it is; begins with a line feed, which ends any half line
 	Revive   string // brings back a controller that says it has stopped, if no reset can; "" if nothing does
 }

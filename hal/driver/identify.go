@@ -16,13 +16,17 @@ const reviveAfter = 3
 // identify asks the controller who it is until it has answered in full, and waits
 // until it has nothing more to say. Opening the port may have reset it, so that it
 // may take seconds to listen, and may talk before. One that has stopped is brought
-// back, once.
+// back, once. First of all it is told to be cold, twice: whoever had it before may have
+// died with its heaters on and in the middle of a line, which takes with it what follows
+// at once.
 func (o *owner) identify(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, o.wake)
 	defer stop()
 	known := answer{fw: o.fw}
 	begin := time.Now()
 	end, ask, asked, questions, revived := begin.Add(o.opt.Connect), begin.Add(o.opt.Settle), begin, 0, false
+	cold := o.fw.Greeting().Cold
+	o.say(cold)
 	for {
 		in, err := o.listen(earliest(ask, end))
 		if err != nil {
@@ -56,7 +60,8 @@ func (o *owner) identify(ctx context.Context) error {
 		} else if known.complete {
 			return &hal.FaultError{Fault: known.fault}
 		}
-		o.say(o.fw.Greeting().Question) // it may depend on what is known so far
+		o.say(cold + o.fw.Greeting().Question) // which may depend on what is known so far
+		cold = ""
 		asked, ask = now, now.Add(o.opt.Retry)
 	}
 }

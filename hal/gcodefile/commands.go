@@ -159,6 +159,9 @@ func (p *Parser) heater(kind motion.Kind, h motion.Heater) Reason {
 			return ReasonNumber
 		}
 		op.Temp = t
+		if kind == motion.WaitHeater && p.w.all.has('S') {
+			op.Index = motion.WaitWarm
+		}
 	case kind == motion.WaitHeater && h != motion.Chamber && *last != 0:
 		op.Temp = *last
 	default:

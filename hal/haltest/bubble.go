@@ -49,6 +49,12 @@ type world struct {
 // inBubble runs f with a machine of the dialect on a printer with cfg.
 func inBubble(t *testing.T, tr Traits, dial Dial, cfg sim.Config, f func(w *world)) {
 	t.Helper()
+	inBubbleThrough(t, tr, dial, func(c net.Conn) net.Conn { return c }, cfg, f)
+}
+
+// inBubbleThrough is inBubble with a line that through makes of the host's end.
+func inBubbleThrough(t *testing.T, tr Traits, dial Dial, through func(net.Conn) net.Conn, cfg sim.Config, f func(w *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{Traits: tr, T: t, dial: dial}
 		cfg.OnMove = func(m sim.Move) {
@@ -66,7 +72,7 @@ func inBubble(t *testing.T, tr Traits, dial Dial, cfg sim.Config, f func(w *worl
 		wg.Go(func() { p.Serve(ctx, far) }) // it ends with the bubble, or is unplugged
 		defer wg.Wait()
 		defer cancel()
-		w.p, w.port = p, cable{host, p}
+		w.p, w.port = p, cable{through(host), p}
 		w.open()
 		defer func() { w.m.Close() }()
 		f(w)

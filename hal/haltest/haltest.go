@@ -92,6 +92,8 @@ type rig struct {
 	m hal.Machine
 	p *sim.Printer
 
+	unknown uint64 // commands that it did not know while it was opened
+
 	mu    sync.Mutex
 	moves []sim.Move
 	temps []unit.Celsius // of the hot end when each move ended
@@ -111,6 +113,7 @@ func newRig(t *testing.T, s suite, cfg sim.Config) *rig {
 		r.mu.Unlock()
 	}
 	r.m, r.p = s.open(t, s.config(cfg))
+	r.unknown = r.p.Stats().Unknown
 	ready.Done()
 	return r
 }
@@ -168,6 +171,14 @@ func (r *rig) eventually(what string, cond func() bool) {
 func (r *rig) judge(ops []motion.Op, whole bool) {
 	r.t.Helper()
 	judge(r.t, r.driven(), expect(r.fit(ops)), whole)
+}
+
+// clean checks that nothing was driven that the printer had to hold back.
+func (r *rig) clean(s sim.Stats) {
+	r.t.Helper()
+	if s.Cold != 0 || s.Clamped != 0 || s.Unhomed != 0 || s.Kills != 0 || s.Unknown != r.unknown {
+		r.t.Errorf("the printer had to hold something back: %+v", s)
+	}
 }
 
 // driven is the journal so far.

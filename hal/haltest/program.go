@@ -138,12 +138,4 @@ func compare(driven []sim.Move, ws []want, whole bool) error {
 	return nil
 }
 
-// clean checks that nothing was driven that the printer had to hold back.
-func clean(t *testing.T, s sim.Stats) {
-	t.Helper()
-	if s.Cold != 0 || s.Clamped != 0 || s.Unhomed != 0 || s.Kills != 0 || s.Unknown != 0 {
-		t.Errorf("the printer had to hold something back: %+v", s)
-	}
-}
-
 func dwell(d time.Duration) motion.Op { return motion.Op{Kind: motion.Dwell, Wait: d} }

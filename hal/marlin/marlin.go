@@ -79,7 +79,8 @@ func (f *firmware) Greeting() driver.Greeting {
 	if f.obeys {
 		question = "\nM1055\b\n"
 	}
-	return driver.Greeting{Question: question, Revive: "\nM999\n"}
+	// M108 ends a wait for heat, behind which the others would not come to their turn.
+	return driver.Greeting{Cold: "\nM108\nM104 S0\nM140 S0\n", Question: question, Revive: "\nM999\n"}
 }
 
 // Parse reads one line.

@@ -396,3 +396,27 @@ func TestOneRunAtATime(t *testing.T) {
 		<-done
 	})
 }
+
+// TestWaitFromBelow waits for 190 °C with a hot end of 230: from either side that takes
+// until it has cooled down, from below no longer than firmware looks.
+func TestWaitFromBelow(t *testing.T) {
+	took := func(index uint8) (d time.Duration) {
+		inBubble(t, sim.Config{Hotend: 230 * unit.Degree}, func(r *rig) {
+			op := wait(motion.HotEnd, 190)
+			op.Index = index
+			begin := time.Now()
+			if err := r.m.Run(r.Context(), ops(op)); err != nil {
+				r.Fatal(err)
+			}
+			d = time.Since(begin)
+			if got := r.printer.Stats().HotendSet; got != 190*unit.Degree {
+				r.Errorf("the target is %v", got)
+			}
+		})
+		return d
+	}
+	both, below := took(0), took(motion.WaitWarm)
+	if both < 20*time.Second || below > 5*time.Second {
+		t.Errorf("from either side it took %v, from below %v", both, below)
+	}
+}

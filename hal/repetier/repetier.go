@@ -75,6 +75,7 @@ const maxCaps = 64
 // session, which may have ended in the middle of it.
 func (f *firmware) Greeting() driver.Greeting {
 	return driver.Greeting{
+		Cold:     strings.Repeat("\x00", zeros) + "\nM104 S0*59\nM140 S0*59\n",
 		Question: strings.Repeat("\x00", zeros) + "\nM115*120\n",
 		Revive:   strings.Repeat("\x00", zeros) + "\nM999*116\n",
 	}

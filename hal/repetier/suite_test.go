@@ -43,3 +43,13 @@ func TestHostile(t *testing.T) {
 	t.Parallel()
 	haltest.Hostile(t, traits, Open)
 }
+
+func TestStorm(t *testing.T) {
+	t.Parallel()
+	haltest.Storm(t, traits, Open)
+}
+
+func TestWounds(t *testing.T) {
+	t.Parallel()
+	haltest.Wounds(t, traits, Open, 7)
+}

@@ -14,6 +14,7 @@ import (
 // made to wait (see the package comment).
 const (
 	opWait  = "@wait "  // heater, target in 1/1000 °C
+	opWarm  = "@warm "  // the same, from below alone
 	opDwell = "@dwell " // ms
 	opIdle  = "@idle\n" // until the last move has ended
 	opBreak = "@break\n"
@@ -46,7 +47,11 @@ func (e *encoder) Append(dst []byte, op motion.Op) ([]byte, error) {
 	case motion.WaitHeater:
 		dst = appendHeater(dst, op.Heater, op.Temp)
 		if op.Temp > 0 {
-			dst = strconv.AppendInt(append(dst, opWait...), int64(op.Heater), 10)
+			wait := opWait
+			if op.Index == motion.WaitWarm {
+				wait = opWarm
+			}
+			dst = strconv.AppendInt(append(dst, wait...), int64(op.Heater), 10)
 			dst = append(strconv.AppendInt(append(dst, ' '), int64(op.Temp), 10), '\n')
 		}
 		return dst, nil

@@ -70,7 +70,8 @@ type lines struct {
 	opNext  time.Time // of its next question, or its end
 	heater  int
 	target  int
-	streak  int // answers in a row that said what is waited for
+	warm    bool // only from below
+	streak  int  // answers in a row that said what is waited for
 	verdict int8
 
 	askDue bool
@@ -164,9 +165,9 @@ func isSlow(cmd []byte) bool {
 func (l *lines) begin(cmd []byte) {
 	l.opSeq, l.opNext, l.streak = l.seq, time.Time{}, 0
 	switch name, rest, _ := bytes.Cut(cmd, []byte(" ")); string(name) {
-	case "@wait":
+	case "@wait", "@warm":
 		heater, target, _ := bytes.Cut(rest, []byte(" "))
-		l.op, l.heater, l.target = opHeat, digits(heater), digits(target)
+		l.op, l.heater, l.target, l.warm = opHeat, digits(heater), digits(target), string(name) == "@warm"
 	case "@dwell":
 		l.op, l.target = opPause, digits(rest)
 	default:
@@ -326,7 +327,7 @@ func (l *lines) warmth(r *gcode.Reply) {
 		if int(t.ID) != l.heater {
 			continue
 		}
-		if off := int(t.Actual) - l.target; off < -near || off > near {
+		if off := int(t.Actual) - l.target; off < -near || off > near && !l.warm {
 			l.streak = 0
 		} else if l.streak++; l.streak >= 2 {
 			l.finish()

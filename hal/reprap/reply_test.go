@@ -81,6 +81,7 @@ func TestEncoder(t *testing.T) {
 		want string
 	}{
 		{motion.Op{Kind: motion.WaitHeater, Heater: motion.HotEnd, Temp: 204_600}, "M104 T0 S204.6\n@wait 8 204600\n"},
+		{motion.Op{Kind: motion.WaitHeater, Heater: motion.HotEnd, Temp: 204_600, Index: motion.WaitWarm}, "M104 T0 S204.6\n@warm 8 204600\n"},
 		{motion.Op{Kind: motion.WaitHeater, Heater: motion.Bed}, "M140 S0\n"},
 		{motion.Op{Kind: motion.SetHeater, Heater: motion.Chamber, Temp: 40_000}, "M141 S40\n"},
 		{motion.Op{Kind: motion.SetFan, Fan: 1}, "M106 S0.004\n"}, // S1 would be full speed
@@ -137,6 +138,32 @@ func TestProfile(t *testing.T) {
 			t.Errorf("%+v: %v, %+v", c, err, p.Info)
 		case c.refusal != "" && (err == nil || !strings.Contains(err.Error(), c.refusal)):
 			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+// TestWaitForHeat holds when a wait ends: from either side, or from below alone.
+func TestWaitForHeat(t *testing.T) {
+	for _, c := range []struct {
+		wait   string
+		actual unit.Celsius
+		ends   bool
+	}{
+		{opWait, 190_000, false}, {opWait, 199_000, true}, {opWait, 230_000, false},
+		{opWarm, 190_000, false}, {opWarm, 199_000, true}, {opWarm, 230_000, true},
+	} {
+		l := newLines(true, gcode.Config{})
+		seq := l.Add([]byte(c.wait + "8 200000"))
+		r := gcode.Reply{Kind: gcode.Report, NTemps: 1}
+		r.Temps[0] = gcode.Temp{ID: motion.HotEnd, Actual: c.actual}
+		for range 2 {
+			if l.Accepted() == seq {
+				t.Fatalf("%q: ended after one report", c.wait)
+			}
+			l.warmth(&r)
+		}
+		if ended := l.Accepted() == seq; ended != c.ends {
+			t.Errorf("%q at %v: ended %v, want %v", c.wait, c.actual, ended, c.ends)
 		}
 	}
 }

@@ -83,7 +83,9 @@ func (f *firmware) Greeting() driver.Greeting {
 	q := append([]byte{'\n'}, appendLine(nil, 1, []byte("M115"))...)
 	q = appendLine(appendLine(q, 2, []byte("M105")), 3, []byte(`M409 K"`+statusKey+`"`))
 	q = append(q, "M409 K\""+laxKey+"\"\n"...)
+	cold := appendLine([]byte{'\n'}, 5, []byte("M104 T0 S0"))
 	return driver.Greeting{
+		Cold:     string(appendLine(cold, 6, []byte("M140 S0"))),
 		Question: string(q),
 		Revive:   "\n" + string(appendLine(nil, 4, []byte("M999"))),
 	}

@@ -56,3 +56,13 @@ func TestHostile(t *testing.T) {
 	t.Parallel()
 	haltest.Hostile(t, usb, overUSB)
 }
+
+func TestStorm(t *testing.T) {
+	t.Parallel()
+	haltest.Storm(t, uart, Open)
+}
+
+func TestWounds(t *testing.T) {
+	t.Parallel()
+	haltest.Wounds(t, uart, Open, 23)
+}
