@@ -175,6 +175,7 @@ func length(mm float64) unit.Length {
 type seen struct {
 	report  Report
 	tops    []float64 // of the layers with parts
+	first   float64   // thickness of the first of them, as the file says; 0 if it does not
 	lo, hi  pt        // around outer walls, their centre lines
 	widths  []float64 // of a sample of outer walls
 	samples []sample
@@ -200,6 +201,9 @@ func survey(ctx context.Context, r io.Reader, o Options) (*seen, error) {
 
 func (s *seen) layer(l *layer) error {
 	index := len(s.tops)
+	if index == 0 {
+		s.first = l.height
+	}
 	s.tops = append(s.tops, l.top)
 	var outer []line
 	for _, n := range l.lines {
@@ -228,16 +232,28 @@ func (s *seen) layer(l *layer) error {
 	return nil
 }
 
+// bottom is where the part stands: on the bed, or on a raft.
+func (s *seen) bottom() float64 {
+	first := s.first
+	if first == 0 {
+		first = s.tops[0]
+		if len(s.tops) > 1 && first > 2.5*(s.tops[1]-first) { // no first layer is that thick
+			first = s.tops[1] - first
+		}
+	}
+	return max(0, s.tops[0]-first)
+}
+
 // thickness of a layer is what it rises above the one below.
 func (s *seen) thickness(i int) float64 {
 	if i == 0 {
-		return s.tops[0]
+		return s.tops[0] - s.bottom()
 	}
 	return s.tops[i] - s.tops[i-1]
 }
 
 // middle is where the model is cut for a layer.
-func (s *seen) middle(i int) float64 { return s.tops[i] - s.thickness(i)/2 }
+func (s *seen) middle(i int) float64 { return s.tops[i] - s.thickness(i)/2 - s.bottom() }
 
 // width is what most of the outer walls have, in mm.
 func (s *seen) width(o Options) float64 {

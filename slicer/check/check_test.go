@@ -406,6 +406,32 @@ func TestPicture(t *testing.T) {
 	}
 }
 
+// A part on a raft stands on that, whether or not the file says how thick its first
+// layer is.
+func TestRaft(t *testing.T) {
+	for _, said := range []bool{true, false} {
+		var b strings.Builder
+		b.WriteString("G90\nM82\n;LAYER_CHANGE\n;TYPE:Support material\nG1 X100 Y90 Z0.8 F600\nG1 X120 Y90 E1\nG92 E0\n")
+		for line := range strings.Lines(plate(flaws{})) {
+			var z float64
+			switch {
+			case strings.HasPrefix(line, ";Z:"), strings.HasPrefix(line, ";HEIGHT:") && !said:
+				continue
+			case strings.HasPrefix(line, "G1 Z"):
+				if _, err := fmt.Sscanf(line, "G1 Z%f", &z); err != nil {
+					t.Fatal(err)
+				}
+				line = fmt.Sprintf("G1 Z%.2f F480\n", z+0.8)
+			}
+			b.WriteString(line)
+		}
+		r := run(t, box(), b.String(), Options{})
+		if r.Layers != layers || r.WallMax > unit.Micrometres(2) || r.Outside > 1e-4 || r.Shell > 0.003 || math.Abs(float64(r.Extruded)-0.993) > 0.005 {
+			t.Errorf("said %v: %d layers, %v, outside %v, %v extruded", said, r.Layers, r.WallMax, r.Outside, r.Extruded)
+		}
+	}
+}
+
 func TestNoPart(t *testing.T) {
 	m := load(t, box())
 	for _, text := range []string{"", "G28\nM104 S200\n", "G1 X10 Y10 E5\n", ";TYPE:Skirt/Brim\nG1 X10 Y10 E5\n"} {

@@ -31,7 +31,8 @@ type travel struct {
 // layer is what is printed at one height.
 type layer struct {
 	top     float64
-	lines   []line // of the part
+	height  float64 // as the file says, 0 if it does not
+	lines   []line  // of the part
 	travels []travel
 }
 
@@ -63,11 +64,13 @@ type reader struct {
 	width      float64 // by comment, mm
 	height     float64
 	marked     bool // the file says where layers begin
+	said       bool // and how high this one is
 	now        layer
 	open       bool // now holds a line
 	pending    []travel
 	chain      int
 	lastTop    float64
+	highest    float64 // of all lines, those of no part included
 	clock      *clock.Clock
 	filament2  float64 // cross-section of the filament, mm²
 	rep        Report
@@ -119,7 +122,7 @@ func (r *reader) end() error {
 	r.open = false
 	r.lastTop = r.now.top
 	err := r.emit(&r.now)
-	r.now.lines, r.now.travels = r.now.lines[:0], r.now.travels[:0]
+	r.now.lines, r.now.travels, r.now.height = r.now.lines[:0], r.now.travels[:0], 0
 	return err
 }
 
@@ -151,9 +154,14 @@ func (r *reader) comment(s []byte) error {
 		r.width, _, _ = decimal(bytes.TrimSpace(value))
 	case "HEIGHT":
 		r.height, _, _ = decimal(bytes.TrimSpace(value))
+		if !r.open && !r.said {
+			r.now.height, r.said = r.height, true
+		}
 	case "LAYER_CHANGE", "LAYER":
-		r.marked = true
-		return r.end()
+		r.marked, r.said = true, false
+		err := r.end()
+		r.lastTop = r.highest
+		return err
 	}
 	return nil
 }

@@ -146,6 +146,7 @@ func (r *reader) straight(a, b pt, z, fed float64) error {
 		r.pending = append(r.pending, travel{a, b, r.chain > 0 && r.drawn < loose && !r.firmware, r.chain})
 		return nil
 	}
+	r.highest = max(r.highest, z)
 	r.rep.Lines++
 	r.rep.Printed += MM(long)
 	r.chain++
