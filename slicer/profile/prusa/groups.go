@@ -127,14 +127,12 @@ var groups = []group{
 	{outcome: None, why: "solid layers are as thick on slopes without it", zero: true, off: "partial enabled", names: `
 		ensure_vertical_shell_thickness`},
 	{outcome: None, why: "bridges are as high as their layer", zero: true, names: `thick_bridges`},
-	{outcome: None, why: "every layer has its own infill, after its walls", off: "1", zero: true, names: `infill_first`},
-	{outcome: None, why: "every layer has its own infill", off: "1", names: `infill_every_layers`},
-	{outcome: None, why: "every layer has its own infill", zero: true, names: `automatic_infill_combination`},
-	{outcome: None, why: "every layer has its own infill", needs: "automatic_infill_combination", names: `
+	{outcome: None, why: "infill comes after walls", off: "1", zero: true, names: `infill_first`},
+	{outcome: None, why: "layers of infill are combined by infill_every_layers only", zero: true, names: `automatic_infill_combination`},
+	{outcome: None, why: "layers of infill are combined by infill_every_layers only", needs: "automatic_infill_combination", names: `
 		automatic_infill_combination_max_layer_height`},
 	{outcome: None, why: "all surfaces that face up are ironed", off: "top", names: `ironing_type`},
 	{outcome: None, why: "layers are as high as layer_height", zero: true, names: `min_layer_height max_layer_height`},
-	{outcome: None, why: "curves are printed as lines", zero: true, off: "disabled", names: `arc_fitting`},
 	{outcome: None, why: "the layers of a raft are alike but for height and width of lines", needs: "raft_layers", names: `
 		raft_first_layer_density raft_first_layer_expansion`},
 	{outcome: None, why: "support is what its own settings say, without this one", needs: "support_material", zero: true, names: `

@@ -32,10 +32,27 @@ func printerRules() map[string]rule {
 		"extruder_clearance_height": mm("sequential_height"),
 		"complete_objects":          flag("sequential"),
 		"duplicate_distance":        mm("spacing"),
+		"arc_fitting":               arcs,
 		"layer_height":              mm("layer_height"),
 		"first_layer_height":        mm("first_layer_height"),
 		"extrusion_width":           mm("line_width"),
 	}
+}
+
+// arcs are as near to the lines that they stand for as G-code is fine.
+func arcs(c Config, name string) Line {
+	if t := c.text(name); t == "disabled" || t == "" || t == "0" {
+		return Line{Outcome: Taken, To: []string{"arc_tolerance=0mm"}}
+	}
+	v, err := c.number("gcode_resolution")
+	if err != nil {
+		return bad(err)
+	}
+	l := Line{Outcome: Taken, To: []string{"arc_tolerance=" + decimal(min(v, 0.025)) + "mm"}}
+	if v > 0.025 {
+		l.Outcome, l.Reason = Changed, "no arc is further off than 25 µm"
+	}
+	return l
 }
 
 // bedShape takes the box around a bed: 0x0,200x0,200x200,0x200.
@@ -192,6 +209,7 @@ func infillRules() map[string]rule {
 		"infill_anchor":             mm("infill_anchor"),
 		"infill_anchor_max":         mm("infill_anchor_max"),
 		"solid_infill_every_layers": count("solid_infill_every_layers"),
+		"infill_every_layers":       count("infill_every_layers"),
 		"solid_infill_below_area": func(c Config, name string) Line {
 			v, err := c.number(name)
 			if err != nil || v < 0 {

@@ -34,7 +34,7 @@ var bases = map[string]string{
 // usual is what PrusaSlicer takes for a base that a file does not say.
 var usual = map[string]string{
 	"layer_height": "0.3", "first_layer_height": "0.35", "nozzle_diameter": "0.4", "perimeter_speed": "60", "infill_speed": "80",
-	"solid_infill_speed": "20", "support_material_speed": "60", "external_perimeter_speed": "50%", "retract_speed": "40", "bridge_speed": "60",
+	"solid_infill_speed": "20", "support_material_speed": "60", "external_perimeter_speed": "50%", "retract_speed": "40", "gcode_resolution": "0.0125", "bridge_speed": "60",
 	"travel_speed": "130", "retract_length": "2",
 }
 
