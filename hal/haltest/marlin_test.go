@@ -49,6 +49,8 @@ func TestMarlinPrint(t *testing.T) { t.Parallel(); haltest.Print(t, marlin2, mar
 
 func TestMarlinHostile(t *testing.T) { t.Parallel(); haltest.Hostile(t, marlin2, marlin.Open) }
 
+func TestMarlinCrash(t *testing.T) { t.Parallel(); haltest.Crash(t, marlin2, marlin.Open) }
+
 // others are the relatives of Marlin 2.
 var others = map[string]haltest.Traits{
 	"ultimaker": {Firmware: sim.Marlin1, NoBuilds: true, Quiet: true},
@@ -63,6 +65,7 @@ func TestOtherMarlins(t *testing.T) {
 			haltest.Run(t, traits, overPipe)
 			t.Run("print", func(t *testing.T) { haltest.Print(t, traits, marlin.Open) })
 			t.Run("hostile", func(t *testing.T) { haltest.Hostile(t, traits, marlin.Open) })
+			t.Run("crash", func(t *testing.T) { haltest.Crash(t, traits, marlin.Open) })
 		})
 	}
 }

@@ -53,3 +53,8 @@ func TestWounds(t *testing.T) {
 	t.Parallel()
 	haltest.Wounds(t, traits, Open, 7)
 }
+
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	haltest.Crash(t, traits, Open)
+}

@@ -66,3 +66,8 @@ func TestWounds(t *testing.T) {
 	t.Parallel()
 	haltest.Wounds(t, uart, Open, 23)
 }
+
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	haltest.Crash(t, uart, Open)
+}
