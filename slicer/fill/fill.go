@@ -108,7 +108,8 @@ type Params struct {
 	Anchor unit.Length
 	// Overrun lets ends of straight lines that are not joined go on beyond the boundary
 	// where they meet it at a slant, so that their sides reach it too: by as much at
-	// half a right angle, by more at flatter ones. See [Hatcher.Overrun].
+	// half a right angle, by more at flatter ones, not at steep ones. A fifth of the
+	// line width covers nearly all. See [Hatcher.Overrun].
 	Overrun unit.Length
 	// Join is which ends are joined.
 	Join Join

@@ -259,7 +259,11 @@ func (w *worker) skin(l *Layer, r *geom.Region, role motion.Role, pattern SkinPa
 		}
 		over = f.hatcher.Overrun()
 	}
-	l.Runs.Give(Head{Width: w.bar(l, area, first, pts, over), Role: role})
+	bar := w.bar(l, area, first, pts, over)
+	if close := f.hatcher.Spacing(); pattern == SkinLines && bar < close && bar > close-close/32 {
+		bar = close // else there would be hairs between the lines
+	}
+	l.Runs.Give(Head{Width: bar, Role: role})
 	if pattern == SkinMonotonic || pattern == SkinLines {
 		w.follow(l, first)
 	}
