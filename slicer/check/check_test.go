@@ -150,6 +150,9 @@ func (p *printer) away(f flaws) {
 
 func run(t *testing.T, s solids.Soup, text string, o Options) Report {
 	t.Helper()
+	if o.Pitch == 0 {
+		o.Pitch = unit.Micrometres(50) // rough, for speed
+	}
 	r, err := Run(context.Background(), load(t, s), strings.NewReader(text), o)
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +167,7 @@ func box() solids.Soup {
 // A plate that is right is found right, wherever it lies.
 func TestRight(t *testing.T) {
 	for _, at := range []float64{0, 7.123} {
-		r := run(t, box(), plate(flaws{all: at}), Options{})
+		r := run(t, box(), plate(flaws{all: at}), Options{Pitch: unit.Micrometres(20)})
 		for _, b := range r.Bars(true) {
 			if !b.OK {
 				t.Errorf("%s is %v", b.Name, b.Value)
