@@ -88,16 +88,18 @@ const (
 type Chip struct{ f *os.File }
 
 // OpenChip opens the chip with the name or label below root, which is "/dev" on a board.
-// One that is not there is sensor.ErrMissing.
+// One that is not there is sensor.ErrMissing; one that cannot be told apart from those
+// that may not be opened is fs.ErrPermission.
 func OpenChip(root, chip string) (*Chip, error) {
 	paths, err := filepath.Glob(filepath.Join(root, "gpiochip*"))
 	if err != nil {
 		return nil, fmt.Errorf("looking for a gpio chip: %w", err)
 	}
+	var denied error
 	for _, p := range paths {
 		f, err := os.OpenFile(p, os.O_RDWR|unix.O_CLOEXEC, 0)
-		if errors.Is(err, fs.ErrPermission) {
-			return nil, fmt.Errorf("gpio: %w: add the user to the group of %s", err, p)
+		if errors.Is(err, fs.ErrPermission) && (denied == nil || filepath.Base(p) == chip) {
+			denied = fmt.Errorf("gpio: no chip %s among those that may be opened: %w: add the user to the group of %s", chip, err, p)
 		}
 		if err != nil {
 			continue
@@ -110,6 +112,9 @@ func OpenChip(root, chip string) (*Chip, error) {
 			return &Chip{f}, nil
 		}
 		f.Close()
+	}
+	if denied != nil {
+		return nil, denied
 	}
 	return nil, fmt.Errorf("gpio: no chip %s below %s: %w", chip, root, sensor.ErrMissing)
 }
