@@ -10,7 +10,9 @@ import (
 	"platen/hal/gcode"
 )
 
-// reviveAfter is the question before which a silent controller is brought back.
+// reviveAfter is the question before which a controller is brought back that is silent, or
+// says nothing but that it is busy: with what the host before had it do, or with waiting
+// for somebody to press its knob because it was halted (Prusa-Firmware).
 const reviveAfter = 3
 
 // identify asks the controller who it is until it has answered in full, and waits
@@ -53,7 +55,7 @@ func (o *owner) identify(ctx context.Context) error {
 			return nil
 		}
 		questions++
-		if !revived && (known.fault != hal.FaultNone || questions == reviveAfter && known.lines == 0) {
+		if !revived && (known.fault != hal.FaultNone || questions == reviveAfter && known.lines == known.busy) {
 			// What it says from now on is what counts.
 			revived, known = true, answer{fw: o.fw, before: known.fault}
 			o.revive(o.fw.Greeting())
@@ -97,6 +99,7 @@ type answer struct {
 	before   hal.Fault // what it said before it was brought back
 	garbage  int
 	lines    int
+	busy     int // lines that say no more than that
 }
 
 func (a *answer) read(split *gcode.Splitter, in []byte) {
@@ -121,6 +124,8 @@ func (a *answer) line(text []byte) {
 		a.fault = r.Fault
 	case gcode.Garbage:
 		a.garbage++
+	case gcode.Busy:
+		a.busy++
 	}
 	if a.fw.Identify(text, &r) {
 		a.complete = true

@@ -207,11 +207,6 @@ func hostile(t *testing.T, tr Traits, dial Dial, f sim.Faults, at time.Duration)
 		if f.ThermistorOpenAt > 0 || f.ThermistorShortAt > 0 || f.WrongBaudAt > 0 {
 			return // the cause is still there
 		}
-		if f == (sim.Faults{}) && (tr.Firmware == sim.RepRap || tr.Firmware == sim.PrusaMK3) {
-			// The one answers questions as if it had not been halted, and does nothing
-			// else; the other wants somebody to press its knob, reset or not.
-			return
-		}
 		w.open()
 		if err := w.m.Run(w.Context(), Program(w.fit([]motion.Op{home(), to(20*mm, 20*mm, mm, 0, 50)}))); err != nil {
 			w.Errorf("opened again: %v", err)

@@ -13,6 +13,9 @@ import (
 func TestOpenChipPassesOverOthers(t *testing.T) {
 	const locked = "/sys/kernel/uevent_seqnum"
 	if _, err := os.OpenFile(locked, os.O_RDWR, 0); !errors.Is(err, fs.ErrPermission) {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%s can be opened: %v", locked, err)
+		}
 		t.Skipf("needs a file that may not be opened: %s: %v", locked, err)
 	}
 	root := t.TempDir()
