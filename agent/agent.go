@@ -152,10 +152,10 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	if a.board, err = boards.Load(a.cfg.Board); err != nil {
 		return err
 	}
-	if a.ledger, err = intake.OpenLedger(filepath.Join(a.cfg.State, "tickets.json")); err != nil {
-		a.log.Error("no ticket is taken", "error", err.Error())
-	}
 	if a.tpm, err = attest.New(ctx, attest.Config{Path: a.cfg.TPM, StateDir: RunDir(a.cfg), Logger: a.log}); err != nil {
+		return err
+	}
+	if err := a.openLedger(ctx); err != nil {
 		return err
 	}
 	key := a.tpm.JobKey()

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"os"
+	"path/filepath"
 	"time"
 
 	"platen/agent/attest"
@@ -38,7 +39,6 @@ func (e *refusal) ErrorCode() string { return e.code }
 
 var (
 	errNoFile   = &refusal{"file-missing", "no file came with the request"}
-	errLedger   = &refusal{"ledger-damaged", "the count of printed copies cannot be read: see the agent's log; models in clear are printed"}
 	errProfile  = &refusal{"profile-size", "the profile is too large: leave out what is not set"}
 	errStopping = &refusal{"stopping", "the agent is stopping; a print that has begun goes on by itself"}
 )
@@ -76,16 +76,17 @@ func (a *Agent) print(ctx context.Context, req intake.Request, file *os.File, re
 	return a.follow(ctx, receipts, req.Detach, reply)
 }
 
-// sealed checks a ticket against a sealed file and this printer, has the TPM unwrap
-// the file key, and hands both to a session. The copy is counted last: a file that
-// cannot be opened here or a printer that is not ready costs none.
+// sealed checks a ticket against a sealed file and this printer, counts the copy, has the
+// TPM unwrap the file key, and hands all to a session. The copy is counted before the key
+// is there, and after all else: a file that is not for this printer, or a printer that is
+// not ready, costs none.
 func (a *Agent) sealed(ctx context.Context, req intake.Request, file *os.File, size int64) (<-chan seam.Receipt, error) {
 	ticket, err := intake.OpenTicket(ctx, req.Envelope, a.cfg.OperatorKeys)
 	if err != nil {
 		return nil, err
 	}
-	if a.ledger == nil {
-		return nil, errLedger
+	if err := a.ledger.Problem(); err != nil {
+		return nil, err
 	}
 	if _, _, busy := a.sup.snapshot(); busy || !a.holding.TryLock() {
 		return nil, errBusy // before the file takes memory
@@ -105,12 +106,11 @@ func (a *Agent) sealed(ctx context.Context, req intake.Request, file *os.File, s
 	if err := a.ledger.Left(ticket); err != nil {
 		return nil, err
 	}
-	start := seam.Start{Format: seam.FormatAny, Sealed: true, Plate: req.Plate, Size: uint64(held.PlainSize())}
-	copy(start.Job[:], ticket.Job)
-	if start.FileKey, err = intake.FileKey(held.Header, a.identity); err != nil {
+	if err := a.identity.Sealed(held.Header); err != nil {
 		return nil, err
 	}
-	defer clear(start.FileKey[:])
+	start := seam.Start{Format: seam.FormatAny, Sealed: true, Plate: req.Plate, Size: uint64(held.PlainSize())}
+	copy(start.Job[:], ticket.Job)
 	f, err := held.File()
 	if err != nil {
 		return nil, err
@@ -118,7 +118,41 @@ func (a *Agent) sealed(ctx context.Context, req intake.Request, file *os.File, s
 	if err := a.sup.await(ctx); err != nil {
 		return nil, err
 	}
-	return a.sup.start(&start, f, along{profile: req.Profile}, func() error { return a.ledger.Take(ticket, time.Now()) })
+	return a.sup.start(&start, f, along{profile: req.Profile}, func() (err error) {
+		if err := a.ledger.Take(ctx, ticket, time.Now()); err != nil {
+			return err
+		}
+		start.FileKey, err = intake.FileKey(held.Header, a.identity)
+		return err
+	})
+}
+
+// openLedger opens the record of printed copies.
+func (a *Agent) openLedger(ctx context.Context) error {
+	key, err := a.tpm.Secret("ledger")
+	if err != nil {
+		return err
+	}
+	if a.ledger, err = intake.OpenLedger(ctx, filepath.Join(a.cfg.State, "tickets.json"), key, a.tpm, time.Now()); err != nil {
+		return err
+	}
+	if err := a.ledger.Problem(); err != nil {
+		a.log.Error("no ticket is taken", "error", err.Error())
+	}
+	return nil
+}
+
+// recredit gives copies back, or begins the record anew, on an operator's word.
+func (a *Agent) recredit(ctx context.Context, envelope []byte) error {
+	r, err := intake.OpenRecredit(ctx, envelope, a.cfg.OperatorKeys, a.tpm.ID().String())
+	if err != nil {
+		return err
+	}
+	if err := a.ledger.Credit(ctx, r, time.Now()); err != nil {
+		return err
+	}
+	a.log.Info("re-credit carried out", "count", a.ledger.Count())
+	return nil
 }
 
 // clear passes the descriptor of a file on. The agent does not read it: if parts of it

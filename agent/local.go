@@ -30,6 +30,8 @@ func (a *Agent) handle(ctx context.Context, req intake.Request, file *os.File, r
 		return reply(intake.Reply{Status: st})
 	case intake.OpPrint:
 		return a.print(ctx, req, file, reply)
+	case intake.OpRecredit:
+		return a.recredit(ctx, req.Envelope)
 	case intake.OpContentKey:
 		return a.contentKey(ctx, reply)
 	case intake.OpPause:
@@ -120,6 +122,12 @@ func (a *Agent) statusView(context.Context) (*intake.Status, error) {
 	}
 	for _, h := range st.Heaters[:st.NHeaters] {
 		v.Heaters = append(v.Heaters, intake.HeaterView{Name: heaterName(h.ID), Actual: unit.Celsius(h.Actual).Rounded(), Target: unit.Celsius(h.Target).Rounded()})
+	}
+	if a.ledger != nil {
+		v.Count = a.ledger.Count()
+		if err := a.ledger.Problem(); err != nil {
+			v.Tickets = err.Error()
+		}
 	}
 	if a.consent != nil {
 		for _, g := range a.consent.Grants(time.Now()) {

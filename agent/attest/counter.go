@@ -14,30 +14,31 @@ const ticketIndex tpm2.TPMHandle = 0x0180504d
 // counter reads an NV counter after it has added one to it, if that is asked for. A TPM
 // that has none gets one, which begins above all that there ever was (TPM 2.0 part 3,
 // TPM2_NV_Increment): to undefine it does not set it back.
-func (o *owner) counter(at tpm2.TPMHandle, add bool) (uint64, error) {
-	n, err := o.tryCounter(at, add)
+func (o *owner) counter(at tpm2.TPMHandle, add bool) (n uint64, fresh bool, err error) {
+	n, fresh, err = o.tryCounter(at, add)
 	if err != nil {
-		return 0, fmt.Errorf("count in NV index %#x: %w", uint32(at), err)
+		err = fmt.Errorf("count in NV index %#x: %w", uint32(at), err)
 	}
-	return n, nil
+	return n, fresh, err
 }
 
-func (o *owner) tryCounter(at tpm2.TPMHandle, add bool) (uint64, error) {
+func (o *owner) tryCounter(at tpm2.TPMHandle, add bool) (n uint64, fresh bool, err error) {
 	public := tpm2.TPMSNVPublic{NVIndex: tpm2.TPMIRHNVIndex(at), NameAlg: tpm2.TPMAlgSHA256, DataSize: 8,
 		Attributes: tpm2.TPMANV{NT: tpm2.TPMNTCounter, AuthRead: true, AuthWrite: true, OwnerRead: true, NoDA: true}}
 	index, got, err := o.nvIndex(public)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	if add || !got.Written { // one that was never written cannot be read
+	if fresh = !got.Written; add || fresh { // one that was never written cannot be read
 		if _, err := (tpm2.NVIncrement{AuthHandle: index, NVIndex: index}).Execute(o.link); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		if index, _, err = o.nvIndex(public); err != nil { // the first time changes its name
-			return 0, err
+			return 0, false, err
 		}
 	}
-	return o.readCounter(index)
+	n, err = o.readCounter(index)
+	return n, fresh, err
 }
 
 func (o *owner) readCounter(index tpm2.AuthHandle) (uint64, error) {

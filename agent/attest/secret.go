@@ -42,12 +42,20 @@ func (t *TPM) Secret(purpose string) ([32]byte, error) {
 }
 
 // Tickets is the number of ticket copies that were counted on this TPM, from some number
-// on: it only rises, whatever becomes of the disk. See [TPM.CountTicket].
-func (t *TPM) Tickets(ctx context.Context) (uint64, error) {
-	return call(ctx, t, func(o *owner) (uint64, error) { return o.counter(ticketIndex, false) })
+// on: it only rises, whatever becomes of the disk. fresh says that the TPM had no such
+// counter before. See [TPM.CountTicket].
+func (t *TPM) Tickets(ctx context.Context) (n uint64, fresh bool, err error) {
+	n, err = call(ctx, t, func(o *owner) (n uint64, err error) {
+		n, fresh, err = o.counter(ticketIndex, false)
+		return n, err
+	})
+	return n, fresh, err
 }
 
 // CountTicket adds one to [TPM.Tickets] and returns the new number.
 func (t *TPM) CountTicket(ctx context.Context) (uint64, error) {
-	return call(ctx, t, func(o *owner) (uint64, error) { return o.counter(ticketIndex, true) })
+	return call(ctx, t, func(o *owner) (uint64, error) {
+		n, _, err := o.counter(ticketIndex, true)
+		return n, err
+	})
 }

@@ -31,20 +31,20 @@ func TestSecret(t *testing.T) {
 func TestTicketCounter(t *testing.T) {
 	s := rigtest.Swtpm(t)
 	tpm := open(t, s, "")
-	n, err := tpm.Tickets(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	n, fresh, err := tpm.Tickets(t.Context())
+	if err != nil || !fresh {
+		t.Fatalf("a new TPM has counted: %t, %v", fresh, err)
 	}
 	for i := uint64(1); i <= 3; i++ {
 		if got, err := tpm.CountTicket(t.Context()); err != nil || got != n+i {
 			t.Fatalf("counted to %d, %v; want %d", got, err, n+i)
 		}
-		if got, err := tpm.Tickets(t.Context()); err != nil || got != n+i {
+		if got, fresh, err := tpm.Tickets(t.Context()); err != nil || fresh || got != n+i {
 			t.Fatalf("reads %d, %v; want %d", got, err, n+i)
 		}
 	}
 	closeTPM(t, tpm)
-	if got, err := open(t, s, "").Tickets(t.Context()); err != nil || got != n+3 {
+	if got, fresh, err := open(t, s, "").Tickets(t.Context()); err != nil || fresh || got != n+3 {
 		t.Errorf("%d after a restart, %v; want %d", got, err, n+3)
 	}
 }

@@ -136,18 +136,11 @@ func NewIdentity(key ecdh.KeyExchanger) (*Identity, error) {
 // for others are skipped by their tag, without using the key.
 func (id *Identity) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 	for _, s := range stanzas {
-		if s.Type != stanzaType || len(s.Args) != 2 {
-			continue
-		}
-		enc, err := base64.RawStdEncoding.Strict().DecodeString(s.Args[1])
-		if err != nil || len(enc) != 65 {
-			return nil, &FileError{"altered", "the sealed file's header is damaged: seal it again"}
-		}
-		want, err := stanzaTag(enc, id.own)
+		enc, err := id.ours(s)
 		if err != nil {
-			return nil, fmt.Errorf("reading the sealed file's header: %w", err)
+			return nil, err
 		}
-		if s.Args[0] != base64.RawStdEncoding.EncodeToString(want) {
+		if enc == nil {
 			continue
 		}
 		r, err := hpke.NewRecipient(enc, id.priv, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte(stanzaLabel))
@@ -161,6 +154,51 @@ func (id *Identity) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 		return key, nil
 	}
 	return nil, age.ErrIncorrectIdentity
+}
+
+// Sealed is ErrNotSealedHere if no stanza of a sealed file's header is for this key. The
+// key is not used.
+func (id *Identity) Sealed(header []byte) error {
+	_, err := age.DecryptHeader(header, tagged{id})
+	if errors.Is(err, errTagged) {
+		return nil
+	}
+	return ErrNotSealedHere
+}
+
+// tagged finds stanzas and opens none.
+type tagged struct{ id *Identity }
+
+var errTagged = errors.New("there is one")
+
+// Unwrap is errTagged if a stanza is for the key.
+func (t tagged) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
+	for _, s := range stanzas {
+		if enc, err := t.id.ours(s); enc != nil || err != nil {
+			return nil, errTagged // one that is damaged is for FileKey to refuse
+		}
+	}
+	return nil, age.ErrIncorrectIdentity
+}
+
+// ours is the encapsulated key of a stanza that is for this key, nil if it is not, by its
+// tag.
+func (id *Identity) ours(s *age.Stanza) ([]byte, error) {
+	if s.Type != stanzaType || len(s.Args) != 2 {
+		return nil, nil
+	}
+	enc, err := base64.RawStdEncoding.Strict().DecodeString(s.Args[1])
+	if err != nil || len(enc) != 65 {
+		return nil, &FileError{"altered", "the sealed file's header is damaged: seal it again"}
+	}
+	want, err := stanzaTag(enc, id.own)
+	if err != nil {
+		return nil, fmt.Errorf("reading the sealed file's header: %w", err)
+	}
+	if s.Args[0] != base64.RawStdEncoding.EncodeToString(want) {
+		return nil, nil
+	}
+	return enc, nil
 }
 
 // FileKey unwraps the file key of a sealed file from its header. Every stanza is

@@ -198,20 +198,15 @@ func TestTicket(t *testing.T) {
 }
 
 func TestLedger(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "ledger.json")
-	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	tk := Ticket{Job: bytes.Repeat([]byte{7}, 16), Copies: 2, NotAfter: now}
+	b := newBox(t)
+	tk := Ticket{Job: bytes.Repeat([]byte{7}, 16), Copies: 2, NotBefore: b.now, NotAfter: b.now}
 	for i := range 3 {
-		l, err := OpenLedger(path) // each copy after a restart
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := l.Take(tk, now); (err == nil) != (i < 2) {
+		if err := b.open().Take(t.Context(), tk, b.now); (err == nil) != (i < 2) { // each copy after a restart
 			t.Errorf("copy %d: %v", i+1, err)
 		}
 	}
-	os.WriteFile(path, []byte("{"), 0o600)
-	if _, err := OpenLedger(path); err == nil {
+	os.WriteFile(b.path, []byte("{"), 0o600)
+	if b.open().Problem() == nil {
 		t.Error("a torn ledger opens")
 	}
 }

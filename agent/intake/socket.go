@@ -36,6 +36,8 @@ const (
 	OpEnrol  Op = "enrol"  // join the fleet of the configuration with Claim
 	OpUpdate Op = "update" // check for a release now
 
+	OpRecredit Op = "recredit" // Envelope is an operator-signed re-credit
+
 	OpContentKey Op = "content-key" // one Reply whose Text is the PEM of the key for encrypted 3MF packages
 )
 
@@ -92,6 +94,8 @@ type Status struct {
 	Boot       uint64       `json:"boot"`
 	Uptime     string       `json:"uptime"`
 	Recipients []GrantView  `json:"recipients"`
+	Tickets    string       `json:"tickets,omitempty"` // why no ticket is taken
+	Count      uint64       `json:"ticket_count"`      // what a re-credit has to name
 	Slot       string       `json:"slot,omitempty"`
 	Update     string       `json:"update,omitempty"`
 }

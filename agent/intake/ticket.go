@@ -85,15 +85,39 @@ func (t Ticket) Sign(ctx context.Context, key ed25519.PrivateKey) ([]byte, error
 	if err != nil {
 		return nil, fmt.Errorf("writing the ticket: %w", err)
 	}
+	return signEnvelope(ctx, TicketType, body, key)
+}
+
+// signEnvelope puts body into a DSSE envelope.
+func signEnvelope(ctx context.Context, kind string, body []byte, key ed25519.PrivateKey) ([]byte, error) {
 	s, err := dsse.NewEnvelopeSigner(edKey{priv: key, pub: key.Public().(ed25519.PublicKey)})
 	if err != nil {
-		return nil, fmt.Errorf("signing the ticket: %w", err)
+		return nil, fmt.Errorf("signing: %w", err)
 	}
-	env, err := s.SignPayload(ctx, TicketType, body)
+	env, err := s.SignPayload(ctx, kind, body)
 	if err != nil {
-		return nil, fmt.Errorf("signing the ticket: %w", err)
+		return nil, fmt.Errorf("signing: %w", err)
 	}
 	return json.Marshal(env)
+}
+
+// verified is the payload of an envelope that one of the operators has signed.
+func verified(ctx context.Context, env *dsse.Envelope, operators []ed25519.PublicKey) ([]byte, error) {
+	var keys []dsse.Verifier
+	for _, k := range operators {
+		keys = append(keys, edKey{pub: k})
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("the printer trusts no operator: set operator_keys in the configuration")
+	}
+	v, err := dsse.NewEnvelopeVerifier(keys...)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := v.Verify(ctx, env); err != nil {
+		return nil, errors.New("no operator that the printer trusts has signed it")
+	}
+	return env.DecodeB64Payload()
 }
 
 // OpenTicket checks the signature of an envelope against the operator keys that
@@ -110,23 +134,9 @@ func OpenTicket(ctx context.Context, envelope []byte, operators []ed25519.Public
 	if env.PayloadType != TicketType {
 		return t, refuse("form", "it is an envelope of another type")
 	}
-	var keys []dsse.Verifier
-	for _, k := range operators {
-		keys = append(keys, edKey{pub: k})
-	}
-	if len(keys) == 0 {
-		return t, refuse("signature", "the printer trusts no operator: set operator_keys in the configuration")
-	}
-	v, err := dsse.NewEnvelopeVerifier(keys...)
+	body, err := verified(ctx, &env, operators)
 	if err != nil {
-		return t, fmt.Errorf("checking the ticket: %w", err)
-	}
-	if _, err := v.Verify(ctx, &env); err != nil {
-		return t, refuse("signature", "no operator that the printer trusts has signed it")
-	}
-	body, err := env.DecodeB64Payload()
-	if err != nil {
-		return t, refuse("form", "its payload is not base64")
+		return t, refuse("signature", "%s", err.Error())
 	}
 	if err := strictJSON(body, &t); err != nil || !canonical(body, t) {
 		return Ticket{}, refuse("form", "its payload is not a ticket of this version: make it with platen-fleet ticket")
@@ -202,7 +212,7 @@ func strictJSON(b []byte, v any) error {
 // canonical reports whether body, apart from white space, is what t is written as:
 // it names no field twice or in another case, so that everyone who reads the ticket
 // reads the same.
-func canonical(body []byte, t Ticket) bool {
+func canonical(body []byte, t any) bool {
 	want, err := json.Marshal(t)
 	var got bytes.Buffer
 	return err == nil && json.Compact(&got, body) == nil && bytes.Equal(got.Bytes(), want)

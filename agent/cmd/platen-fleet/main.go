@@ -13,6 +13,6 @@ func main() {
 			"what to believe, and the static files of the update repository.\n\n"+
 			"Start with: platen-fleet up --dir DIR --ek-ca FILE --tuf REPOSITORY\n"+
 			"Then let a printer in: platen-fleet claim new --dir DIR")
-	root.AddCommand(upCmd(), claimCmd(), printersCmd(), ticketCmd(), caCmd(), eventsCmd())
+	root.AddCommand(upCmd(), claimCmd(), printersCmd(), ticketCmd(), recreditCmd(), caCmd(), eventsCmd())
 	cli.Main(root)
 }

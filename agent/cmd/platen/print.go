@@ -99,6 +99,24 @@ func stacked(profiles, set []string) ([]byte, error) {
 	return stack.Text(), nil
 }
 
+func recreditCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "recredit FILE",
+		Short: "Hand an operator's re-credit of ticket copies to the printer",
+		Long: `Hand an operator's re-credit to the printer: copies that were counted and not printed are given back, or a
+printer whose record of copies is gone begins a new one. platen-fleet recredit makes it.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			env, err := readTicket(args[0])
+			if err != nil {
+				return err
+			}
+			r, err := ask(c.Context(), intake.Request{Op: intake.OpRecredit, Envelope: env}, nil, nil)
+			return refused(c, r, err)
+		},
+	}
+}
+
 func readTicket(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -57,6 +57,7 @@ func writeStatus(w io.Writer, st *intake.Status) error {
 	row("watchdog", "%s", st.Watchdog)
 	row("confined", "%s, %d MiB locked", st.Confined, st.VaultBytes>>20)
 	row("enrolled", "%t", st.Enrolled)
+	row("tickets", "count %d%s", st.Count, strings.TrimSuffix(", "+st.Tickets, ", "))
 	if len(st.Recipients) == 0 {
 		row("sends to", "nobody")
 	}
