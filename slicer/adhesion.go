@@ -46,6 +46,26 @@ func defaultAdhesion() Adhesion {
 	}
 }
 
+// beside is how far beyond a copy, printed after others, the nozzle goes, and how far
+// what is printed with those reaches towards it.
+func (s Settings) beside() unit.Length {
+	a := s.Adhesion
+	out := unit.Length(0)
+	switch {
+	case a.Raft.Layers > 0:
+		out = a.Raft.Margin
+	case a.Brim == BrimOuter || a.Brim == BrimBoth || a.Brim == BrimEars:
+		out = a.BrimGap + a.BrimWidth
+	}
+	if s.Skirts > 0 {
+		out += s.SkirtGap + unit.Length(s.Skirts)*s.Width
+	}
+	if s.Support.Kind != SupportOff {
+		out += 2 * supportReach
+	}
+	return out
+}
+
 // adhesion is how it is printed.
 func (s Settings) adhesion() pipe.Adhesion {
 	a := s.Adhesion
@@ -55,6 +75,9 @@ func (s Settings) adhesion() pipe.Adhesion {
 		height = a.Raft.Base
 	}
 	d := float64(s.Filament)
+	if s.Sequence.On && s.Copies > 1 { // there is room for so many only
+		a.SkirtLength = 0
+	}
 	line := float64(a.SkirtLength) * (math.Pi / 4 * d * d) / (float64(s.Width) * float64(height))
 	return pipe.Adhesion{
 		SkirtLayers: a.SkirtLayers, SkirtLine: int64(math.Round(line)),
@@ -88,7 +111,7 @@ func misfit(what, how string) error {
 func (j *Job) fits(c *cut.Cutter) error {
 	s := j.settings
 	a := s.Adhesion
-	top := s.stack().Top(c.Layers()-1) + a.Raft.Rise()
+	top := c.Stack().Top(c.Layers()-1) + a.Raft.Rise()
 	if top > s.Build.Max.Z-s.Build.Min.Z {
 		if a.Raft.Layers > 0 {
 			return misfit("raft", "the model on top of its raft")
@@ -115,16 +138,23 @@ func (j *Job) fits(c *cut.Cutter) error {
 // stands reports whether there is so much room around all that stands on the bed.
 func (j *Job) stands(foot *geom.Region, room unit.Length) bool {
 	b := j.settings.Build
-	lo, hi, some := j.support.Foot()
-	pts := foot.Pts
-	if some {
-		for _, d := range append([]geom.Point{{}}, j.moves...) {
-			pts = append(pts, geom.Point{X: lo.X + d.X, Y: lo.Y + d.Y}, geom.Point{X: hi.X + d.X, Y: hi.Y + d.Y})
-		}
+	free := func(p, d geom.Point) bool {
+		x, y := p.X+d.X, p.Y+d.Y
+		return x-room >= b.Min.X && x+room <= b.Max.X && y-room >= b.Min.Y && y+room <= b.Max.Y
 	}
-	for _, p := range pts {
-		if p.X-room < b.Min.X || p.X+room > b.Max.X || p.Y-room < b.Min.Y || p.Y+room > b.Max.Y {
+	lo, hi, some := j.support.Foot()
+	for k := range 1 + len(j.copies) {
+		d := j.copy(k)
+		if some && !(free(lo, d) && free(hi, d)) {
 			return false
+		}
+		if k > 0 && len(j.moves) > 0 { // foot has all of them
+			continue
+		}
+		for _, p := range foot.Pts {
+			if !free(p, d) {
+				return false
+			}
 		}
 	}
 	return true

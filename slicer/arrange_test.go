@@ -88,7 +88,7 @@ func TestCopies(t *testing.T) {
 	one, _, _, _ := filament(s)
 	s.Copies = 6
 	six, lo, hi, j := filament(s)
-	if math.Abs(six/one-6) > 0.01 {
+	if math.Abs(six/one-6) > 0.05 { // where lines of infill begin and end depends on the place
 		t.Errorf("%.3f times the filament", six/one)
 	}
 	if i := j.Info(); i.Copies != 6 || i.Volume.MM3() != 48000 || i.Surface.MM2() != 14400 || i.Triangles != 12 {

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"platen/hal/unit"
+	"platen/slicer/cut"
 	"platen/slicer/geom"
 	"platen/slicer/mesh"
 )
@@ -38,7 +39,7 @@ func (j *Job) Inspect(ctx context.Context) (Inspection, error) {
 		return Inspection{}, ErrBusy
 	}
 	defer j.busy.Store(false)
-	in := inspector{s: j.settings}
+	in := inspector{s: j.settings, stack: j.cutter.Stack()}
 	defer in.wipe()
 	j.cutter.Rewind()
 	defer j.cutter.Wipe()
@@ -55,6 +56,7 @@ func (j *Job) Inspect(ctx context.Context) (Inspection, error) {
 
 // inspector looks at layers from below.
 type inspector struct {
+	stack              cut.Stack
 	s                  Settings
 	k                  geom.Kernel
 	raw, outline, last geom.Region
@@ -108,14 +110,14 @@ func (in *inspector) thin(i int) error {
 	// Tips of sharp corners are no thin walls.
 	if area := large(&in.c, float64(in.s.Width)*float64(in.s.Width)); area > 0 {
 		in.found.ThinLayers++
-		in.found.Thin += unit.Volume(math.Round(cubed(area * float64(in.s.stack().Thickness(i)))))
+		in.found.Thin += unit.Volume(math.Round(cubed(area * float64(in.stack.Thickness(i)))))
 	}
 	return nil
 }
 
 // overhang finds what lies farther out than the layer is high.
 func (in *inspector) overhang(i int) error {
-	if err := in.k.Offset(&in.a, &in.last, in.s.stack().Thickness(i)+slack, geom.JoinMiter); err != nil {
+	if err := in.k.Offset(&in.a, &in.last, in.stack.Thickness(i)+slack, geom.JoinMiter); err != nil {
 		return err
 	}
 	if err := in.k.Difference(&in.b, &in.outline, &in.a); err != nil {
@@ -125,7 +127,7 @@ func (in *inspector) overhang(i int) error {
 	area := large(&in.b, least)
 	if area > 0 {
 		in.spans.below(&in.last)
-		bridged, err := in.spans.bridged(&in.b, least, in.s.stack().Thickness(i)+in.s.Width)
+		bridged, err := in.spans.bridged(&in.b, least, in.stack.Thickness(i)+in.s.Width)
 		if err != nil {
 			return err
 		}

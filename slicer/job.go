@@ -144,14 +144,19 @@ func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 	}
 	m.Move(places[0].X, places[0].Y)
 	moves := relative(places)
-	c, err := cut.New(v, m, s.stack())
+	adapt := s.adapt()
+	stack, err := adapt.Stack(v, m)
+	if err != nil {
+		return nil, err
+	}
+	c, err := cut.New(v, m, stack)
 	if err != nil {
 		return nil, err
 	}
 	if c.Layers() == 0 {
 		return nil, ErrGeometry
 	}
-	if err := s.sequenceError(m.Bounds().Max.Z - m.Bounds().Min.Z); err != nil {
+	if err := s.sequenceError(m.Bounds().Max.Z - m.Bounds().Min.Z + s.Adhesion.Raft.Rise()); err != nil {
 		return nil, err
 	}
 	all, together, layers := moves, moves, c.Layers()+s.Adhesion.Raft.Layers
@@ -162,7 +167,7 @@ func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 	if err := pipe.CheckSpiral(ctx, c, s.pipe()); err != nil {
 		return nil, err
 	}
-	plan, err := planSupport(v, m, s, together)
+	plan, err := planSupport(v, m, s)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +177,7 @@ func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 		Surface: m.Surface() * mesh.Area(len(places)), Repairs: m.Repairs(), Notes: m.Notes(),
 	}}
 	points, contour := c.Most()
-	j.memory = Memory{Model: v.Stats().Used, Layers: s.pipe().Memory(points, contour, j.info.Bounds)}
+	j.memory = Memory{Model: v.Stats().Used, Layers: j.pipe().Memory(points, contour, j.info.Bounds)}
 	return j, j.fits(c)
 }
 
@@ -218,6 +223,14 @@ func (j *Job) CutRepairs() cut.Repairs {
 	return cut.Repairs{}
 }
 
+// pipe says how the layers of the job are made.
+func (j *Job) pipe() pipe.Params {
+	p := j.settings.pipe()
+	p.Stack = j.cutter.Stack()
+	p.Support = j.settings.support(j.support, j.moves)
+	return p
+}
+
 // Layers yields the layers from the lowest up. A layer is good until the loop body
 // returns. At most one error comes, as the last pair: that of ctx, ErrBusy, or a
 // layer that is beyond repair. One loop over a job at a time, Program included.
@@ -232,9 +245,7 @@ func (j *Job) Layers(ctx context.Context) iter.Seq2[*Layer, error] {
 			j.repairs.Store(&r)
 			j.busy.Store(false)
 		}()
-		p := j.settings.pipe()
-		p.Support = j.settings.support(j.support, j.moves)
-		for l, err := range pipe.Layers(ctx, j.cutter, p) {
+		for l, err := range pipe.Layers(ctx, j.cutter, j.pipe()) {
 			if !yield(l, err) {
 				return
 			}

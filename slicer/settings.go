@@ -67,6 +67,7 @@ type Settings struct {
 	FirstHeight unit.Length // of the first layer
 	Height      unit.Length // of the others
 	Width       unit.Length // of a line
+	Heights     Heights     // layers with heights of their own
 
 	Walls        int // lines around every contour
 	TopLayers    int
@@ -142,7 +143,8 @@ func Default() Settings {
 		HotEnd: 210 * unit.Degree, Bed: 60 * unit.Degree,
 		FirstHotEnd: 215 * unit.Degree, FirstBed: 60 * unit.Degree,
 		Fan: unit.FullDuty, Fans: Fans{Least: unit.FullDuty}, FanLayer: 2,
-		Comb: 30 * mm, Copies: 1, Spacing: 5 * mm, Sequence: Sequence{Radius: 45 * mm, Height: 25 * mm},
+		Comb: 30 * mm, Heights: Heights{Least: um(80), Most: um(280), Deviation: um(100)},
+		Copies: 1, Spacing: 5 * mm, Sequence: Sequence{Radius: 45 * mm, Height: 25 * mm},
 		MinLayerTime: 8 * time.Second,
 	}
 }
@@ -171,7 +173,7 @@ func (s Settings) relations() error {
 	within("layer_height", s.Height, 0, s.Nozzle)
 	within("first_layer_height", s.FirstHeight, 0, s.Nozzle)
 	within("line_width", s.Width, s.Nozzle/2, 3*s.Nozzle)
-	errs = append(errs, s.volumeError(), s.adhesionError())
+	errs = append(errs, s.heightsError(), s.volumeError(), s.adhesionError())
 	return errors.Join(errs...)
 }
 

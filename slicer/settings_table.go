@@ -25,6 +25,7 @@ func rows() []Setting {
 		group(Material, "Cooling", coolingRows()),
 		group(Material, "Retraction", retractionRows()),
 		group(Quality, "Layers", layerRows()),
+		group(Quality, "Variable layer height", heightRows()),
 		group(Quality, "Walls", wallRows()),
 		group(Quality, "Top and bottom", skinRows()),
 		group(Quality, "Infill", infillRows()),

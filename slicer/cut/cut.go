@@ -19,6 +19,7 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"sort"
 
 	"platen/hal/unit"
 	"platen/slicer/geom"
@@ -28,25 +29,50 @@ import (
 
 // Stack says how high layers are: the first, and all others. Both are at least two
 // units.
-type Stack struct{ First, Height unit.Length }
+type Stack struct {
+	First, Height unit.Length
+	// Tops are where the layers end above the floor, lowest first, if they have heights
+	// of their own; those above go on with Height.
+	Tops []unit.Length
+}
 
 // Top is how far the top of layer i is above the floor.
-func (s Stack) Top(i int) unit.Length { return s.First + unit.Length(i)*s.Height }
+func (s Stack) Top(i int) unit.Length {
+	if n := len(s.Tops); n > 0 {
+		if i < n {
+			return s.Tops[i]
+		}
+		return s.Tops[n-1] + unit.Length(i-n+1)*s.Height
+	}
+	return s.First + unit.Length(i)*s.Height
+}
 
 // Thickness is the height of layer i.
 func (s Stack) Thickness(i int) unit.Length {
-	if i == 0 {
-		return s.First
+	switch {
+	case i == 0:
+		return s.Top(0)
+	case len(s.Tops) > 0:
+		return s.Top(i) - s.Top(i-1)
 	}
 	return s.Height
+}
+
+// Least is the height of the thinnest layer but for the first.
+func (s Stack) Least() unit.Length {
+	least := s.Height
+	for i := 1; i < len(s.Tops); i++ {
+		least = min(least, s.Tops[i]-s.Tops[i-1])
+	}
+	return least
 }
 
 // Middle is where layer i is cut, above the floor.
 func (s Stack) Middle(i int) unit.Length {
 	if i == 0 {
-		return s.First / 2
+		return s.Top(0) / 2
 	}
-	return s.First + unit.Length(i-1)*s.Height + s.Height/2
+	return s.Top(i-1) + s.Thickness(i)/2
 }
 
 // Count is the number of layers of a body of the given height: those whose middle
@@ -60,6 +86,16 @@ func (s Stack) Count(height unit.Length) int {
 
 // above is the lowest layer whose middle lies above z; z is not negative.
 func (s Stack) above(z unit.Length) int {
+	if n := len(s.Tops); n > 0 {
+		if i := sort.Search(n, func(i int) bool { return s.Middle(i) > z }); i < n {
+			return i
+		}
+		d := z - s.Tops[n-1] - s.Height/2
+		if d < 0 {
+			return n
+		}
+		return n + int(d/s.Height) + 1
+	}
 	if z < s.First/2 {
 		return 0
 	}
@@ -258,6 +294,9 @@ func (c *Cutter) repeat(dst *geom.Region) {
 		}
 	}
 }
+
+// Stack tells how high the layers are.
+func (c *Cutter) Stack() Stack { return c.stack }
 
 // Layers is the number of layers.
 func (c *Cutter) Layers() int { return c.layers }

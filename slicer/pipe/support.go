@@ -57,7 +57,8 @@ func (h *held) empty() bool { return h.body.Empty() && h.dense.Empty() && h.bran
 // layersWithin is how many layers lie within a gap, the layer above it included if it
 // begins lower than its end by more than rounding.
 func (p Params) layersWithin(gap unit.Length) int {
-	return int((gap + p.Stack.Height - 1 - gapSlack) / p.Stack.Height)
+	least := p.Stack.Least()
+	return int((gap + least - 1 - gapSlack) / least)
 }
 
 // gapSlack is by how much the distance to the part may be less than asked for: what
