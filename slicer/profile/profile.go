@@ -10,10 +10,11 @@
 //	layer_height = "0.2mm"
 //	walls = 3
 //
-// It says only what it wants otherwise; [Apply] lays it over what is there. It is
-// strict: a key that is unknown, in the wrong table or twice there, and a value that
-// has another unit or is out of range, are each an error with their line. Profiles
-// that come with Platen are in this folder: [Names] and [Find].
+// Every value stands on a line of its own; of TOML that is all that a profile has. It
+// says only what it wants otherwise: [Apply] lays it over what is there. It is strict: a
+// key that is unknown, in the wrong table or twice there, and a value that has another
+// unit or is out of range, are each an error with their line. Profiles that come with
+// Platen are in this folder: [Names] and [Find].
 package profile
 
 import (
@@ -23,10 +24,7 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
-
-	"github.com/BurntSushi/toml"
 
 	"platen/slicer"
 )
@@ -41,27 +39,6 @@ var ErrProfile = errors.New("profile")
 // sections are the tables a profile may have.
 var sections = []slicer.Section{slicer.Printer, slicer.Material, slicer.Quality, slicer.Model}
 
-// value is a value of a profile as text; the table of settings says what it means.
-type value struct {
-	text string
-	kind string // "text", "whole number", "true or false", or what else it is
-}
-
-// UnmarshalTOML takes any value, so that a wrong kind is told with its line.
-func (v *value) UnmarshalTOML(a any) error {
-	switch a := a.(type) {
-	case string:
-		*v = value{a, "text"}
-	case int64:
-		*v = value{strconv.FormatInt(a, 10), "whole number"}
-	case bool:
-		*v = value{strconv.FormatBool(a), "true or false"}
-	default:
-		*v = value{"", fmt.Sprintf("%T", a)}
-	}
-	return nil
-}
-
 // Apply lays a profile over s. name is that of the file, for errors, of which each
 // has its line; s is changed only if there is none. It must have no value in the tables
 // named in without. What depends on other settings is for [slicer.Settings.Validate] to
@@ -74,116 +51,11 @@ func Apply(s *slicer.Settings, name string, text []byte, without ...slicer.Secti
 	}
 	for _, section := range without {
 		if slices.Contains(found, section) {
-			return fmt.Errorf("%w %s: [%s] must be left out", ErrProfile, name, section)
+			return fmt.Errorf("%s: %w: [%s] must be left out", name, ErrProfile, section)
 		}
 	}
 	*s = next
 	return nil
-}
-
-// apply returns the tables that have keys.
-func apply(src *slicer.Source, name string, text []byte) ([]slicer.Section, error) {
-	if len(text) > MaxSize {
-		return nil, fmt.Errorf("%w %s: larger than %d bytes", ErrProfile, name, MaxSize)
-	}
-	if err := shallow(name, text); err != nil {
-		return nil, err
-	}
-	var tables map[string]map[string]value
-	meta, err := toml.Decode(string(text), &tables)
-	if err != nil {
-		if p, ok := errors.AsType[toml.ParseError](err); ok && p.Position.Line > 0 {
-			return nil, fmt.Errorf("%w %s:%d: %s", ErrProfile, name, p.Position.Line, p.Message)
-		}
-		return nil, fmt.Errorf("%w %s: every value stands in a table: [printer], [material], [quality] or [model]", ErrProfile, name)
-	}
-	var found []slicer.Section
-	var errs []error
-	for _, key := range meta.Keys() {
-		at := func(err error) {
-			errs = append(errs, fmt.Errorf("%s:%d: %w", name, lineOf(text, key), err))
-		}
-		section := slicer.Section(key[0])
-		switch {
-		case !slices.Contains(sections, section):
-			if len(key) == 1 {
-				at(fmt.Errorf("%w: there is no table [%s]: every value stands in [printer], [material], [quality] or [model]", ErrProfile, key[0]))
-			}
-		case len(key) == 1 && meta.Type(key...) != "Hash":
-			at(fmt.Errorf("%w: %s is a table: write [%s]", ErrProfile, key, key))
-		case len(key) == 2:
-			if err := set(src, section, key[1], tables[key[0]][key[1]]); err != nil {
-				at(err)
-			}
-			if !slices.Contains(found, section) {
-				found = append(found, section)
-			}
-		case len(key) > 2:
-			at(fmt.Errorf("%w: %s: tables have no tables", ErrProfile, key))
-		}
-	}
-	return found, errors.Join(errs...)
-}
-
-// set gives one setting its value.
-func set(src *slicer.Source, in slicer.Section, key string, v value) error {
-	r, err := slicer.Lookup(key)
-	if err != nil {
-		return err
-	}
-	if r.Section != in {
-		return fmt.Errorf("%w: %s belongs into [%s]", ErrProfile, key, r.Section)
-	}
-	want := "text"
-	switch {
-	case r.Switch():
-		want = "true or false"
-	case r.Count():
-		want = "whole number"
-	}
-	if v.kind != want {
-		if r.Unit() != "" {
-			return fmt.Errorf("%w: %s: a value with its unit is wanted, such as %s", ErrProfile, key, r.Example())
-		}
-		return fmt.Errorf("%w: %s: %s is wanted, such as %s", ErrProfile, key, want, r.Example())
-	}
-	return src.Set(key, v.text)
-}
-
-// shallow refuses a text that opens more brackets in a line than a profile has need
-// of: the reader of TOML goes as deep as they do.
-func shallow(name string, text []byte) error {
-	n := 0
-	for line := range bytes.Lines(text) {
-		n++
-		if bytes.Count(line, []byte("[")) > 8 || bytes.Count(line, []byte("{")) > 8 {
-			return fmt.Errorf("%w %s:%d: too many brackets", ErrProfile, name, n)
-		}
-	}
-	return nil
-}
-
-// lineOf finds the line on which key stands, which the reader does not keep.
-func lineOf(text []byte, key toml.Key) int {
-	table, inside, n := key[0], false, 0
-	for line := range strings.Lines(string(text)) {
-		n++
-		line = strings.TrimSpace(line)
-		if header, ok := strings.CutPrefix(line, "["); ok {
-			header, _, _ = strings.Cut(strings.TrimLeft(header, "["), "]")
-			inside = strings.Trim(strings.TrimSpace(header), `"'`) == table
-			if inside && len(key) == 1 || header == key.String() {
-				return n
-			}
-			continue
-		}
-		name, _, ok := strings.Cut(line, "=")
-		name = strings.Trim(strings.TrimSpace(name), `"'`)
-		if ok && (inside && len(key) > 1 && name == key[1] || name == key.String() || name == table) {
-			return n
-		}
-	}
-	return 0
 }
 
 // Format writes the profile that turns from into to: what differs, in the order of

@@ -2,11 +2,13 @@ package profile
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/BurntSushi/toml"
 	"pgregory.net/rapid"
 
 	"platen/slicer"
@@ -55,21 +57,30 @@ func TestRefusals(t *testing.T) {
 		{"[quality]\nwalls = 2.0", "whole number"},
 		{"[quality]\nprime_line = 1", "true or false"},
 		{"[quality]\ninfill_pattern = true", "text is wanted"},
-		{"[quality]\nwalls = [2]", "x.toml:2: profile: walls"},
-		{"[quality]\nwalls = {n = 2}", "x.toml:2: profile: walls"},
-		{"[quality.walls]\nn = 2", "x.toml:1: profile: walls"},
-		{"[quality]\nwalls = 1979-05-27", "walls"},
+		{"[quality]\nwalls = [2]", "x.toml:2: profile: walls: the value is not"},
+		{"[quality]\nwalls = [\n2\n]\n", "x.toml:3: profile: a value is written as"},
+		{"[quality]\nwalls = {n = 2}", "x.toml:2: profile: walls: the value is not"},
+		{"[quality.walls]\nn = 2", "x.toml:1: profile: a table is written as [quality]"},
+		{"[quality]\nwalls = 1979-05-27", "x.toml:2: profile: walls: the value is not"},
+		{"[quality]\nwalls = 1_0", "the value is not"},
+		{"[quality]\nwalls = \"2\" 3", "the value is not"},
+		{"[quality]\nlayer_height = \"0.2\\u006dm\"", "the value is not"},
+		{"[quality]\nlayer_height = \"\"\"\n0.2mm\"\"\"", "x.toml:2: profile: layer_height: the value is not"},
 		{"[material]\nwalls = 2", "x.toml:2: profile: walls belongs into [quality]"},
-		{"[[quality]]\nwalls = 2\n[[quality]]\nwalls = 3", "x.toml:"},
-		{"quality = 2", "x.toml:1: profile: quality is a table"},
 		{"[speed]\nwalls = 2", "x.toml:1: profile: there is no table [speed]"},
-		{"walls = 2", "x.toml:1: profile: there is no table [walls]: every value stands in"},
-		{"[[quality]]\nwalls = 2", "x.toml:2: profile: walls"},
-		{"[quality]\nwalls = 2\nwalls = 3", "profile x.toml:3:"},
-		{"[quality]\nwalls = ", "profile x.toml:2:"},
-		{"[quality]\nwalls = " + strings.Repeat("[", 9), "x.toml:2: too many brackets"},
+		{"walls = 2", "x.toml:1: profile: walls stands in no table: put it below"},
+		{"quality.walls = 2", "x.toml:1: profile: a value is written as"},
+		{"[[quality]]\nwalls = 2", "x.toml:1: profile: a table is written as"},
+		{"quality = 2", "x.toml:1: profile: quality stands in no table"},
+		{"[quality]\nwalls = 2\nwalls = 3", "x.toml:3: profile: walls is there twice"},
+		{"[quality]\nwalls = 2\n[quality]\ntop_layers = 3", "x.toml:3: profile: [quality] is there twice"},
+		{"[quality]\nwalls = ", "x.toml:2: profile: walls: the value is not"},
+		{"[quality]\nwalls = " + strings.Repeat("[", 9000), "x.toml:2: profile: walls"},
+		{"a" + strings.Repeat(".a", 8000) + " = 1", "x.toml:1: profile: a value is written as"},
 		{strings.Repeat("#", MaxSize+1), "larger than"},
-		{"\x00", "profile x.toml:1:"},
+		{"\x00", "x.toml:1: profile: there is a byte"},
+		{"[quality]\nwalls\x7f = 2", "x.toml:2: profile: there is a byte"},
+		{"[quality]\nwalls = 2 # \xff", "x.toml:2: profile: there is a byte"},
 		{"[quality]\na = 1\n\n[material]\nb = 2", "x.toml:5: settings: there is no \"b\""},
 	} {
 		s := slicer.Default()
@@ -79,6 +90,24 @@ func TestRefusals(t *testing.T) {
 		} else if !errors.Is(err, ErrProfile) && !errors.Is(err, slicer.ErrSettings) {
 			t.Errorf("%.40q: %T", c.text, err)
 		}
+	}
+}
+
+// A text full of mistakes does not have all of them told, and takes no time.
+func TestManyMistakes(t *testing.T) {
+	s := slicer.Default()
+	err := Apply(&s, "x.toml", []byte("[quality]\n"+strings.Repeat("no_such_setting_anywhere = 1\n", 500)))
+	if n := strings.Count(err.Error(), "\n") + 1; n != mostErrors || s != slicer.Default() {
+		t.Errorf("%d mistakes are told", n)
+	}
+}
+
+// What is written as TOML allows is read: quoted keys, comments, spaces, signs.
+func TestForms(t *testing.T) {
+	s := slicer.Default()
+	text := "\t[ \"quality\" ] # best\r\n'walls'\t=+3#three\r\n  layer_height = '0.3mm' # 0.3\n\n#\nprime_line=false\ninfill_pattern = \"grid\""
+	if err := Apply(&s, "x.toml", []byte(text)); err != nil || s.Walls != 3 || s.Height.Micrometres() != 300 || s.PrimeLine || s.Pattern != slicer.PatternGrid {
+		t.Errorf("%v: %+v", err, s)
 	}
 }
 
@@ -117,6 +146,40 @@ func TestRoundTrip(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What is written here is TOML to others too, and says the same to them.
+func TestIsTOML(t *testing.T) {
+	texts := [][]byte{Format(slicer.Settings{}, slicer.Default(), true)}
+	for _, n := range Names() {
+		p, _ := Find(n)
+		texts = append(texts, p.Text)
+	}
+	for _, text := range texts {
+		var tables map[string]map[string]any
+		if _, err := toml.Decode(string(text), &tables); err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		s, n := slicer.Default(), 0
+		if err := Apply(&s, "x.toml", text); err != nil {
+			t.Fatal(err)
+		}
+		for section, keys := range tables {
+			for key, v := range keys {
+				n++
+				r, err := slicer.Lookup(key)
+				if err != nil || string(r.Section) != section {
+					t.Fatalf("%s in %s: %v", key, section, err)
+				}
+				if want := r.Text(&s); fmt.Sprint(v) != want {
+					t.Errorf("%s is %v to others, %s here", key, v, want)
+				}
+			}
+		}
+		if want := strings.Count(string(text), " = "); n != want {
+			t.Errorf("%d values, %d lines", n, want)
+		}
+	}
 }
 
 func TestBuiltins(t *testing.T) {
