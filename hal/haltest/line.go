@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"platen/hal/motion"
 	"platen/hal/sim"
@@ -41,6 +42,37 @@ func Storm(t *testing.T, tr Traits, dial Dial) {
 	}
 	if t.Logf("%d moves, %d faults, %d lines again", moves, injected, resends); injected < uint64(moves/1000) || resends == 0 {
 		t.Errorf("control: only %d faults struck %d moves, %d lines were sent again", injected, moves, resends)
+	}
+}
+
+// Sound prints over a line that damages nothing, at the pace of the printer: nothing is
+// lost, asked for or sent a second time. On a line that loses a byte now and then the
+// same counters show it. Firmware that says nothing through a long command (Quiet) is
+// asked by a line that it refuses, so that only lost bytes count there; and a port that
+// wants checksums repeats what is not answered soon, so that the driver's count does not.
+func Sound(t *testing.T, tr Traits, dial Dial) {
+	count := func(f sim.Faults) (n uint64) {
+		inBubble(t, tr, dial, sim.Config{Seed: 3, LineTime: 150 * time.Microsecond, Hotend: stillWarm, Faults: f}, func(w *world) {
+			before, state := w.p.Stats(), w.m.State() // opening may have probed what is refused
+			s := w.print(spiral(1000))
+			n = s.Overruns - before.Overruns
+			if !tr.Quiet {
+				n += s.Resends - before.Resends
+			}
+			if st := w.m.State(); !tr.Quiet && !tr.Checked {
+				n += st.Resends - state.Resends + st.LinkError - state.LinkError
+			}
+		})
+		return n
+	}
+	if n := count(sim.Faults{}); n > 0 {
+		t.Errorf("over a sound line %d bytes or lines were lost", n)
+	}
+	if tr.Unchecked || tr.Quiet {
+		return // nothing is damaged on its way, or nothing would show it
+	}
+	if count(sim.Faults{DropByte: sim.Always / 1000}) == 0 {
+		t.Error("control: a line that loses bytes looked sound")
 	}
 }
 

@@ -51,6 +51,8 @@ func TestMarlinHostile(t *testing.T) { t.Parallel(); haltest.Hostile(t, marlin2,
 
 func TestMarlinCrash(t *testing.T) { t.Parallel(); haltest.Crash(t, marlin2, marlin.Open) }
 
+func TestMarlinSound(t *testing.T) { t.Parallel(); haltest.Sound(t, marlin2, marlin.Open) }
+
 // others are the relatives of Marlin 2.
 var others = map[string]haltest.Traits{
 	"ultimaker": {Firmware: sim.Marlin1, NoBuilds: true, Quiet: true},
@@ -65,6 +67,7 @@ func TestOtherMarlins(t *testing.T) {
 			haltest.Run(t, traits, overPipe)
 			t.Run("print", func(t *testing.T) { haltest.Print(t, traits, marlin.Open) })
 			t.Run("hostile", func(t *testing.T) { haltest.Hostile(t, traits, marlin.Open) })
+			t.Run("sound", func(t *testing.T) { haltest.Sound(t, traits, marlin.Open) })
 			t.Run("crash", func(t *testing.T) { haltest.Crash(t, traits, marlin.Open) })
 		})
 	}

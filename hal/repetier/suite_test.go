@@ -58,3 +58,8 @@ func TestCrash(t *testing.T) {
 	t.Parallel()
 	haltest.Crash(t, traits, Open)
 }
+
+func TestSound(t *testing.T) {
+	t.Parallel()
+	haltest.Sound(t, traits, Open)
+}

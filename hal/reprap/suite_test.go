@@ -71,3 +71,8 @@ func TestCrash(t *testing.T) {
 	t.Parallel()
 	haltest.Crash(t, uart, Open)
 }
+
+func TestSound(t *testing.T) {
+	t.Parallel()
+	haltest.Sound(t, uart, Open)
+}
