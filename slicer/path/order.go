@@ -75,6 +75,11 @@ type sorter struct {
 	todo    []item // of the present island
 	late    []item // after all islands
 	picked  item
+	planned int        // how many of todo are in the order in which they are printed
+	home    geom.Point // where the first island began
+	after   geom.Point // where the nozzle goes after the present island, if leads
+	leads   bool
+	begun   bool // an island has
 }
 
 // island is an outer contour.
@@ -99,6 +104,7 @@ func (s *sorter) wipe() {
 // load takes the items of a layer.
 func (s *sorter) load(l *pipe.Layer) {
 	s.islands, s.items, s.rings, s.todo, s.late = s.islands[:0], s.items[:0], s.rings[:0], nil, nil
+	s.planned, s.begun, s.leads = 0, false, false
 	s.contours(&l.Outline)
 	s.contours(&l.Support)
 	// The smallest first, so that the first contour around a point is its island.
@@ -241,15 +247,42 @@ func (s *sorter) island(at geom.Point) bool {
 	}
 	is := &s.islands[next]
 	is.done = true
+	s.lead(s.items[is.start].from)
 	s.todo = s.items[is.start:is.end]
 	return true
 }
 
-// next picks the nearest item of the present phase of the island, and reports
-// whether there is one.
+// lead sets where the nozzle goes after the island that begins at from: to the next
+// one, or after the last to where the next layer will begin, which is where this one
+// has.
+func (s *sorter) lead(from geom.Point) {
+	if !s.begun {
+		s.home, s.begun = from, true
+	}
+	s.leads = true
+	switch {
+	case s.tour.planned() && s.tour.at < len(s.tour.mids):
+		s.after = s.tour.mids[s.tour.at]
+	case s.tour.planned() || len(s.islands) == 1:
+		s.after = s.home
+	default:
+		s.leads = false
+	}
+}
+
+// next picks the next item of the island, phase by phase, and reports whether there
+// is one.
 func (s *sorter) next(at geom.Point) bool {
 	if len(s.todo) == 0 {
 		return false
+	}
+	if s.planned == 0 {
+		s.planPhase(at)
+	}
+	if s.planned > 0 {
+		s.planned--
+		s.picked, s.todo = s.todo[0], s.todo[1:]
+		return true
 	}
 	best, pick, reversed := int64(-1), 0, false
 	for i := range s.todo[:min(len(s.todo), reach)] {
@@ -273,4 +306,22 @@ func (s *sorter) next(at geom.Point) bool {
 	s.todo[pick] = s.todo[0]
 	s.todo = s.todo[1:]
 	return true
+}
+
+// planPhase plans the order of what there is of the present phase, if that is not too
+// much and where it begins does not depend on the nozzle.
+func (s *sorter) planPhase(at geom.Point) {
+	n := 0
+	for n < len(s.todo) && s.todo[n].phase == s.todo[0].phase {
+		it := &s.todo[n]
+		if n++; n > mostPlanned || it.kind == kindWall && !s.rings[it.index].fixed {
+			return
+		}
+	}
+	var towards *geom.Point
+	if n == len(s.todo) && s.leads {
+		towards = &s.after
+	}
+	arrange(s.todo[:n], at, towards)
+	s.planned = n
 }
