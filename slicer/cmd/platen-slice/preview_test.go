@@ -15,7 +15,7 @@ import (
 )
 
 // picture writes a preview and reads it.
-func picture(t *testing.T, args ...string) image.Image {
+func picture(t *testing.T, args ...string) *image.RGBA {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "out.png")
 	if code, _, errs := run(t, append(args, "-o", name)...); code != 0 {
@@ -30,14 +30,14 @@ func picture(t *testing.T, args ...string) image.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return img
+	return img.(*image.RGBA) // what pictures without transparency are
 }
 
 // dots counts the pixels of a colour in a part of a picture.
-func dots(img image.Image, box image.Rectangle, want color.RGBA) (n int) {
+func dots(img *image.RGBA, box image.Rectangle, want color.RGBA) (n int) {
 	for y := box.Min.Y; y < box.Max.Y; y++ {
 		for x := box.Min.X; x < box.Max.X; x++ {
-			if color.RGBAModel.Convert(img.At(x, y)) == want {
+			if img.RGBAAt(x, y) == want {
 				n++
 			}
 		}

@@ -107,5 +107,6 @@ func (s *sheet) png(w io.Writer) error {
 	s.canvas.legend(s.mostHigh, title, s.used)
 	box := s.canvas.img.Rect
 	box.Max.Y = s.mostHigh + legendHigh(s.used)
-	return png.Encode(w, s.canvas.img.SubImage(box))
+	fast := png.Encoder{CompressionLevel: png.BestSpeed} // it is large, and mostly white
+	return fast.Encode(w, s.canvas.img.SubImage(box))
 }
