@@ -45,7 +45,8 @@ type Agent struct {
 
 	tpm       *attest.TPM
 	identity  *intake.Identity
-	recipient string
+	recipient string // for age
+	hybrid    string // the same, with ML-KEM
 	ledger    *intake.Ledger // nil if it cannot be read: no ticket is taken
 	holding   sync.Mutex     // one sealed file is in memory at a time
 	consent   *consent.Store // nil if the printer knows no owner
@@ -159,9 +160,14 @@ func (a *Agent) open(ctx context.Context) (err error) {
 		return err
 	}
 	key := a.tpm.JobKey()
-	if a.identity, err = intake.NewIdentity(key); err != nil {
+	pq, err := a.tpm.JobKEM()
+	if err != nil {
 		return err
 	}
+	if a.identity, err = intake.NewIdentity(key, pq); err != nil {
+		return err
+	}
+	a.hybrid = intake.HybridRecipient(key.PublicKey(), pq.EncapsulationKey())
 	if a.recipient, err = intake.Recipient(key.PublicKey()); err != nil {
 		return err
 	}

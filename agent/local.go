@@ -104,7 +104,7 @@ func (a *Agent) statusView(context.Context) (*intake.Status, error) {
 	st, ready, _ := a.sup.snapshot()
 	v := &intake.Status{
 		Printer: a.tpm.ID().String(), Board: a.board.ID,
-		Release: cli.Release(), Version: cli.Version(), Recipient: a.recipient,
+		Release: cli.Release(), Version: cli.Version(), Recipient: a.recipient, Hybrid: a.hybrid,
 		Enrolled: a.enrolled(), Phase: st.Phase.String(), Fault: hal.Fault(st.Fault).String(), Progress: int(st.Progress),
 		Confined: confine.Measure(ready.Confined).String(), VaultBytes: ready.VaultBytes,
 		Boot: a.tpm.BootCount(), Uptime: time.Since(a.started).Round(time.Second).String(),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ecdh"
 	"crypto/hkdf"
+	"crypto/mlkem"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -39,6 +40,22 @@ func (t *TPM) Secret(purpose string) ([32]byte, error) {
 	copy(key[:], out)
 	clear(out)
 	return key, nil
+}
+
+// JobKEM is the ML-KEM-768 key (FIPS 203) that hybrid jobs are sealed to besides the job
+// key. No TPM computes it: it is derived from one, and is in the memory of its caller.
+func (t *TPM) JobKEM() (*mlkem.DecapsulationKey768, error) {
+	var seed []byte // d and z
+	for _, half := range []string{"job ml-kem d", "job ml-kem z"} {
+		s, err := t.Secret(half)
+		if err != nil {
+			return nil, err
+		}
+		seed = append(seed, s[:]...)
+		clear(s[:])
+	}
+	defer clear(seed)
+	return mlkem.NewDecapsulationKey768(seed)
 }
 
 // Tickets is the number of ticket copies that were counted on this TPM, from some number

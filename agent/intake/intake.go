@@ -2,7 +2,8 @@
 // that says who may print it, and the local socket through which both arrive.
 //
 // A sealed file is an age file (age-encryption.org/v1) whose recipient is the
-// printer's P-256 key in its TPM, written age1tag…; stock age seals one. The agent
+// printer's P-256 key in its TPM, written age1tag…, or that key together with an
+// ML-KEM-768 key, age1tagpq…; stock age seals one. The agent
 // takes its ciphertext into memory with [Hold], checks the [Ticket], and unwraps
 // the file key with [Identity]; it never decrypts the payload, which only a
 // session does. A ticket is a DSSE envelope signed by an operator key that the
@@ -16,6 +17,7 @@ import (
 	"crypto/ecdh"
 	"crypto/hkdf"
 	"crypto/hpke"
+	"crypto/mlkem"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -24,10 +26,14 @@ import (
 	"filippo.io/age"
 )
 
-// Labels of the p256tag stanza of age (C2SP age.md, tagged recipients).
+// Stanzas of age for tagged recipients, P-256 alone and with ML-KEM-768 (C2SP age.md,
+// tagged recipients); in labels their names follow labelPrefix.
 const (
-	stanzaType  = "p256tag"
-	stanzaLabel = "age-encryption.org/p256tag"
+	classicStanza = "p256tag"
+	hybridStanza  = "mlkem768p256tag"
+	labelPrefix   = "age-encryption.org/"
+
+	pointSize = 65 // of an encapsulated P-256 key
 )
 
 // ErrNotSealedHere reports a sealed file whose recipients do not include this
@@ -41,6 +47,12 @@ func Recipient(pub *ecdh.PublicKey) (string, error) {
 		return "", err
 	}
 	return bech32("age1tag", c), nil
+}
+
+// HybridRecipient writes the same key, together with an ML-KEM-768 key, as the age
+// recipient "age1tagpq1…": what is sealed to it stays closed as long as either holds.
+func HybridRecipient(pub *ecdh.PublicKey, pq *mlkem.EncapsulationKey768) string {
+	return bech32("age1tagpq", append(pq.Bytes(), pub.Bytes()...))
 }
 
 // compressed is the SEC 1 compressed form of a P-256 key, 33 bytes.
@@ -102,10 +114,10 @@ func bech32(hrp string, data []byte) string {
 }
 
 // stanzaTag is the tag by which a recipient knows its stanza: HKDF-Extract over the
-// encapsulated key and the first 4 bytes of the digest of the recipient.
-func stanzaTag(enc, own []byte) ([]byte, error) {
+// encapsulated key and the first 4 bytes of the digest of the recipient's P-256 key.
+func stanzaTag(kind string, enc, own []byte) ([]byte, error) {
 	h := sha256.Sum256(own)
-	t, err := hkdf.Extract(sha256.New, append(enc[:len(enc):len(enc)], h[:4]...), []byte(stanzaLabel))
+	t, err := hkdf.Extract(sha256.New, append(enc[:len(enc):len(enc)], h[:4]...), []byte(labelPrefix+kind))
 	if err != nil {
 		return nil, err
 	}
@@ -115,12 +127,19 @@ func stanzaTag(enc, own []byte) ([]byte, error) {
 // Identity opens stanzas with a key that need not be in memory: its ECDH runs
 // where the key is. It implements age.Identity.
 type Identity struct {
-	priv hpke.PrivateKey
-	own  []byte // compressed public key
+	ways map[string]way // by type of stanza
 }
 
-// NewIdentity makes an identity of a P-256 key.
-func NewIdentity(key ecdh.KeyExchanger) (*Identity, error) {
+// way is how one type of stanza is opened.
+type way struct {
+	priv hpke.PrivateKey
+	own  []byte // P-256 key, as its tag takes it
+	size int    // of an encapsulated key
+}
+
+// NewIdentity makes an identity of a P-256 key and, for hybrid recipients, an ML-KEM-768
+// key; without that one only the others are opened.
+func NewIdentity(key ecdh.KeyExchanger, pq *mlkem.DecapsulationKey768) (*Identity, error) {
 	own, err := compressed(key.PublicKey())
 	if err != nil {
 		return nil, err
@@ -129,7 +148,14 @@ func NewIdentity(key ecdh.KeyExchanger) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("using the job key: %w", err)
 	}
-	return &Identity{priv: priv, own: own}, nil
+	id := &Identity{map[string]way{classicStanza: {priv, own, pointSize}}}
+	if pq != nil {
+		if priv, err = hpke.NewHybridPrivateKey(pq, key); err != nil {
+			return nil, fmt.Errorf("using the job key: %w", err)
+		}
+		id.ways[hybridStanza] = way{priv, key.PublicKey().Bytes(), mlkem.CiphertextSize768 + pointSize}
+	}
+	return id, nil
 }
 
 // Unwrap returns the file key of the first stanza that is for this key. Stanzas
@@ -143,7 +169,7 @@ func (id *Identity) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 		if enc == nil {
 			continue
 		}
-		r, err := hpke.NewRecipient(enc, id.priv, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte(stanzaLabel))
+		r, err := hpke.NewRecipient(enc, id.ways[s.Type].priv, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte(labelPrefix+s.Type))
 		if err != nil {
 			return nil, fmt.Errorf("using the job key: %w", err)
 		}
@@ -184,14 +210,15 @@ func (t tagged) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 // ours is the encapsulated key of a stanza that is for this key, nil if it is not, by its
 // tag.
 func (id *Identity) ours(s *age.Stanza) ([]byte, error) {
-	if s.Type != stanzaType || len(s.Args) != 2 {
+	w, known := id.ways[s.Type]
+	if !known || len(s.Args) != 2 {
 		return nil, nil
 	}
 	enc, err := base64.RawStdEncoding.Strict().DecodeString(s.Args[1])
-	if err != nil || len(enc) != 65 {
+	if err != nil || len(enc) != w.size {
 		return nil, &FileError{"altered", "the sealed file's header is damaged: seal it again"}
 	}
-	want, err := stanzaTag(enc, id.own)
+	want, err := stanzaTag(s.Type, enc, w.own)
 	if err != nil {
 		return nil, fmt.Errorf("reading the sealed file's header: %w", err)
 	}

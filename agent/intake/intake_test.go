@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ecdh"
 	"crypto/ed25519"
+	"crypto/mlkem"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -20,13 +21,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// jobKEM is an ML-KEM key, always the same.
+func jobKEM() *mlkem.DecapsulationKey768 {
+	k, err := mlkem.NewDecapsulationKey768(bytes.Repeat([]byte{5}, mlkem.SeedSize))
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
 func jobKey(t *testing.T) (*ecdh.PrivateKey, *Identity) {
 	t.Helper()
 	k, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := NewIdentity(k)
+	id, err := NewIdentity(k, jobKEM())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +66,79 @@ func seal(t *testing.T, plain []byte, to ...*ecdh.PrivateKey) []byte {
 	w.Write(plain)
 	w.Close()
 	return out.Bytes()
+}
+
+// TestHybridFileOpens seals to P-256 and ML-KEM-768 together, for two printers.
+func TestHybridFileOpens(t *testing.T) {
+	own, id := jobKey(t)
+	other, otherID := jobKey(t)
+	plain := []byte("solid")
+	var rs []age.Recipient
+	for _, k := range []*ecdh.PrivateKey{other, own} {
+		text := HybridRecipient(k.PublicKey(), jobKEM().EncapsulationKey())
+		r, err := tag.ParseRecipient(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Hybrid() || r.String() != text {
+			t.Errorf("%.20s is another recipient", text)
+		}
+		rs = append(rs, r)
+	}
+	seal := func(to ...age.Recipient) *Held {
+		var out bytes.Buffer
+		w, err := age.Encrypt(&out, to...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(plain)
+		w.Close()
+		h, err := Hold(&out, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { h.Close() })
+		return h
+	}
+	h := seal(rs...)
+	for _, id := range []*Identity{id, otherID} {
+		if err := id.Sealed(h.Header); err != nil {
+			t.Error(err)
+		}
+		key, err := FileKey(h.Header, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := h.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := age.Decrypt(f, age.NewInjectedFileKeyIdentity(key[:]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	h = seal(rs[0])
+	if err := id.Sealed(h.Header); !errors.Is(err, ErrNotSealedHere) {
+		t.Errorf("sealed to another: %v", err)
+	}
+	if _, err := FileKey(h.Header, id); !errors.Is(err, ErrNotSealedHere) {
+		t.Errorf("sealed to another: %v", err)
+	}
+	wrong, err := mlkem.GenerateKey768() // the P-256 key alone opens nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	half, err := NewIdentity(other, wrong)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := FileKey(h.Header, half); err == nil {
+		t.Error("opened without its ML-KEM key")
+	}
 }
 
 func TestSealedFileOpens(t *testing.T) {

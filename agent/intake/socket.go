@@ -79,7 +79,8 @@ type Status struct {
 	Board      string       `json:"board"`
 	Release    uint64       `json:"release"`
 	Version    string       `json:"version"`
-	Recipient  string       `json:"recipient"` // age1tag…: seal models to this
+	Recipient  string       `json:"recipient"`        // age1tag…: seal models to this
+	Hybrid     string       `json:"hybrid_recipient"` // age1tagpq…: the same key, and ML-KEM-768
 	Enrolled   bool         `json:"enrolled"`
 	Phase      string       `json:"phase"`
 	Fault      string       `json:"fault"`

@@ -20,17 +20,19 @@ import (
 
 // recipientView is what platen recipient prints.
 type recipientView struct {
-	Recipient string `json:"recipient"`   // for age
+	Recipient string `json:"recipient"` // for age
+	Hybrid    string `json:"hybrid_recipient"`
 	Consumer  string `json:"consumer_id"` // for 3MF
 	Key       string `json:"key_value,omitempty"`
 }
 
 func recipientCmd() *cobra.Command {
-	var tmf bool
+	var tmf, pq bool
 	c := &cobra.Command{
 		Use:   "recipient",
 		Short: "Print what to seal models to",
-		Long: `Print what to seal models to: the recipient for age, age1tag1…
+		Long: `Print what to seal models to: the recipient for age, age1tag1…; with --pq the hybrid one, age1tagpq1…, which
+stays closed to quantum computers as well (stock age 1.3 and later).
 
 With --3mf it is the public key for encrypted 3MF packages (Secure Content 1.0.3), in PEM, for keyvalue; the
 printer's id, which platen status prints, is its consumerid. A TPM takes some seconds to derive that key.`,
@@ -40,7 +42,7 @@ printer's id, which platen status prints, is its consumerid. A TPM takes some se
 			if err != nil {
 				return err
 			}
-			v := recipientView{Recipient: st.Recipient, Consumer: st.Printer}
+			v := recipientView{Recipient: st.Recipient, Hybrid: st.Hybrid, Consumer: st.Printer}
 			if tmf {
 				if v.Key, err = contentKey(c.Context()); err != nil {
 					return err
@@ -48,14 +50,18 @@ printer's id, which platen status prints, is its consumerid. A TPM takes some se
 			}
 			return cli.Print(c, v, func(w io.Writer) error {
 				text := v.Recipient + "\n"
-				if tmf {
+				switch {
+				case tmf:
 					text = v.Key
+				case pq:
+					text = v.Hybrid + "\n"
 				}
 				_, err := io.WriteString(w, text)
 				return err
 			})
 		},
 	}
+	c.Flags().BoolVar(&pq, "pq", false, "the hybrid recipient, P-256 and ML-KEM-768")
 	c.Flags().BoolVar(&tmf, "3mf", false, "the key for encrypted 3MF packages")
 	return c
 }
