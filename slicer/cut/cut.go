@@ -126,8 +126,7 @@ type Cutter struct {
 	stack  Stack
 	floor  unit.Length
 	layers int
-	order  []int32 // triangles, sorted by the first layer that cuts them
-	starts []int32 // where the triangles of layer i begin in order
+	starts []int32 // where the triangles begin that layer i is the first to cut; behind all are those that none cuts
 
 	most    int   // triangles in one layer
 	contour int64 // length of outlines in one layer at most
@@ -157,9 +156,9 @@ func (c *Cutter) GoString() string { return "cutter" }
 // LogValue says nothing of the cutter.
 func (c *Cutter) LogValue() slog.Value { return slog.StringValue("cutter") }
 
-// New prepares to cut a mesh that has been placed. It takes from v 4 bytes a
-// triangle, 4 bytes a layer, and some 50 bytes for every triangle that the fullest
-// layer cuts. It is vault.ErrBudget if they do not fit.
+// New prepares to cut a mesh that has been placed, and brings its triangles into the
+// order in which they are cut. It takes from v 4 bytes a layer, and some 50 bytes for
+// every triangle that the fullest layer cuts. It is vault.ErrBudget if they do not fit.
 func New(v *vault.Vault, m *mesh.Mesh, s Stack) (*Cutter, error) {
 	b := m.Bounds()
 	c := &Cutter{
@@ -180,7 +179,7 @@ func (c *Cutter) Most() (points int, contour int64) {
 	return c.most * n, c.contour * int64(n)
 }
 
-// sort fills order, starts, most and contour.
+// sort fills starts, most and contour, and brings the triangles into order.
 func (c *Cutter) sort(v *vault.Vault) (err error) {
 	if c.starts, err = vault.Alloc[int32](v, c.layers+1); err != nil {
 		return err
@@ -195,19 +194,14 @@ func (c *Cutter) sort(v *vault.Vault) (err error) {
 	if err != nil {
 		return err
 	}
-	total := 0
-	for i := range c.tris {
-		if first, end := c.span(i); first < end {
+	for _, t := range c.tris {
+		if first, end := c.span(t); first < end {
 			c.starts[first]++
 			ends[end]++
-			chord := c.chord(i)
+			chord := c.chord(t)
 			more[first] += chord
 			more[end] -= chord
-			total++
 		}
-	}
-	if c.order, err = vault.Alloc[int32](v, total); err != nil {
-		return err
 	}
 	open, sum, long := 0, int32(0), int64(0)
 	for i, n := range c.starts {
@@ -217,21 +211,40 @@ func (c *Cutter) sort(v *vault.Vault) (err error) {
 		c.starts[i] = sum
 		sum += n
 	}
-	fill := ends
-	copy(fill, c.starts)
-	for i := range c.tris {
-		if first, end := c.span(i); first < end {
-			c.order[fill[first]] = int32(i)
-			fill[first]++
-		}
-	}
+	copy(ends, c.starts)
+	c.place(ends)
 	return nil
 }
 
-// chord is at least how long any section of triangle i is: that at its middle corner,
+// place moves every triangle to where it belongs; next are the places that are free
+// yet for each layer.
+func (c *Cutter) place(next []int32) {
+	for layer := range next {
+		end := int32(len(c.tris))
+		if layer < c.layers {
+			end = c.starts[layer+1]
+		}
+		for ; next[layer] < end; next[layer]++ {
+			t := c.tris[next[layer]]
+			for {
+				first, last := c.span(t)
+				if first >= last {
+					first = c.layers
+				}
+				if first == layer {
+					break
+				}
+				t, c.tris[next[first]] = c.tris[next[first]], t
+				next[first]++
+			}
+			c.tris[next[layer]] = t
+		}
+	}
+}
+
+// chord is at least how long any section of a triangle is: that at its middle corner,
 // along the axes.
-func (c *Cutter) chord(i int) int64 {
-	t := c.tris[i]
+func (c *Cutter) chord(t mesh.Triangle) int64 {
 	lo, mid, hi := &c.verts[t[0]], &c.verts[t[1]], &c.verts[t[2]]
 	if lo.Z > mid.Z {
 		lo, mid = mid, lo
@@ -248,9 +261,8 @@ func (c *Cutter) chord(i int) int64 {
 	return int64(math.Abs(dx)+math.Abs(dy)) + 2
 }
 
-// span returns the layers first to end-1 that cut triangle i.
-func (c *Cutter) span(i int) (first, end int) {
-	t := c.tris[i]
+// span returns the layers first to end-1 that cut triangle t.
+func (c *Cutter) span(t mesh.Triangle) (first, end int) {
 	a, b, d := c.verts[t[0]].Z, c.verts[t[1]].Z, c.verts[t[2]].Z
 	first = c.stack.above(min(a, b, d) - c.floor)
 	end = c.stack.above(max(a, b, d) - c.floor)
@@ -345,7 +357,11 @@ func (c *Cutter) advance(plane unit.Length) {
 			kept++
 		}
 	}
-	c.n = kept + copy(c.active[kept:], c.order[c.starts[c.layer]:c.starts[c.layer+1]])
+	for t := c.starts[c.layer]; t < c.starts[c.layer+1]; t++ {
+		c.active[kept] = t
+		kept++
+	}
+	c.n = kept
 }
 
 // cross finds the two edges of a triangle that the plane crosses.

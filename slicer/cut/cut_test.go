@@ -338,13 +338,14 @@ func TestOpenMeshes(t *testing.T) {
 }
 
 func TestBudget(t *testing.T) {
-	body := solids.HollowSphere()
-	v, m := load(t, body)
-	if _, err := vault.Alloc[byte](v, int(v.Free())-40_000); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := New(v, m, stack); !errors.Is(err, vault.ErrBudget) {
-		t.Errorf("got %v", err)
+	for left, want := range map[int]error{10_000: vault.ErrBudget, 40_000: nil} {
+		v, m := load(t, solids.HollowSphere())
+		if _, err := vault.Alloc[byte](v, int(v.Free())-left); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := New(v, m, stack); !errors.Is(err, want) {
+			t.Errorf("%d bytes left: got %v", left, err)
+		}
 	}
 }
 

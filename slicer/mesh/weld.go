@@ -101,7 +101,7 @@ func (w *welder) finish() ([]Vertex, error) {
 // and the same side out, keeps the order of the others, and returns how many are
 // left.
 func dropDuplicates(v *vault.Vault, tris []Triangle) (int, error) {
-	size := 1 << bits.Len(uint(len(tris)+len(tris)/2))
+	size := len(tris) + len(tris)/4 + 1
 	mark := v.Mark()
 	defer v.ReleaseScratch(mark)
 	table, err := vault.Scratch[int32](v, size)
@@ -109,16 +109,18 @@ func dropDuplicates(v *vault.Vault, tris []Triangle) (int, error) {
 		return 0, err
 	}
 	s0, s1, s2 := rand.Uint64()|1, rand.Uint64()|1, rand.Uint64()|1
-	shift := 64 - bits.TrailingZeros(uint(size))
 	kept := 0
 next:
 	for _, t := range tris {
 		t = lowestFirst(t)
 		h := uint64(t[0])*s0 + uint64(t[1])*s1 + uint64(t[2])*s2
-		at := int(h >> shift)
-		for ; table[at] != 0; at = (at + 1) & (size - 1) {
+		at := int((h >> 32) * uint64(size) >> 32)
+		for table[at] != 0 {
 			if tris[table[at]-1] == t {
 				continue next
+			}
+			if at++; at == size {
+				at = 0
 			}
 		}
 		tris[kept] = t
