@@ -20,6 +20,8 @@ type Inspection struct {
 	OverhangLayers int         // layers with some of that
 	Bridge         mesh.Area   // seen from below, of what lines can span from one side to the other
 	BridgeLayers   int         // layers with some of that
+	Overlap        unit.Volume // of what lies in more than one body: it is printed once
+	OverlapLayers  int         // layers with some of that
 	Afloat         int         // parts of layers with nothing at all below them
 }
 
@@ -82,6 +84,7 @@ func (in *inspector) layer(i int) error {
 	if err := in.k.Simplify(&in.outline, &in.raw, 5*unit.Millimetre/1000); err != nil {
 		return err
 	}
+	in.overlap(i)
 	if err := in.thin(i); err != nil {
 		return err
 	}
@@ -92,6 +95,16 @@ func (in *inspector) layer(i int) error {
 	}
 	in.last, in.outline = in.outline, in.last
 	return nil
+}
+
+// overlap measures by how much the bodies of a layer are more than their union. Less
+// than a hundredth of a line's square is what simplifying leaves.
+func (in *inspector) overlap(i int) {
+	area := float64(in.raw.Area2()-in.outline.Area2()) / 2
+	if area*100 > max(float64(in.s.Width)*float64(in.s.Width), float64(in.outline.Area2())/2) {
+		in.found.OverlapLayers++
+		in.found.Overlap += unit.Volume(math.Round(cubed(area * float64(in.s.stack().Thickness(i)))))
+	}
 }
 
 // thin finds what vanishes if the outline is drawn in by half a line and let out

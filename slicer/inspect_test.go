@@ -74,6 +74,31 @@ func TestInspect(t *testing.T) {
 	near("the bridge to it", in.Bridge.MM2(), 10*(10-0.44), 2)
 }
 
+// What lies in two bodies is told, a body hidden in another included; a void in one,
+// or bodies that touch, are no overlap.
+func TestInspectOverlap(t *testing.T) {
+	const mm = unit.Millimetre
+	at := func(x, y, z unit.Length) solids.Point { return solids.Point{X: x, Y: y, Z: z} }
+	outer := solids.Box(at(0, 0, 0), at(20*mm, 20*mm, 10*mm))
+	inner := solids.Box(at(5*mm, 5*mm, 3*mm), at(15*mm, 15*mm, 7*mm))
+	for name, c := range map[string]struct {
+		body solids.Soup
+		want float64
+	}{
+		"a body within another": {solids.Join(outer, inner), 400},
+		"half of one":           {solids.Join(outer, outer.Moved(at(10*mm, 0, 0))), 2000},
+		"control: a void":       {solids.Join(outer, inner.Reversed()), 0},
+		"control: side by side": {solids.Join(outer, outer.Moved(at(20*mm, 0, 0))), 0},
+		"control: far apart":    {solids.Join(outer, outer.Moved(at(30*mm, 0, 0))), 0},
+		"control: many corners": {solids.HollowSphere(), 0},
+	} {
+		in := inspect(t, c.body)
+		if math.Abs(in.Overlap.MM3()-c.want) > 0.01*c.want || (in.OverlapLayers > 0) != (c.want > 0) {
+			t.Errorf("%s: %.2f mm³ in %d layers, want %.2f", name, in.Overlap.MM3(), in.OverlapLayers, c.want)
+		}
+	}
+}
+
 // What lines can span from one side to the other is a bridge; the same roof on one
 // side only, or too far from side to side, hangs over.
 func TestInspectBridges(t *testing.T) {

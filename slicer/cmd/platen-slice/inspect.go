@@ -49,6 +49,8 @@ type printability struct {
 	OverhangLayers int     `json:"overhang_layers"`
 	BridgeMM2      float64 `json:"bridge_mm2"`
 	BridgeLayers   int     `json:"bridge_layers"`
+	OverlapMM3     float64 `json:"overlap_mm3"`
+	OverlapLayers  int     `json:"overlap_layers"`
 	Afloat         int     `json:"parts_in_mid_air"`
 }
 
@@ -100,7 +102,8 @@ func find(i slicer.Info, in slicer.Inspection, fits bool) findings {
 		Printable: printability{
 			Fits: fits, ThinMM3: in.Thin.MM3(), ThinLayers: in.ThinLayers,
 			OverhangMM2: in.Overhang.MM2(), OverhangLayers: in.OverhangLayers,
-			BridgeMM2: in.Bridge.MM2(), BridgeLayers: in.BridgeLayers, Afloat: in.Afloat,
+			BridgeMM2: in.Bridge.MM2(), BridgeLayers: in.BridgeLayers,
+			OverlapMM3: in.Overlap.MM3(), OverlapLayers: in.OverlapLayers, Afloat: in.Afloat,
 		},
 	}
 }
@@ -115,8 +118,9 @@ func (f findings) print(w io.Writer) error {
 		}
 	}
 	if err == nil {
-		_, err = fmt.Fprintf(w, "fits       %v\nthin       %.2f mm³ narrower than a line, in %d layers\noverhang   %.1f mm² less steep than 45°, in %d layers\nbridges    %.1f mm² from one side to the other, in %d layers\nin mid air %d parts of layers\n",
-			p.Fits, p.ThinMM3, p.ThinLayers, p.OverhangMM2, p.OverhangLayers, p.BridgeMM2, p.BridgeLayers, p.Afloat)
+		_, err = fmt.Fprintf(w, "fits       %v\nthin       %.2f mm³ narrower than a line, in %d layers\noverhang   %.1f mm² less steep than 45°, in %d layers\nbridges    %.1f mm² from one side to the other, in %d layers\noverlap    %.1f mm³ in more than one body, in %d layers\nin mid air %d parts of layers\n",
+			p.Fits, p.ThinMM3, p.ThinLayers, p.OverhangMM2, p.OverhangLayers, p.BridgeMM2, p.BridgeLayers,
+			p.OverlapMM3, p.OverlapLayers, p.Afloat)
 	}
 	return err
 }
