@@ -177,26 +177,12 @@ func (w *worker) lies(l *Layer, p geom.Point) bool {
 
 // bridge lays lines over one and what carries them.
 func (w *worker) bridge(l *Layer, angle fill.Angle) error {
-	f, s, b := &w.fill, &w.fill.span, &w.p.Skin.Bridge
+	s, b := &w.fill.span, &w.p.Skin.Bridge
 	if err := w.kernel.Offset(&s.wide, &s.one, b.Anchor, geom.JoinMiter); err != nil {
 		return err
 	}
 	if err := w.kernel.Intersect(&s.wide, &s.wide, &l.rest); err != nil {
 		return err
 	}
-	area := s.wide.Area2() / 2
-	if err := w.kernel.Intersect(&f.lines, &s.wide, &l.inner); err != nil {
-		return err
-	}
-	first, pts := l.Runs.Len(), len(l.Runs.Pts)
-	err := f.hatcher.Hatch(&l.Runs.Lines, &f.lines, fill.Params{
-		Angle: angle, Spacing: w.p.Width, MinSpan: w.p.Width / 2, MaxJoin: 3 * w.p.Width, Join: fill.JoinMonotonic,
-	})
-	if err != nil {
-		return err
-	}
-	width := int64(w.bar(l, area, first, pts, 0)) * int64(b.Flow) / 100
-	l.Runs.Give(Head{Width: unit.Length(width), Role: motion.Bridge})
-	w.follow(l, first)
-	return nil
+	return w.skin(l, &s.wide, laying{motion.Bridge, SkinLines, angle, b.Flow})
 }

@@ -17,6 +17,7 @@ type filler struct {
 	sparse  geom.Region // the rest of its inside
 	lines   geom.Region // where lines of one skin go
 	span    spanner
+	seen    int64 // area of what of solid is seen after all
 }
 
 func (f *filler) wipe() {
@@ -52,15 +53,14 @@ func (w *worker) infill(l *Layer) error {
 		below = motion.BottomSkin
 	}
 	for _, part := range [...]struct {
-		region  *geom.Region
-		role    motion.Role
-		pattern SkinPattern
+		region *geom.Region
+		lay    laying
 	}{
-		{&f.bottom, motion.BottomSkin, skin.BottomPattern},
-		{&f.solid, below, w.inside(l)},
-		{&f.top, motion.TopSkin, skin.TopPattern},
+		{&f.bottom, laying{motion.BottomSkin, skin.BottomPattern, w.angle(l), 100}},
+		{&f.solid, laying{below, w.inside(l), w.angle(l), 100}},
+		{&f.top, laying{motion.TopSkin, skin.TopPattern, w.angle(l), 100}},
 	} {
-		if err := w.skins(l, part.region, part.role, part.pattern); err != nil {
+		if err := w.skins(l, part.region, part.lay); err != nil {
 			return err
 		}
 	}
@@ -73,10 +73,14 @@ func (w *worker) infill(l *Layer) error {
 	return w.hatchSparse(l, &f.sparse, Head{Width: w.p.Width, Role: motion.Infill})
 }
 
-// inside is the pattern of skin that is seen from neither side, or from the bed.
+// inside is the pattern of solid: that of the bottom on the bed, that of the top where
+// strips of it are seen, else what takes the least travel.
 func (w *worker) inside(l *Layer) SkinPattern {
-	if l.Index == 0 {
+	switch few := int64(w.p.Width) * int64(w.p.Width); {
+	case l.Index == 0:
 		return w.p.Skin.BottomPattern
+	case w.fill.seen > 2*few:
+		return w.p.Skin.TopPattern
 	}
 	return SkinZigzag
 }
@@ -165,19 +169,21 @@ func (w *worker) small(l *Layer) error {
 }
 
 // faces takes what is seen from above out of solid, and what has nothing below: but
-// for strips so narrow that they are laid better with what is beside them.
+// for strips so narrow that they are laid better with what is beside them. These are
+// noted in seen.
 func (w *worker) faces(l *Layer) error {
 	f, e := &w.fill, &l.exposed
+	f.seen = 0
 	if f.solid.Empty() {
 		return nil
 	}
 	if e.bottom && l.Index > 0 {
-		if err := w.face(&f.bottom, l, &l.below, 2*w.p.Width); err != nil {
+		if err := w.face(&f.bottom, l, &l.below); err != nil {
 			return err
 		}
 	}
 	if e.top {
-		if err := w.face(&f.top, l, &e.above, 3*w.p.Width); err != nil {
+		if err := w.face(&f.top, l, &e.above); err != nil {
 			return err
 		}
 	}
@@ -188,7 +194,7 @@ func (w *worker) faces(l *Layer) error {
 }
 
 // face moves from solid to dst what other does not cover, where it is wide enough.
-func (w *worker) face(dst *geom.Region, l *Layer, other *geom.Region, wide unit.Length) error {
+func (w *worker) face(dst *geom.Region, l *Layer, other *geom.Region) error {
 	f := &w.fill
 	if other.Empty() && l.exposed.all {
 		dst.Append(&f.solid)
@@ -198,27 +204,37 @@ func (w *worker) face(dst *geom.Region, l *Layer, other *geom.Region, wide unit.
 	if err := w.kernel.Difference(dst, &l.rest, other); err != nil {
 		return err
 	}
-	if err := open(&w.kernel, dst, dst, wide); err != nil || dst.Empty() {
+	f.seen += dst.Area2() / 2
+	if err := open(&w.kernel, dst, dst, 3*w.p.Width/2); err != nil || dst.Empty() {
 		return err
 	}
+	f.seen -= dst.Area2() / 2
 	return w.kernel.Difference(&f.solid, &f.solid, dst)
 }
 
 // mostIslands is how many rings a skin may have to be filled island by island.
 const mostIslands = 64
 
+// laying is how a skin is laid.
+type laying struct {
+	role    motion.Role
+	pattern SkinPattern
+	angle   fill.Angle
+	flow    fill.Percent // of what fills it
+}
+
 // skins fills a region side by side; lines that lie by themselves are fitted to each of
 // its islands.
-func (w *worker) skins(l *Layer, r *geom.Region, role motion.Role, pattern SkinPattern) error {
-	if pattern != SkinLines || r.Len() > mostIslands {
-		return w.skin(l, r, role, pattern)
+func (w *worker) skins(l *Layer, r *geom.Region, lay laying) error {
+	if lay.pattern != SkinLines || r.Len() > mostIslands {
+		return w.skin(l, r, lay)
 	}
 	for i := range r.Len() {
 		if geom.Area2(r.Ring(i)) < 0 {
 			continue
 		}
 		w.fill.span.island(r, i)
-		if err := w.skin(l, &w.fill.span.one, role, pattern); err != nil {
+		if err := w.skin(l, &w.fill.span.one, lay); err != nil {
 			return err
 		}
 	}
@@ -226,13 +242,13 @@ func (w *worker) skins(l *Layer, r *geom.Region, role motion.Role, pattern SkinP
 }
 
 // skin fills a region side by side.
-func (w *worker) skin(l *Layer, r *geom.Region, role motion.Role, pattern SkinPattern) error {
+func (w *worker) skin(l *Layer, r *geom.Region, lay laying) error {
 	if r.Empty() {
 		return nil
 	}
 	f, area, width := &w.fill, r.Area2()/2, w.p.Width
 	where := &l.inner
-	if pattern == SkinLines {
+	if lay.pattern == SkinLines {
 		where = r
 	} else if !sameRegion(r, &l.rest) {
 		where = &f.lines
@@ -242,13 +258,13 @@ func (w *worker) skin(l *Layer, r *geom.Region, role motion.Role, pattern SkinPa
 	}
 	first, pts := l.Runs.Len(), len(l.Runs.Pts)
 	over := int64(0)
-	if pattern == SkinConcentric {
+	if lay.pattern == SkinConcentric {
 		if err := f.rings.Cover(&l.Runs.Lines, &w.kernel, where, width/2-w.p.inset(), width); err != nil {
 			return err
 		}
 	} else {
-		p := fill.Params{Angle: w.angle(l), Spacing: width, MinSpan: width / 4, MaxJoin: 3 * width, Join: fill.JoinMonotonic}
-		switch pattern {
+		p := fill.Params{Angle: lay.angle, Spacing: width, MinSpan: width / 4, MaxJoin: 3 * width, Join: fill.JoinMonotonic}
+		switch lay.pattern {
 		case SkinLines:
 			p.MaxJoin, p.Overrun, p.MinSpan, p.Fit = 0, width/5, 0, true
 		case SkinZigzag:
@@ -260,11 +276,11 @@ func (w *worker) skin(l *Layer, r *geom.Region, role motion.Role, pattern SkinPa
 		over = f.hatcher.Overrun()
 	}
 	bar := w.bar(l, area, first, pts, over)
-	if close := f.hatcher.Spacing(); pattern == SkinLines && bar < close && bar > close-close/32 {
+	if close := f.hatcher.Spacing(); lay.pattern == SkinLines && bar < close && bar > close-close/32 {
 		bar = close // else there would be hairs between the lines
 	}
-	l.Runs.Give(Head{Width: bar, Role: role})
-	if pattern == SkinMonotonic || pattern == SkinLines {
+	l.Runs.Give(Head{Width: bar * unit.Length(lay.flow) / 100, Role: lay.role})
+	if lay.pattern == SkinMonotonic || lay.pattern == SkinLines {
 		w.follow(l, first)
 	}
 	return nil

@@ -81,6 +81,21 @@ func (c *canvas) line(pts []geom.Point, width unit.Length) {
 
 // bare is the share of the section on which nothing is laid.
 func bare(l *Layer) float64 {
+	c := paintAll(l)
+	in, open := 0, 0
+	for i := range c.in {
+		if c.in[i] {
+			in++
+			if !c.on[i] {
+				open++
+			}
+		}
+	}
+	return float64(open) / float64(max(in, 1))
+}
+
+// paintAll paints all lines of a layer.
+func paintAll(l *Layer) *canvas {
 	c := newCanvas(&l.Outline)
 	for i := range l.Walls.Len() {
 		r, widths := l.Walls.Wall(i), l.Walls.Widths(i)
@@ -103,16 +118,7 @@ func bare(l *Layer) float64 {
 	for i, h := range l.Runs.Heads {
 		c.line(l.Runs.Line(i), h.Width)
 	}
-	in, open := 0, 0
-	for i := range c.in {
-		if c.in[i] {
-			in++
-			if !c.on[i] {
-				open++
-			}
-		}
-	}
-	return float64(open) / float64(max(in, 1))
+	return c
 }
 
 // Faces that are seen are covered, in whatever direction their lines run; 0.2 % at
