@@ -98,10 +98,10 @@ func (in *inspector) layer(i int) error {
 }
 
 // overlap measures by how much the bodies of a layer are more than their union. Less
-// than a hundredth of a line's square is what simplifying leaves.
+// than 0.3 % is what simplifying may take.
 func (in *inspector) overlap(i int) {
 	area := float64(in.raw.Area2()-in.outline.Area2()) / 2
-	if area*100 > max(float64(in.s.Width)*float64(in.s.Width), float64(in.outline.Area2())/2) {
+	if area > max(float64(in.s.Width)*float64(in.s.Width)/100, 0.003*float64(in.outline.Area2())/2) {
 		in.found.OverlapLayers++
 		in.found.Overlap += unit.Volume(math.Round(cubed(area * float64(in.s.stack().Thickness(i)))))
 	}
