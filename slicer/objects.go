@@ -28,7 +28,7 @@ func (s Settings) sequenceError(height unit.Length) error {
 // apart is the distance between copies.
 func (s Settings) apart() unit.Length {
 	if s.Sequence.On {
-		return max(s.Spacing, s.Sequence.Radius)
+		return max(s.Spacing, s.Sequence.Radius+s.beside())
 	}
 	return s.Spacing
 }

@@ -51,13 +51,20 @@ func defaultSupport() Support {
 	}
 }
 
-// planSupport finds what of a placed model needs support. moves are where the copies
-// are, which must not get in each other's way.
-func planSupport(v *vault.Vault, m *mesh.Mesh, s Settings, moves []geom.Point) (*support.Plan, error) {
+// supportReach is how far support may be beyond a copy that is printed after others:
+// what it takes to stand by itself.
+const supportReach = 2 * mm
+
+// planSupport finds what of a placed model needs support. Copies must not get in each
+// other's way.
+func planSupport(v *vault.Vault, m *mesh.Mesh, s Settings) (*support.Plan, error) {
 	p := s.Support
 	room := s.Build
-	if len(moves) > 0 {
+	if s.Copies > 1 {
 		b, half := m.Bounds(), s.Spacing/2
+		if s.Sequence.On {
+			half = supportReach
+		}
 		room.Min.X, room.Max.X = max(room.Min.X, b.Min.X-half), min(room.Max.X, b.Max.X+half)
 		room.Min.Y, room.Max.Y = max(room.Min.Y, b.Min.Y-half), min(room.Max.Y, b.Max.Y+half)
 	}

@@ -500,3 +500,33 @@ func TestNoRoom(t *testing.T) {
 		t.Errorf("support in a spiral: %v", err)
 	}
 }
+
+// TestSupportMemoryIsStated: what is live while layers with support are made stays
+// below what was stated, and support is in it.
+func TestSupportMemoryIsStated(t *testing.T) {
+	var plain int64
+	for _, k := range []SupportKind{SupportOff, SupportGrid, SupportTree} {
+		s := everything(k)
+		before := live()
+		j := openFile(t, "overhang.stl", s)
+		peak, n := int64(0), 0
+		for _, err := range j.Layers(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n++; n%8 == 0 {
+				peak = max(peak, live()-before)
+			}
+		}
+		stated := j.Memory().Layers
+		t.Logf("kind %d: %d kB of %d kB, %d kB in the vault", k, peak>>10, stated>>10, j.Memory().Model>>10)
+		if peak > stated || peak < stated/40 {
+			t.Errorf("kind %d: %d bytes are live, %d were stated", k, peak, stated)
+		}
+		if k == SupportOff {
+			plain = stated
+		} else if stated <= plain {
+			t.Errorf("kind %d: %d bytes are stated, no more than %d without support", k, stated, plain)
+		}
+	}
+}

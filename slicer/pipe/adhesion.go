@@ -93,7 +93,11 @@ func (w *worker) skirt(l *Layer) error {
 
 // around sets belt to lines at a distance around all of the layer's base.
 func (w *worker) around(l *Layer, away unit.Length) error {
-	if err := w.kernel.Union(&w.ring, &l.base); err != nil {
+	if err := w.kernel.Union(&w.belt, &l.base); err != nil {
+		return err
+	}
+	outer(&w.ring, &w.belt)
+	if err := w.kernel.Simplify(&w.ring, &w.ring, w.rough()); err != nil {
 		return err
 	}
 	if err := w.kernel.Offset(&w.ring, &w.ring, away, geom.JoinRound); err != nil {
@@ -101,6 +105,15 @@ func (w *worker) around(l *Layer, away unit.Length) error {
 	}
 	outer(&w.belt, &w.ring)
 	return w.kernel.Union(&w.belt, &w.belt)
+}
+
+// rough is how exact lines must be that keep away from all that stands on the bed:
+// what is moved far costs much where it has many corners.
+func (w *worker) rough() unit.Length {
+	if w.p.Support.Plan.Empty() {
+		return unit.Millimetre / 20
+	}
+	return smooth
 }
 
 // outer sets dst to the outer rings of r, without holes.
@@ -271,7 +284,7 @@ func (w *worker) raft(l *Layer) error {
 	case -1:
 		density = 100
 	}
-	if err := w.kernel.Union(&w.ring, &l.base); err != nil {
+	if err := w.kernel.Simplify(&w.ring, &l.base, w.rough()); err != nil {
 		return err
 	}
 	if err := w.kernel.Offset(&w.ring, &w.ring, r.Margin, geom.JoinRound); err != nil {

@@ -35,21 +35,35 @@ type held struct {
 	body     support.Mask
 	dense    support.Mask
 	branches geom.Region
-	blocks   geom.Region // outlines too near above and below
+	blocks   []geom.Region // outlines too near above and below
+	n        int           // of them
 }
 
 func (h *held) reset() {
 	h.body.Reset()
 	h.dense.Reset()
 	h.branches.Reset()
-	h.blocks.Reset()
+	h.n = 0
+}
+
+// block adds an outline that is too near.
+func (h *held) block(r *geom.Region) {
+	if h.n == len(h.blocks) {
+		h.blocks = append(h.blocks, geom.Region{})
+	}
+	h.blocks[h.n].Reset()
+	h.blocks[h.n].Append(r)
+	h.n++
 }
 
 func (h *held) wipe() {
 	h.body.Wipe()
 	h.dense.Wipe()
 	h.branches.Wipe()
-	h.blocks.Wipe()
+	for i := range h.blocks {
+		h.blocks[i].Wipe()
+	}
+	h.n = 0
 }
 
 func (h *held) empty() bool { return h.body.Empty() && h.dense.Empty() && h.branches.Empty() }
@@ -138,12 +152,12 @@ func (s *props) block(l *Layer, above []*Layer) {
 			break
 		}
 		if same = same && u.upright; !same {
-			l.held.blocks.Append(&u.Outline)
+			l.held.block(&u.Outline)
 		}
 	}
 	for i := len(s.under) - 1; i >= 0 && s.under[i].top > bottom-gap; i-- {
 		if !sameRegion(&s.under[i].outline, &l.Outline) {
-			l.held.blocks.Append(&s.under[i].outline)
+			l.held.block(&s.under[i].outline)
 		}
 	}
 }
@@ -171,11 +185,11 @@ func (s *props) remember(l *Layer) {
 
 // supporter is the scratch memory of a worker for support.
 type supporter struct {
-	area, dense, line, blocks geom.Region
+	area, dense, line geom.Region
 }
 
 func (s *supporter) wipe() {
-	for _, r := range []*geom.Region{&s.area, &s.dense, &s.line, &s.blocks} {
+	for _, r := range []*geom.Region{&s.area, &s.dense, &s.line} {
 		r.Wipe()
 	}
 }
@@ -236,23 +250,34 @@ func (w *worker) supportArea(l *Layer) error {
 			return err
 		}
 	}
-	s.blocks.Reset()
-	nearby(&s.line, &l.Outline, &s.area, w.p.Support.Aside)
-	if !s.line.Empty() {
-		if err := w.kernel.Offset(&s.blocks, &s.line, w.p.Support.Aside, geom.JoinMiter); err != nil {
+	if err := w.keepAway(&s.area, &l.Outline, w.p.Support.Aside); err != nil {
+		return err
+	}
+	for i := range l.held.n {
+		if err := w.keepAway(&s.area, &l.held.blocks[i], 0); err != nil {
 			return err
 		}
 	}
-	nearby(&s.line, &l.held.blocks, &s.area, 0)
-	s.blocks.Append(&s.line)
-	if err := w.kernel.Difference(&l.Support, &s.area, &s.blocks); err != nil {
-		return err
-	}
 	// What is too narrow for a line goes.
-	if err := w.kernel.Offset(&s.line, &l.Support, -w.p.Width/2, geom.JoinMiter); err != nil {
+	if err := w.kernel.Offset(&s.line, &s.area, -w.p.Width/2, geom.JoinMiter); err != nil {
 		return err
 	}
 	return w.kernel.Offset(&l.Support, &s.line, w.p.Width/2, geom.JoinMiter)
+}
+
+// keepAway takes from r what is within away of another region.
+func (w *worker) keepAway(r, from *geom.Region, away unit.Length) error {
+	near := &w.prop.line
+	nearby(near, from, r, away)
+	if near.Empty() {
+		return nil
+	}
+	if away > 0 {
+		if err := w.kernel.Offset(near, near, away, geom.JoinMiter); err != nil {
+			return err
+		}
+	}
+	return w.kernel.Difference(r, r, near)
 }
 
 // cells sets dst to the smoothed outlines of a mask, for all copies.

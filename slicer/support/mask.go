@@ -14,6 +14,7 @@ type Mask struct {
 	wide int // words of a row
 	set  []uint64
 	n    int // cells in it
+	rim  int // their sides with no cell beyond
 	done []uint64
 }
 
@@ -38,13 +39,13 @@ func (m *Mask) Wipe() {
 
 // Copy makes m equal to another mask.
 func (m *Mask) Copy(o *Mask) {
-	m.grid, m.wide, m.n = o.grid, o.wide, o.n
+	m.grid, m.wide, m.n, m.rim = o.grid, o.wide, o.n, o.rim
 	m.set = append(m.set[:0], o.set...)
 }
 
 // reset makes an empty mask over a grid.
 func (m *Mask) reset(g grid) {
-	m.grid, m.wide, m.n = g, (int(g.w)+63)/64, 0
+	m.grid, m.wide, m.n, m.rim = g, (int(g.w)+63)/64, 0, 0
 	m.set = zeroed(m.set, m.wide*int(g.h))
 }
 
@@ -60,13 +61,21 @@ func zeroed(s []uint64, n int) []uint64 {
 func (m *Mask) put(c int32, on bool) {
 	x, y := m.grid.at(c)
 	w, bit := &m.set[int(y)*m.wide+int(x)/64], uint64(1)<<(x%64)
-	switch was := *w&bit != 0; {
-	case on && !was:
-		*w |= bit
-		m.n++
-	case !on && was:
-		*w &^= bit
-		m.n--
+	if on == (*w&bit != 0) {
+		return
+	}
+	*w ^= bit
+	sign := -1
+	if on {
+		sign = 1
+	}
+	m.n += sign
+	for _, d := range steps {
+		if m.has(x+d[0], y+d[1]) {
+			m.rim -= sign
+		} else {
+			m.rim += sign
+		}
 	}
 }
 
@@ -164,7 +173,7 @@ func (g *grid) corner(x2, y2 int32) geom.Point {
 }
 
 // Reset empties the mask and keeps its memory.
-func (m *Mask) Reset() { m.n, m.set = 0, m.set[:0] }
+func (m *Mask) Reset() { m.n, m.rim, m.set = 0, 0, m.set[:0] }
 
 // Add puts the cells of another mask of the same plan into m.
 func (m *Mask) Add(o *Mask) {

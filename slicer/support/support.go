@@ -97,6 +97,7 @@ type Plan struct {
 	pieces []piece // of branches, from the top down
 	floor  unit.Length
 	lo, hi geom.Point // around what stands on the bed
+	points int        // of one layer's outlines, at most
 }
 
 // String says nothing of the plan.
@@ -113,6 +114,15 @@ func (p *Plan) Empty() bool { return p == nil || len(p.props) == 0 && len(p.piec
 
 // Tree reports whether branches carry what is planned. A nil plan has none.
 func (p *Plan) Tree() bool { return p != nil && p.p.Kind == Tree }
+
+// Most tells how many points the outlines of one layer have at most, and how many
+// bytes a [Mask] takes at most, scratch included.
+func (p *Plan) Most() (points, mask int) {
+	if p.Empty() {
+		return 0, 0
+	}
+	return p.points, 2 * 8 * words(p.grid)
+}
 
 // Foot is a box around all that stands on the bed, if anything does.
 func (p *Plan) Foot() (lo, hi geom.Point, some bool) {
@@ -167,5 +177,9 @@ func (p *Plan) make(v *vault.Vault, m *mesh.Mesh) error {
 	if err != nil || len(spots) == 0 {
 		return err
 	}
-	return p.build(v, r, spots)
+	if err := p.build(v, r, spots); err != nil {
+		return err
+	}
+	p.points = p.most()
+	return nil
 }

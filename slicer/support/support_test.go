@@ -304,6 +304,7 @@ func BenchmarkPlan(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+			b.ReportMetric(float64(v.Stats().Peak-v.Stats().Used)/1024, "kB-scratch")
 			b.ReportMetric(float64(len(p.props)), "props")
 			b.ReportMetric(float64(len(p.pieces)), "pieces")
 			b.ReportMetric(float64(len(m.Triangles())), "triangles")

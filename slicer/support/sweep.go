@@ -71,6 +71,27 @@ func (s *Sweep) Rise(z unit.Length) {
 
 func (s *Sweep) put(q prop, on bool) { s.masks[q.what&3].put(int32(q.what>>2), on) }
 
+// most finds how many corners the outlines of one layer have at most.
+func (p *Plan) most() (corners int) {
+	s := NewSweep(p)
+	defer s.Wipe()
+	rise := func(z unit.Length) {
+		s.Rise(z - p.floor)
+		corners = max(corners, s.masks[body].rim+s.masks[roof].rim+s.masks[foot].rim)
+	}
+	for i := range p.props {
+		for s.end < len(p.ends) && p.props[p.ends[s.end]].z1 <= p.props[i].z0 {
+			rise(p.props[p.ends[s.end]].z1)
+		}
+		rise(p.props[i].z0)
+	}
+	pieces := int32(0)
+	for k := 0; k+1 < len(p.levels); k++ {
+		pieces = max(pieces, p.levels[k]-p.levels[k+1])
+	}
+	return corners + len(turns)*int(pieces)
+}
+
 // Body is the cells in which there is support at the height, dense or not. It is good
 // until the next Rise.
 func (s *Sweep) Body() *Mask { return &s.masks[body] }
