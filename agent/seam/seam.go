@@ -40,6 +40,7 @@ const (
 	KindKey    Kind = 7 // Key, before the Start that it is for
 
 	KindProfile Kind = 8 // Profile, before the Start that it is for
+	KindSkip    Kind = 9 // Skip
 
 	KindReady   Kind = 64 // Ready
 	KindStatus  Kind = 65 // Status
@@ -219,7 +220,7 @@ func (r Reason) String() string {
 		"the model does not fit the build volume: scale it down",
 		"a line of the file is nothing that may be printed: platen check names it",
 		"the board has no hot end and prints no models: give it G-code",
-		"the profile is not for this job: it asks for what the board cannot do, or comes with G-code, or places a sealed model",
+		"the profile is not for this job: it asks for what the board or the model does not allow, or comes with G-code, or places a sealed model",
 		"the file has several plates, or not this one: choose one with --plate",
 	}
 	if int(r) < len(names) {
@@ -235,7 +236,14 @@ type Receipt struct {
 	Reason Reason
 }
 
+// Skip leaves out one of the objects of the model that is printed, from the next layer
+// on that is not planned yet.
+type Skip struct {
+	Object uint16 // from 1: parts of the file in their order, copy by copy
+}
+
 func (Start) kind() Kind     { return KindStart }
+func (Skip) kind() Kind      { return KindSkip }
 func (Key) kind() Kind       { return KindKey }
 func (c Command) kind() Kind { return c.Kind }
 func (Ready) kind() Kind     { return KindReady }
@@ -274,6 +282,8 @@ func Parse(p []byte) (Message, error) {
 		m = &Key{}
 	case KindProfile:
 		m = &Profile{}
+	case KindSkip:
+		m = &Skip{}
 	case KindPause, KindResume, KindCancel, KindHalt, KindQuit:
 		m = &Command{Kind: k}
 	case KindReady:
@@ -317,6 +327,16 @@ func (k *Key) parse(b []byte) bool {
 	k.Group = b[0]
 	copy(k.Key[:], b[1:])
 	return true
+}
+
+func (s Skip) append(dst []byte) []byte { return le.AppendUint16(dst, s.Object) }
+
+func (s *Skip) parse(b []byte) bool {
+	if len(b) != 2 {
+		return false
+	}
+	s.Object = le.Uint16(b)
+	return s.Object > 0
 }
 
 func (Command) append(dst []byte) []byte { return dst }

@@ -24,8 +24,9 @@ type loaded struct {
 	// itself, without what the board says goes around it.
 	program func(ctx context.Context, watch func(motion.Program) motion.Program) motion.Program
 	board   *boards.Board
-	layers  int32 // 0 if it is not known
-	ops     int64 // 0 if it is not known
+	layers  int32                 // 0 if it is not known
+	ops     int64                 // 0 if it is not known
+	skip    func(object int) bool // nil if objects are not known
 }
 
 // headSize is how much of a file is looked at to tell what it is.
@@ -206,6 +207,9 @@ func (s *session) loadModel(ctx context.Context, r io.Reader, st *seam.Start) (*
 		return nil, err
 	}
 	job, err := slicer.OpenSecure(ctx, s.vault, r, int64(st.Size), slicer.Detect, settings, s.keys)
+	if errors.Is(err, slicer.ErrSettings) && s.profile != nil {
+		return nil, errProfile // they do not suit this model
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -216,6 +220,6 @@ func (s *session) loadModel(ctx context.Context, r io.Reader, st *seam.Start) (*
 		program: func(ctx context.Context, watch func(motion.Program) motion.Program) motion.Program {
 			return b.Sequence(gcodefile.State{}).Macro(boards.MacroStart).Program(watch(job.Program(ctx))).Macro(boards.MacroEnd).Ops()
 		},
-		board: b, layers: int32(job.Info().Layers),
+		board: b, layers: int32(job.Info().Layers), skip: job.Skip,
 	}, nil
 }

@@ -65,6 +65,7 @@ func TestSessionRefusesProfiles(t *testing.T) {
 		"too much":        {strings.Repeat("# 9090\n", 1+seam.MostProfile/7), cube, seam.ReasonProfile},
 		"no TOML":         {"9090", cube, seam.ReasonProfile},
 		"with G-code":     {"[quality]\nwalls = 3\n", []byte(goodGCode), seam.ReasonProfile},
+		"not this model":  {"[printer]\nsequential_height = \"500mm\"\n[model]\ncopies = 2\nsequential = true\nscale_z = \"290.9%\"\n", cube, seam.ReasonProfile},
 		"does not fit":    {"[model]\nscale_x = \"9090%\"\n", cube, seam.ReasonOutOfReach},
 		"too many copies": {"[model]\ncopies = 909\n", cube, seam.ReasonOutOfReach},
 	} {

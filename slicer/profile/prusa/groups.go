@@ -132,7 +132,6 @@ var groups = []group{
 	{outcome: None, why: "layers of infill are combined by infill_every_layers only", needs: "automatic_infill_combination", names: `
 		automatic_infill_combination_max_layer_height`},
 	{outcome: None, why: "all surfaces that face up are ironed", off: "top", names: `ironing_type`},
-	{outcome: None, why: "layers are as high as layer_height", zero: true, names: `min_layer_height max_layer_height`},
 	{outcome: None, why: "the layers of a raft are alike but for height and width of lines", needs: "raft_layers", names: `
 		raft_first_layer_density raft_first_layer_expansion`},
 	{outcome: None, why: "support is what its own settings say, without this one", needs: "support_material", zero: true, names: `

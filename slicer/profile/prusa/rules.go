@@ -33,11 +33,16 @@ func printerRules() map[string]rule {
 		"complete_objects":          flag("sequential"),
 		"duplicate_distance":        mm("spacing"),
 		"arc_fitting":               arcs,
+		"min_layer_height":          unless("0", changed(mm("adaptive_min_height"), ifAdaptive), off),
+		"max_layer_height":          unless("0", changed(mm("adaptive_max_height"), ifAdaptive), off),
 		"layer_height":              mm("layer_height"),
 		"first_layer_height":        mm("first_layer_height"),
 		"extrusion_width":           mm("line_width"),
 	}
 }
+
+// ifAdaptive is what is different about bounds of heights.
+const ifAdaptive = "if adaptive_layers is on; heights that were drawn by hand are not read"
 
 // arcs are as near to the lines that they stand for as G-code is fine.
 func arcs(c Config, name string) Line {
