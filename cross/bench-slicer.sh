@@ -26,16 +26,11 @@ done
 definitions=
 case $peers in
 *CuraEngine*)
-	for d in /usr/share/cura/resources/definitions build/tools/usr/share/cura/resources/definitions; do
+	cross/tools.sh fdmprinter >/dev/null 2>&1 || true
+	for d in build/tools/usr/share/cura/resources/definitions /usr/share/cura/resources/definitions; do
 		[ -f $d/fdmprinter.def.json ] && definitions=$d
 	done
-	if [ -z "$definitions" ]; then
-		(
-			mkdir -p build/bench/cura && cd build/bench/cura && apt-get download cura && dpkg -x cura_*.deb ../../tools && rm -f cura_*.deb
-		) >/dev/null 2>&1 || true
-		definitions=build/tools/usr/share/cura/resources/definitions
-		[ -f $definitions/fdmprinter.def.json ] || { echo "bench: CuraEngine is left out: it needs fdmprinter.def.json (Debian: cura)"; peers=${peers% CuraEngine}; }
-	fi
+	[ -n "$definitions" ] || { echo "bench: CuraEngine is left out: it needs fdmprinter.def.json (Debian: cura)"; peers=${peers% CuraEngine}; }
 	;;
 esac
 

@@ -4,6 +4,7 @@
 # Debian packages and unpacked there.
 #
 #   cross/tools.sh PROGRAM...     programs: swtpm mosquitto qemu-arm printcore
+#                                 and fdmprinter, the definitions that CuraEngine needs
 #
 # On other systems it says what to install and ends with 1.
 set -eu
@@ -17,19 +18,24 @@ package() { # program -> packages
 	mosquitto) echo mosquitto ;;
 	qemu-arm) echo qemu-user-static ;;
 	printcore) command -v python3 >/dev/null || echo python3 ;;
+	fdmprinter) ;;
 	*) echo "tools: $1 is not a program this script knows" >&2; exit 2 ;;
 	esac
 }
 
 # What is taken without the packages it depends on: printcore does not need the
-# window system of the suite it is a part of.
+# window system of the suite it is a part of, nor do the definitions of printers.
 alone() { # program -> packages
 	case $1 in
 	printcore) echo printcore printrun-common python3-serial ;;
+	fdmprinter) echo cura ;;
 	esac
 }
 
 have() {
+	for dir in /usr "$tools/usr"; do
+		[ "$1" = fdmprinter ] && [ -f "$dir/share/cura/resources/definitions/fdmprinter.def.json" ] && return 0
+	done
 	for name in "$1" "$1-static"; do
 		for dir in $(echo "$PATH" | tr : ' ') /usr/sbin "$tools/usr/bin" "$tools/usr/sbin"; do
 			[ -x "$dir/$name" ] && return 0
