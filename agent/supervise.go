@@ -320,6 +320,23 @@ func (s *supervisor) jobCommand(k seam.Kind) error {
 	return s.command(k)
 }
 
+// skip leaves out an object of the job that runs.
+func (s *supervisor) skip(object uint16) error {
+	if object == 0 {
+		return errors.New("objects are numbered from 1")
+	}
+	s.mu.Lock()
+	conn, working := s.conn, s.working()
+	s.mu.Unlock()
+	switch {
+	case conn == nil:
+		return errNotReady
+	case !working:
+		return errNoJob
+	}
+	return conn.Send(&seam.Skip{Object: object}, nil)
+}
+
 // retire keeps jobs from being taken from now on. It reports false, and keeps
 // nothing, while one runs or a heater is on.
 func (s *supervisor) retire() bool {

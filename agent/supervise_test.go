@@ -119,8 +119,14 @@ func TestCommandsWithoutAJob(t *testing.T) {
 			t.Errorf("command %d: %v", k, err)
 		}
 	}
+	if err := s.skip(1); !errors.Is(err, errNoJob) {
+		t.Errorf("an object of no job: %v", err)
+	}
 	s.done = make(chan seam.Receipt)
-	if err := errors.Join(s.jobCommand(seam.KindCancel), s.command(seam.KindHalt)); err != nil {
+	if s.skip(0) == nil {
+		t.Error("there is an object 0")
+	}
+	if err := errors.Join(s.jobCommand(seam.KindCancel), s.command(seam.KindHalt), s.skip(2)); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []seam.Kind{seam.KindCancel, seam.KindHalt} {
@@ -128,6 +134,10 @@ func TestCommandsWithoutAJob(t *testing.T) {
 		if c, ok := m.(*seam.Command); err != nil || !ok || c.Kind != want {
 			t.Errorf("the session gets %v, %v, want command %d", m, err, want)
 		}
+	}
+	m, _, err := session.Receive()
+	if c, ok := m.(*seam.Skip); err != nil || !ok || c.Object != 2 {
+		t.Errorf("the session gets %v, %v", m, err)
 	}
 }
 

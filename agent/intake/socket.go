@@ -30,6 +30,7 @@ const (
 	OpPause  Op = "pause"  //
 	OpResume Op = "resume" //
 	OpCancel Op = "cancel" //
+	OpSkip   Op = "skip"   // Object is printed no further
 	OpHalt   Op = "halt"   // stop at once
 	OpGrant  Op = "grant"  // Envelope is an owner-signed grant
 	OpRevoke Op = "revoke" // Recipient gets nothing more
@@ -47,6 +48,7 @@ type Request struct {
 	Envelope  []byte `json:"envelope,omitempty"`  // ticket or grant; OpPrint without one: the file is in clear
 	Recipient string `json:"recipient,omitempty"` // id of a recipient of machine data
 	Claim     string `json:"claim,omitempty"`     // code that lets a printer into a fleet
+	Object    uint16 `json:"object,omitempty"`    // OpSkip: from 1
 	Detach    bool   `json:"detach,omitempty"`    // OpPrint: do not wait for the end
 
 	Wrapped []Wrapped `json:"wrapped,omitempty"` // OpPrint of a 3MF package with encrypted parts

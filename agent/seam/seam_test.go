@@ -17,6 +17,7 @@ var samples = []Message{
 	&Start{Job: [16]byte{3}, Format: FormatAny, Sealed: true, Size: 7, FileKey: [16]byte{9, 9}},
 	&Key{Group: 63, Key: [32]byte{1, 2, 3}},
 	&Command{KindPause}, &Command{KindResume}, &Command{KindCancel}, &Command{KindHalt}, &Command{KindQuit},
+	&Skip{Object: 300},
 	&Ready{Dialect: 1, Tools: 2, Confined: 0x5f, VaultBytes: 64 << 20, Job: [16]byte{8}},
 	&Status{Phase: PhasePrinting, Fault: 3, Progress: 75, NHeaters: 2, Heaters: [MaxHeaters]Heater{{0, 60_000, 60_000}, {8, -15_000, 215_000}}, Resends: 4, LinkErrs: 1},
 	&Receipt{Job: [16]byte{5}, Code: CodeRefused, Reason: ReasonTooBig},
@@ -35,7 +36,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	ok := Append(nil, samples[9])
+	ok := Append(nil, samples[10])
 	change := func(i int, v byte) []byte { p := bytes.Clone(ok); p[i] = v; return p }
 	for name, p := range map[string][]byte{
 		"empty": nil, "short": ok[:3], "truncated": ok[:len(ok)-1], "longer": append(bytes.Clone(ok), 0),

@@ -77,6 +77,9 @@ func (s *session) print(ctx context.Context, st *seam.Start, file *os.File) erro
 	b := job.board
 	s.progress.layers, s.progress.ops = job.layers, job.ops
 	s.pause.board, s.pause.told = b, s.held
+	s.mu.Lock()
+	s.skip = job.skip
+	s.mu.Unlock()
 	s.setPhase(seam.PhasePrinting)
 	prog := s.pause.hold(fresh(b, job.program(ctx, s.progress.watch)), ctx.Done())
 	err = s.machine.Run(ctx, envelope.Check(b.Limits, envelope.Fit(b.Limits, prog)))

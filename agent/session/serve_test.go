@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"log/slog"
@@ -165,5 +166,21 @@ func TestSessionRefusesHugeFile(t *testing.T) {
 		if s := c.printer.Stats(); s.Moves != 0 || s.HotendSet != 0 {
 			t.Errorf("%s: the machine moved or was heated", name)
 		}
+	}
+}
+
+// An object that is to be left out is told to the running job; where there is none, or
+// one that does not know its objects, the session goes on.
+func TestSkip(t *testing.T) {
+	var log bytes.Buffer
+	s := &session{log: slog.New(slog.NewTextHandler(&log, nil))}
+	var got []int
+	if s.command(input{msg: &seam.Skip{Object: 2}}, nil, true) || log.Len() == 0 {
+		t.Error("the session ends, or says nothing of what it cannot do")
+	}
+	log.Reset()
+	s.skip = func(n int) bool { got = append(got, n); return true }
+	if s.command(input{msg: &seam.Skip{Object: 2}}, nil, true) || log.Len() > 0 || len(got) != 1 || got[0] != 2 {
+		t.Errorf("left out: %v", got)
 	}
 }

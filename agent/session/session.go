@@ -142,6 +142,7 @@ type session struct {
 
 	mu    sync.Mutex
 	phase seam.Phase
+	skip  func(object int) bool // of the running job; nil if it does not know its objects
 
 	pause    pause
 	progress progress
@@ -290,6 +291,10 @@ func (s *session) command(in input, cancel func(), running bool) bool {
 	if in.file != nil {
 		in.file.Close()
 	}
+	if skip, ok := in.msg.(*seam.Skip); ok {
+		s.leaveOut(skip)
+		return false
+	}
 	c, ok := in.msg.(*seam.Command)
 	if !ok {
 		return false
@@ -317,6 +322,17 @@ func (s *session) command(in input, cancel func(), running bool) bool {
 		return !running
 	}
 	return false
+}
+
+// leaveOut prints an object of the running job no further. A job that does not know its
+// objects, and one that has no such object, goes on as it is.
+func (s *session) leaveOut(skip *seam.Skip) {
+	s.mu.Lock()
+	of := s.skip
+	s.mu.Unlock()
+	if of == nil || !of(int(skip.Object)) {
+		s.log.Warn("no such object to leave out")
+	}
 }
 
 func (s *session) setPhase(p seam.Phase) {

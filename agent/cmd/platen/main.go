@@ -16,6 +16,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -36,6 +37,7 @@ Start with "platen doctor", which says what this board can hold, and "platen sta
 	root.AddCommand(printCmd(), checkCmd(), recipientCmd(), recreditCmd(), statusCmd(), simpleCmd("pause", "Pause the print, lifting the nozzle", intake.OpPause),
 		simpleCmd("resume", "Go on with a paused print", intake.OpResume),
 		simpleCmd("cancel", "Cancel the print; heaters go off", intake.OpCancel),
+		skipCmd(),
 		simpleCmd("halt", "Stop the machine at once; heaters go off", intake.OpHalt))
 	root.AddCommand(enrolCmd(), consentCmd(), updateCmd(), controllerCmd(), catalogueCmd(), boardsCmd(), doctorCmd())
 	cli.Main(root)
@@ -89,6 +91,25 @@ func simpleCmd(use, short string, op intake.Op) *cobra.Command {
 		Use: use, Short: short, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			r, err := ask(c.Context(), intake.Request{Op: op}, nil, nil)
+			return refused(c, r, err)
+		},
+	}
+}
+
+// skipCmd leaves one object out of the print.
+func skipCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "skip N", Short: "Print object N of the model no further",
+		Long: `Leaves one object out of the print that runs, from the next layer on that is not planned yet: one that
+has come loose, say. Objects are the parts of a 3MF file in their order, or the copies of a model, numbered
+from 1; with both, the parts of the first copy come first. "platen cancel" ends the whole print.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			n, err := strconv.ParseUint(args[0], 10, 16)
+			if err != nil || n == 0 {
+				return cli.Usage("%q is not the number of an object", args[0])
+			}
+			r, err := ask(c.Context(), intake.Request{Op: intake.OpSkip, Object: uint16(n)}, nil, nil)
 			return refused(c, r, err)
 		},
 	}
