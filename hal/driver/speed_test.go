@@ -318,7 +318,7 @@ func floor(t *testing.T, lines int) cost {
 // up to twice as dear.
 func TestSpeed(t *testing.T) {
 	bench := os.Getenv("PLATEN_BENCH") != ""
-	lines, rounds := 3000, 1
+	lines, rounds := 1000, 1
 	if bench {
 		lines, rounds = 50_000, 5
 	}

@@ -104,15 +104,12 @@ func (tr Traits) badDay() sim.Faults {
 	return f
 }
 
-// Print prints 100,000 lines on a bad day (3,000 with -short, 8,000 with -race), and holds the printer's
+// Print prints 100,000 lines on a bad day (3,000 with -short or -race), and holds the printer's
 // journal against the program: every move once, in order, to its place, and nothing else.
 func Print(t *testing.T, tr Traits, dial Dial) {
 	lines := 100_000
-	switch {
-	case testing.Short():
+	if testing.Short() || raced {
 		lines = 3000
-	case raced:
-		lines = 8000
 	}
 	cfg := sim.Config{Seed: 11, LineTime: 150 * time.Microsecond, Faults: tr.badDay(), Hotend: stillWarm}
 	inBubble(t, tr, dial, cfg, func(w *world) {

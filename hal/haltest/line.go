@@ -29,7 +29,7 @@ func Storm(t *testing.T, tr Traits, dial Dial) {
 	case err == nil && soak > 0:
 		prints = slices.Repeat([]int{100_000}, soak)
 	case raced:
-		prints = []int{4000, 1000, 1000, 1000, 1000, 1000}
+		prints = []int{3000, 700, 700, 700, 700, 700}
 	case testing.Short():
 		prints = []int{2000, 600, 600}
 	}
@@ -51,10 +51,14 @@ func Storm(t *testing.T, tr Traits, dial Dial) {
 // asked by a line that it refuses, so that only lost bytes count there; and a port that
 // wants checksums repeats what is not answered soon, so that the driver's count does not.
 func Sound(t *testing.T, tr Traits, dial Dial) {
+	moves := 1000
+	if raced {
+		moves = 250
+	}
 	count := func(f sim.Faults) (n uint64) {
 		inBubble(t, tr, dial, sim.Config{Seed: 3, LineTime: 150 * time.Microsecond, Hotend: stillWarm, Faults: f}, func(w *world) {
 			before, state := w.p.Stats(), w.m.State() // opening may have probed what is refused
-			s := w.print(spiral(1000))
+			s := w.print(spiral(moves))
 			n = s.Overruns - before.Overruns
 			if !tr.Quiet {
 				n += s.Resends - before.Resends
@@ -71,7 +75,7 @@ func Sound(t *testing.T, tr Traits, dial Dial) {
 	if tr.Unchecked || tr.Quiet {
 		return // nothing is damaged on its way, or nothing would show it
 	}
-	if count(sim.Faults{DropByte: sim.Always / 1000}) == 0 {
+	if count(sim.Faults{DropByte: sim.Always / 20}) == 0 {
 		t.Error("control: a line that loses bytes looked sound")
 	}
 }
