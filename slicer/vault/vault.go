@@ -35,6 +35,9 @@ var (
 	ErrClosed = errors.New("vault is closed")
 )
 
+// secretChunk is the size of the pieces in which secret memory is mapped.
+const secretChunk = 1 << 20
+
 // align is the alignment of every allocation in bytes: a cache line.
 const align = 64
 
@@ -45,7 +48,9 @@ type Vault struct {
 	dirtyL int // everything below may have been written to since it was wiped
 	dirtyH int // everything from here on may have been written to
 	peak   int
+	given  int
 	last   unsafe.Pointer // the latest allocation of the low end, which can grow
+	holes  []hole         // given back for good, in the order in which they were
 	secret bool
 	locked bool
 }
@@ -56,6 +61,7 @@ type Stats struct {
 	Budget int64
 	Used   int64
 	Peak   int64 // largest Used so far
+	Given  int64 // of Used, what was given back to the system (see Forget)
 	Secret bool  // memory is hidden from the kernel's own mapping
 	Locked bool  // memory never reaches swap
 }
@@ -149,7 +155,7 @@ func Alloc[T any](v *Vault, n int) ([]T, error) {
 		return nil, err
 	}
 	at := roundUp(v.lo)
-	if at > v.hi || size > v.hi-at {
+	if at > v.hi || size > v.hi-at || v.holed(at, at+size) {
 		return nil, ErrBudget
 	}
 	v.lo = at + size
@@ -169,7 +175,7 @@ func Grow[T any](v *Vault, s []T, n int) ([]T, error) {
 		return s, errors.New("grow vault memory: not the latest allocation")
 	}
 	at := int(uintptr(v.last) - uintptr(unsafe.Pointer(&v.mem[0])))
-	if size > v.hi-at {
+	if size > v.hi-at || v.holed(at, at+size) {
 		return s, ErrBudget
 	}
 	if end := at + size; end < v.lo {
@@ -190,7 +196,7 @@ func Scratch[T any](v *Vault, n int) ([]T, error) {
 		return nil, ErrBudget
 	}
 	at := (v.hi - size) &^ (align - 1)
-	if at < v.lo {
+	if at < v.lo || v.holed(at, at+size) {
 		return nil, ErrBudget
 	}
 	v.hi = at
@@ -216,7 +222,7 @@ func (v *Vault) Release(m Mark) {
 // ReleaseAlloc is Release for the low end alone.
 func (v *Vault) ReleaseAlloc(m Mark) {
 	if v.mem != nil && m.lo < v.lo {
-		wipe(v.mem[m.lo:v.lo])
+		v.wipeKept(m.lo, v.lo)
 		v.lo, v.last = m.lo, nil
 	}
 }
@@ -224,8 +230,62 @@ func (v *Vault) ReleaseAlloc(m Mark) {
 // ReleaseScratch is Release for the high end alone.
 func (v *Vault) ReleaseScratch(m Mark) {
 	if v.mem != nil && m.hi > v.hi {
-		wipe(v.mem[v.hi:m.hi])
+		v.wipeKept(v.hi, m.hi)
 		v.hi = m.hi
+	}
+}
+
+// hole is a part of a vault that is given back: mem[from:to].
+type hole struct{ from, to int }
+
+// Forget wipes s, a part of what was allocated, and gives its pages back to the
+// system: only whole ones, of 4 KiB, or 1 MiB where the vault is secret. Nobody may
+// touch s any more, and what of the vault is released below it cannot be had again.
+// A few large pieces are better than many small ones.
+func Forget[T any](v *Vault, s []T) {
+	if v.mem == nil || len(s) == 0 {
+		return
+	}
+	from := int(uintptr(unsafe.Pointer(&s[0])) - uintptr(unsafe.Pointer(&v.mem[0])))
+	to := from + len(s)*int(unsafe.Sizeof(s[0]))
+	wipe(v.mem[from:to])
+	page := unix.Getpagesize()
+	if v.secret {
+		page = secretChunk
+	}
+	from, to = (from+page-1)/page*page, to/page*page
+	if from >= to {
+		return
+	}
+	// The place stays taken, by nothing, so that no other mapping comes to lie in it.
+	const flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE | unix.MAP_FIXED
+	if _, err := unix.MmapPtr(-1, 0, unsafe.Pointer(&v.mem[from]), uintptr(to-from), unix.PROT_NONE, flags); err == nil {
+		v.holes = append(v.holes, hole{from, to})
+		v.given += to - from
+	}
+}
+
+// holed reports whether mem[from:to] has a part that was given back.
+func (v *Vault) holed(from, to int) bool {
+	for _, h := range v.holes {
+		if from < h.to && h.from < to {
+			return true
+		}
+	}
+	return false
+}
+
+// wipeKept wipes what of mem[from:to] is there.
+func (v *Vault) wipeKept(from, to int) {
+	for from < to {
+		end, next := to, to
+		for _, h := range v.holes {
+			if h.from < end && from < h.to {
+				end, next = max(from, h.from), h.to
+			}
+		}
+		wipe(v.mem[from:end])
+		from = max(next, end)
 	}
 }
 
@@ -250,14 +310,14 @@ func (v *Vault) Close() error {
 // wipeAll overwrites what was ever handed out; untouched pages are zero and are
 // left uncommitted.
 func (v *Vault) wipeAll() {
-	wipe(v.mem[:v.dirtyL])
-	wipe(v.mem[v.dirtyH:])
+	v.wipeKept(0, v.dirtyL)
+	v.wipeKept(v.dirtyH, len(v.mem))
 }
 
 // Stats returns the sizes of the vault.
 func (v *Vault) Stats() Stats {
 	return Stats{
-		Budget: int64(len(v.mem)), Used: int64(v.used()), Peak: int64(v.peak),
+		Budget: int64(len(v.mem)), Used: int64(v.used()), Peak: int64(v.peak), Given: int64(v.given),
 		Secret: v.secret, Locked: v.locked,
 	}
 }
