@@ -107,7 +107,8 @@ func misfit(what, how string) error {
 }
 
 // fits checks that there is room for what is printed besides the model: c is at its
-// lowest layer, and is there again afterwards. Skirts that have no room are left out.
+// lowest layer, and is there again afterwards. Skirts of one layer that have no room are
+// left out.
 func (j *Job) fits(c *cut.Cutter) error {
 	s := j.settings
 	a := s.Adhesion
@@ -117,6 +118,14 @@ func (j *Job) fits(c *cut.Cutter) error {
 			return misfit("raft", "the model on top of its raft")
 		}
 		return ErrOutOfReach // the last layer would be higher than the model is
+	}
+	for k := range 1 + len(j.copies) {
+		d := j.copy(k)
+		for _, p := range j.shade {
+			if !free(geom.Point{X: p.X + d.X, Y: p.Y + d.Y}, s.SkirtGap+unit.Length(max(s.Skirts, 1))*s.Width, s.Build) {
+				return misfit("skirt", "a skirt of several layers around the model")
+			}
+		}
 	}
 	var foot geom.Region
 	c.Next(&foot)
@@ -138,24 +147,26 @@ func (j *Job) fits(c *cut.Cutter) error {
 // stands reports whether there is so much room around all that stands on the bed.
 func (j *Job) stands(foot *geom.Region, room unit.Length) bool {
 	b := j.settings.Build
-	free := func(p, d geom.Point) bool {
-		x, y := p.X+d.X, p.Y+d.Y
-		return x-room >= b.Min.X && x+room <= b.Max.X && y-room >= b.Min.Y && y+room <= b.Max.Y
-	}
 	lo, hi, some := j.support.Foot()
 	for k := range 1 + len(j.copies) {
 		d := j.copy(k)
-		if some && !(free(lo, d) && free(hi, d)) {
+		at := func(p geom.Point) geom.Point { return geom.Point{X: p.X + d.X, Y: p.Y + d.Y} }
+		if some && !(free(at(lo), room, b) && free(at(hi), room, b)) {
 			return false
 		}
 		if k > 0 && len(j.moves) > 0 { // foot has all of them
 			continue
 		}
 		for _, p := range foot.Pts {
-			if !free(p, d) {
+			if !free(at(p), room, b) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// free reports whether there is so much room around a point.
+func free(p geom.Point, room unit.Length, b Volume) bool {
+	return p.X-room >= b.Min.X && p.X+room <= b.Max.X && p.Y-room >= b.Min.Y && p.Y+room <= b.Max.Y
 }

@@ -87,6 +87,7 @@ type Job struct {
 	cutter   *cut.Cutter
 	support  *support.Plan
 	copies   []geom.Point // where the copies are, but for the first
+	shade    []geom.Point // see shade
 	moves    []geom.Point // of those that are cut together with it
 	objects  []mesh.Box   // in the build volume; nil is one
 	skips    path.Skips
@@ -171,7 +172,7 @@ func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 	if err != nil {
 		return nil, err
 	}
-	j := &Job{settings: s, cutter: c, support: plan, moves: together, copies: all, objects: boxes(m, all), info: Info{
+	j := &Job{settings: s, cutter: c, support: plan, shade: shade(m, plan, s), moves: together, copies: all, objects: boxes(m, all), info: Info{
 		Layers: layers, Triangles: len(m.Triangles()), Bodies: m.Bodies(), Copies: len(places),
 		Bounds: around(m.Bounds(), moves), Volume: m.Volume() * unit.Volume(len(places)),
 		Surface: m.Surface() * mesh.Area(len(places)), Repairs: m.Repairs(), Notes: m.Notes(),
@@ -228,6 +229,7 @@ func (j *Job) pipe() pipe.Params {
 	p := j.settings.pipe()
 	p.Stack = j.cutter.Stack()
 	p.Support = j.settings.support(j.support, j.moves)
+	p.Adhesion.Shade = j.shade
 	return p
 }
 

@@ -468,6 +468,8 @@ func TestNoRoom(t *testing.T) {
 		"ears":        {set(func(s *Settings) { s.Adhesion.Brim = BrimEars }), "brim"},
 		"slim raft":   {set(func(s *Settings) { s.Adhesion.Raft.Layers = 2 }), ""},
 		"raft":        {set(func(s *Settings) { s.Adhesion.Raft.Layers, s.Adhesion.Raft.Margin = 2, 4*mm }), "raft"},
+		"shield":      {set(func(s *Settings) { s.Adhesion.SkirtLayers = 5 }), "skirt"},
+		"near shield": {set(func(s *Settings) { s.Adhesion.SkirtLayers, s.SkirtGap = 5, mm }), ""},
 		"high raft":   {set(func(s *Settings) { s.Adhesion.Raft.Layers = 6 }), "raft"},
 	} {
 		b, err := os.ReadFile("../testdata/models/bracket.stl")
@@ -527,6 +529,81 @@ func TestSupportMemoryIsStated(t *testing.T) {
 			plain = stated
 		} else if stated <= plain {
 			t.Errorf("kind %d: %d bytes are stated, no more than %d without support", k, stated, plain)
+		}
+	}
+}
+
+// TestShield: a skirt of many layers stays out of the way of what leans out above the
+// first, and of its support. The control is where it would be without that.
+func TestShield(t *testing.T) {
+	for _, k := range []SupportKind{SupportOff, SupportTree} {
+		s := Default()
+		s.Support.Kind, s.Adhesion.SkirtLayers, s.SkirtGap, s.PrimeLine = k, 1000, mm, false
+		nearest := func(s Settings) float64 {
+			near := math.Inf(1)
+			lo := map[int32][2]float64{} // least X of the skirt and of everything else, by layer
+			for op, err := range openFile(t, "tee.stl", s).Program(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if op.Kind != motion.Move || !op.Has(motion.X|motion.E) || op.E <= 0 {
+					continue
+				}
+				l, ok := lo[op.Layer]
+				if !ok {
+					l = [2]float64{1000, 1000}
+				}
+				i := 1
+				if op.Role == motion.Skirt {
+					i = 0
+				}
+				l[i] = min(l[i], op.To[motion.IX].MM())
+				lo[op.Layer] = l
+			}
+			for _, l := range lo {
+				if l[0] < 1000 {
+					near = min(near, l[1]-l[0])
+				}
+			}
+			return near
+		}
+		// From the middle of the skirt's line to that of a wall.
+		if d := nearest(s); d < 1 {
+			t.Errorf("kind %d: the shield is %.2f mm from the part", k, d)
+		}
+		s.Adhesion.SkirtLayers = 1
+		if d := nearest(s); k == SupportOff && d > 2 {
+			t.Errorf("a skirt of one layer is %.2f mm from the part", d)
+		}
+	}
+}
+
+// TestSequenceLeavesRoom: where copies are printed one by one, the nozzle keeps its
+// distance from those before also while it makes a brim.
+func TestSequenceLeavesRoom(t *testing.T) {
+	for _, brim := range []Brim{BrimOff, BrimOuter} {
+		s := Default()
+		s.Sequence.On, s.Sequence.Radius, s.Sequence.Height = true, 20*mm, 100*mm
+		s.Copies, s.Skirts, s.Adhesion.Brim = 2, 0, brim
+		var part, all [2][2]float64 // least and most X of the first copy's walls, and of all of the second
+		part[0], all[0] = [2]float64{1e9, -1e9}, [2]float64{1e9, -1e9}
+		for op, err := range openFile(t, "cube.stl", s).Program(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if op.Kind != motion.Move || !op.Has(motion.X|motion.E) || op.E <= 0 || op.Role == motion.Prime {
+				continue
+			}
+			x := op.To[motion.IX].MM()
+			switch {
+			case op.Object == 1 && op.Role == motion.OuterWall:
+				part[0] = [2]float64{min(part[0][0], x), max(part[0][1], x)}
+			case op.Object == 2:
+				all[0] = [2]float64{min(all[0][0], x), max(all[0][1], x)}
+			}
+		}
+		if apart := max(all[0][0]-part[0][1], part[0][0]-all[0][1]); apart < 20 || apart > 22 {
+			t.Errorf("brim %d: the nozzle comes to %.2f mm from the first copy while it prints the second", brim, apart)
 		}
 	}
 }

@@ -26,8 +26,9 @@ const (
 // Adhesion says what holds the part on the bed, and what fills the nozzle before it.
 // Whether there is room for it is for whoever asks.
 type Adhesion struct {
-	SkirtLayers int   // that have a skirt; 0 is one
-	SkirtLine   int64 // there are as many skirts as make a line of this length, in 1/65536 mm
+	SkirtLayers int          // that have a skirt; 0 is one
+	Shade       []geom.Point // what skirts of several layers must stay outside of, for the first copy
+	SkirtLine   int64        // there are as many skirts as make a line of this length, in 1/65536 mm
 	Brim        Brim
 	BrimWidth   unit.Length // of all its lines, or the radius of ears
 	BrimGap     unit.Length // between it and the part

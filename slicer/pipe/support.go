@@ -114,6 +114,9 @@ func (s *props) found(l *Layer) {
 	if s.base.Empty() {
 		s.base.Append(&l.Outline)
 		var stands geom.Region
+		if s.p.Adhesion.SkirtLayers > 1 && len(s.p.Adhesion.Shade) > 0 {
+			stands.Add(s.p.Adhesion.Shade)
+		}
 		s.sweep.Rise(s.p.Stack.First / 2)
 		s.sweep.Body().Trace(&stands)
 		s.sweep.Branches(&stands)

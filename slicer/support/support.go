@@ -124,6 +124,20 @@ func (p *Plan) Most() (points, mask int) {
 	return p.points, 2 * 8 * words(p.grid)
 }
 
+// Extent calls f with discs that cover all of the plan, seen from above.
+func (p *Plan) Extent(f func(middle geom.Point, radius unit.Length)) {
+	if p.Empty() {
+		return
+	}
+	for _, q := range p.props {
+		f(p.grid.middle(int32(q.what>>2)), cell)
+	}
+	for _, q := range p.pieces {
+		f(q.a, q.ra)
+		f(q.b, q.rb)
+	}
+}
+
 // Foot is a box around all that stands on the bed, if anything does.
 func (p *Plan) Foot() (lo, hi geom.Point, some bool) {
 	if p.Empty() || p.lo.X > p.hi.X {
