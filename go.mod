@@ -59,3 +59,6 @@ tool (
 	filippo.io/age/cmd/age
 	honnef.co/go/tools/cmd/staticcheck
 )
+
+// Without protobuf: see there.
+replace github.com/sigstore/protobuf-specs => ./cross/lean/protobuf-specs
