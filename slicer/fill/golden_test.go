@@ -12,7 +12,7 @@ import (
 // TestSameEverywhere compares lines with those of another machine; see the test of
 // the same name in package geom.
 func TestSameEverywhere(t *testing.T) {
-	const want = "3059ca4bde98409d"
+	const want = "f8fbc5a15a206e15"
 	var r geom.Region
 	r.Add(rectangle(-31*mm, -17*mm, 44*mm, 29*mm))
 	r.Add([]geom.Point{pt(-5*mm, 3*mm), pt(2*mm, 21*mm), pt(19*mm, -7*mm)})
@@ -22,6 +22,18 @@ func TestSameEverywhere(t *testing.T) {
 		if err := h.Hatch(&l, &r, Params{Angle: angle, Spacing: 27_525, Phase: 999, MaxJoin: 2 * mm}); err != nil {
 			t.Fatal(err)
 		}
+	}
+	p := Params{
+		Angle: 45 * Degree, Spacing: 147_456, Height: 5 * mm, MinSpan: 20_000, Join: JoinAll, MaxJoin: 20 * mm, Anchor: mm,
+	}
+	for p.Pattern = range PatternConcentric {
+		if err := h.Hatch(&l, &r, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p = Params{Angle: 20 * Degree, Spacing: 27_525, Fit: true, Overrun: 5000, Join: JoinMonotonic}
+	if err := h.Hatch(&l, &r, p); err != nil {
+		t.Fatal(err)
 	}
 	sum := sha256.New()
 	var buf [8]byte

@@ -344,24 +344,24 @@ func (h *Hatcher) stretch(over unit.Length) {
 // leaving the line by more than half, as far as that is of interest.
 func (h *Hatcher) beside(c *cut, right bool, far, half int64) int64 {
 	ahead := h.u[h.next(c.edge)] > h.u[c.edge] == right
-	at, reach, line := c.edge, int64(0), int64(h.raster.at(c.line))
+	at, reach, gone, line := c.edge, int64(0), int64(0), int64(h.raster.at(c.line))
 	if ahead {
 		at = h.next(at)
 	}
 	for range mostSteps {
-		on := int64(h.u[at]) - int64(c.u)
+		on, off := int64(h.u[at])-int64(c.u), int64(h.v[at])-line
 		if !right {
 			on = -on
 		}
-		off := int64(h.v[at]) - line
+		off = max(off, -off)
 		if on < reach || reach >= far {
 			break
 		}
-		if off > half || off < -half { // somewhere on this edge
-			reach += (on - reach) * half / max(off, -off)
+		if off > half { // somewhere on this edge
+			reach += (on - reach) * (half - gone) / (off - gone)
 			break
 		}
-		reach = on
+		reach, gone = on, off
 		if ahead {
 			at = h.next(at)
 		} else {

@@ -299,7 +299,8 @@ func TestHatchRefuses(t *testing.T) {
 	r.Add(rectangle(0, 0, mm, mm))
 	for _, p := range []Params{
 		{}, {Spacing: -mm}, {Spacing: MinSpacing - 1}, {Spacing: 1001 * mm},
-		{Spacing: mm, MinSpan: -1}, {Spacing: mm, MaxJoin: -1}, {Spacing: math.MinInt32},
+		{Spacing: mm, MinSpan: -1}, {Spacing: mm, MaxJoin: -1}, {Spacing: mm, Anchor: -1}, {Spacing: mm, Overrun: -1},
+		{Spacing: mm, Pattern: PatternConcentric}, {Spacing: mm, Join: JoinAll + 1}, {Spacing: math.MinInt32},
 	} {
 		if err := h.Hatch(&l, &r, p); !errors.Is(err, ErrParams) || l.Len() != 0 {
 			t.Errorf("%+v: %v", p, err)
@@ -340,8 +341,12 @@ func TestNoAllocation(t *testing.T) {
 	var l Lines
 	run := func() {
 		l.Reset()
-		if err := h.Hatch(&l, &r, Params{Angle: 45 * Degree, Spacing: mm / 2, MaxJoin: mm, Pattern: PatternGrid}); err != nil {
-			t.Fatal(err)
+		for _, join := range []Join{JoinNext, JoinMonotonic, JoinAll} {
+			for pattern := range PatternConcentric {
+				if err := h.Hatch(&l, &r, Params{Angle: 45 * Degree, Spacing: mm / 2, MaxJoin: mm, Anchor: mm, Pattern: pattern, Join: join}); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
 	}
 	run()
@@ -379,5 +384,82 @@ func BenchmarkHatch(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(h.cuts)), "ns/cut")
 		})
+	}
+}
+
+// Lines that follow the boundary beyond it stay within half of a line of it, go on to
+// where it leaves them, and are as much longer as Overrun says; those that meet it
+// squarely are as they were.
+func TestOverrun(t *testing.T) {
+	var h Hatcher
+	var plain, long Lines
+	longer, farthest := 0, 0.0
+	rapid.Check(t, func(t *rapid.T) {
+		r, p := drawClean(t), drawParams(t)
+		p.Spacing = max(p.Spacing, 27_525)
+		plain.Reset()
+		long.Reset()
+		if err := h.Hatch(&plain, r, p); err != nil {
+			t.Fatal(err)
+		}
+		if h.Overrun() != 0 {
+			t.Fatal("lines go beyond the boundary though they may not")
+		}
+		p.Overrun = p.Spacing / 5
+		if err := h.Hatch(&long, r, p); err != nil {
+			t.Fatal(err)
+		}
+		if plain.Len() != long.Len() {
+			t.Fatalf("%d lines became %d", plain.Len(), long.Len())
+		}
+		if d := long.Length() - plain.Length() - h.Overrun(); d < -int64(4*long.Len()) || d > int64(4*long.Len()) {
+			t.Fatalf("%d longer, said to be %d", long.Length()-plain.Length(), h.Overrun())
+		}
+		for _, q := range long.Pts {
+			d := toBoundary(r, q)
+			farthest = max(farthest, d/float64(p.Spacing))
+			if d > float64(p.Spacing)/2+2*rounding {
+				t.Fatalf("a line ends %.0f from the boundary, lines are %d apart", d, p.Spacing)
+			}
+		}
+		if h.Overrun() > 0 {
+			longer++
+		}
+	})
+	if longer < 5 || farthest < 0.1 {
+		t.Errorf("only %d regions had lines beyond their boundary, by %.2f widths", longer, farthest)
+	}
+	var square geom.Region
+	square.Add(rectangle(0, 0, 9*mm, 7*mm))
+	plain.Reset()
+	if err := h.Hatch(&plain, &square, Params{Spacing: mm / 2, Overrun: mm / 10}); err != nil || h.Overrun() != 0 {
+		t.Errorf("lines square to the boundary go beyond it by %d: %v", h.Overrun(), err)
+	}
+}
+
+// Fitted lines lie evenly between the ends of a region, not farther apart than asked.
+func TestFit(t *testing.T) {
+	var r geom.Region
+	r.Add(rectangle(mm/3, mm/7, 12*mm, 9*mm))
+	for _, angle := range []Angle{0, 90 * Degree, 45 * Degree, 20 * Degree} {
+		var h Hatcher
+		var l Lines
+		p := Params{Angle: angle, Spacing: 9 * mm / 20, Phase: mm / 9, Fit: true}
+		if err := h.Hatch(&l, &r, p); err != nil {
+			t.Fatal(err)
+		}
+		a := float64(angle) / 180_000 * math.Pi
+		v := func(q geom.Point) float64 { return float64(q.Y)*math.Cos(a) - float64(q.X)*math.Sin(a) }
+		lo, hi := math.Inf(1), math.Inf(-1)
+		for _, q := range r.Pts {
+			lo, hi = min(lo, v(q)), max(hi, v(q))
+		}
+		half := float64(h.Spacing()) / 2
+		if first, last := v(l.Pts[0])-lo-half, hi-half-v(l.Pts[len(l.Pts)-1]); math.Abs(first) > 40 || math.Abs(last) > 40 {
+			t.Errorf("angle %d: lines are %.1f and %.1f off the ends", angle, first, last)
+		}
+		if h.Spacing() > p.Spacing+1 || h.Spacing() < p.Spacing*9/10 {
+			t.Errorf("angle %d: lines are %d apart", angle, h.Spacing())
+		}
 	}
 }
