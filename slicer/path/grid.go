@@ -14,7 +14,6 @@ const mostCells = 128
 // edges that may reach into it. It is made when it is asked for the first time on a
 // layer, as many layers need none.
 type grid struct {
-	pts    []geom.Point
 	edges  []edge
 	lo     geom.Point
 	size   int64 // of a cell, along both axes
