@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"platen/agent/seam"
 	"platen/agent/seam/link"
 )
 
@@ -91,6 +92,9 @@ func (s *supervisor) adopt(ctx context.Context) (wasReady bool, err error) {
 	}
 	if err != nil || !stop() {
 		conn.Close()
+		if errors.Is(err, seam.ErrMessage) {
+			return false, errors.New("the session that prints is of another release: it goes on by itself, and the printer is free when it has ended")
+		}
 		return false, wait.Err() // nil: it has ended meanwhile
 	}
 	fd, err := unix.PidfdOpen(conn.Peer(), 0)
