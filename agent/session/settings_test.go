@@ -28,9 +28,9 @@ func TestSessionPrintsByAProfile(t *testing.T) {
 	b := model(t, "cube.stl")
 	layers := map[string]int{}
 	for name, profile := range map[string]string{
-		"none": "",
+		"less": "[model]\nscale_x = \"40%\"\nscale_y = \"40%\"\nscale_z = \"10%\"\n",
 		"some": "# " + strings.Repeat("padding ", 200) + "\n[printer]\nnozzle_diameter = \"0.8mm\"\nbuild_max_x = \"10mm\"\n" +
-			"[material]\nhot_end = \"233C\"\nbed = \"55C\"\n[quality]\nlayer_height = \"0.4mm\"\n",
+			"[material]\nhot_end = \"233C\"\nbed = \"55C\"\n[quality]\nlayer_height = \"0.4mm\"\n[model]\nscale_x = \"40%\"\nscale_y = \"40%\"\nscale_z = \"10%\"\n",
 	} {
 		c := startSession(t, fast)
 		c.with(profile)
@@ -45,7 +45,7 @@ func TestSessionPrintsByAProfile(t *testing.T) {
 		}
 		layers[name] = int(c.printer.Stats().Layers)
 	}
-	if layers["none"] != 100 || layers["some"] != 51 {
+	if layers["less"] != 10 || layers["some"] != 6 {
 		t.Errorf("%v layers", layers)
 	}
 }
