@@ -41,9 +41,26 @@ func within(r *geom.Region, x, y float64) bool {
 	return in
 }
 
+// inPart reports whether all of a straight way is inside a region: it meets no edge,
+// by whole numbers, and its middle is inside.
+func inPart(r *geom.Region, a, b geom.Point) bool {
+	for i := range r.Len() {
+		ring := r.Ring(i)
+		p := ring[len(ring)-1]
+		for _, q := range ring {
+			s, t, u, v := geom.Cross(a, b, p), geom.Cross(a, b, q), geom.Cross(p, q, a), geom.Cross(p, q, b)
+			if (s < 0) != (t < 0) && (u < 0) != (v < 0) {
+				return false
+			}
+			p = q
+		}
+	}
+	return within(r, (float64(a.X)+float64(b.X))/2, (float64(a.Y)+float64(b.Y))/2)
+}
+
 // ways goes through a program and returns what it prints, how many long ways it goes
-// with the filament drawn back, how many without, and how much of the latter is in
-// the air, in mm.
+// with the filament drawn back, how many without, and how long those of the latter are
+// together that are not wholly inside the part, in mm.
 func ways(t *testing.T, j *Job, s Settings, all []geom.Region) (lines []motion.Op, drawn, out int, air float64) {
 	t.Helper()
 	var at [2]unit.Length
@@ -79,12 +96,8 @@ func ways(t *testing.T, j *Job, s Settings, all []geom.Region) (lines []motion.O
 			long = 0
 		case step > float64(s.RetractTravel) || long > 0:
 			long += step
-			n := math.Ceil(step / float64(unit.Millimetre) * 10)
-			for i := 0.5; i < n; i++ {
-				x, y := float64(at[0])+float64(to[0]-at[0])*i/n, float64(at[1])+float64(to[1]-at[1])*i/n
-				if !within(&all[layer], x, y) {
-					air += step / n / float64(unit.Millimetre)
-				}
+			if !inPart(&all[layer], geom.Point{X: at[0], Y: at[1]}, geom.Point{X: to[0], Y: to[1]}) {
+				air += step / float64(unit.Millimetre)
 			}
 		}
 		at = to
