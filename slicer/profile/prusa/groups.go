@@ -33,7 +33,7 @@ var groups = []group{
 		colorprint_heights gcode_substitutions post_process`},
 	{outcome: Board, why: "the limits of the machine are [speed] and [heat] of the board file", names: `
 		machine_max_* machine_min_* machine_limits_usage silent_mode`},
-	{outcome: Board, why: "the controller and its firmware are [controller] of the board file", names: `
+	{outcome: Board, why: "the controller and its firmware are [controller] of the board file", zero: true, names: `
 		gcode_flavor use_firmware_retraction use_relative_e_distances use_volumetric_e extrusion_axis remaining_times
 		printer_model printer_variant printer_vendor nozzle_high_flow high_current_on_filament_swap`},
 	{outcome: Board, why: "levelling and the height of the nozzle are the board's", zero: true, names: `z_offset`},
@@ -87,7 +87,7 @@ var groups = []group{
 		pressure_advance serial_port serial_speed solid_layers solid_min_thickness automatic_extrusion_widths`},
 	{outcome: None, why: "walls are as wide as they have to be without it", names: `
 		perimeter_generator wall_distribution_count wall_transition_* min_bead_width min_feature_size`},
-	{outcome: None, why: "outlines are as fine as 5 µm", names: `
+	{outcome: None, why: "outlines are as fine as 5 µm", off: "regular", zero: true, names: `
 		resolution gcode_resolution slice_closing_radius slicing_mode`},
 	{outcome: None, why: "surfaces are as they are", off: "none", names: `fuzzy_skin`},
 	{outcome: None, why: "surfaces are as they are", needs: "fuzzy_skin", names: `fuzzy_skin_point_dist fuzzy_skin_thickness`},

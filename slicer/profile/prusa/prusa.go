@@ -58,6 +58,9 @@ func readProject(r io.ReaderAt, size int64) (Config, error) {
 	return parse(io.LimitReader(f, 1<<20))
 }
 
+// marker begins and ends the settings in G-code.
+const marker = "prusaslicer_config"
+
 // parse reads lines "key = value". In G-code and in projects they are comments.
 func parse(r io.Reader) (Config, error) {
 	c := Config{}
@@ -75,8 +78,14 @@ func parse(r io.Reader) (Config, error) {
 			return nil, fmt.Errorf("%w of one print: line %d begins a bundle of them: use File, Export, Export Config", ErrNoConfig, n)
 		}
 		key, value, ok := bytes.Cut(line, []byte("="))
-		if name := string(bytes.TrimSpace(key)); ok && known(name) {
-			c[name] = string(bytes.TrimSpace(value))
+		name, text := string(bytes.TrimSpace(key)), string(bytes.TrimSpace(value))
+		switch {
+		case name == marker && text == "begin":
+			c = Config{} // what came before was G-code
+		case name == marker:
+			return c, nil
+		case ok && known(name):
+			c[name] = text
 		}
 	}
 	if err := lines.Err(); err != nil {
