@@ -45,8 +45,8 @@ type Agent struct {
 
 	tpm       *attest.TPM
 	identity  *intake.Identity
-	recipient string // for age
-	hybrid    string // the same, with ML-KEM
+	recipient string         // for age
+	hybrid    string         // the same, with ML-KEM
 	ledger    *intake.Ledger // nil if it cannot be read: no ticket is taken
 	holding   sync.Mutex     // one sealed file is in memory at a time
 	consent   *consent.Store // nil if the printer knows no owner

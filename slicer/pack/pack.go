@@ -149,7 +149,7 @@ func (a *Archive) Stored(i int) []byte {
 	if e.method != methodStored {
 		return nil
 	}
-	return a.data[e.data:][:e.size : e.size+Spare]
+	return a.data[e.data:][: e.size : e.size+Spare]
 }
 
 // Find returns the entry of a name, upper and lower case alike (ECMA-376 part 2,
