@@ -1,7 +1,9 @@
 package session
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,13 +23,6 @@ import (
 // open opens the port and the controller behind it.
 func open(ctx context.Context, cfg Config) (hal.Machine, error) {
 	c := cfg.Board.Controller
-	device := cfg.Device
-	if device == "" {
-		var err error
-		if device, err = c.Find(); err != nil {
-			return nil, err
-		}
-	}
 	opt := driver.Options{
 		Logger: cfg.Logger,
 		Pins:   driver.Pins{USB: c.Link == "usb", Emergency: c.Emergency, Level: c.Level},
@@ -37,7 +32,7 @@ func open(ctx context.Context, cfg Config) (hal.Machine, error) {
 	if !ok {
 		return nil, fmt.Errorf("board %s has a controller of dialect %q, which this release does not drive", cfg.Board.ID, c.Dialect)
 	}
-	port, err := serial.Open(serial.Config{Device: device, Baud: c.Baud})
+	port, err := openPort(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +52,23 @@ func open(ctx context.Context, cfg Config) (hal.Machine, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// portWait is how long a session waits for its port: a controller that was reset, or whose
+// cable was put in again, is back within a second or two, and a session that has just
+// died lets go of it.
+const portWait = 3 * time.Second
+
+// openPort opens the port of the controller, by the name that the configuration gives it
+// or the pattern of the board.
+func openPort(ctx context.Context, cfg Config) (*serial.Port, error) {
+	c := serial.Config{Device: cmp.Or(cfg.Device, cfg.Board.Controller.Device), Baud: cfg.Board.Controller.Baud}
+	if c.Device == "" {
+		return nil, errors.New("the board does not name a serial device: name it in the configuration")
+	}
+	ctx, cancel := context.WithTimeout(ctx, portWait)
+	defer cancel()
+	return serial.Await(ctx, c)
 }
 
 // dialects are the firmwares that are driven, with their numbers in seam.Ready.

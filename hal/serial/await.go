@@ -35,7 +35,7 @@ func Await(ctx context.Context, c Config) (*Port, error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for the controller to come back: %w (%w)", ctx.Err(), err)
+			return nil, fmt.Errorf("no controller yet: connect it, or name its device in the configuration: %w (%w)", err, ctx.Err())
 		}
 	}
 }
