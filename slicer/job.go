@@ -93,6 +93,9 @@ type Job struct {
 	skips    path.Skips
 	info     Info
 	memory   Memory
+	vault    *vault.Vault
+	once     atomic.Bool
+	spent    bool
 	busy     atomic.Bool
 	repairs  atomic.Pointer[cut.Repairs]
 }
@@ -172,7 +175,7 @@ func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 	if err != nil {
 		return nil, err
 	}
-	j := &Job{settings: s, cutter: c, support: plan, shade: shade(m, plan, s), moves: together, copies: all, objects: boxes(m, all), info: Info{
+	j := &Job{settings: s, cutter: c, vault: v, support: plan, shade: shade(m, plan, s), moves: together, copies: all, objects: boxes(m, all), info: Info{
 		Layers: layers, Triangles: len(m.Triangles()), Bodies: m.Bodies(), Copies: len(places),
 		Bounds: around(m.Bounds(), moves), Volume: m.Volume() * unit.Volume(len(places)),
 		Surface: m.Surface() * mesh.Area(len(places)), Repairs: m.Repairs(), Notes: m.Notes(),
@@ -233,6 +236,14 @@ func (j *Job) pipe() pipe.Params {
 	return p
 }
 
+// Once says that the next loop over the job is the last one: the memory of the model
+// goes back to the system while it is printed. A loop after that gets ErrSpent. A job
+// whose copies are printed one after the other keeps it.
+func (j *Job) Once() { j.once.Store(!j.settings.Sequence.On) }
+
+// ErrSpent reports a loop over a job after the last one.
+var ErrSpent = errors.New("the job was sliced for the last time: its model is gone")
+
 // Layers yields the layers from the lowest up. A layer is good until the loop body
 // returns. At most one error comes, as the last pair: that of ctx, ErrBusy, or a
 // layer that is beyond repair. One loop over a job at a time, Program included.
@@ -247,6 +258,13 @@ func (j *Job) Layers(ctx context.Context) iter.Seq2[*Layer, error] {
 			j.repairs.Store(&r)
 			j.busy.Store(false)
 		}()
+		if j.spent {
+			yield(nil, ErrSpent)
+			return
+		}
+		if j.spent = j.once.Load(); j.spent {
+			j.cutter.Spend(j.vault)
+		}
 		for l, err := range pipe.Layers(ctx, j.cutter, j.pipe()) {
 			if !yield(l, err) {
 				return

@@ -216,6 +216,7 @@ func (s *session) loadModel(ctx context.Context, r io.Reader, st *seam.Start) (*
 	if err := job.Fits(layersLimit()); err != nil {
 		return nil, err
 	}
+	job.Once()
 	return &loaded{
 		program: func(ctx context.Context, watch func(motion.Program) motion.Program) motion.Program {
 			return b.Sequence(gcodefile.State{}).Macro(boards.MacroStart).Program(watch(job.Program(ctx))).Macro(boards.MacroEnd).Ops()

@@ -131,6 +131,10 @@ type Cutter struct {
 	most    int   // triangles in one layer
 	contour int64 // length of outlines in one layer at most
 
+	spent *vault.Vault // what triangles go back to, or nil
+	given int          // triangles below it have gone back, or stay
+	piece int          // bytes that go back together at least
+
 	layer   int
 	active  []int32 // triangles under the plane: active[:n]
 	n       int
@@ -343,7 +347,9 @@ func (c *Cutter) Next(dst *geom.Region) bool {
 	}
 	c.trace(dst, plane)
 	c.repeat(dst)
-	c.layer++
+	if c.layer++; c.spent != nil {
+		c.giveBack()
+	}
 	return true
 }
 
