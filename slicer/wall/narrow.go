@@ -1,22 +1,14 @@
 package wall
 
 import (
-	"cmp"
 	"math"
-	"slices"
 
 	"platen/hal/unit"
 	"platen/slicer/geom"
 )
 
-// mostPieces bounds the pieces of the rings of one wall.
+// mostPieces bounds the pieces in which the rings of one wall are looked at.
 const mostPieces = 1 << 18
-
-// piece is a straight piece of a ring, in a grid that finds its neighbours.
-type piece struct {
-	key  int64 // of its cell
-	a, b geom.Point
-}
 
 // part is a piece of a ring that is as wide from end to end.
 type part struct {
@@ -29,15 +21,14 @@ type part struct {
 // narrower finds where two sides of a wall share room.
 type narrower struct {
 	rings  geom.Region // as written anew
-	pieces []piece     // by cell
+	grid   grid        // of the rings as they were
 	parts  []part      // of the ring at hand
 	widths []unit.Length
-	cell   unit.Length
 }
 
 func (n *narrower) wipe() {
 	n.rings.Wipe()
-	clear(n.pieces[:cap(n.pieces)])
+	n.grid.wipe()
 	clear(n.parts[:cap(n.parts)])
 	clear(n.widths[:cap(n.widths)])
 }
@@ -65,7 +56,8 @@ func (b *Builder) Narrow(w *Walls, p Params) error {
 // wall does one wall.
 func (n *narrower) wall(w *Walls, i int, width unit.Length) {
 	line := &w.lines[i]
-	step := n.cut(line, width)
+	step := n.step(line, width)
+	n.grid.load(line, width)
 	n.rings.Reset()
 	widths := w.widths[i][:0]
 	changed := false
@@ -128,9 +120,8 @@ func (n *narrower) write(widths []unit.Length, k int, width unit.Length) []unit.
 	return widths
 }
 
-// cut puts all rings into the grid, in pieces of half a width, and returns the
-// length of a piece.
-func (n *narrower) cut(line *geom.Region, width unit.Length) float64 {
+// step is how long the pieces are in which rings are looked at.
+func (n *narrower) step(line *geom.Region, width unit.Length) float64 {
 	long := 0.0
 	for r := range line.Len() {
 		ring := line.Ring(r)
@@ -138,24 +129,7 @@ func (n *narrower) cut(line *geom.Region, width unit.Length) float64 {
 			long += distance(a, ring[(k+1)%len(ring)])
 		}
 	}
-	step := max(float64(width)/2, long/mostPieces)
-	n.cell = width*(100+wider+3)/100 + unit.Length(step)
-	n.pieces = n.pieces[:0]
-	for r := range line.Len() {
-		ring := line.Ring(r)
-		for k, a := range ring {
-			b := ring[(k+1)%len(ring)]
-			m := parts(a, b, step)
-			for i := range m {
-				c := piece{a: between(a, b, i, m), b: between(a, b, i+1, m)}
-				x, y := n.cellOf(middle(c.a, c.b))
-				c.key = key(x, y)
-				n.pieces = append(n.pieces, c)
-			}
-		}
-	}
-	slices.SortFunc(n.pieces, func(p, q piece) int { return cmp.Compare(p.key, q.key) })
-	return step
+	return max(float64(width)/2, long/mostPieces)
 }
 
 // edge appends the parts of an edge.
@@ -184,15 +158,17 @@ func (n *narrower) edge(a, b geom.Point, step float64, width unit.Length) {
 // that is no more than most, in steps of 1/128.
 func (n *narrower) room(m geom.Point, ux, uy float64, width, most unit.Length) unit.Length {
 	free := math.Inf(1)
-	x, y := n.cellOf(m)
-	for dy := int64(-1); dy <= 1; dy++ {
-		from, _ := slices.BinarySearchFunc(n.pieces, key(x-1, y+dy), func(p piece, k int64) int { return cmp.Compare(p.key, k) })
-		for _, p := range n.pieces[from:] {
-			if p.key > key(x+1, y+dy) {
-				break
-			}
-			if d := ahead(m, ux, uy, p.a, p.b); d < free {
-				free = d
+	g := &n.grid
+	// What is on its left, as far as most.
+	far := geom.Point{X: m.X - unit.Length(uy*float64(most)), Y: m.Y + unit.Length(ux*float64(most))}
+	x0, x1, y0, y1 := g.around(
+		geom.Point{X: min(m.X, far.X) - 1, Y: min(m.Y, far.Y) - 1}, geom.Point{X: max(m.X, far.X) + 1, Y: max(m.Y, far.Y) + 1})
+	for y := y0; y <= y1; y++ {
+		for x := x0; x <= x1; x++ {
+			for _, i := range g.at(x, y) {
+				if d := ahead(m, ux, uy, g.edges[i].a, g.edges[i].b); d < free {
+					free = d
+				}
 			}
 		}
 	}
@@ -219,13 +195,6 @@ func ahead(m geom.Point, ux, uy float64, a, b geom.Point) float64 {
 	}
 	return math.Inf(1)
 }
-
-func (n *narrower) cellOf(p geom.Point) (x, y int64) {
-	return (int64(p.X) + int64(unit.MaxCoordinate)) / int64(n.cell), (int64(p.Y) + int64(unit.MaxCoordinate)) / int64(n.cell)
-}
-
-// key orders cells row by row; x and y may be one outside of the plane.
-func key(x, y int64) int64 { return (y+1)<<32 + x + 1 }
 
 // parts is how many pieces of at most step an edge has.
 func parts(a, b geom.Point, step float64) int { return max(1, int(math.Ceil(distance(a, b)/step))) }

@@ -11,126 +11,25 @@ import (
 // is below, [Overhang.Wall] splits a wall where that changes. The zero value is
 // ready; it must not be used by two goroutines at once.
 type Overhang struct {
-	width  unit.Length // of lines; cells are twice as wide, and distances are known so far
-	edges  []edge      // of what is below
-	lo     geom.Point
-	nx, ny int32
-	starts []int32 // of the list of each cell, row by row
-	list   []int32 // of edges
+	width  unit.Length // of lines; distances are known so far
+	grid   grid        // of what is below, which is on the left of its edges
 	rings  geom.Region
 	widths []unit.Length
 	hangs  []uint8
 }
 
-// edge runs from a to b with what is below on its left.
-type edge struct{ a, b geom.Point }
-
 // Wipe overwrites the scratch memory.
 func (o *Overhang) Wipe() {
-	clear(o.edges[:cap(o.edges)])
-	clear(o.starts[:cap(o.starts)])
-	clear(o.list[:cap(o.list)])
+	o.grid.wipe()
 	clear(o.widths[:cap(o.widths)])
 	clear(o.hangs[:cap(o.hangs)])
 	o.rings.Wipe()
-	o.lo = geom.Point{}
 }
-
-// mostCells bounds the cells along one axis.
-const mostCells = 1 << 10
 
 // Load takes the outline of the layer below. width is that of the lines.
 func (o *Overhang) Load(below *geom.Region, width unit.Length) {
 	o.width = width
-	o.edges = o.edges[:0]
-	o.lo = geom.Point{X: unit.MaxCoordinate, Y: unit.MaxCoordinate}
-	hi := geom.Point{X: -unit.MaxCoordinate, Y: -unit.MaxCoordinate}
-	for r := range below.Len() {
-		ring := below.Ring(r)
-		a := ring[len(ring)-1]
-		for _, b := range ring {
-			o.edges = append(o.edges, edge{a, b})
-			o.lo = geom.Point{X: min(o.lo.X, b.X), Y: min(o.lo.Y, b.Y)}
-			hi = geom.Point{X: max(hi.X, b.X), Y: max(hi.Y, b.Y)}
-			a = b
-		}
-	}
-	if len(o.edges) == 0 {
-		o.nx, o.ny = 0, 0
-		return
-	}
-	o.nx, o.ny = o.cell(hi.X-o.lo.X)+1, o.cell(hi.Y-o.lo.Y)+1
-	o.sort()
-}
-
-// cell is the number of the cell at distance d from the first one.
-func (o *Overhang) cell(d unit.Length) int32 {
-	size := max(2*int64(o.width), 2*int64(unit.MaxCoordinate)/mostCells)
-	if d < 0 {
-		return -1
-	}
-	return int32(int64(d) / size)
-}
-
-// sort lists the edges by the cells that they touch.
-func (o *Overhang) sort() {
-	n := int(o.nx)*int(o.ny) + 1
-	o.starts = o.starts[:0]
-	for range n {
-		o.starts = append(o.starts, 0)
-	}
-	for i := range o.edges {
-		o.touched(&o.edges[i], func(cell int32) { o.starts[cell]++ })
-	}
-	sum := int32(0)
-	for i, c := range o.starts {
-		sum += c
-		o.starts[i] = sum // the end of the list, from which it is filled
-	}
-	o.list = o.list[:0]
-	for range sum {
-		o.list = append(o.list, 0)
-	}
-	for i := range o.edges {
-		o.touched(&o.edges[i], func(cell int32) {
-			o.starts[cell]--
-			o.list[o.starts[cell]] = int32(i)
-		})
-	}
-}
-
-// touched calls f with the cells that an edge touches, and perhaps one beside them.
-func (o *Overhang) touched(e *edge, f func(cell int32)) {
-	a, b := e.a, e.b
-	if a.Y > b.Y {
-		a, b = b, a
-	}
-	first, last := o.cell(a.Y-o.lo.Y), o.cell(b.Y-o.lo.Y)
-	size := max(2*int64(o.width), 2*int64(unit.MaxCoordinate)/mostCells)
-	dx, dy := int64(b.X-a.X), int64(b.Y-a.Y)
-	for y := first; y <= last; y++ {
-		x0, x1 := int64(a.X), int64(b.X)
-		if y > first {
-			x0 = int64(a.X) + dx*(int64(o.lo.Y)+int64(y)*size-int64(a.Y))/dy
-		}
-		if y < last {
-			x1 = int64(a.X) + dx*(int64(o.lo.Y)+int64(y+1)*size-int64(a.Y))/dy
-		}
-		from := max(0, o.cell(unit.Length(min(x0, x1)-1)-o.lo.X))
-		to := min(o.nx-1, o.cell(unit.Length(max(x0, x1)+1)-o.lo.X))
-		for x := from; x <= to; x++ {
-			f(y*o.nx + x)
-		}
-	}
-}
-
-// at lists the edges of a cell.
-func (o *Overhang) at(x, y int32) []int32 {
-	if x < 0 || y < 0 || x >= o.nx || y >= o.ny {
-		return nil
-	}
-	c := y*o.nx + x
-	return o.list[o.starts[c]:o.starts[c+1]]
+	o.grid.load(below, width)
 }
 
 // depth is how far inside of what is below p lies, less than 0 outside. Farther than
@@ -138,12 +37,11 @@ func (o *Overhang) at(x, y int32) []int32 {
 func (o *Overhang) depth(p geom.Point, inside func() bool) float64 {
 	w := float64(o.width)
 	f := found{d2: w * w}
-	x, y := o.cell(p.X-o.lo.X), o.cell(p.Y-o.lo.Y)
+	x, y := o.grid.cell(p.X-o.grid.lo.X), o.grid.cell(p.Y-o.grid.lo.Y)
 	o.look(&f, p, x, y)
 	// The cells around it, as far as anything nearer can be there.
 	near := unit.Length(math.Sqrt(f.d2)) + 1
-	x0, x1 := o.cell(p.X-o.lo.X-near), o.cell(p.X-o.lo.X+near)
-	y0, y1 := o.cell(p.Y-o.lo.Y-near), o.cell(p.Y-o.lo.Y+near)
+	x0, x1, y0, y1 := o.grid.around(geom.Point{X: p.X - near, Y: p.Y - near}, geom.Point{X: p.X + near, Y: p.Y + near})
 	for v := y0; v <= y1; v++ {
 		for u := x0; u <= x1; u++ {
 			if u != x || v != y {
@@ -164,8 +62,8 @@ type found struct{ d2, left float64 }
 
 // look compares p with the edges of a cell.
 func (o *Overhang) look(f *found, p geom.Point, x, y int32) {
-	for _, i := range o.at(x, y) {
-		e := &o.edges[i]
+	for _, i := range o.grid.at(x, y) {
+		e := &o.grid.edges[i]
 		dx, dy := int64(e.b.X-e.a.X), int64(e.b.Y-e.a.Y)
 		px, py := int64(p.X-e.a.X), int64(p.Y-e.a.Y)
 		long2, cross, along := dx*dx+dy*dy, dx*py-dy*px, dx*px+dy*py
@@ -193,15 +91,15 @@ func (o *Overhang) look(f *found, p geom.Point, x, y int32) {
 // crosses its edge an odd number of times. A crossing is counted in its own cell.
 func (o *Overhang) holds(p geom.Point) bool {
 	in := false
-	row, last := o.cell(p.Y-o.lo.Y), o.cell(p.X-o.lo.X)
-	for x := int32(0); x <= min(last, o.nx-1); x++ {
-		for _, i := range o.at(x, row) {
-			e := &o.edges[i]
+	row, last := o.grid.cell(p.Y-o.grid.lo.Y), o.grid.cell(p.X-o.grid.lo.X)
+	for x := int32(0); x <= min(last, o.grid.nx-1); x++ {
+		for _, i := range o.grid.at(x, row) {
+			e := &o.grid.edges[i]
 			if (e.a.Y > p.Y) == (e.b.Y > p.Y) {
 				continue
 			}
 			at := e.a.X + unit.Length(int64(e.b.X-e.a.X)*int64(p.Y-e.a.Y)/int64(e.b.Y-e.a.Y))
-			if at < p.X && o.cell(at-o.lo.X) == x {
+			if at < p.X && o.grid.cell(at-o.grid.lo.X) == x {
 				in = !in
 			}
 		}

@@ -245,10 +245,7 @@ func (b *Builder) gap(dst *Walls, r *geom.Region, i int, p Params) error {
 	if err := b.leave(dst, r, i, p); err != nil || b.room.Empty() {
 		return err
 	}
-	if err := b.kernel.Offset(&b.reached, &dst.lines[i], p.Width/2, geom.JoinMiter); err != nil {
-		return err
-	}
-	return b.slim(dst, i, p)
+	return b.slim(dst, i, &dst.lines[i], p)
 }
 
 // leave sets room to what the walls before wall i leave, and notes whether two sides
@@ -266,9 +263,15 @@ func (b *Builder) leave(dst *Walls, r *geom.Region, i int, p Params) error {
 	return nil
 }
 
-// slim sets gap i to what is in room and not reached, without what is so thin that no
-// line is laid there. Between walls those that are beside it become wider for that.
-func (b *Builder) slim(dst *Walls, i int, p Params) error {
+// slim sets gap i to what is in room and not reached from line, without what is so
+// thin that no line is laid there. Between walls those that are beside it become wider
+// for that.
+func (b *Builder) slim(dst *Walls, i int, line *geom.Region, p Params) error {
+	// A little more is reached, so that the two have no sides in common: where there is
+	// no gap they do not even meet.
+	if err := b.kernel.Offset(&b.reached, line, p.Width/2+p.Width/64, geom.JoinMiter); err != nil {
+		return err
+	}
 	gap := &dst.gaps[i]
 	if err := b.kernel.Difference(gap, &b.room, &b.reached); err != nil || gap.Empty() {
 		return err
@@ -309,9 +312,7 @@ func (b *Builder) inside(dst *Walls, p Params, narrow bool) error {
 		if err := b.leave(dst, nil, n, p); err != nil {
 			return err
 		}
-		b.reached.Reset()
-		b.reached.Append(&dst.rest)
-		if err := b.slim(dst, n, p); err != nil {
+		if err := b.slim(dst, n, beyond, p); err != nil {
 			return err
 		}
 	}
