@@ -607,3 +607,42 @@ func TestSequenceLeavesRoom(t *testing.T) {
 		}
 	}
 }
+
+// TestSkippedSupport: with an object that is left out its support goes, also where it
+// stands beside it, and its brim.
+func TestSkippedSupport(t *testing.T) {
+	s := everything(SupportTree)
+	s.Copies, s.Spacing, s.Adhesion.Brim = 2, 16*mm, BrimOuter
+	lines := func(skip bool) (first, second int) {
+		j := openFile(t, "tee.stl", s)
+		if skip && !j.Skip(1) {
+			t.Fatal("there is no first object")
+		}
+		b, in := j.Info().Bounds, [2]int{}
+		across := b.Max.X-b.Min.X > b.Max.Y-b.Min.Y // how the two lie
+		for op, err := range j.Program(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if op.Kind != motion.Move || op.Role != motion.Support && op.Role != motion.SupportInterface && op.Role != motion.Brim || op.E <= 0 {
+				continue
+			}
+			at, middle := op.To[motion.IX], (b.Min.X+b.Max.X)/2
+			if !across {
+				at, middle = op.To[motion.IY], (b.Min.Y+b.Max.Y)/2
+			}
+			if at < middle {
+				in[0]++
+			} else {
+				in[1]++
+			}
+		}
+		return in[0], in[1]
+	}
+	if first, second := lines(false); first < 100 || second < 100 {
+		t.Fatalf("%d and %d lines of support", first, second)
+	}
+	if first, second := lines(true); first > 0 || second < 100 {
+		t.Errorf("%d lines of support of what is skipped, %d of the other", first, second)
+	}
+}

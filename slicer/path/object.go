@@ -42,16 +42,17 @@ func (s *skipped) load(from *Skips) {
 
 func (s *skipped) has(n uint16) bool { return n > 0 && s[(n-1)/64]&(1<<((n-1)%64)) != 0 }
 
-// objectOf is the object, from 1, whose box is around p; of several the smallest.
-// Around none it is 0.
+// objectOf is the object, from 1, whose box is around p; of several the smallest. If
+// there is none it is the nearest: brims and support reach beyond the boxes.
 func objectOf(p geom.Point, objects []mesh.Box) uint16 {
-	best, area := uint16(0), int64(0)
+	best, area, nearest := uint16(0), int64(0), int64(0)
 	for i, b := range objects[:min(len(objects), MostObjects)] {
-		if p.X < b.Min.X || p.X > b.Max.X || p.Y < b.Min.Y || p.Y > b.Max.Y {
-			continue
-		}
-		if a := (int64(b.Max.X) - int64(b.Min.X)) * (int64(b.Max.Y) - int64(b.Min.Y)); best == 0 || a < area {
-			best, area = uint16(i)+1, a
+		dx := max(0, int64(b.Min.X)-int64(p.X), int64(p.X)-int64(b.Max.X))
+		dy := max(0, int64(b.Min.Y)-int64(p.Y), int64(p.Y)-int64(b.Max.Y))
+		away := dx*dx + dy*dy
+		a := (int64(b.Max.X) - int64(b.Min.X)) * (int64(b.Max.Y) - int64(b.Min.Y))
+		if best == 0 || away < nearest || away == nearest && a < area {
+			best, area, nearest = uint16(i)+1, a, away
 		}
 	}
 	return best
