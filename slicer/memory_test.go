@@ -101,7 +101,7 @@ func TestOnceGivesMemoryBack(t *testing.T) {
 		once bool
 		upTo int
 		most int64 // that stays
-	}{{false, 1000, 0}, {true, 90, 400_000}, {true, 1000, 500_000}} {
+	}{{false, 1000, 0}, {true, 120, 400_000}, {true, 1000, 500_000}} {
 		v, err := vault.NewPageable(64 << 20)
 		if err != nil {
 			t.Fatal(err)
