@@ -87,7 +87,7 @@ func TestSessionRefusesProfiles(t *testing.T) {
 			if s := c.printer.Stats(); s.Moves != 0 || s.Homes != 0 || s.HotendSet != 0 || s.BedSet != 0 {
 				t.Error("the machine moved or was heated")
 			}
-			if text := timeless(c); strings.Contains(text, "909") || strings.Contains(text, "499") {
+			if text := timeless(c); !strings.Contains(text, "session ready") || strings.Contains(text, "909") || strings.Contains(text, "499") {
 				t.Errorf("the log tells of the profile: %s", text)
 			}
 		})

@@ -58,6 +58,9 @@ func newRoot() *cobra.Command {
 	out.Value = &o.output
 	out.Usage = "write to a file (.gcode, .svg, .png, or - for standard output), or print results as text, json or jsonl"
 	addSettings(root.PersistentFlags(), &o.settings)
+	if err := complete(root); err != nil { // the flags are those above
+		panic(err)
+	}
 	root.Flags().IntVar(&o.layer, "layer", 0, "layer to preview, from 1; 0 is the one in the middle")
 	root.Flags().BoolVar(&o.sheet, "sheet", false, "preview all layers side by side, as .png")
 	root.Flags().BoolVar(&o.travels, "travels", false, "show ways on which nothing is printed in previews")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,6 +12,38 @@ import (
 	"platen/slicer"
 	"platen/slicer/profile"
 )
+
+// complete lets a shell complete keys after -s and the names of profiles.
+func complete(c *cobra.Command) error {
+	return errors.Join(
+		c.RegisterFlagCompletionFunc("set", func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+			return completeSet(begun), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+		}),
+		c.RegisterFlagCompletionFunc("profile", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return profile.Names(), cobra.ShellCompDirectiveDefault
+		}))
+}
+
+// completeSet lists what may follow -s: keys, and after the key of a choice its words.
+func completeSet(begun string) (out []string) {
+	key, _, chosen := strings.Cut(begun, "=")
+	for i := range slicer.Table() {
+		r := &slicer.Table()[i]
+		switch {
+		case !chosen && strings.HasPrefix(r.Key, key):
+			out = append(out, r.Key+"=")
+		case chosen && r.Key == key:
+			words := r.Choices()
+			if r.Switch() {
+				words = []string{"true", "false"}
+			}
+			for _, w := range words {
+				out = append(out, key+"="+w)
+			}
+		}
+	}
+	return out
+}
 
 // entry is one setting as it is printed.
 type entry struct {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -125,5 +126,21 @@ func TestImportCommand(t *testing.T) {
 	}
 	if code, _, errs := run(t, "import-ini", models+"/cube.stl"); code == 0 || !strings.Contains(errs, "no settings of PrusaSlicer") {
 		t.Errorf("exit %d: %s", code, errs)
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	for _, c := range []struct{ args, want []string }{
+		{[]string{"part.stl", "-s", "ironing_a"}, []string{"ironing_angle="}},
+		{[]string{"part.stl", "-s", "infill_pattern="}, []string{"infill_pattern=lines", "infill_pattern=gyroid"}},
+		{[]string{"part.stl", "-s", "ironing="}, []string{"ironing=true", "ironing=false"}},
+		{[]string{"inspect", "--profile", ""}, []string{"petg", "fine"}},
+	} {
+		code, out, errs := run(t, append([]string{"__complete"}, c.args...)...)
+		for _, want := range c.want {
+			if code != 0 || !slices.Contains(strings.Split(out, "\n"), want) {
+				t.Errorf("%v: exit %d, no %q: %s%s", c.args, code, want, out, errs)
+			}
+		}
 	}
 }
