@@ -98,25 +98,25 @@ func (n *narrower) write(widths []unit.Length, k int, width unit.Length) []unit.
 		})
 		widths = append(widths, wide)
 	}
-	step := math.Abs(p.out - q.out)
-	switch {
-	case p.out == 0 && q.out == 0:
+	if p.out == 0 && q.out == 0 {
 		add(0, 0, q.width)
-	case math.Abs(sin) > 0.1 && cos > -0.9:
-		// Where the two moved lines meet.
+		return widths
+	}
+	if math.Abs(sin) > 0.1 {
+		// Where the two moved lines meet, unless that is far away.
 		dx := (float64(q.out*p.ux) - float64(p.out*q.ux)) / sin
 		dy := (float64(q.out*p.uy) - float64(p.out*q.uy)) / sin
-		if far := math.Sqrt(float64(dx*dx) + float64(dy*dy)); far > float64(width) {
-			dx, dy = dx*float64(width)/far, dy*float64(width)/far
+		if far := max(math.Abs(p.out), math.Abs(q.out)); float64(dx*dx)+float64(dy*dy) <= 4*far*far {
+			add(dx, dy, q.width)
+			return widths
 		}
-		add(dx, dy, q.width)
-	case step > float64(width)/64 || cos < 0:
-		add(p.out*p.uy, -p.out*p.ux, q.width)
-		add(q.out*q.uy, -q.out*q.ux, q.width)
-	default:
+	} else if cos > 0 && math.Abs(p.out-q.out) <= float64(width)/64 {
 		mean := (p.out + q.out) / 2
 		add(mean*q.uy, -mean*q.ux, q.width)
+		return widths
 	}
+	add(p.out*p.uy, -p.out*p.ux, min(p.width, q.width)) // the step
+	add(q.out*q.uy, -q.out*q.ux, q.width)
 	return widths
 }
 
@@ -181,7 +181,7 @@ func (n *narrower) room(m geom.Point, ux, uy float64, width, most unit.Length) u
 }
 
 // ahead is how far a line in direction u can be moved from m to its left before it
-// meets the piece from a to b, if that runs the other way.
+// meets the piece from a to b, if that runs the other way, to within 60°.
 func ahead(m geom.Point, ux, uy float64, a, b geom.Point) float64 {
 	// In the frame of the line: s along it, t to its left.
 	ax, ay, bx, by := float64(a.X-m.X), float64(a.Y-m.Y), float64(b.X-m.X), float64(b.Y-m.Y)
@@ -190,6 +190,9 @@ func ahead(m geom.Point, ux, uy float64, a, b geom.Point) float64 {
 		return math.Inf(1)
 	}
 	at, bt := float64(ay*ux)-float64(ax*uy), float64(by*ux)-float64(bx*uy)
+	if run, rise := as-bs, at-bt; float64(rise*rise) > 3*float64(run*run) {
+		return math.Inf(1) // rather across: a corner
+	}
 	if t := at + float64((bt-at)*(as/(as-bs))); t > 0 {
 		return t
 	}
