@@ -27,7 +27,7 @@ func (c *Rings) Cover(dst *Lines, k *geom.Kernel, r *geom.Region, first, spacing
 		return err
 	}
 	for !c.level.Empty() {
-		c.lay(dst)
+		c.Lay(dst, &c.level)
 		if err := k.Offset(&c.level, &c.level, -spacing, geom.JoinMiter); err != nil {
 			return err
 		}
@@ -35,17 +35,17 @@ func (c *Rings) Cover(dst *Lines, k *geom.Kernel, r *geom.Region, first, spacing
 	return nil
 }
 
-// lay appends the rings of the present level, each time the one nearest to the end of
+// Lay appends the rings of r as closed lines, each time the one nearest to the end of
 // the last line.
-func (c *Rings) lay(dst *Lines) {
+func (c *Rings) Lay(dst *Lines, r *geom.Region) {
 	c.taken = c.taken[:0]
-	for range c.level.Len() {
+	for range r.Len() {
 		c.taken = append(c.taken, false)
 	}
-	for range c.level.Len() {
-		pick, at := c.nearest(dst)
+	for range r.Len() {
+		pick, at := c.nearest(dst, r)
 		c.taken[pick] = true
-		ring := c.level.Ring(pick)
+		ring := r.Ring(pick)
 		start := len(dst.Pts)
 		dst.Pts = append(append(append(dst.Pts, ring[at:]...), ring[:at]...), ring[at])
 		dst.finish(start)
@@ -55,7 +55,7 @@ func (c *Rings) lay(dst *Lines) {
 // mostRings bounds how many rings are compared in the search for the nearest.
 const mostRings = 64
 
-func (c *Rings) nearest(dst *Lines) (pick, at int) {
+func (c *Rings) nearest(dst *Lines, r *geom.Region) (pick, at int) {
 	n := len(dst.Pts)
 	best, seen := -1.0, 0
 	for i := range c.taken {
@@ -65,7 +65,7 @@ func (c *Rings) nearest(dst *Lines) (pick, at int) {
 		if seen++; seen > mostRings {
 			break
 		}
-		for k, p := range c.level.Ring(i) {
+		for k, p := range r.Ring(i) {
 			d := 0.0
 			if n > 0 {
 				d = distance(p, dst.Pts[n-1])

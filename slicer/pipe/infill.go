@@ -5,12 +5,14 @@ import (
 	"platen/hal/unit"
 	"platen/slicer/fill"
 	"platen/slicer/geom"
+	"platen/slicer/wall"
 )
 
 // filler is what a worker needs to fill the inside of layers.
 type filler struct {
 	hatcher fill.Hatcher
 	rings   fill.Rings
+	rows    wall.Walls  // of a skin whose lines follow its edge
 	solid   geom.Region // skin of the layer at hand, seen from neither side
 	top     geom.Region // what of it is seen from above
 	bottom  geom.Region // what of it has nothing below
@@ -23,6 +25,7 @@ type filler struct {
 func (f *filler) wipe() {
 	f.hatcher.Wipe()
 	f.rings.Wipe()
+	f.rows.Wipe()
 	for _, r := range []*geom.Region{&f.solid, &f.top, &f.bottom, &f.sparse, &f.lines} {
 		r.Wipe()
 	}
@@ -246,6 +249,9 @@ func (w *worker) skin(l *Layer, r *geom.Region, lay laying) error {
 	if r.Empty() {
 		return nil
 	}
+	if lay.pattern == SkinConcentric {
+		return w.concentric(l, r, lay)
+	}
 	f, area, width := &w.fill, r.Area2()/2, w.p.Width
 	where := &l.inner
 	if lay.pattern == SkinLines {
@@ -257,25 +263,17 @@ func (w *worker) skin(l *Layer, r *geom.Region, lay laying) error {
 		}
 	}
 	first, pts := l.Runs.Len(), len(l.Runs.Pts)
-	over := int64(0)
-	if lay.pattern == SkinConcentric {
-		if err := f.rings.Cover(&l.Runs.Lines, &w.kernel, where, width/2-w.p.inset(), width); err != nil {
-			return err
-		}
-	} else {
-		p := fill.Params{Angle: lay.angle, Spacing: width, MinSpan: width / 4, MaxJoin: 3 * width, Join: fill.JoinMonotonic}
-		switch lay.pattern {
-		case SkinLines:
-			p.MaxJoin, p.Overrun, p.MinSpan, p.Fit = 0, width/5, 0, true
-		case SkinZigzag:
-			p.Join = fill.JoinNext
-		}
-		if err := f.hatcher.Hatch(&l.Runs.Lines, where, p); err != nil {
-			return err
-		}
-		over = f.hatcher.Overrun()
+	p := fill.Params{Angle: lay.angle, Spacing: width, MinSpan: width / 4, MaxJoin: 3 * width, Join: fill.JoinMonotonic}
+	switch lay.pattern {
+	case SkinLines:
+		p.MaxJoin, p.Overrun, p.MinSpan, p.Fit = 0, width/5, 0, true
+	case SkinZigzag:
+		p.Join = fill.JoinNext
 	}
-	bar := w.bar(l, area, first, pts, over)
+	if err := f.hatcher.Hatch(&l.Runs.Lines, where, p); err != nil {
+		return err
+	}
+	bar := w.bar(l, area, first, pts, f.hatcher.Overrun())
 	if close := f.hatcher.Spacing(); lay.pattern == SkinLines && bar < close && bar > close-close/32 {
 		bar = close // else there would be hairs between the lines
 	}
@@ -283,6 +281,31 @@ func (w *worker) skin(l *Layer, r *geom.Region, lay laying) error {
 	if lay.pattern == SkinMonotonic || lay.pattern == SkinLines {
 		w.follow(l, first)
 	}
+	return nil
+}
+
+// mostRows is how many lines one inside the other a skin may have.
+const mostRows = 1000
+
+// concentric fills a region with lines that follow its edge, and what they leave
+// between them with lines of the right width.
+func (w *worker) concentric(l *Layer, r *geom.Region, lay laying) error {
+	f := &w.fill
+	err := w.walls.Walls(&f.rows, r, wall.Params{
+		Width: w.p.Width, Count: mostRows, Apart: w.p.Apart, Join: geom.JoinMiter, Thin: true, Gaps: true,
+	})
+	if err != nil {
+		return err
+	}
+	for i := range f.rows.Len() + 1 {
+		if i < f.rows.Len() {
+			f.rings.Lay(&l.Runs.Lines, f.rows.Wall(i))
+		}
+		if err := w.gaps.fill(&w.kernel, &l.Gaps, f.rows.Gap(i), w.p.Width, false); err != nil {
+			return err
+		}
+	}
+	l.Runs.Give(Head{Width: w.p.Width * unit.Length(lay.flow) / 100, Role: lay.role})
 	return nil
 }
 

@@ -5,8 +5,8 @@
 //
 //	cut         one: the next outlines
 //	shape       workers: what follows from a layer alone (worker.shape: outline.go, shell.go)
-//	neighbours  one, cheap: what needs the layers around it (neighbours.go; skin.go)
-//	lines       the same workers: what follows from both (worker.lines: infill.go, adhesion.go)
+//	neighbours  one, cheap: what needs the layers around it (neighbours.go; skin.go, support.go)
+//	lines       the same workers: what follows from both (worker.lines: infill.go, support.go, adhesion.go)
 //
 // and hands the layers on in order. A stage leaves in the [Layer] what the next one
 // needs; scratch belongs to the goroutine (worker, neighbours). A stage on workers
@@ -14,10 +14,10 @@
 // any number of them. Nothing is kept once a layer has been handed on: buffers go
 // round, and are overwritten at the end.
 //
-// Memory beside the vault, for layers of at most P points as cut, of 8 bytes each:
-// [Params.Slots] layers in flight with 5 + Walls copies of the outline and its
-// lines; windows of 2 × (TopLayers + BottomLayers) outlines; and for each worker,
-// and the neighbours, a kernel of up to 500 bytes a point. Slices grow by doubling.
+// Memory beside the vault is what [Params.Memory] says: layers in flight
+// ([Params.Slots]), each with copies of its outline, its lines, and the outlines of
+// those layers around it that leave something of it open; outlines and nets of cells
+// of the layers below; and the scratch of each worker. Slices grow by doubling.
 // One that has grown leaves its old place to the garbage collector with what is in
 // it: the whole process must be locked in memory, and end with the job.
 package pipe

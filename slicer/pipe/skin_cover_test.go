@@ -169,3 +169,33 @@ func TestFacesAreCovered(t *testing.T) {
 		t.Errorf("control: %.2f of a face with walls only is bare", b)
 	}
 }
+
+// Lines that follow the edge, with others of the right width between them, cover a
+// face nearly as well. The control: without those some is bare.
+func TestConcentricCovers(t *testing.T) {
+	p := fills()
+	p.Skin.BottomPattern = SkinConcentric
+	with, without, closed := 0.0, 0.0, 0
+	eachLayer(t, bodies()["bracket"], p, func(w *worker, _ []*Layer, l *Layer) {
+		if l.Index > 0 {
+			return
+		}
+		if err := w.infill(l); err != nil {
+			t.Fatal(err)
+		}
+		for i := range l.Runs.Heads {
+			if line := l.Runs.Line(i); line[0] == line[len(line)-1] {
+				closed++
+			}
+		}
+		if closed != l.Runs.Len() {
+			t.Errorf("%d of %d lines are closed", closed, l.Runs.Len())
+		}
+		with = bare(l)
+		l.Gaps.Reset()
+		without = bare(l)
+	})
+	if with > 0.006 || without < 1.5*with || closed < 5 {
+		t.Errorf("%.3f %% is bare, %.3f %% without the lines between, %d rings", 100*with, 100*without, closed)
+	}
+}
