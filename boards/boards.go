@@ -11,7 +11,8 @@
 //
 // A board also says in G-code what goes around a print (table macros: start, end,
 // pause, resume, cancel, and level for what G29 stands for); see [Macro] for what it
-// does if it does not. Words in braces are filled in from the rest of the file:
+// does if it does not. Words in braces are filled in from the rest of the file, and
+// temperatures from the profile of a job that has one:
 // {first_hot_end}, {hot_end}, {first_bed}, {bed} in °C; {left}, {right}, {front},
 // {back}, {top}, {retract} in mm; {lift}, {travel}, {retract_feed} in mm/min. Relative
 // moves end where the volume ends. When a board is loaded each macro runs through the

@@ -61,26 +61,31 @@ Without --board it is the board of the configuration; a name that ends in .toml 
 			if intake.IsSealed(f) {
 				return cli.Usage("the file is sealed: only the printer it is for can check it")
 			}
-			s, plate, err := checkFile(f, b, int(plateNo))
-			v := verdict{Accepted: err == nil, Board: b.ID, Plate: plate, Lines: s.Lines, Layers: s.Layers}
-			if err == nil {
-				return cli.Print(c, v, func(w io.Writer) error {
-					_, err := fmt.Fprintf(w, "accepted: %d lines, %d layers\n", s.Lines, s.Layers)
-					return err
-				})
-			}
-			if v.Error = err.Error(); cli.OutputOf(c) != cli.Text {
-				if r, ok := errors.AsType[*gcodefile.Refusal](err); ok {
-					v.Line, v.Code = r.Line, r.ErrorCode()
-				}
-				cli.Print(c, v, nil)
-			}
-			return fmt.Errorf("refused: %w", err)
+			return judged(c, f, b, int(plateNo))
 		},
 	}
 	c.Flags().StringVar(&board, "board", "", "id of a board, or a board file")
 	c.Flags().Uint8Var(&plateNo, "plate", 0, "plate of a .gcode.3mf file that has several")
 	return c
+}
+
+// judged checks a file and prints the verdict.
+func judged(c *cobra.Command, f *os.File, b *boards.Board, number int) error {
+	s, number, err := checkFile(f, b, number)
+	v := verdict{Accepted: err == nil, Board: b.ID, Plate: number, Lines: s.Lines, Layers: s.Layers}
+	if err == nil {
+		return cli.Print(c, v, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "accepted: %d lines, %d layers\n", s.Lines, s.Layers)
+			return err
+		})
+	}
+	if v.Error = err.Error(); cli.OutputOf(c) != cli.Text {
+		if r, ok := errors.AsType[*gcodefile.Refusal](err); ok {
+			v.Line, v.Code = r.Line, r.ErrorCode()
+		}
+		cli.Print(c, v, nil)
+	}
+	return fmt.Errorf("refused: %w", err)
 }
 
 // boardOf loads a board by its id or its file; "" is that of the configuration.

@@ -20,11 +20,16 @@ type printEvent struct {
 	Text  string `json:"text,omitempty"`
 }
 
+// printOptions are the flags of platen print.
+type printOptions struct {
+	ticket        string
+	detach        bool
+	plate         uint8
+	profiles, set []string
+}
+
 func printCmd() *cobra.Command {
-	var ticket string
-	var detach bool
-	var plateNo uint8
-	var profiles, set []string
+	var o printOptions
 	c := &cobra.Command{
 		Use:   "print FILE",
 		Short: "Print a model or a G-code file",
@@ -42,42 +47,42 @@ To seal a model, use stock age with the recipient that "platen recipient" prints
 A 3MF package with encrypted parts (Secure Content) that is encrypted to the key that "platen recipient --3mf"
 prints needs no ticket.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			f, err := os.Open(args[0])
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			req := intake.Request{Op: intake.OpPrint, Detach: detach, Plate: plateNo}
-			if req.Profile, err = stacked(profiles, set); err != nil {
-				return err
-			}
-			sealed := intake.IsSealed(f)
-			if sealed && ticket == "" {
-				return cli.Usage("the file is sealed: give the ticket that came with it, --ticket FILE")
-			}
-			if !sealed && ticket != "" {
-				return cli.Usage("the file is not sealed: a ticket is for sealed files")
-			}
-			if ticket != "" {
-				if req.Envelope, err = readTicket(ticket); err != nil {
-					return err
-				}
-			}
-			if !sealed {
-				if req.Wrapped, err = wrappedKeys(c.Context(), f); err != nil {
-					return err
-				}
-			}
-			return follow(c, req, f)
-		},
+		RunE: func(c *cobra.Command, args []string) error { return printFile(c, args[0], o) },
 	}
-	c.Flags().StringVar(&ticket, "ticket", "", "ticket of a sealed file")
-	c.Flags().BoolVar(&detach, "detach", false, "return once the model is loaded")
-	c.Flags().StringArrayVar(&profiles, "profile", nil, "settings of the slicer: a .toml file, or a profile that comes along; several lie over each other")
-	c.Flags().StringArrayVarP(&set, "set", "s", nil, "one setting of the slicer, as key=value")
-	c.Flags().Uint8Var(&plateNo, "plate", 0, "plate of a .gcode.3mf file that has several")
+	c.Flags().StringVar(&o.ticket, "ticket", "", "ticket of a sealed file")
+	c.Flags().BoolVar(&o.detach, "detach", false, "return once the model is loaded")
+	c.Flags().StringArrayVar(&o.profiles, "profile", nil, "settings of the slicer: a .toml file, or a profile that comes along; several lie over each other")
+	c.Flags().StringArrayVarP(&o.set, "set", "s", nil, "one setting of the slicer, as key=value")
+	c.Flags().Uint8Var(&o.plate, "plate", 0, "plate of a .gcode.3mf file that has several")
 	return c
+}
+
+// printFile hands a file to the agent, with all that belongs to it.
+func printFile(c *cobra.Command, name string, o printOptions) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	req := intake.Request{Op: intake.OpPrint, Detach: o.detach, Plate: o.plate}
+	if req.Profile, err = stacked(o.profiles, o.set); err != nil {
+		return err
+	}
+	sealed := intake.IsSealed(f)
+	switch {
+	case sealed && o.ticket == "":
+		return cli.Usage("the file is sealed: give the ticket that came with it, --ticket FILE")
+	case !sealed && o.ticket != "":
+		return cli.Usage("the file is not sealed: a ticket is for sealed files")
+	case sealed:
+		req.Envelope, err = readTicket(o.ticket)
+	default:
+		req.Wrapped, err = wrappedKeys(c.Context(), f)
+	}
+	if err != nil {
+		return err
+	}
+	return follow(c, req, f)
 }
 
 // stacked is one profile that says what profiles and single settings say together; nil
