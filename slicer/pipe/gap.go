@@ -2,6 +2,7 @@ package pipe
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"platen/hal/unit"
@@ -171,6 +172,10 @@ func (g *gapFiller) stroke(k *geom.Kernel, dst *Strokes, outer []geom.Point) err
 	if n := g.part.Len(); n == 1 && g.plain(dst, outer, area) || n == 2 && g.ring(dst, area) {
 		return nil
 	}
+	if area < 3*float64(g.width)*float64(g.width) && g.part.Len() == 1 {
+		g.dash(dst, outer, area)
+		return nil
+	}
 	if ok, err := g.loops(k, dst, area, edge); ok || err != nil {
 		return err
 	}
@@ -203,6 +208,33 @@ func (g *gapFiller) ring(dst *Strokes, area float64) bool {
 	g.hole = sample(g.hole, hole, around(hole), g.width)
 	at := nearestTo(g.hole, g.outer[0])
 	return g.zip(side{g.outer, 0, 1, len(g.outer)}, side{g.hole, at, -1, len(g.hole)}) && g.lay(dst, area, nil)
+}
+
+// dash lays one straight line along a gap that is hardly longer than it is wide.
+func (g *gapFiller) dash(dst *Strokes, outer []geom.Point, area float64) {
+	g.outer = sample(g.outer, outer, around(outer), g.width)
+	var p, q geom.Point
+	var x, y int64
+	long := 0.0
+	for i, a := range g.outer {
+		x, y = x+int64(a.X), y+int64(a.Y)
+		for _, b := range g.outer[:i] {
+			if d := distance(a, b); d > long {
+				p, q, long = a, b, d
+			}
+		}
+	}
+	if long == 0 {
+		return
+	}
+	width := min(area/long, 1.5*float64(g.width))
+	n := int64(len(g.outer))
+	half := max((long-width)/2, width/8) / long
+	dx, dy := unit.Length(math.Round(float64(q.X-p.X)*half)), unit.Length(math.Round(float64(q.Y-p.Y)*half))
+	start := len(dst.Pts)
+	m := geom.Point{X: unit.Length(x / n), Y: unit.Length(y / n)}
+	dst.Pts = append(dst.Pts, geom.Point{X: m.X - dx, Y: m.Y - dy}, geom.Point{X: m.X + dx, Y: m.Y + dy})
+	dst.end(start, unit.Length(width))
 }
 
 // loops lays closed lines of half the width of a gap that branches, along its edge,

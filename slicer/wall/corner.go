@@ -7,9 +7,9 @@ import (
 	"platen/slicer/geom"
 )
 
-// Lines are round at corners, and those beside them are not: where a wall turns, a
-// gap stays between it and the wall outside of it. What is needed for it is there,
-// but it is laid elsewhere. So inner walls reach into their corners a little.
+// Lines are round at corners, and those beside them are not: where a wall turns
+// inward, a gap stays between it and the wall outside of it. What is needed for it is
+// there, but it is laid elsewhere. So inner walls reach into such corners a little.
 const (
 	// cornerShare of the gap, along the bisector of the corner, is reached into.
 	cornerShare = 0.9
@@ -63,8 +63,8 @@ func (n *narrower) add(p geom.Point, wide unit.Length) {
 func (n *narrower) corner(a, p, b geom.Point, wide unit.Length) {
 	ux, uy, in := direction(a, p)
 	vx, vy, out := direction(p, b)
-	cos := float64(ux*vx) + float64(uy*vy)
-	if bend := float64(wide); cos > cornerCos || cos < -0.9 || min(in, out) < 2.5*bend {
+	sin, cos := float64(ux*vy)-float64(uy*vx), float64(ux*vx)+float64(uy*vy)
+	if bend := float64(wide); sin < 0 || cos > cornerCos || cos < -0.9 || min(in, out) < 2.5*bend {
 		n.add(p, wide)
 		return
 	}
