@@ -26,6 +26,8 @@ import (
 // process has not asked yet.
 const rankVar = "PLATEN_RANK"
 
+const farVar = "PLATEN_FAR" // a responder stands for other hardware as well
+
 const speedVar = "PLATEN_BOARD_SPEED" // sim.Config.Speed
 
 // rise gives this process, which stands for hardware of its own, a class that no load of

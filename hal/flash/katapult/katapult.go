@@ -324,7 +324,7 @@ func (l *Loader) once(ctx context.Context, within time.Duration, cmd byte, paylo
 		return nil, err
 	}
 	for {
-		m, err := l.line.Message(ctx, within, split)
+		m, err := l.line.Message(ctx, within, loader.Framed(whole))
 		if err != nil {
 			return nil, fmt.Errorf("command %#02x: %w", cmd, err)
 		}
@@ -360,28 +360,24 @@ func appendFrame(dst []byte, cmd byte, payload []byte) []byte {
 	return append(binary.LittleEndian.AppendUint16(dst, CRC(dst[from:])), 0x99, 0x03)
 }
 
-// split finds a whole frame with the right CRC, see [loader.Split].
-func split(buf []byte) (skip, size int) {
-	for ; skip < len(buf); skip++ {
-		m := buf[skip:]
-		if m[0] != 0x01 || len(m) > 1 && m[1] != 0x88 {
-			continue
-		}
-		if len(m) < 8 {
-			return skip, 0
-		}
-		n := 8 + 4*int(m[3])
-		if n > 8+4*4+maxBlock {
-			continue
-		}
-		if len(m) < n {
-			return skip, 0
-		}
-		if m[n-2] == 0x99 && m[n-1] == 0x03 && CRC(m[2:n-4]) == binary.LittleEndian.Uint16(m[n-4:]) {
-			return skip, n
-		}
+// whole is for [loader.Framed]: it knows whole frames with the right CRC.
+func whole(m []byte) int {
+	if m[0] != 0x01 || len(m) > 1 && m[1] != 0x88 {
+		return loader.None
 	}
-	return skip, 0
+	if len(m) < 8 {
+		return loader.More
+	}
+	n := 8 + 4*int(m[3])
+	switch {
+	case n > 8+4*4+maxBlock:
+		return loader.None
+	case len(m) < n:
+		return loader.More
+	case m[n-2] == 0x99 && m[n-1] == 0x03 && CRC(m[2:n-4]) == binary.LittleEndian.Uint16(m[n-4:]):
+		return n
+	}
+	return loader.None
 }
 
 // CRC is the CRC-16 of the protocol: polynomial 1021 reflected, beginning with FFFF

@@ -164,18 +164,18 @@ func TestSplit(t *testing.T) {
 	m := appendFrame(nil, cmdRequest, []byte{1, 2, 3, 4})
 	for _, before := range []string{"", "x", "\x01", "\x01\x88", "\x01\x01\x88\xff\xff"} {
 		buf := append([]byte(before), m...)
-		skip, size := split(append(buf, "\x01 junk"...))
+		skip, size := loader.Framed(whole)(append(buf, "\x01 junk"...))
 		if !bytes.Equal(buf[skip:skip+size], m) {
 			t.Errorf("behind %q: skip %d, size %d", before, skip, size)
 		}
 	}
 	for n := range m {
-		if _, size := split(m[:n]); size != 0 {
+		if _, size := loader.Framed(whole)(m[:n]); size != 0 {
 			t.Errorf("%d of %d bytes are a frame", n, len(m))
 		}
 		bad := bytes.Clone(m)
 		bad[n] ^= 1
-		if _, size := split(bad); size != 0 {
+		if _, size := loader.Framed(whole)(bad); size != 0 {
 			t.Errorf("with byte %d damaged it is a frame", n)
 		}
 	}
@@ -185,7 +185,7 @@ func FuzzSplit(f *testing.F) {
 	f.Add([]byte("\x01\x88\xf1\x00\x68\x95\x99\x03"))
 	f.Add(appendFrame([]byte("ok\n\x01"), ackOK, make([]byte, 72)))
 	f.Fuzz(func(t *testing.T, buf []byte) {
-		skip, size := split(buf)
+		skip, size := loader.Framed(whole)(buf)
 		if skip < 0 || size < 0 || skip+size > len(buf) {
 			t.Fatalf("skip %d, size %d of %d", skip, size, len(buf))
 		}

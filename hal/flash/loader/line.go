@@ -28,6 +28,30 @@ func NewLine(p Port) *Line { return &Line{Port: p} }
 // none, the size bytes after them are one; size 0 means that more has to come.
 type Split func(buf []byte) (skip, size int)
 
+// What the function of [Framed] says of bytes that are no whole message.
+const (
+	None = 0
+	More = -1
+)
+
+// Framed is the Split of messages in frames. Of bytes, at least one, that a message may
+// begin with, whole says how long it is, None if none begins there, More if that takes
+// more bytes to tell.
+func Framed(whole func(b []byte) int) Split {
+	return func(buf []byte) (skip, size int) {
+		for ; skip < len(buf); skip++ {
+			switch n := whole(buf[skip:]); n {
+			case None:
+			case More:
+				return skip, 0
+			default:
+				return skip, n
+			}
+		}
+		return skip, 0
+	}
+}
+
 // Send writes one request.
 func (l *Line) Send(p []byte) error {
 	if _, err := l.Port.Write(p); err != nil {

@@ -275,7 +275,7 @@ func (l *Loader) once(ctx context.Context, within time.Duration, cmd byte, body 
 		return nil, err
 	}
 	for {
-		m, err := l.line.Message(ctx, within, split)
+		m, err := l.line.Message(ctx, within, loader.Framed(whole))
 		if err != nil {
 			return nil, fmt.Errorf("command %#02x: %w", cmd, err)
 		}
@@ -298,28 +298,24 @@ func appendMessage(dst []byte, seq, cmd byte, body []byte) []byte {
 	return append(dst, xor(dst[from:]))
 }
 
-// split finds a whole message with the right checksum, see [loader.Split].
-func split(buf []byte) (skip, size int) {
-	for ; skip < len(buf); skip++ {
-		m := buf[skip:]
-		if m[0] != start {
-			continue
-		}
-		if len(m) < head {
-			return skip, 0
-		}
-		n := int(m[2])<<8 | int(m[3])
-		if m[4] != token || n == 0 || n > maxBody {
-			continue
-		}
-		if len(m) < head+n+1 {
-			return skip, 0
-		}
-		if xor(m[:head+n]) == m[head+n] {
-			return skip, head + n + 1
-		}
+// whole is for [loader.Framed]: it knows whole messages with the right checksum.
+func whole(m []byte) int {
+	if m[0] != start {
+		return loader.None
 	}
-	return skip, 0
+	if len(m) < head {
+		return loader.More
+	}
+	n := int(m[2])<<8 | int(m[3])
+	switch {
+	case m[4] != token || n == 0 || n > maxBody:
+		return loader.None
+	case len(m) < head+n+1:
+		return loader.More
+	case xor(m[:head+n]) == m[head+n]:
+		return head + n + 1
+	}
+	return loader.None
 }
 
 func xor(p []byte) (x byte) {

@@ -110,18 +110,18 @@ func TestSplit(t *testing.T) {
 	m := appendMessage(nil, 7, cmdSignOn, []byte{0, 1, 2})
 	for _, before := range []string{"", "x", "\x1b", "\x1b\x1b", "start\n\x1b\x01\x00\x00\x0e"} {
 		buf := append([]byte(before), m...)
-		skip, size := split(append(buf, "\x1b junk"...))
+		skip, size := loader.Framed(whole)(append(buf, "\x1b junk"...))
 		if !bytes.Equal(buf[skip:skip+size], m) {
 			t.Errorf("behind %q: skip %d, size %d", before, skip, size)
 		}
 	}
 	for n := range m {
-		if _, size := split(m[:n]); size != 0 {
+		if _, size := loader.Framed(whole)(m[:n]); size != 0 {
 			t.Errorf("%d of %d bytes are a message", n, len(m))
 		}
 		bad := bytes.Clone(m)
 		bad[n] ^= 1
-		if _, size := split(bad); size != 0 {
+		if _, size := loader.Framed(whole)(bad); size != 0 {
 			t.Errorf("with byte %d damaged it is a message", n)
 		}
 	}
@@ -132,7 +132,7 @@ func FuzzSplit(f *testing.F) {
 	f.Add(appendMessage([]byte("ok\n\x1b"), 3, cmdReadFlash, make([]byte, 258)))
 	f.Add([]byte("\x1b\x01\xff\xff\x0e\x01"))
 	f.Fuzz(func(t *testing.T, buf []byte) {
-		skip, size := split(buf)
+		skip, size := loader.Framed(whole)(buf)
 		if skip < 0 || size < 0 || skip+size > len(buf) {
 			t.Fatalf("skip %d, size %d of %d", skip, size, len(buf))
 		}
