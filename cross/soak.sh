@@ -13,5 +13,6 @@ go test -count=1 -timeout 2h ./hal/envelope/... ./hal/flash ./hal/watch/... ./sl
 PLATEN_PROGRAMS="${PROGRAMS:-50000000}" go test -count=1 -timeout 2h -run TestNoAcceptedProgramLeavesTheEnvelope ./hal/gcodefile
 PLATEN_SOAK=1 go test -count=1 -timeout 2h -run 'TestSupervisedMachineKeepsTheContract|TestFaultsOfHeaters' ./hal/watch
 PLATEN_SOAK=1 go test -count=1 -timeout 2h -run TestLarge3MF ./slicer/mesh
+PLATEN_SOAK=1 go test -count=1 -timeout 2h -run TestSupport ./slicer
 PLATEN_SOAK=1 go test -race -count=1 -timeout 2h -run TestPrint ./hal/grbl
 PLATEN_SOAK=1 go test -count=1 -timeout 2h -run TestEveryCut ./hal/flash

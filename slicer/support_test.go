@@ -3,6 +3,7 @@ package slicer
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"slices"
@@ -140,7 +141,7 @@ func (u *supported) hanging() (share float64, leaning int) {
 }
 
 // stride is how many layers are left out where one is like the next.
-const stride = 3
+const stride = 4
 
 // touching counts the places where support is nearer to the part than it may be:
 // beside it, and above or below it.
@@ -223,7 +224,7 @@ func (u *supported) floating(reach, roofs float64) float64 {
 func everything(k SupportKind) Settings {
 	s := Default()
 	s.Support.Kind, s.Support.Least, s.Support.Bridge = k, 0, 0
-	s.Skirts, s.PrimeLine = 0, false
+	s.Skirts, s.PrimeLine, s.Height = 0, false, mm*3/10
 	return s
 }
 
@@ -231,33 +232,41 @@ func everything(k SupportKind) Settings {
 // stands on something. The controls are the same without support, with support that
 // keeps no distance, and with some of its layers gone.
 func TestSupport(t *testing.T) {
-	bodies := map[string]solids.Soup{"overhang": solids.Overhang(), "tug": solids.Tug()}
-	if testing.Short() {
-		bodies = map[string]solids.Soup{"tee": solids.Tee()}
+	type combination struct {
+		body string
+		kind SupportKind
 	}
-	for name, soup := range bodies {
-		for kind, word := range map[SupportKind]string{SupportGrid: "grid", SupportTree: "tree"} {
-			t.Run(name+" "+word, func(t *testing.T) {
-				s := everything(kind)
-				u := supportOf(t, soup, s)
-				share, leaning := u.hanging()
-				if leaning < 1000 || share > 0.01 {
-					t.Errorf("%.2f %% of %d places hang", 100*share, leaning)
-				}
-				beside, above := u.touching()
-				if beside > 0 || above > 0 {
-					t.Errorf("support is too near: %d places beside the part, %d above and below", beside, above)
-				}
-				reach, roofs := 1.7, 1.7
-				if kind == SupportTree {
-					reach, roofs = 1, s.Support.Branch.Spread.MM()
-				}
-				if f := u.floating(reach, roofs); f > 0.01 {
-					t.Errorf("%.2f %% of the support stands on nothing", 100*f)
-				}
-				t.Logf("hanging %.3f %%, %.0f mm of filament", 100*share, u.all)
-			})
-		}
+	bodies := map[string]func() solids.Soup{"overhang": solids.Overhang, "tug": solids.Tug, "tee": solids.Tee}
+	all := []combination{{"overhang", SupportGrid}, {"tug", SupportTree}}
+	switch {
+	case os.Getenv("PLATEN_SOAK") != "":
+		all = append(all, combination{"overhang", SupportTree}, combination{"tug", SupportGrid})
+	case testing.Short():
+		all = []combination{{"tee", SupportGrid}, {"tee", SupportTree}}
+	}
+	for _, c := range all {
+		kind := c.kind
+		t.Run(fmt.Sprintf("%s %d", c.body, kind), func(t *testing.T) {
+			soup := bodies[c.body]()
+			s := everything(kind)
+			u := supportOf(t, soup, s)
+			share, leaning := u.hanging()
+			if leaning < 1000 || share > 0.01 {
+				t.Errorf("%.2f %% of %d places hang", 100*share, leaning)
+			}
+			beside, above := u.touching()
+			if beside > 0 || above > 0 {
+				t.Errorf("support is too near: %d places beside the part, %d above and below", beside, above)
+			}
+			reach, roofs := 1.7, 1.7
+			if kind == SupportTree {
+				reach, roofs = 1, s.Support.Branch.Spread.MM()
+			}
+			if f := u.floating(reach, roofs); f > 0.01 {
+				t.Errorf("%.2f %% of the support stands on nothing", 100*f)
+			}
+			t.Logf("hanging %.3f %%, %.0f mm of filament", 100*share, u.all)
+		})
 	}
 }
 
@@ -277,7 +286,7 @@ func TestSupportNotices(t *testing.T) {
 	}
 	gone := supportOf(t, tee, everything(SupportGrid))
 	for i := range 10 {
-		gone.props[20+i] = nil
+		gone.props[18+i] = nil
 	}
 	if f := gone.floating(1.7, 1.7); f < 0.01 {
 		t.Errorf("without ten of its layers %.2f %% of the support stands on nothing", 100*f)
@@ -386,6 +395,9 @@ func TestBrims(t *testing.T) {
 		for op, err := range openFile(t, "bracket.stl", s).Program(t.Context()) {
 			if err != nil {
 				t.Fatal(err)
+			}
+			if op.Layer > 8 {
+				break
 			}
 			if op.Kind != motion.Move || op.Role != motion.Brim || !op.Has(motion.X|motion.Y) {
 				continue
