@@ -11,7 +11,7 @@ import (
 
 // MaxCommand is the longest command, in bytes without number, checksum and line
 // end. No command of an [Encoder] is longer.
-const MaxCommand = 64
+const MaxCommand = 80
 
 // maxFilament is how far the absolute filament position runs before G92 sets it
 // back to zero: the float32 of 8-bit firmware still resolves 0.03 µm there.

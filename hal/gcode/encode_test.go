@@ -65,10 +65,17 @@ func TestLongestCommand(t *testing.T) {
 	e.filament = -int64(maxFilament) + 1
 	c := -unit.MaxCoordinate + 12345
 	op := motion.Op{Kind: motion.Move, Axes: 15, To: [3]unit.Length{c, c, c}, E: math.MinInt32, Feed: math.MaxInt32}
-	for line := range strings.Lines(string(e.Append(nil, op))) {
-		if len(line) > MaxCommand {
-			t.Errorf("%d bytes", len(line))
+	arc := op
+	arc.Kind, arc.Centre = motion.ArcRight, [2]unit.Length{math.MinInt32 + 1<<26, math.MinInt32 + 1<<26}
+	arc.To[motion.IZ], arc.Feed = c+unit.Millimetre, math.MaxInt32/2
+	longest := 0
+	for _, op := range []motion.Op{op, arc} {
+		for line := range strings.Lines(string(e.Append(nil, op))) {
+			longest = max(longest, len(line))
 		}
+	}
+	if longest > MaxCommand || longest < MaxCommand*3/4 {
+		t.Errorf("%d bytes", longest)
 	}
 }
 

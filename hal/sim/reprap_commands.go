@@ -107,6 +107,9 @@ func (r *reprap) commandG(c *rrfCommand, name string) answer {
 	case 0, 1:
 		r.spend(r.cfg.LineTime - r.cfg.LineTime/6)
 		return r.linear(c, name)
+	case 2, 3:
+		r.spend(r.cfg.LineTime - r.cfg.LineTime/6)
+		return r.arc(c, name)
 	case 4:
 		r.synchronize()
 		wait := 0.0
@@ -272,50 +275,6 @@ func (r *reprap) setChecks(c *rrfCommand) answer {
 		needs = "requires checksum or CRC"
 	}
 	return answer{text: "Channel 0: baud rate " + strconv.Itoa(r.cfg.Baud) + ", " + needs + ", connected"}
-}
-
-// linear is G0 and G1 (GCodes::DoStraightMove).
-func (r *reprap) linear(c *rrfCommand, name string) answer {
-	p := &r.pose
-	to, e := p.at, p.e
-	for i, w := range []byte("XYZ") {
-		v, ok := c.value(w)
-		if !ok {
-			continue
-		}
-		if !p.homed[i] {
-			r.stats.Unhomed++
-			return failed(name + ": insufficient axes homed")
-		}
-		if to[i] = v + p.shift[i]; p.relative {
-			to[i] = v + p.at[i]
-		}
-		if limit := r.cfg.Volume[i].MM(); to[i] < 0 || to[i] > limit {
-			r.stats.Clamped++
-			to[i] = max(0, min(to[i], limit))
-		}
-	}
-	if v, ok := c.value('E'); ok {
-		if e = v; p.relE {
-			e += p.e
-		}
-	}
-	if f, ok := c.value('F'); ok && f > 0 {
-		p.feed = f / 60
-	}
-	if need := rrfExtrude; e != p.e {
-		if e < p.e {
-			need = rrfRetract
-		}
-		if r.tool < 0 || !r.therm.cold && r.therm.all[r.tool].reading() < need || r.guards[r.tool].failed {
-			r.stats.Cold++
-			r.cold = true
-			p.e = e
-			r.plan.setE(e)
-		}
-	}
-	r.drive(to, e, p.feed*p.percent/100, r.lineN)
-	return answer{}
 }
 
 // home is G28: homeall.g and its like.

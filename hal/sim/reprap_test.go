@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -97,5 +98,27 @@ func TestRepetierFaults(t *testing.T) {
 		if !strings.Contains(got, text) || refused != 2 || m.therm.hotend().target != 50 {
 			t.Errorf("%s: refused %d times, target %v\n%s", what, refused, m.therm.hotend().target, got)
 		}
+	}
+}
+
+// TestRepRapArcs: an arc ends where it should, by short ways on its circle; one without
+// a centre is refused.
+func TestRepRapArcs(t *testing.T) {
+	var moves []Move
+	cfg := Config{Firmware: RepRap, OnMove: func(m Move) { moves = append(moves, m) }}
+	recs := []record{tx(0.2, "G28\nG1 X20 Y10 F6000\nG3 X10 Y20 I-10 J0\nG2 X9 Y9\n"), tx(60, "M105\n")}
+	_, got := replay(t, cfg, recs)
+	if !strings.Contains(got, "no I or J or R parameter") {
+		t.Errorf("it says %q", got)
+	}
+	pieces := 0
+	for _, m := range moves[1:] {
+		pieces++
+		if d := math.Hypot(m.To[0].MM()-10, m.To[1].MM()-10); math.Abs(d-10) > 0.01 {
+			t.Errorf("%.3f mm from the centre", d)
+		}
+	}
+	if last := moves[len(moves)-1]; pieces != 15 || last.To[0].MM() != 10 || last.To[1].MM() != 20 {
+		t.Errorf("%d pieces, the last to %v %v", pieces, last.To[0], last.To[1])
 	}
 }
