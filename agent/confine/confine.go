@@ -16,6 +16,7 @@ package confine
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
@@ -37,6 +38,7 @@ const (
 	Files                            // Landlock forbids every file
 	MemoryLocked                     // the vault is locked; set by who made the vault
 	AllLocked                        // every page of the process is locked, working memory too
+	Bounded                          // RLIMIT_DATA and RLIMIT_AS: no more memory than it has and a margin
 )
 
 // Required are the measures without which a session takes no job.
@@ -47,7 +49,7 @@ var measureNames = []struct {
 	name string
 }{
 	{NoCore, "no-core"}, {NotDumpable, "not-dumpable"}, {NoNewPrivs, "no-new-privs"}, {NoCaps, "no-capabilities"},
-	{Syscalls, "seccomp"}, {Files, "landlock"}, {MemoryLocked, "vault-locked"}, {AllLocked, "all-locked"},
+	{Syscalls, "seccomp"}, {Files, "landlock"}, {MemoryLocked, "vault-locked"}, {AllLocked, "all-locked"}, {Bounded, "bounded"},
 }
 
 // String lists the measures in the set, separated by spaces.
@@ -72,6 +74,9 @@ func Session() (Measure, error) {
 		return held, fmt.Errorf("setting RLIMIT_CORE to 0: %w", err)
 	}
 	held |= NoCore
+	if bound() == nil {
+		held |= Bounded
+	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return held, fmt.Errorf("making the process undumpable: %w", err)
 	}
@@ -119,6 +124,38 @@ func Agent() (Measure, error) {
 		return held, err
 	}
 	return held | Syscalls, nil
+}
+
+// How much a session may take beyond what it has when it is confined, its vault included:
+// memory that can be written, for the Go heap, which GOMEMLIMIT keeps far below, and
+// address space, of which runtimes reserve far more than they use.
+const (
+	margin      = 512 << 20
+	spaceMargin = 1 << 30 << (^uint(0) >> 63 * 2) // 4 GiB where there is room
+)
+
+// bound bounds memory (RLIMIT_DATA) and address space (RLIMIT_AS): whatever a hostile file
+// makes of a parser, the session ends, and with it the heat, before the board runs out of
+// memory.
+func bound() error {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return err
+	}
+	var size, resident, shared, code, lib, data uint64 // in pages (proc_pid_statm(5))
+	if _, err := fmt.Sscan(string(text), &size, &resident, &shared, &code, &lib, &data); err != nil {
+		return err
+	}
+	page := uint64(unix.Getpagesize())
+	for _, b := range []struct {
+		what int
+		most uint64
+	}{{unix.RLIMIT_DATA, data*page + margin}, {unix.RLIMIT_AS, size*page + spaceMargin}} {
+		if err := unix.Setrlimit(b.what, &unix.Rlimit{Cur: b.most, Max: b.most}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lockAll locks what the process has and will touch. It needs a bound on locked

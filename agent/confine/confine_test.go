@@ -66,6 +66,13 @@ func child(confine func() (Measure, error)) {
 			_, err := unix.Mmap(-1, 0, 4096, unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_ANON)
 			return err
 		}),
+		"hoard": try(func() error {
+			b, err := unix.Mmap(-1, 0, 2*margin, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+			if err == nil {
+				unix.Munmap(b)
+			}
+			return err
+		}),
 		"ask":     try(func() error { _, err := unix.IoctlGetInt(a, unix.TIOCINQ); return err }),
 		"process": try(func() error { return unix.Kill(os.Getppid(), 0) }),
 	}
@@ -170,6 +177,9 @@ func TestSessionIsConfined(t *testing.T) {
 		if err == "" {
 			t.Errorf("a confined session can still %s", name)
 		}
+	}
+	if !r.Held.Has(Bounded) || !strings.Contains(r.Attempts["hoard"], "cannot allocate memory") {
+		t.Errorf("memory is without bound: %q", r.Attempts["hoard"])
 	}
 	if got, want := r.Held.Has(AllLocked), mayLockAll(t); got != want {
 		t.Errorf("all memory locked: %t, want %t", got, want)
