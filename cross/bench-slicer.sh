@@ -98,7 +98,7 @@ cura="machine_width=220 machine_depth=220 machine_height=250 machine_nozzle_size
 
 command() { # slicer model output: sets the words to run
 	case $1 in
-	platen-slice) set -- $ours "$2" -o "$3" -s skirt_loops=0 -s prime_line=false ${BENCH_OURS:-} ;;
+	platen-slice) set -- $ours "$2" -o "$3" -s skirt_loops=0 -s prime_line=false -s overhang_walls=false ${BENCH_OURS:-} ;;
 	prusa-slicer) set -- prusa-slicer --export-gcode --load $dir/prusa.ini --center 110,110 -o "$3" "$2" ;;
 	CuraEngine)
 		m=$2 out=$3
@@ -166,7 +166,7 @@ done
 : >$dir/solid.tsv
 for m; do
 	case $(basename "$m") in cube.stl | bracket.stl | benchy.stl)
-		$ours "$m" -o $dir/solid.gcode -s skirt_loops=0 -s prime_line=false --infill 100% >/dev/null 2>&1 &&
+		$ours "$m" -o $dir/solid.gcode -s skirt_loops=0 -s prime_line=false -s overhang_walls=false --infill 100% >/dev/null 2>&1 &&
 			$ours check $dir/solid.gcode --model "$m" --solid --judge 0 -o json 2>/dev/null | tr -d ' \n' >$dir/check.json &&
 			printf '%s\tsolid\t%s\n' "$(basename "$m" .stl)" "$(value extruded_of_model)" >>$dir/solid.tsv
 		;;
