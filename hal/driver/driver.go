@@ -23,11 +23,16 @@
 //
 // One goroutine, the owner, reads the port, has the line engine and the state, and
 // writes what may be sent, so that an answer leads to the next line without a change
-// of goroutine. Others leave commands, requests and stops in an inbox and end the
-// owner's read by a deadline in the past. What a port does not take at once goes to a
-// second goroutine, the hand, so that a port that is stuck never keeps the owner from
-// hearing. Run encodes ahead into a bounded ring on its caller's goroutine. Close
-// waits for both.
+// of goroutine, nor of thread: it is locked to one, in which a port such as hal/serial
+// blocks, and which goes before others where [Options.Urgent] asks for that and the system
+// allows it. A line costs one write and one read of the kernel and little else.
+//
+// Others leave commands, requests and stops in an inbox and end the owner's read by a
+// deadline in the past. What a port does not take at once goes to a second goroutine, the
+// hand, so that a port that is stuck never keeps the owner from hearing. Run encodes ahead
+// into a bounded ring on its caller's goroutine. Close waits for both. A process that works
+// on all processors beside the machine should give Go more of them than there are cores
+// (GOMAXPROCS): the owner's would else be taken for other work whenever it waits.
 //
 // # Stops
 //

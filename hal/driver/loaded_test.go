@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"platen/cross/rig/rigtest"
 	"platen/hal/driver"
 	"platen/hal/marlin"
 	"platen/hal/serial"
@@ -175,6 +176,7 @@ func burn(n int, spare bool) (stop func()) {
 // of its own where the system allows that, since it stands for other hardware. It takes
 // minutes with PLATEN_BENCH set; else time is simulated, and moves are counted.
 func TestNeverStarvesLoaded(t *testing.T) {
+	rigtest.Starts(t)
 	cores := runtime.NumCPU()
 	cases := []struct {
 		name   string

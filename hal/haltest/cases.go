@@ -222,7 +222,7 @@ func caseCancel(t *testing.T, on suite) {
 	done := r.start(ctx, Program(r.fit(ops)))
 	r.eventually("the program moves", func() bool { return len(r.driven()) > 20 })
 	cancel()
-	if err := r.wait(done, 10*time.Second); !errors.Is(err, context.Canceled) {
+	if err := r.wait(done, patience); !errors.Is(err, context.Canceled) {
 		t.Fatalf("Run after a cancel: %v", err)
 	}
 	r.eventually("the last move ends", func() bool { return !r.p.Stats().Moving })

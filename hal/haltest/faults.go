@@ -82,7 +82,7 @@ func caseHaltMoving(t *testing.T, on suite) {
 			if d := time.Since(start); d > 10*time.Second {
 				t.Errorf("Halt took %v", d)
 			}
-			if err := r.wait(done, 5*time.Second); !errors.Is(err, hal.ErrHalted) {
+			if err := r.wait(done, patience/2); !errors.Is(err, hal.ErrHalted) {
 				t.Errorf("Run after a halt: %v", err)
 			}
 			r.eventually("the printer halts", func() bool { s := r.p.Stats(); return r.cold() && !s.Moving })
@@ -105,7 +105,7 @@ func caseHaltHeating(t *testing.T, on suite) {
 	if err := r.m.Halt("a test halts"); err != nil {
 		t.Fatalf("Halt: %v", err)
 	}
-	if err := r.wait(done, 5*time.Second); !errors.Is(err, hal.ErrHalted) {
+	if err := r.wait(done, patience/2); !errors.Is(err, hal.ErrHalted) {
 		t.Errorf("Run after a halt: %v", err)
 	}
 	r.eventually("heaters go off", r.cold)
@@ -261,7 +261,7 @@ func caseUnplugged(t *testing.T, on suite) {
 	done := r.start(t.Context(), Program(r.fit(slowMoves(200))))
 	r.eventually("the program moves", func() bool { return len(r.driven()) >= 2 })
 	r.p.Unplug()
-	if err := r.wait(done, 10*time.Second); !errors.Is(err, hal.ErrDisconnected) {
+	if err := r.wait(done, patience); !errors.Is(err, hal.ErrDisconnected) {
 		t.Errorf("Run without a cable: %v", err)
 	}
 	if s := r.m.State(); s.Phase != hal.PhaseLost || s.Fault != hal.FaultPort {

@@ -160,7 +160,7 @@ func (r *rig) wait(done <-chan error, limit time.Duration) error {
 // eventually waits until cond holds.
 func (r *rig) eventually(what string, cond func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(within(r.t, patience/6)); !cond(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(within(r.t, patience/2)); !cond(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			r.t.Fatalf("%s: did not happen; state %+v, printer %+v", what, r.m.State(), r.p.Stats())
 		}
