@@ -169,11 +169,10 @@ func (g *gapFiller) stroke(k *geom.Kernel, dst *Strokes, outer []geom.Point) err
 	for r := range g.part.Len() {
 		edge += around(g.part.Ring(r))
 	}
-	if n := g.part.Len(); n == 1 && g.plain(dst, outer, area) || n == 2 && g.ring(dst, area) {
+	if g.bare && area < 3*float64(g.width)*float64(g.width) && g.part.Len() == 1 && g.dash(dst, outer, area) {
 		return nil
 	}
-	if area < 3*float64(g.width)*float64(g.width) && g.part.Len() == 1 {
-		g.dash(dst, outer, area)
+	if n := g.part.Len(); n == 1 && g.plain(dst, outer, area) || n == 2 && g.ring(dst, area) {
 		return nil
 	}
 	if ok, err := g.loops(k, dst, area, edge); ok || err != nil {
@@ -210,8 +209,9 @@ func (g *gapFiller) ring(dst *Strokes, area float64) bool {
 	return g.zip(side{g.outer, 0, 1, len(g.outer)}, side{g.hole, at, -1, len(g.hole)}) && g.lay(dst, area, nil)
 }
 
-// dash lays one straight line along a gap that is hardly longer than it is wide.
-func (g *gapFiller) dash(dst *Strokes, outer []geom.Point, area float64) {
+// dash lays one straight line along a gap that is hardly longer than it is wide, and
+// reports false if it is longer.
+func (g *gapFiller) dash(dst *Strokes, outer []geom.Point, area float64) bool {
 	g.outer = sample(g.outer, outer, around(outer), g.width)
 	var p, q geom.Point
 	var x, y int64
@@ -224,8 +224,8 @@ func (g *gapFiller) dash(dst *Strokes, outer []geom.Point, area float64) {
 			}
 		}
 	}
-	if long == 0 {
-		return
+	if long == 0 || long*long > 5*area {
+		return false
 	}
 	width := min(area/long, 1.5*float64(g.width))
 	n := int64(len(g.outer))
@@ -235,6 +235,7 @@ func (g *gapFiller) dash(dst *Strokes, outer []geom.Point, area float64) {
 	m := geom.Point{X: unit.Length(x / n), Y: unit.Length(y / n)}
 	dst.Pts = append(dst.Pts, geom.Point{X: m.X - dx, Y: m.Y - dy}, geom.Point{X: m.X + dx, Y: m.Y + dy})
 	dst.end(start, unit.Length(width))
+	return true
 }
 
 // loops lays closed lines of half the width of a gap that branches, along its edge,
