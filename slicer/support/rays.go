@@ -2,6 +2,7 @@ package support
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 
 	"platen/hal/unit"
@@ -19,7 +20,9 @@ type rays struct {
 	undEnds []int32
 	least   float64 // share of its length that the normal of such an underside has upright, squared
 	floor   unit.Length
-	counts  bool // nothing is written yet
+	counts  bool     // nothing is written yet
+	met     []uint64 // triangles that a ray meets, a bit each: most of a fine mesh are not
+	meets   bool     // the present one is
 }
 
 // shine sends the rays through the mesh. All memory is scratch.
@@ -32,7 +35,10 @@ func shine(v *vault.Vault, m *mesh.Mesh, g grid, p Params) (*rays, error) {
 			return nil, err
 		}
 	}
-	r.all(m)
+	if r.met, err = vault.Scratch[uint64](v, (len(m.Triangles())+63)/64); err != nil {
+		return nil, err
+	}
+	r.count(m)
 	if r.runs, err = vault.Scratch[int32](v, sums(r.runEnds)); err != nil {
 		return nil, err
 	}
@@ -40,7 +46,7 @@ func shine(v *vault.Vault, m *mesh.Mesh, g grid, p Params) (*rays, error) {
 		return nil, err
 	}
 	r.counts = false
-	r.all(m)
+	r.fill(m)
 	r.solidify()
 	return r, nil
 }
@@ -71,10 +77,25 @@ func part(list, ends []int32, c int32) []int32 {
 	return list[from:ends[c]]
 }
 
-func (r *rays) all(m *mesh.Mesh) {
+// count counts what the triangles are met by.
+func (r *rays) count(m *mesh.Mesh) {
 	verts := m.Vertices()
-	for _, t := range m.Triangles() {
-		r.triangle(verts[t[0]], verts[t[1]], verts[t[2]])
+	for i, t := range m.Triangles() {
+		r.meets = false
+		if r.triangle(verts[t[0]], verts[t[1]], verts[t[2]]); r.meets {
+			r.met[i/64] |= 1 << (i % 64)
+		}
+	}
+}
+
+// fill writes it down.
+func (r *rays) fill(m *mesh.Mesh) {
+	verts, tris := m.Vertices(), m.Triangles()
+	for i, w := range r.met {
+		for ; w != 0; w &= w - 1 {
+			t := tris[i*64+bits.TrailingZeros64(w)]
+			r.triangle(verts[t[0]], verts[t[1]], verts[t[2]])
+		}
 	}
 }
 
@@ -143,7 +164,7 @@ type triangleRows struct {
 // across returns the first ray of a row in the triangle and the first one behind it,
 // for rays with the given spacing of which the first is half of that inside the grid.
 // Both triangles at an edge see it at the same place: a ray meets exactly one.
-func (t *triangleRows) across(y unit.Length, bits uint) (first, end int32) {
+func (t *triangleRows) across(y unit.Length, size uint) (first, end int32) {
 	long := edgeAt(t.p[0], t.p[2], y)
 	short := unit.Length(0)
 	if y < t.p[1].Y {
@@ -151,8 +172,8 @@ func (t *triangleRows) across(y unit.Length, bits uint) (first, end int32) {
 	} else {
 		short = edgeAt(t.p[1], t.p[2], y)
 	}
-	half := unit.Length(1) << (bits - 1)
-	ray := func(x unit.Length) int32 { return int32((x - t.r.x0 + half) >> bits) } // rays at or left of x
+	half := unit.Length(1) << (size - 1)
+	ray := func(x unit.Length) int32 { return int32((x - t.r.x0 + half) >> size) } // rays at or left of x
 	return ray(min(long, short)), ray(max(long, short))
 }
 
@@ -168,9 +189,9 @@ func edgeAt(a, b mesh.Vertex, y unit.Length) unit.Length {
 
 // rows is the range of rows of rays in the triangle: those at its lowest corner, but
 // not those at its highest.
-func (t *triangleRows) rows(bits uint) (first, end int32) {
-	half := unit.Length(1)<<(bits-1) - 1
-	row := func(y unit.Length) int32 { return int32((y - t.r.y0 + half) >> bits) } // rays below y
+func (t *triangleRows) rows(size uint) (first, end int32) {
+	half := unit.Length(1)<<(size-1) - 1
+	row := func(y unit.Length) int32 { return int32((y - t.r.y0 + half) >> size) } // rays below y
 	return row(t.p[0].Y), row(t.p[2].Y)
 }
 
@@ -189,6 +210,7 @@ func (t *triangleRows) solid() {
 			c := r.cell(col, row)
 			if r.counts {
 				r.runEnds[c]++
+				r.meets = true
 				continue
 			}
 			x := r.x0 + unit.Length(col)*cell + cell/2
@@ -221,6 +243,7 @@ func (t *triangleRows) under(leans bool) {
 			c := r.cell(col, cy)
 			if r.counts {
 				r.undEnds[c]++
+				r.meets = true
 				continue
 			}
 			p := r.middle(c)
