@@ -3,6 +3,7 @@ package prusa
 import (
 	"slices"
 	"strings"
+	"sync"
 )
 
 // group is settings that are not taken, and why.
@@ -23,6 +24,30 @@ func (g group) has(name string) bool {
 		return n == name || many && strings.HasPrefix(name, begin)
 	})
 }
+
+// groupOf finds the group of a setting, nil if it has none.
+func groupOf(name string) *group {
+	if g, ok := exact()[name]; ok {
+		return g
+	}
+	for i := range groups {
+		if strings.Contains(groups[i].names, "*") && groups[i].has(name) {
+			return &groups[i]
+		}
+	}
+	return nil
+}
+
+// exact are the groups by the names in them.
+var exact = sync.OnceValue(func() map[string]*group {
+	m := map[string]*group{}
+	for i := range groups {
+		for _, n := range strings.Fields(groups[i].names) {
+			m[n] = &groups[i]
+		}
+	}
+	return m
+})
 
 // groups are all settings of PrusaSlicer that have no rule.
 var groups = []group{

@@ -136,6 +136,9 @@ func Import(c Config) ([]byte, []Line, error) {
 	}
 	slices.SortFunc(lines, func(a, b Line) int { return strings.Compare(a.Key, b.Key) })
 	for i, l := range lines {
+		if len(l.To) == 0 {
+			continue
+		}
 		var fits profile.Stack
 		if err := fits.Set(l.To...); err != nil {
 			lines[i] = Line{Key: l.Key, Value: l.Value, Outcome: None, Reason: strings.TrimPrefix(err.Error(), "settings: ")}
@@ -162,14 +165,11 @@ func (c Config) one(name string) Line {
 		return r(c, name)
 	}
 	value := strings.Trim(c[name], `" `)
-	for _, g := range groups {
-		if !g.has(name) {
-			continue
-		}
-		if value == "" || g.zero && (value == "0" || value == "0%") || slices.Contains(strings.Fields(g.off), value) {
+	if g := groupOf(name); g != nil {
+		switch {
+		case value == "" || g.zero && (value == "0" || value == "0%") || slices.Contains(strings.Fields(g.off), value):
 			return Line{Outcome: Unused, Reason: off}
-		}
-		if g.needs != "" && !c.on(g.needs) {
+		case g.needs != "" && !c.on(g.needs):
 			return Line{Outcome: Unused, Reason: g.needs + " is off"}
 		}
 		return Line{Outcome: g.outcome, Reason: g.why}

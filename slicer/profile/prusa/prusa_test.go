@@ -250,3 +250,28 @@ func TestInstalledPrusaSlicer(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Whatever a file says, what is made of it is a profile.
+func FuzzImport(f *testing.F) {
+	b, err := os.ReadFile("testdata/config.ini")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(b))
+	f.Add("layer_height = 1e308\nextrusion_width = 200%\nfirst_layer_extrusion_width = 200%\ninfill_overlap = 100%\n")
+	f.Add("; prusaslicer_config = begin\n; bed_shape = 0x0,1\n; wipe = 1\n; retract_speed = 0\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := Read(strings.NewReader(text), int64(len(text)))
+		if err != nil {
+			return
+		}
+		out, lines, err := Import(c)
+		if err != nil || len(lines) != len(c) {
+			t.Fatalf("%d of %d settings, %v", len(lines), len(c), err)
+		}
+		s := slicer.Default()
+		if err := profile.Apply(&s, "x", out); err != nil && len(out) <= profile.MaxSize {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	})
+}
