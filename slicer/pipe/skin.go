@@ -203,9 +203,11 @@ func (s *skins) leave(l *Layer) {
 	if s.p.BottomLayers == 0 && s.p.Skin.Bottom == 0 && s.p.Skin.Combine < 2 {
 		return
 	}
-	p := &passing{}
+	var p *passing
 	if n := len(s.pool); n > 0 {
 		p, s.pool = s.pool[n-1], s.pool[:n-1]
+	} else {
+		p = &passing{}
 	}
 	p.outline.Reset()
 	p.outline.Append(&l.Outline)
