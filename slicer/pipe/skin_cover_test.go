@@ -19,7 +19,7 @@ type canvas struct {
 }
 
 // dot is the size of a pixel in mm.
-const dot = 0.025
+const dot = 0.03
 
 func newCanvas(r *geom.Region) *canvas {
 	lo, hi := r.Pts[0], r.Pts[0]
@@ -125,7 +125,7 @@ func paintAll(l *Layer) *canvas {
 // most is bare. The control is lines that are joined, of which every other row ends
 // away from the wall.
 func TestFacesAreCovered(t *testing.T) {
-	names := []string{"cube", "cone", "tug", "bracket"}
+	names := []string{"cone", "tug", "bracket", "cube"}
 	angles := []fill.Angle{45 * fill.Degree, 0, 30 * fill.Degree}
 	if testing.Short() {
 		names, angles = names[:2], angles[:2]
@@ -135,6 +135,7 @@ func TestFacesAreCovered(t *testing.T) {
 			p := fills()
 			p.Skin.Angle = angle
 			p.TopLayers, p.BottomLayers = 1, 1
+			p.Stack.Height = 2 * mm // of the layers above, which are not looked at
 			p.Shell = Shell{Thin: true, Gaps: true}
 			first := func(p Params) (share float64) {
 				eachLayer(t, bodies()[name], p, func(w *worker, _ []*Layer, l *Layer) {
@@ -159,6 +160,7 @@ func TestFacesAreCovered(t *testing.T) {
 	}
 	if b := func() (share float64) {
 		p := fills()
+		p.Stack.Height = 2 * mm
 		eachLayer(t, solids.Cube(), p, func(w *worker, _ []*Layer, l *Layer) {
 			if l.Index == 0 {
 				share = bare(l) // walls only
@@ -175,6 +177,7 @@ func TestFacesAreCovered(t *testing.T) {
 func TestConcentricCovers(t *testing.T) {
 	p := fills()
 	p.Skin.BottomPattern = SkinConcentric
+	p.Stack.Height = 2 * mm
 	with, without, closed := 0.0, 0.0, 0
 	eachLayer(t, bodies()["bracket"], p, func(w *worker, _ []*Layer, l *Layer) {
 		if l.Index > 0 {
