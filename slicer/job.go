@@ -131,22 +131,31 @@ func OpenSecure(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f 
 	return j, nil
 }
 
-func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format, s Settings, keys secure.Keys) (*Job, error) {
-	m, err := mesh.LoadSecure(ctx, v, r, size, f, keys)
-	if err != nil {
-		return nil, err
+// placed reads a model, transforms it, and places its first copy; the others are where
+// places say.
+func placed(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format, s Settings, keys secure.Keys) (m *mesh.Mesh, places []geom.Point, err error) {
+	if m, err = mesh.LoadSecure(ctx, v, r, size, f, keys); err != nil {
+		return nil, nil, err
 	}
 	if err := m.Apply(s.Transform); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := m.Place(s.Build); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	places, ok := arrange(s.Copies, m.Bounds(), s.Build, s.apart())
 	if !ok {
-		return nil, ErrOutOfReach
+		return nil, nil, ErrOutOfReach
 	}
 	m.Move(places[0].X, places[0].Y)
+	return m, places, nil
+}
+
+func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format, s Settings, keys secure.Keys) (*Job, error) {
+	m, places, err := placed(ctx, v, r, size, f, s, keys)
+	if err != nil {
+		return nil, err
+	}
 	moves := relative(places)
 	adapt := s.adapt()
 	stack, err := adapt.Stack(v, m)

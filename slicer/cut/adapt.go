@@ -31,13 +31,30 @@ const bin = unit.Millimetre / 25
 // hundredths of a millimetre above the first. It takes from v 4 bytes a layer for
 // good, and 2 bytes for each 40 µm of height, some ten times over, for a while.
 func (a *Adapt) Stack(v *vault.Vault, m *mesh.Mesh) (Stack, error) {
-	even := Stack{First: a.First, Height: a.Height}
+	stack := Stack{First: a.First, Height: a.Height}
 	used := slices.ContainsFunc(a.Ranges, func(r Range) bool { return r.Height > 0 && r.To > r.From })
 	if a.Deviation <= 0 && !used {
-		return even, nil
+		return stack, nil
 	}
 	high := m.Bounds().Max.Z - m.Bounds().Min.Z
-	steps := steepness{floor: m.Bounds().Min.Z}
+	tops, err := vault.Alloc[unit.Length](v, int(high/max(a.least(), 1))+2)
+	if err != nil {
+		return Stack{}, err
+	}
+	mark := v.Mark()
+	defer v.ReleaseScratch(mark)
+	slopes := steepness{floor: m.Bounds().Min.Z}
+	if a.Deviation > 0 {
+		if err := slopes.measure(v, m, high); err != nil {
+			return Stack{}, err
+		}
+	}
+	stack.Tops = a.lay(tops, &slopes, high)
+	return stack, nil
+}
+
+// least is less than no layer's height.
+func (a *Adapt) least() unit.Length {
 	least := a.Height
 	for _, r := range a.Ranges {
 		if r.Height > 0 {
@@ -47,37 +64,26 @@ func (a *Adapt) Stack(v *vault.Vault, m *mesh.Mesh) (Stack, error) {
 	if a.Deviation > 0 {
 		least = min(least, a.Least)
 	}
-	even.Tops = nil
-	tops, err := vault.Alloc[unit.Length](v, int(high/max(least, 1))+2)
-	if err != nil {
-		return Stack{}, err
-	}
-	mark := v.Mark()
-	defer v.ReleaseScratch(mark)
-	if a.Deviation > 0 {
-		if err := steps.measure(v, m, high); err != nil {
-			return Stack{}, err
-		}
-	}
-	n, top := 0, a.First
-	for from := a.First; ; n++ {
-		if n == len(tops) {
-			break
-		}
+	return least - bin/4 // of what tops are rounded to
+}
+
+// lay sets tops to those of a body of the given height, and returns as many as there
+// are.
+func (a *Adapt) lay(tops []unit.Length, slopes *steepness, high unit.Length) []unit.Length {
+	top := a.First
+	for n := range tops {
 		tops[n] = top
-		h := a.height(&steps, top)
-		next := a.First + unit.Micrometres((top-from+h).Micrometres()/10*10)
+		h := a.height(slopes, top)
+		next := a.First + unit.Micrometres((top-a.First+h).Micrometres()/10*10)
 		if next <= top {
 			next = top + h
 		}
 		if (top+next)/2 >= high { // its middle is above the mesh
-			n++
-			break
+			return tops[:n+1]
 		}
 		top = next
 	}
-	even.Tops = tops[:n]
-	return even, nil
+	return tops
 }
 
 // height is that of the layer that begins at z.

@@ -2,7 +2,6 @@ package path
 
 import (
 	"cmp"
-	"math"
 	"slices"
 
 	"platen/hal/unit"
@@ -24,7 +23,7 @@ type comb struct {
 	outline grid         // that no way may cross
 	rail    *geom.Region // rings to go along, inside of it
 	rails   grid         // the same
-	around  []float64    // how long each ring of the rail is; 0 is not known yet
+	girth   []float64    // how long each ring of the rail is; 0 is not known yet
 	on      bool
 	hits    []hit
 	way     []geom.Point
@@ -66,9 +65,9 @@ func (c *comb) load(l *pipe.Layer) {
 func (c *comb) follow(r *geom.Region) {
 	c.rail = r
 	c.rails.add(r, 0)
-	c.around = c.around[:0]
+	c.girth = c.girth[:0]
 	for range r.Len() {
-		c.around = append(c.around, 0)
+		c.girth = append(c.girth, 0)
 	}
 }
 
@@ -79,18 +78,31 @@ func (c *comb) find(a, b geom.Point) (way []geom.Point, long float64) {
 	if !c.on {
 		return nil, 0
 	}
-	straight := math.Sqrt(float64(distance2(a, b)))
 	c.way = c.way[:0]
 	if !c.leaves(a, b) {
 		if !c.inside(a) || !c.inside(b) {
 			return nil, 0
 		}
 		c.way = append(c.way, b)
-		return c.way, straight
+		return c.way, far(a, b)
 	}
-	if c.rail == nil {
+	if c.rail == nil || !c.around(a, b) {
 		return nil, 0
 	}
+	most := longerTimes*far(a, b) + float64(longerBy)
+	from := a
+	for _, p := range c.way {
+		if long += far(from, p); long > most || c.leaves(from, p) {
+			return nil, 0
+		}
+		from = p
+	}
+	return c.way, long
+}
+
+// around makes a way from a to b that goes along each ring that it meets, and reports
+// whether it has not too many points.
+func (c *comb) around(a, b geom.Point) bool {
 	c.meet(a, b)
 	for i := 0; i < len(c.hits); {
 		// From the first place where a ring is met to the last, along the ring.
@@ -101,23 +113,12 @@ func (c *comb) find(a, b geom.Point) (way []geom.Point, long float64) {
 			}
 		}
 		if last > i && !c.along(c.hits[i], c.hits[last]) {
-			return nil, 0
+			return false
 		}
 		i = last + 1
 	}
 	c.way = append(c.way, b)
-	if len(c.way) > mostCombed {
-		return nil, 0
-	}
-	from := a
-	for _, p := range c.way {
-		long += math.Sqrt(float64(distance2(from, p)))
-		if long > longerTimes*straight+float64(longerBy) || c.leaves(from, p) {
-			return nil, 0
-		}
-		from = p
-	}
-	return c.way, long
+	return len(c.way) <= mostCombed
 }
 
 // leaves reports whether a straight way touches the outline.
@@ -166,12 +167,12 @@ func (c *comb) meet(a, b geom.Point) {
 func (c *comb) along(from, to hit) bool {
 	ring := c.rail.Ring(int(from.ring))
 	n := len(ring)
-	around := c.around[from.ring]
+	around := c.girth[from.ring]
 	if around == 0 {
 		for i, p := range ring {
 			around += far(p, ring[(i+1)%n])
 		}
-		c.around[from.ring] = around
+		c.girth[from.ring] = around
 	}
 	steps := (int(to.edge) - int(from.edge) + n) % n // corners passed on the way forward
 	back := n - steps
