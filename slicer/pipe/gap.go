@@ -243,7 +243,7 @@ func (g *gapFiller) dash(dst *Strokes, outer []geom.Point, area float64) bool {
 func (g *gapFiller) loops(k *geom.Kernel, dst *Strokes, area, edge float64) (bool, error) {
 	quarter := area / edge / 2
 	// The lines are shorter than the edge, by about four times their width.
-	quarter = area / (edge - 8*quarter*float64(2-g.part.Len())) / 2
+	quarter = area / (edge - float64(8*quarter*float64(2-g.part.Len()))) / 2
 	if quarter < float64(g.width)*3/16 {
 		return false, nil
 	}

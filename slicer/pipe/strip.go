@@ -184,7 +184,7 @@ func (g *gapFiller) prolong(ring []geom.Point, i, from int) {
 		}
 		a = b
 	}
-	if on := ahead - g.ends()*g.wide[i]; on > 0 && on < g.wide[i] {
+	if on := ahead - float64(g.ends()*g.wide[i]); on > 0 && on < g.wide[i] {
 		g.mids[i] = geom.Point{X: q.X + unit.Length(math.Round(on*ux)), Y: q.Y + unit.Length(math.Round(on*uy))}
 	}
 }
