@@ -72,8 +72,8 @@ func heightRows() []Setting {
 		key := fmt.Sprintf("height_range_%d", i+1)
 		rows = append(rows,
 			length(key, func(s *Settings) *unit.Length { return &s.Heights.Ranges[i].Height }, 0, 2*mm, "height of layers between two heights of the part; 0 leaves them"),
-			length(key+"_from", func(s *Settings) *unit.Length { return &s.Heights.Ranges[i].From }, 0, 512*mm-1, "where they begin"),
-			length(key+"_to", func(s *Settings) *unit.Length { return &s.Heights.Ranges[i].To }, 0, 512*mm-1, "and where they end"),
+			length(key+"_from", func(s *Settings) *unit.Length { return &s.Heights.Ranges[i].From }, 0, 511*mm, "height above the bed at which layers of "+key+" begin"),
+			length(key+"_to", func(s *Settings) *unit.Length { return &s.Heights.Ranges[i].To }, 0, 511*mm, "height above the bed at which they end"),
 		)
 	}
 	return rows
