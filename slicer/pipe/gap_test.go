@@ -250,3 +250,45 @@ func TestArms(t *testing.T) {
 		}
 	}
 }
+
+// The line of a free strip ends half of its width before the strip does, and straight;
+// between walls it goes on a little. A piece hardly longer than it is wide gets one
+// straight line, as wide as the piece, wherever it is free.
+func TestLineEnds(t *testing.T) {
+	sin, cos := math.Sincos(0.3)
+	strip := func(long, wide float64) []geom.Point {
+		var out []geom.Point
+		for _, c := range [][2]float64{{0, -wide / 2}, {long, -wide / 2}, {long, wide / 2}, {0, wide / 2}} {
+			out = append(out, geom.Point{X: unit.Length((c[0]*cos - c[1]*sin) * float64(mm)), Y: unit.Length((c[0]*sin + c[1]*cos) * float64(mm))})
+		}
+		return out
+	}
+	for _, c := range []struct {
+		long, wide float64
+		bare       bool
+		end        float64 // in widths
+	}{{10, 0.4, true, 0.5}, {10, 0.4, false, 0.3}, {6, 0.6, true, 0.5}, {0.7, 0.5, true, 0.5}} {
+		var k geom.Kernel
+		var g gapFiller
+		var s Strokes
+		var gap geom.Region
+		gap.Add(strip(c.long, c.wide))
+		if err := g.fill(&k, &s, &gap, unit.Micrometres(450), c.bare); err != nil {
+			t.Fatal(err)
+		}
+		if s.Len() != 1 || len(s.Pts) > 2+int(c.long) {
+			t.Fatalf("%v: %d lines of %d points", c, s.Len(), len(s.Pts))
+		}
+		for _, q := range [...]geom.Point{s.Pts[0], s.Pts[len(s.Pts)-1]} {
+			along := (float64(q.X)*cos + float64(q.Y)*sin) / float64(mm)
+			across := (float64(q.Y)*cos - float64(q.X)*sin) / float64(mm)
+			end := min(along, c.long-along) / s.Widths[0].MM()
+			if slack := 0.15 + 0.3*c.wide/c.long; math.Abs(end-c.end) > slack || math.Abs(across) > slack*c.wide {
+				t.Errorf("%v: a line ends %.2f of its width before the end and %.3f mm beside the middle", c, end, across)
+			}
+		}
+		if w := s.Widths[0].MM(); math.Abs(w/c.wide-1) > 0.2 {
+			t.Errorf("%v: the line is %.3f wide", c, w)
+		}
+	}
+}
