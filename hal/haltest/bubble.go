@@ -132,12 +132,18 @@ func Print(t *testing.T, tr Traits, dial Dial) {
 }
 
 // safeWithin is how soon after it is noticed, or could be, a machine has to be safe.
-const safeWithin = 10 * time.Second
+const (
+	safeWithin  = 10 * time.Second
+	coolingTime = 2 * time.Minute
+)
 
 // within is how soon a machine has to be safe after f. Firmware that never reports by
 // itself is silent through long moves, and that it has fallen silent for good is noticed
 // only after eight times as long.
 func (tr Traits) within(f sim.Faults) time.Duration {
+	if f.HeaterDeadAt > 0 {
+		return coolingTime // until it is cold enough for firmware to notice
+	}
 	if tr.Quiet && (f.SilentAt > 0 || f.WrongBaudAt > 0) {
 		return 8 * safeWithin
 	}
@@ -156,9 +162,10 @@ func Hostile(t *testing.T, tr Traits, dial Dial) {
 		"wrong baud":       {WrongBaudAt: at},
 		"thermistor open":  {ThermistorOpenAt: at},
 		"thermistor short": {ThermistorShortAt: at},
+		"heater dead":      {HeaterDeadAt: at},
 		"halt":             {},
 	} {
-		if tr.NoHeaters && (f.ThermistorOpenAt > 0 || f.ThermistorShortAt > 0) {
+		if tr.NoHeaters && (f.ThermistorOpenAt > 0 || f.ThermistorShortAt > 0 || f.HeaterDeadAt > 0) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) { hostile(t, tr, dial, f, at) })
@@ -184,6 +191,8 @@ func hostile(t *testing.T, tr Traits, dial Dial, f sim.Faults, at time.Duration)
 		err := <-done
 		if s := w.m.State(); !errors.Is(err, hal.ErrHalted) || s.Fault == hal.FaultNone || s.Phase < hal.PhaseHalted {
 			w.Errorf("Run: %v, state %v, fault %v", err, s.Phase, s.Fault)
+		} else if want := or(tr.HeaterFault, hal.FaultThermal); f.HeaterDeadAt > 0 && s.Fault != want {
+			w.Errorf("a dead heater is fault %v, want %v", s.Fault, want)
 		}
 		for {
 			s := w.p.Stats()
@@ -201,7 +210,7 @@ func hostile(t *testing.T, tr Traits, dial Dial, f sim.Faults, at time.Duration)
 			w.Errorf("%d more moves, %+v", len(w.moves)-driven, s)
 		}
 		w.m.Close() // it is dead: there is nothing that could fail
-		if f.ThermistorOpenAt > 0 || f.ThermistorShortAt > 0 || f.WrongBaudAt > 0 {
+		if f.ThermistorOpenAt > 0 || f.ThermistorShortAt > 0 || f.WrongBaudAt > 0 || f.HeaterDeadAt > 0 {
 			return // the cause is still there
 		}
 		w.open()

@@ -250,10 +250,6 @@ func caseSensor(t *testing.T, on suite) {
 	newRig(t, on, sim.Config{Speed: 200, Faults: sim.Faults{ThermistorOpenAt: 200 * time.Second}}).fails(or(on.SensorFault, hal.FaultSensor))
 }
 
-func caseHeater(t *testing.T, on suite) {
-	newRig(t, on, sim.Config{Speed: 200, Faults: sim.Faults{HeaterDeadAt: 200 * time.Second}}).fails(or(on.HeaterFault, hal.FaultThermal))
-}
-
 // caseUnplugged pulls the cable.
 func caseUnplugged(t *testing.T, on suite) {
 	r := newRig(t, on, sim.Config{Speed: 50, Hotend: stillWarm})

@@ -54,7 +54,6 @@ func Run(t *testing.T, traits Traits, open Open) {
 		{"damaged line", caseDamage, traits.Unchecked},
 		{"reset", caseReset, false},
 		{"sensor", caseSensor, traits.NoHeaters},
-		{"heater", caseHeater, traits.NoHeaters},
 		{"unplugged", caseUnplugged, false},
 	} {
 		if c.not {
