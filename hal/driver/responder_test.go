@@ -243,4 +243,3 @@ func (r *responder) stopped(t testing.TB, begin int64) time.Duration {
 		}
 	}
 }
-
