@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"platen/hal/motion"
+	"platen/slicer/fill"
 	"platen/slicer/geom"
 	"platen/slicer/pipe"
 )
@@ -110,7 +111,7 @@ func (s *sorter) load(l *pipe.Layer) {
 	// The smallest first, so that the first contour around a point is its island.
 	slices.SortStableFunc(s.islands, func(a, b island) int { return cmp.Compare(a.area, b.area) })
 	s.walls(l)
-	s.lines(l.Gaps.Len(), l.Gaps.Line, kindGap, phaseThin)
+	s.lines(&l.Gaps.Lines, kindGap, phaseThin)
 	s.runs(&l.Runs)
 	s.group()
 }
@@ -151,9 +152,9 @@ func (s *sorter) runs(r *pipe.Runs) {
 	}
 }
 
-func (s *sorter) lines(n int, line func(int) []geom.Point, k kind, phase int32) {
-	for i := range n {
-		pts := line(i)
+func (s *sorter) lines(l *fill.Lines, k kind, phase int32) {
+	for i := range l.Len() {
+		pts := l.Line(i)
 		s.items = append(s.items, item{phase: phase, index: int32(i), kind: k, from: pts[0], to: pts[len(pts)-1]})
 	}
 }

@@ -53,14 +53,10 @@ func (pl *Planner) measure(l *pipe.Layer) {
 	if enough <= 0 || !pl.ok {
 		return
 	}
-	kept, yield, away := pl.pen, pl.yield, pl.away
-	pl.away = geom.Point{}
-	pl.yield = func(op motion.Op) bool {
-		pl.count(op)
-		return pl.pace.counted < enough
-	}
+	kept, away := pl.pen, pl.away
+	pl.away, pl.enough = geom.Point{}, enough
 	pl.lines(l)
-	pl.pen, pl.yield, pl.away, pl.ok = kept, yield, away, true
+	pl.pen, pl.away, pl.enough, pl.ok = kept, away, 0, true
 	pl.pace.slow(least)
 }
 

@@ -68,7 +68,8 @@ type Planner struct {
 	height   unit.Length
 	z        unit.Length
 	pen      pen
-	pace     pace // of the present layer
+	pace     pace    // of the present layer
+	enough   float64 // s: measuring ends there; 0 is when nothing is measured
 	comb     comb
 	sorter   sorter
 	skips    skipped      // of the present layer
@@ -138,7 +139,12 @@ func (pl *Planner) Wipe() {
 }
 
 func (pl *Planner) emit(op motion.Op) {
-	if pl.ok {
+	switch {
+	case !pl.ok:
+	case pl.enough > 0: // only measuring
+		pl.count(op)
+		pl.ok = pl.pace.counted < pl.enough
+	default:
 		op.Layer = pl.layer
 		if op.Kind == motion.Move {
 			op.Object = pl.pen.object
