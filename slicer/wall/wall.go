@@ -148,6 +148,8 @@ type Builder struct {
 	kernel  geom.Kernel
 	narrow  narrower
 	room    geom.Region // that the walls so far leave
+	next    geom.Region // that one more leaves
+	ready   bool        // room is there
 	reached geom.Region // of it by the next one
 }
 
@@ -156,6 +158,7 @@ func (b *Builder) Wipe() {
 	b.kernel.Wipe()
 	b.narrow.wipe()
 	b.room.Wipe()
+	b.next.Wipe()
 	b.reached.Wipe()
 }
 
@@ -188,6 +191,7 @@ func (b *Builder) walls(dst *Walls, r *geom.Region, p Params) error {
 	}
 	least := float64(p.Width) * float64(p.Width) / 2
 	suspect := lost(r, &dst.lines[0], half) >= least
+	b.ready = false
 	for i := range p.Count {
 		dst.level(i + 1)
 		line, next := &dst.lines[i], &dst.lines[i+1]
@@ -199,13 +203,12 @@ func (b *Builder) walls(dst *Walls, r *geom.Region, p Params) error {
 		}
 		tight := lost(line, next, p.Width) >= least
 		if tight {
-			opened, err := b.open(line, p)
+			opened, err := b.crowd(dst, i, p)
 			if err != nil {
 				return err
 			}
 			suspect = suspect || opened
 		}
-		dst.near[i] = tight && !p.Gaps
 		if suspect {
 			if err := b.gap(dst, r, i, p); err != nil {
 				return err
@@ -216,8 +219,31 @@ func (b *Builder) walls(dst *Walls, r *geom.Region, p Params) error {
 		}
 		dst.n++
 		suspect = tight
+		b.room, b.next, b.ready = b.next, b.room, tight
 	}
 	return b.inside(dst, p, suspect)
+}
+
+// crowd looks at wall i where it is too narrow for another inside of it: it sets next
+// to the room inside of it, notes whether two of its sides share room, and takes out
+// what is too narrow even for that. It reports whether there was any.
+func (b *Builder) crowd(dst *Walls, i int, p Params) (bool, error) {
+	line, half := &dst.lines[i], p.Width/2
+	if err := b.kernel.Offset(&b.next, line, -half, geom.JoinMiter); err != nil {
+		return false, err
+	}
+	least := float64(p.Width) * float64(p.Width) / 8
+	near := lost(line, &b.next, half) >= least
+	opened := false
+	if near {
+		var err error
+		if opened, err = b.open(line, p); err != nil {
+			return false, err
+		}
+		near = !opened || lost(line, &b.next, half) >= least
+	}
+	dst.near[i] = near || !p.Gaps
+	return opened, nil
 }
 
 // open takes out of line what is narrower than p.Apart, and reports whether there
@@ -242,25 +268,19 @@ func (b *Builder) gap(dst *Walls, r *geom.Region, i int, p Params) error {
 	if i == 0 && !p.Thin || i > 0 && !p.Gaps {
 		return nil
 	}
-	if err := b.leave(dst, r, i, p); err != nil || b.room.Empty() {
-		return err
-	}
-	return b.slim(dst, i, &dst.lines[i], p)
-}
-
-// leave sets room to what the walls before wall i leave, and notes whether two sides
-// of the last of them share room.
-func (b *Builder) leave(dst *Walls, r *geom.Region, i int, p Params) error {
-	b.room.Reset()
-	if i == 0 {
+	switch {
+	case i == 0:
+		b.room.Reset()
 		b.room.Append(r)
+	case !b.ready:
+		if err := b.kernel.Offset(&b.room, &dst.lines[i-1], -p.Width/2, geom.JoinMiter); err != nil {
+			return err
+		}
+	}
+	if b.room.Empty() {
 		return nil
 	}
-	if err := b.kernel.Offset(&b.room, &dst.lines[i-1], -p.Width/2, geom.JoinMiter); err != nil {
-		return err
-	}
-	dst.near[i-1] = lost(&dst.lines[i-1], &b.room, p.Width/2) >= float64(p.Width)*float64(p.Width)/8
-	return nil
+	return b.slim(dst, i, &dst.lines[i], p)
 }
 
 // slim sets gap i to what is in room and not reached from line, without what is so
@@ -309,9 +329,6 @@ func (b *Builder) inside(dst *Walls, p Params, narrow bool) error {
 		return err
 	}
 	if p.Gaps {
-		if err := b.leave(dst, nil, n, p); err != nil {
-			return err
-		}
 		if err := b.slim(dst, n, beyond, p); err != nil {
 			return err
 		}
