@@ -7,9 +7,10 @@ import (
 	"platen/slicer/geom"
 )
 
-// Lines are round at corners, and those beside them are not: where a wall turns
-// inward, a gap stays between it and the wall outside of it. What is needed for it is
-// there, but it is laid elsewhere. So inner walls reach into such corners a little.
+// Lines are round at corners, and those beside them are not: where a wall turns,
+// a gap stays between it and the wall outside of it. What is needed for it is there,
+// but it is laid elsewhere. So inner walls reach into such corners a little: where they
+// turn inward; where they turn outward only if nothing fits closely to their inside.
 const (
 	// cornerShare of the gap, along the bisector of the corner, is reached into.
 	cornerShare = 0.9
@@ -25,6 +26,7 @@ func (n *narrower) corners(w *Walls, i int, width unit.Length) {
 		return
 	}
 	all := w.Widths(i)
+	free := i == w.n-1 && w.gaps[w.n].Empty()
 	n.rings.Reset()
 	n.widths = n.widths[:0]
 	for r := range line.Len() {
@@ -40,7 +42,7 @@ func (n *narrower) corners(w *Walls, i int, width unit.Length) {
 				n.add(p, wide)
 				continue
 			}
-			n.corner(ring[prev], p, ring[(k+1)%len(ring)], wide)
+			n.corner(ring[prev], p, ring[(k+1)%len(ring)], wide, free)
 		}
 		n.rings.Ends = append(n.rings.Ends, int32(len(n.rings.Pts)))
 	}
@@ -59,12 +61,13 @@ func (n *narrower) add(p geom.Point, wide unit.Length) {
 	n.widths = append(n.widths, wide)
 }
 
-// corner appends the point p of a ring, between a and b.
-func (n *narrower) corner(a, p, b geom.Point, wide unit.Length) {
+// corner appends the point p of a ring, between a and b. free says that outward turns
+// count as well.
+func (n *narrower) corner(a, p, b geom.Point, wide unit.Length, free bool) {
 	ux, uy, in := direction(a, p)
 	vx, vy, out := direction(p, b)
 	sin, cos := float64(ux*vy)-float64(uy*vx), float64(ux*vx)+float64(uy*vy)
-	if bend := float64(wide); sin < 0 || cos > cornerCos || cos < -0.9 || min(in, out) < 2.5*bend {
+	if bend := float64(wide); sin < 0 && !free || cos > cornerCos || cos < -0.9 || min(in, out) < 2.5*bend {
 		n.add(p, wide)
 		return
 	}

@@ -36,7 +36,7 @@ func TestCorners(t *testing.T) {
 	if g := gap(); g > float64(width)/40 || before < float64(width)/6 {
 		t.Errorf("the gap is %.0f, was %.0f", g, before)
 	}
-	if perimeter(w.Wall(0)) != first || w.Wall(1).Len() != 1 || len(w.Wall(1).Pts) != 16 {
+	if perimeter(w.Wall(0)) != first || w.Wall(1).Len() != 1 || len(w.Wall(1).Pts) != 18 {
 		t.Errorf("wall 1 has %d points", len(w.Wall(1).Pts))
 	}
 	moved := 0
@@ -45,8 +45,8 @@ func TestCorners(t *testing.T) {
 			moved++
 		}
 	}
-	if moved != 6 { // five corners; the sixth is farther from the contour anyway
-		t.Errorf("%d points have moved, want 6", moved)
+	if moved != 8 { // six corners; and beside the inner one the bends are nearest to that
+		t.Errorf("%d points have moved, want 8", moved)
 	}
 	if err := b.Walls(&w, region(rectangle(0, 0, 3*mm, 3*mm)), p); err != nil {
 		t.Fatal(err)
