@@ -267,7 +267,7 @@ func TestLineEnds(t *testing.T) {
 		long, wide float64
 		bare       bool
 		end        float64 // in widths
-	}{{10, 0.4, true, 0.5}, {10, 0.4, false, 0.15}, {6, 0.6, true, 0.5}, {0.7, 0.5, true, 0.5}} {
+	}{{10, 0.4, true, 0.5}, {10, 0.4, false, 0.2}, {6, 0.6, true, 0.5}, {0.7, 0.5, true, 0.5}} {
 		var k geom.Kernel
 		var g gapFiller
 		var s Strokes

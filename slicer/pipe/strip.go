@@ -157,7 +157,7 @@ func (g *gapFiller) ends() float64 {
 	if g.bare {
 		return 0.5
 	}
-	return 0.15
+	return 0.2
 }
 
 // prolong moves the end of the middle line at point i straight on, as it comes from

@@ -13,7 +13,7 @@ import (
 // turn inward; where they turn outward only if nothing fits closely to their inside.
 const (
 	// cornerShare of the gap, along the bisector of the corner, is reached into.
-	cornerShare = 1.0
+	cornerShare = 1.1
 	// cornerCos is the cosine of the least turn of a corner.
 	cornerCos = 0.7
 )
