@@ -21,7 +21,10 @@ func (pl *Planner) spiral(l *pipe.Layer) {
 		pl.comb.load(nil)
 		pl.z = top - l.Thickness
 	}
-	pl.begin(ring[start], pipe.Head{Role: motion.Vase, Width: pl.p.Width})
+	reach := 3 * int64(pl.p.Width)
+	if begins || distance2(pl.pen.at, ring[start]) > reach*reach {
+		pl.begin(ring[start], pipe.Head{Role: motion.Vase, Width: pl.p.Width})
+	} // else the turn goes on from where the one below has ended
 	pl.z, pl.pen.spiral = top, true
 	lo, hi := top-l.Thickness, top
 	pl.turn(ring, start, lo, hi, func(part float64) float64 {

@@ -18,7 +18,8 @@ func vase(t *testing.T, index int) *pipe.Layer {
 		Index: index, Thickness: unit.Micrometres(200), Width: unit.Micrometres(450),
 		Top: unit.Length(index+1) * unit.Micrometres(200), Spiral: true,
 	}
-	l.Outline.Add(square(50*mm, 50*mm, 20*mm))
+	in := unit.Length(index) * mm / 10 // it becomes narrower upwards
+	l.Outline.Add(square(50*mm+in, 50*mm+in, 20*mm-2*in))
 	var b wall.Builder
 	if err := b.Walls(&l.Walls, &l.Outline, wall.Params{Width: l.Width, Count: 1, Join: geom.JoinMiter}); err != nil {
 		t.Fatal(err)
@@ -64,8 +65,9 @@ func TestSpiral(t *testing.T) {
 		t.Errorf("%d stops, %d steps, ends at %v", stops, steps, z)
 	}
 	// Five turns, of which the first and the last are half as much.
+	// As each layer is a little narrower that is right to a per cent.
 	want := full * 4 / 5 * 0.45 * 0.2 / (math.Pi / 4 * 1.75 * 1.75)
-	if math.Abs(printed/want-1) > 0.001 {
+	if math.Abs(printed/want-1) > 0.01 {
 		t.Errorf("printed %.3f mm of filament, want %.3f", printed, want)
 	}
 	stops, begun = 0, false
