@@ -43,7 +43,8 @@ const readyTime = 5 * time.Second
 // sessionMemory is the soft bound in bytes of what the Go runtime of a session takes,
 // given to it as GOMEMLIMIT. The vault is not part of it. Near the bound the collector
 // works harder, so that garbage alone cannot push a board with little memory into
-// killing processes; a session that needs more still gets it.
+// killing processes; a session that needs more still gets it. GOGC is low besides: a
+// session makes layers in the memory of those before, and leaves little garbage.
 const sessionMemory = 128 << 20
 
 // supervisor keeps one session process alive and is the only one that talks to it.
@@ -128,7 +129,7 @@ func (s *supervisor) one(ctx context.Context) (wasReady bool, err error) {
 		}
 	}
 	cmd.Stderr = os.Stderr
-	cmd.Env = append(os.Environ(), "GOTRACEBACK=none", "GOMEMLIMIT="+strconv.Itoa(sessionMemory))
+	cmd.Env = append(os.Environ(), "GOTRACEBACK=none", "GOMEMLIMIT="+strconv.Itoa(sessionMemory), "GOGC=20")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // signals to the agent are not for the session
 	err = cmd.Start()
 	end.Close()

@@ -212,8 +212,8 @@ func TestOffsetRefusesOutside(t *testing.T) {
 // for, so that all sides cross all others and the work is split into smaller steps.
 func TestOffsetFineContour(t *testing.T) {
 	r := &Region{}
-	r.Add(gear(9000, 0, 0, 1, 0.3, 40))
-	r.Add(gear(9000, 3, 0, 1, 0.3, 40))
+	r.Add(gear(6000, 0, 0, 1, 0.3, 40))
+	r.Add(gear(6000, 3, 0, 1, 0.3, 40))
 	r.Add([]Point{mmPoint(-2, -8), mmPoint(5, -8), mmPoint(5, -7), mmPoint(-2, -7)})
 	var k Kernel
 	var clean, dst Region

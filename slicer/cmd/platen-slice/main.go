@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -37,7 +38,14 @@ file, - is G-code on standard output, and text, json and jsonl say how results
 are printed. Lengths take mm or um, speeds mm/s, temperatures C; without a unit
 they are mm, mm/s and °C.`
 
-func main() { cli.Main(newRoot()) }
+// garbage is how much garbage, in percent of what is in use, the collector lets be:
+// little, for layers are made in the memory of those before, and leave next to none.
+const garbage = 20
+
+func main() {
+	debug.SetGCPercent(garbage)
+	cli.Main(newRoot())
+}
 
 // options is what the flags say.
 type options struct {
@@ -45,6 +53,7 @@ type options struct {
 	output   outputFlag
 	layer    int
 	sheet    bool
+	wide     int // of a sheet, in pixels
 	travels  bool
 	comments string // whose words say what lines are
 }
@@ -63,6 +72,7 @@ func newRoot() *cobra.Command {
 	}
 	root.Flags().IntVar(&o.layer, "layer", 0, "layer to preview, from 1; 0 is the one in the middle")
 	root.Flags().BoolVar(&o.sheet, "sheet", false, "preview all layers side by side, as .png")
+	root.Flags().IntVar(&o.wide, "sheet-width", 3200, "width of such a picture in pixels")
 	root.Flags().BoolVar(&o.travels, "travels", false, "show ways on which nothing is printed in previews")
 	root.Flags().StringVar(&o.comments, "comments", "prusa", "whose ;TYPE: words say what lines are: prusa or cura")
 	root.RunE = func(c *cobra.Command, args []string) error { return slice(c, o, args[0]) }
@@ -104,6 +114,9 @@ func (f *outputFlag) kind(name string) string { return strings.ToLower(filepath.
 func slice(c *cobra.Command, o *options, name string) error {
 	if o.comments != "prusa" && o.comments != "cura" {
 		return cli.Usage("%q is neither prusa nor cura: whose words are comments to have?", o.comments)
+	}
+	if o.wide < 100 || o.wide > 20_000 {
+		return cli.Usage("a sheet of %d pixels is not between 100 and 20000 wide", o.wide)
 	}
 	if o.sheet && o.output.kind(o.output.file) != ".png" {
 		return cli.Usage("a sheet of all layers is a picture: give it a name that ends in .png with -o")
