@@ -7,6 +7,11 @@
 // wall 1 a whole width farther in, and so on. Where the region is too narrow for a
 // wall, that wall has no ring there. [Builder.Narrow] then makes lines narrower where
 // two of them share less room than they take.
+//
+// A width is that of a bar: a line of width w and height h holds w × h, and its
+// neighbour is w away. Where others speak of w as the width of a bead with round edges,
+// their lines are w − h·(1 − π/4) apart and hold that times h: less each, and the
+// same for each square millimetre.
 package wall
 
 import (
