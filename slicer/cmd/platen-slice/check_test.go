@@ -20,7 +20,7 @@ func TestCheck(t *testing.T) {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		code, out, errs := run(t, append([]string{"check", name, "--model", models + "/cube.stl", "-o", "json", "--solid"}, args...)...)
+		code, out, errs := run(t, append([]string{"check", name, "--model", models + "/cube.stl", "-o", "json", "--solid", "--judge", "12"}, args...)...)
 		var v verdict
 		if err := json.Unmarshal([]byte(out), &v); err != nil {
 			t.Fatalf("exit %d: %s%v", code, errs, err)
@@ -28,7 +28,7 @@ func TestCheck(t *testing.T) {
 		return code, v
 	}
 	_, right := judge(text)
-	if right.Layers != 100 || right.Judged < 30 || right.WallP95UM > 10 || right.Outside > 2e-4 || right.Kept < 0.999 || right.Air != 0 {
+	if right.Layers != 100 || right.Judged < 10 || right.WallP95UM > 10 || right.Outside > 2e-4 || right.Kept < 0.999 || right.Air != 0 {
 		t.Errorf("%+v", right)
 	}
 	show := filepath.Join(dir, "bare.png")

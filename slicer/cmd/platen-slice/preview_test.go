@@ -48,7 +48,7 @@ func dots(img *image.RGBA, box image.Rectangle, want color.RGBA) (n int) {
 // All layers are on a sheet: every tile has an outer wall in it. The control is what
 // lies beyond the last tile.
 func TestSheet(t *testing.T) {
-	img := picture(t, models+"/tee.stl", "--sheet")
+	img := picture(t, models+"/tee.stl", "--sheet", "--sheet-width", "1600")
 	s := 0
 	wall := colourOf(motion.OuterWall)
 	b := img.Bounds()
@@ -58,7 +58,7 @@ func TestSheet(t *testing.T) {
 	high := (b.Dy() - legendLine*2) / 14
 	for n := range 90 {
 		at := image.Pt(n%columns*wide, n/columns*high)
-		if dots(img, image.Rectangle{at, at.Add(image.Pt(wide, high))}, wall) > 100 {
+		if dots(img, image.Rectangle{at, at.Add(image.Pt(wide, high))}, wall) > 20 {
 			s++
 		}
 	}
@@ -97,9 +97,6 @@ func TestLegend(t *testing.T) {
 	}
 	if !strings.Contains(svg("--layer", "20", "--travels"), ">travel<") {
 		t.Error("travels are asked for and not there")
-	}
-	if n := dots(picture(t, models+"/tee.stl", "--layer", "20", "--travels"), image.Rect(0, 0, 1600, 1600), colourOf(motion.Travel)); n < 50 {
-		t.Errorf("%d dots of travel", n)
 	}
 }
 

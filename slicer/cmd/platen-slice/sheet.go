@@ -14,9 +14,8 @@ import (
 )
 
 const (
-	sheetWide = 3200 // pixels of a sheet, about
-	mostTiles = 400  // of more layers, every second is shown, or third, …
-	tileLabel = 12   // pixels for the number of a layer
+	mostTiles = 400 // of more layers, every second is shown, or third, …
+	tileLabel = 12  // pixels for the number of a layer
 )
 
 // sheet is a picture of all layers side by side.
@@ -32,7 +31,7 @@ type sheet struct {
 
 // newSheet slices all layers and draws them as they come.
 func newSheet(ctx context.Context, j *slicer.Job, o *options, step func(int)) (*sheet, error) {
-	s := layout(j.Info(), o.settings)
+	s := layout(j.Info(), o.settings, o.wide)
 	t := &tracer{s: o.settings, travels: o.travels}
 	part := image.Rectangle{}
 	t.draw = func(k stroke) {
@@ -63,8 +62,8 @@ func newSheet(ctx context.Context, j *slicer.Job, o *options, step func(int)) (*
 	return s, nil
 }
 
-// layout divides a picture among the layers.
-func layout(i slicer.Info, set slicer.Settings) *sheet {
+// layout divides a picture about as wide as is said among the layers.
+func layout(i slicer.Info, set slicer.Settings, wide int) *sheet {
 	margin := 1 + set.Width.MM()
 	b := i.Bounds
 	w, h := (b.Max.X-b.Min.X).MM()+2*margin, (b.Max.Y-b.Min.Y).MM()+2*margin
@@ -72,7 +71,7 @@ func layout(i slicer.Info, set slicer.Settings) *sheet {
 	s.every = (i.Layers + mostTiles - 1) / mostTiles
 	s.tiles = (i.Layers + s.every - 1) / s.every
 	s.columns = max(1, int(math.Ceil(math.Sqrt(float64(s.tiles)*h/w))))
-	s.wide = max(24, min(sheetWide/s.columns, 800))
+	s.wide = max(24, min(wide/s.columns, 800))
 	s.scale = float64(s.wide) / w
 	s.high = int(h*s.scale) + 1
 	rows := (s.tiles + s.columns - 1) / s.columns
