@@ -205,7 +205,8 @@ func (f *Fitter) through(a, b, c [3]unit.Length) (o circle, ok bool) {
 func (f *Fitter) holds(c *circle, p, q [3]unit.Length) (sin float64, ok bool) {
 	px, py := float64(p[0])-c.x, float64(p[1])-c.y
 	qx, qy := float64(q[0])-c.x, float64(q[1])-c.y
-	if turn := float64(px*qy) - float64(py*qx); turn > 0 != c.left || turn == 0 {
+	turn := float64(px*qy) - float64(py*qx)
+	if turn > 0 != c.left || turn == 0 {
 		return 0, false
 	}
 	rp, rq := math.Sqrt(square(px)+square(py)), math.Sqrt(square(qx)+square(qy))
@@ -214,9 +215,8 @@ func (f *Fitter) holds(c *circle, p, q [3]unit.Length) (sin float64, ok bool) {
 	if sin > steepest || math.Abs(rp-c.r) > f.tolerance || math.Abs(rq-c.r) > f.tolerance {
 		return 0, false
 	}
-	// The middle of the way is the point that is farthest inside.
-	middle := math.Sqrt(square((px+qx)/2) + square((py+qy)/2))
-	return sin, math.Abs(c.r-middle) <= f.tolerance
+	// No point of the way is nearer to the centre than the line that it is a part of.
+	return sin, c.r-math.Abs(turn)/(2*half) <= f.tolerance
 }
 
 func square(v float64) float64 { return float64(v * v) }
