@@ -9,7 +9,7 @@
 #
 # BENCH_LONG=0 leaves out models that take a peer minutes; BENCH_LIMIT is what a run may
 # take in seconds, 900 by default; BENCH_PEERS="" leaves out the others; BENCH_KEEP=1
-# takes the others' figures from the last run where it has them.
+# takes what the others cost from the last run, where their programs still are.
 set -eu
 cd "$(dirname "$0")/.."
 dir=build/bench/slicer
@@ -131,11 +131,16 @@ measure() { # slicer model: a line of figures
 		GOMAXPROCS=1 taskset -c 0 /usr/bin/time -o $dir/time.txt -f '%e' $run >/dev/null 2>&1 && read -r one <$dir/time.txt
 		cmp -s $dir/one.gcode $dir/$name.$1.gcode || echo "bench: $name is not the same on one processor" >&2
 	fi
+	printf '%s\t%s\t%s\t%s\t%s\t%s' "$name" "$1" "$cpu" "$rss" "$wall" "$one"
+	judge "$1" "$2"
+}
+
+judge() { # slicer model: the figures of what it made
+	name=$(basename "$2" .stl)
 	model=$2
 	[ "$name" != broken ] || model=$(dirname "$2")/whole.stl
 	timeout "$limit" $ours check $dir/$name.$1.gcode --model "$model" --time-acceleration 1000 -o json >$dir/check.txt 2>>$dir/$name.$1.log || true
 	tr -d ' \n' <$dir/check.txt >$dir/check.json
-	printf '%s\t%s\t%s\t%s\t%s\t%s' "$name" "$1" "$cpu" "$rss" "$wall" "$one"
 	for k in time_s travel_mm filament_mm retractions wall_p95_um wall_max_um outside laid_twice shell_uncovered top_uncovered bottom_uncovered outline_kept air_travels; do
 		printf '\t%s' "$(value $k)"
 	done
@@ -156,9 +161,15 @@ for m; do
 	for s in platen-slice $peers; do
 		kept=
 		if [ -n "${BENCH_KEEP:-}" ] && [ $s != platen-slice ]; then
-			kept=$(grep "^$(basename "$m" .stl)	$s	[0-9]" $dir/last.tsv) || kept=
+			kept=$(grep "^$(basename "$m" .stl)	$s	[0-9]" $dir/last.tsv | cut -f1-6) || kept=
+			[ -f $dir/$(basename "$m" .stl).$s.gcode ] || kept=
 		fi
-		if [ -n "$kept" ]; then echo "$kept"; else measure $s "$m"; fi >>build/bench/slicer.tsv
+		if [ -n "$kept" ]; then
+			printf '%s' "$kept"
+			judge $s "$m"
+		else
+			measure $s "$m"
+		fi >>build/bench/slicer.tsv
 	done
 done
 
