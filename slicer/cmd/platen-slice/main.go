@@ -127,7 +127,8 @@ func slice(c *cobra.Command, o *options, name string) error {
 		step := func(layer int) { p.Set(int64(layer), int64(j.Info().Layers), fmt.Sprintf("layer %d", layer)) }
 		switch kind := o.output.kind(o.output.file); {
 		case o.output.file == "-":
-			_, err := writeGCode(c.Context(), c.OutOrStdout(), j, o, step)
+			// Standard output is a pipe more often than not: what is written stays.
+			_, err := writeGCode(c.Context(), struct{ io.Writer }{c.OutOrStdout()}, j, o, step)
 			return err
 		case kind == ".gcode":
 			var s summary
