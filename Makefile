@@ -6,7 +6,8 @@ RELEASE ?= 0
 MODEL   ?=
 GOFLAGS_DEVICE = -tags nethttpomithttp2 -trimpath -ldflags "-s -w -X platen/agent/cli.version=$(VERSION) -X platen/agent/cli.release=$(RELEASE)"
 COMMANDS = agent/cmd/platen agent/cmd/platen-fleet updater/cmd/platen-ota hal/cmd/platen-sim slicer/cmd/platen-slice
-ARM_PACKAGES = ./hal/... ./slicer/... ./boards/... ./updater/... ./agent/...
+# What runs on a printer; simulators, the fleet's side and the desk's tools do not.
+ARM_PACKAGES = $(shell go list ./hal/... ./slicer/... ./boards/... ./updater/... ./agent/... | grep -Ev '/(fleet|publish|updatertest|haltest|sim|check|prusa|cmd|internal|securetest|loadertest)(/|$$)|/cmd/')
 
 .PHONY: all build demo test test-arm cross bench soak lint vuln man tools clean
 

@@ -72,7 +72,12 @@ func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
 	w, pid := worldOf(ts), pidArg(ts, args[1])
 	if sig == syscall.SIGSTOP {
 		ts.Check(syscall.Kill(pid, sig))
-		return
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			if b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); strings.Contains(string(b), "State:\tT") {
+				return // all of its threads stand still
+			}
+		}
+		ts.Fatalf("process %d does not stop", pid)
 	}
 	if a := w.agent; a != nil && pid == a.cmd.Process.Pid {
 		a.pipe.Close() // who reads its log goes with it, as a terminal does
