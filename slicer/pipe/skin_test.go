@@ -151,6 +151,9 @@ func TestCells(t *testing.T) {
 			}
 			raw.Add(ring)
 		}
+		if rapid.Bool().Draw(t, "square") { // so that there are cells inside, whatever is drawn
+			raw.Add([]geom.Point{{X: -100_000, Y: -100_000}, {X: 100_000, Y: -100_000}, {X: 100_000, Y: 100_000}, {X: -100_000, Y: 100_000}})
+		}
 		if err := k.Union(&r, &raw); err != nil {
 			t.Fatal(err)
 		}
