@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 
@@ -58,43 +59,92 @@ func Regular(f *os.File) (int64, error) {
 }
 
 // Hold copies r into a memory file of at most limit bytes, seals it against
-// change and reads its header. The memory is the kernel's, not this process's
-// heap (memfd_create(2), F_SEAL_WRITE).
+// change and reads its header.
 func Hold(r io.Reader, limit int64) (*Held, error) {
+	f, err := NewFilling()
+	if err != nil {
+		return nil, err
+	}
+	n, err := io.Copy(f, io.LimitReader(r, limit+1))
+	if err == nil && n > limit {
+		err = ErrTooBig
+	} else if err != nil {
+		err = fmt.Errorf("holding the sealed file in memory: %w", err)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f.Held()
+}
+
+// Filling is a memory file that a sealed file is being written to. The memory is the
+// kernel's, not this process's heap (memfd_create(2)). One goroutine uses it at a time.
+type Filling struct {
+	file *os.File
+	sum  hash.Hash
+	n    int64
+}
+
+// NewFilling makes an empty one.
+func NewFilling() (*Filling, error) {
 	fd, err := unix.MemfdCreate("sealed-job", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, fmt.Errorf("holding the sealed file in memory: %w", err)
 	}
-	f := os.NewFile(uintptr(fd), "sealed-job")
-	h := &Held{file: f}
-	if err := h.fill(r, limit); err != nil {
-		f.Close()
+	return &Filling{file: os.NewFile(uintptr(fd), "sealed-job"), sum: sha256.New()}, nil
+}
+
+// Write appends to the file.
+func (f *Filling) Write(p []byte) (int, error) {
+	n, err := f.file.Write(p)
+	f.sum.Write(p[:n])
+	f.n += int64(n)
+	return n, err
+}
+
+// Len is how many bytes were written.
+func (f *Filling) Len() int64 { return f.n }
+
+// Digest is the SHA-256 of what was written.
+func (f *Filling) Digest() (d [32]byte) {
+	f.sum.Sum(d[:0])
+	return d
+}
+
+// Reset forgets what was written and lets its memory go.
+func (f *Filling) Reset() error {
+	if err := f.file.Truncate(0); err != nil {
+		return fmt.Errorf("emptying a memory file: %w", err)
+	}
+	if _, err := f.file.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("emptying a memory file: %w", err)
+	}
+	f.sum.Reset()
+	f.n = 0
+	return nil
+}
+
+// Held seals the file against change (F_SEAL_WRITE) and reads its header. The filling is
+// of no more use after it; on an error its memory is gone.
+func (f *Filling) Held() (*Held, error) {
+	h := &Held{file: f.file, Size: f.n, Digest: f.Digest()}
+	const seals = unix.F_SEAL_WRITE | unix.F_SEAL_GROW | unix.F_SEAL_SHRINK | unix.F_SEAL_SEAL
+	_, err := unix.FcntlInt(f.file.Fd(), unix.F_ADD_SEALS, seals)
+	if err != nil {
+		err = fmt.Errorf("sealing the memory file: %w", err)
+	} else if h.Header, err = age.ExtractHeader(io.NewSectionReader(f.file, 0, min(f.n, 64<<10))); err != nil {
+		err = &FileError{"not-sealed", "not a sealed file: seal the model with age to the recipient that platen status prints"}
+	}
+	if err != nil {
+		f.file.Close()
 		return nil, err
 	}
 	return h, nil
 }
 
-func (h *Held) fill(r io.Reader, limit int64) error {
-	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(h.file, sum), io.LimitReader(r, limit+1))
-	if err != nil {
-		return fmt.Errorf("holding the sealed file in memory: %w", err)
-	}
-	if n > limit {
-		return ErrTooBig
-	}
-	const seals = unix.F_SEAL_WRITE | unix.F_SEAL_GROW | unix.F_SEAL_SHRINK | unix.F_SEAL_SEAL
-	if _, err := unix.FcntlInt(h.file.Fd(), unix.F_ADD_SEALS, seals); err != nil {
-		return fmt.Errorf("sealing the memory file: %w", err)
-	}
-	h.Size = n
-	sum.Sum(h.Digest[:0])
-	h.Header, err = age.ExtractHeader(io.NewSectionReader(h.file, 0, min(n, 64<<10)))
-	if err != nil {
-		return &FileError{"not-sealed", "not a sealed file: seal the model with age to the recipient that platen status prints"}
-	}
-	return nil
-}
+// Close lets the memory of a filling go that was not made into a held file.
+func (f *Filling) Close() error { return f.file.Close() }
 
 // PlainSize is how many bytes the file is once it is opened: age splits its payload
 // into chunks of 64 KiB with a tag of 16 bytes each, behind a nonce of 16 bytes.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"time"
 
@@ -50,7 +51,15 @@ type Ticket struct {
 	Copies    int       `json:"copies"`     // how often each of them may, 1 to 10,000
 	NotBefore time.Time `json:"not_before"` // UTC
 	NotAfter  time.Time `json:"not_after"`  // UTC
+
+	Sources []string `json:"sources,omitempty"` // https URLs of the sealed file, the best first
 }
+
+// Bounds of a ticket's sources.
+const (
+	maxSources = 8
+	maxSource  = 1024 // bytes of one
+)
 
 // TicketError is why a ticket was refused: a code for programs and a sentence for
 // people.
@@ -138,6 +147,25 @@ func OpenTicket(ctx context.Context, envelope []byte, operators []ed25519.Public
 	if err != nil {
 		return t, refuse("signature", "%s", err.Error())
 	}
+	return readTicket(body)
+}
+
+// PeekTicket reads a ticket without looking at its signature: for those who only pass
+// it on.
+func PeekTicket(envelope []byte) (Ticket, error) {
+	var env dsse.Envelope
+	if len(envelope) > MaxTicket || strictJSON(envelope, &env) != nil || env.PayloadType != TicketType {
+		return Ticket{}, refuse("form", "it is not an envelope of a ticket: make it with platen-fleet ticket")
+	}
+	body, err := env.DecodeB64Payload()
+	if err != nil {
+		return Ticket{}, refuse("form", "its payload cannot be read: make it with platen-fleet ticket")
+	}
+	return readTicket(body)
+}
+
+// readTicket reads the payload of an envelope.
+func readTicket(body []byte) (t Ticket, err error) {
 	if err := strictJSON(body, &t); err != nil || !canonical(body, t) {
 		return Ticket{}, refuse("form", "its payload is not a ticket of this version: make it with platen-fleet ticket")
 	}
@@ -158,21 +186,41 @@ func (t Ticket) form() error {
 		return refuse("form", "the number of copies is not 1 to 10000")
 	case !t.NotBefore.Before(t.NotAfter):
 		return refuse("form", "it ends before it begins")
+	case t.Size < 0 || len(t.Sources) > maxSources || slices.ContainsFunc(t.Sources, func(s string) bool { return !isSource(s) }):
+		return refuse("form", "its sources are more than %d, or not plain https URLs of at most %d bytes", maxSources, maxSource)
+	}
+	return nil
+}
+
+// isSource reports whether s is a URL that a sealed file may be fetched from: https, a
+// host, and nothing that is a secret or that stays with the client.
+func isSource(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && len(s) <= maxSource && u.Scheme == "https" && u.Host != "" && u.User == nil && u.Fragment == "" && u.Opaque == ""
+}
+
+// Offered holds a ticket whose file is not at hand yet against this printer and the
+// time. One that is not valid yet may wait.
+func (t Ticket) Offered(printer string, now time.Time) error {
+	switch {
+	case !slices.Contains(t.Printers, printer):
+		return refuse("printer", "it is for other printers: ask the operator for one that names this printer's id")
+	case now.After(t.NotAfter):
+		return refuse("time", "it ended at %s", t.NotAfter.Format(time.RFC3339))
 	}
 	return nil
 }
 
 // Check holds a ticket against this printer, the file at hand and the time.
 func (t Ticket) Check(printer string, h *Held, now time.Time) error {
+	if err := t.Offered(printer, now); err != nil {
+		return err
+	}
 	switch {
-	case !slices.Contains(t.Printers, printer):
-		return refuse("printer", "it is for other printers: ask the operator for one that names this printer's id")
 	case t.Size != h.Size || !bytes.Equal(t.Digest, h.Digest[:]):
 		return refuse("file", "it is for another file: submit the file that the ticket was made for")
 	case now.Before(t.NotBefore):
 		return refuse("time", "it is valid from %s", t.NotBefore.Format(time.RFC3339))
-	case now.After(t.NotAfter):
-		return refuse("time", "it ended at %s", t.NotAfter.Format(time.RFC3339))
 	}
 	return nil
 }
