@@ -106,8 +106,8 @@ func TestSignerServesTLS(t *testing.T) {
 	if clientErr != nil {
 		t.Fatal(clientErr)
 	}
-	a.SetDeadline(time.Now().Add(5 * time.Second))
-	b.SetDeadline(time.Now().Add(5 * time.Second))
+	a.SetDeadline(time.Now().Add(time.Minute))
+	b.SetDeadline(time.Now().Add(time.Minute))
 	group.Wait()
 	if serverErr != nil {
 		t.Fatal(serverErr)

@@ -90,7 +90,7 @@ func up(t *testing.T, cfg Config) (l *log, ready store.Event, stop func()) {
 				if err != nil {
 					t.Errorf("Up: %v", err)
 				}
-			case <-time.After(10 * time.Second):
+			case <-time.After(time.Minute):
 				t.Error("the fleet's side does not come down")
 			}
 		})

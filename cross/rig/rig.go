@@ -226,9 +226,9 @@ func (c *child) stop() {
 	<-c.done
 }
 
-// ready waits until probe succeeds, the child ends or ten seconds have passed.
+// ready waits until probe succeeds, the child ends or a minute has passed.
 func (c *child) ready(ctx context.Context, probe func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -19,7 +19,6 @@
 //	signal KILL|TERM PID  sends a signal and waits until the process is gone
 //	signal STOP PID       stops a process where it is
 //	sockets PID           prints the listening network sockets of a process
-//	env PATIENCE=10s      how long await, said and logged wait; 30 s by default
 //	descriptors PID       prints what a process has open, one kind a line
 //
 // Every script that shows that something does not happen also shows that it would

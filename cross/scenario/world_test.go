@@ -18,19 +18,8 @@ import (
 	"platen/cross/rig"
 )
 
-// patience is how long a script waits for what has to come, unless it sets
-// $PATIENCE.
-const patience = 30 * time.Second
-
-func patienceOf(ts *testscript.TestScript) time.Duration {
-	text := ts.Getenv("PATIENCE")
-	if text == "" {
-		return patience
-	}
-	d, err := time.ParseDuration(text)
-	ts.Check(err)
-	return d
-}
+// patience is a guard against hanging: how long a script waits for what has to come.
+const patience = 2 * time.Minute
 
 type worldKey struct{}
 
@@ -71,7 +60,7 @@ func (w *world) stop(p *process) {
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		p.cmd.Process.Kill()
 		<-p.done
 		w.t.Log("a process did not end when it was told to: " + p.cmd.Path)
@@ -175,7 +164,7 @@ func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
 func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
 	w := worldOf(ts)
 	re := regexp.MustCompile(args[0])
-	end := time.Now().Add(patienceOf(ts))
+	end := time.Now().Add(patience)
 	for {
 		cmd := exec.Command(filepath.Join(w.bins, "platen"), append(args[1:], "--config", "platen.toml")...)
 		cmd.Dir = w.dir
@@ -224,7 +213,7 @@ func look(ts *testscript.TestScript, p *process, neg bool, args []string) {
 		ts.Fatalf("want one regular expression, and a process that runs")
 	}
 	if !neg {
-		if err := p.await("(?m)"+args[0], patienceOf(ts)); err != nil {
+		if err := p.await("(?m)"+args[0], patience); err != nil {
 			worldOf(ts).dump(ts)
 			ts.Fatalf("%v", err)
 		}

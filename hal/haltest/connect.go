@@ -27,7 +27,7 @@ type Dial func(ctx context.Context, port driver.Port, opt driver.Options) (*driv
 func On(connect Connect, dial Dial) Open {
 	return func(t *testing.T, cfg sim.Config) (hal.Machine, *sim.Printer) {
 		port, p := connect(t, cfg)
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		m, err := dial(ctx, port, driver.Options{
 			Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
@@ -95,7 +95,7 @@ func Serve(t *testing.T, cfg sim.Config, rw io.ReadWriter) *sim.Printer {
 			if err != nil && !errors.Is(err, context.Canceled) {
 				t.Errorf("printer: %v", err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Error("printer did not end")
 		}
 	})

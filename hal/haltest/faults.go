@@ -206,7 +206,7 @@ func caseReset(t *testing.T, on suite) {
 	r.p.Reset()
 	r.eventually("the controller restarts", func() bool { return r.p.Stats().Resets > 0 })
 	restart := r.p.Stats().SimTime
-	err := r.wait(done, 20*time.Second)
+	err := r.wait(done, patience)
 	if fe, ok := errors.AsType[*hal.FaultError](err); !ok || fe.Fault != hal.FaultReset || !errors.Is(err, hal.ErrHalted) {
 		t.Errorf("Run after a reset: %v", err)
 	}
@@ -270,7 +270,7 @@ func caseUnplugged(t *testing.T, on suite) {
 	go func() { defer close(done2); r.m.Close() }()
 	select {
 	case <-done2:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Error("Close of a lost machine hangs")
 	}
 }

@@ -33,7 +33,7 @@ func TestAwait(t *testing.T) {
 	dir := t.TempDir()
 	link := filepath.Join(dir, "usb-Platen_Test_0001-if00")
 	c := Config{Device: filepath.Join(dir, "usb-*-if00"), Baud: 250000}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 
 	master, first := device(t, link)

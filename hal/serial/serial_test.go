@@ -61,8 +61,8 @@ func TestLineIsRaw(t *testing.T) {
 		from func([]byte) (int, error)
 		to   func([]byte) (int, error)
 	}{{"out", p.Write, m.Read}, {"in", m.Write, p.Read}} {
-		m.SetReadDeadline(time.Now().Add(5 * time.Second))
-		p.SetReadDeadline(time.Now().Add(5 * time.Second))
+		m.SetReadDeadline(time.Now().Add(time.Minute))
+		p.SetReadDeadline(time.Now().Add(time.Minute))
 		if _, err := way.from(all); err != nil {
 			t.Fatal(err)
 		}
@@ -214,7 +214,7 @@ func TestCloseEndsRead(t *testing.T) {
 		if !errors.Is(err, os.ErrClosed) {
 			t.Errorf("got %v", err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("Close did not end the read")
 	}
 }
@@ -224,7 +224,7 @@ func TestUnplug(t *testing.T) {
 	m, slave := openPTY(t)
 	p := open(t, slave, 115200)
 	m.Close()
-	p.SetReadDeadline(time.Now().Add(5 * time.Second))
+	p.SetReadDeadline(time.Now().Add(time.Minute))
 	if _, err := p.Read(make([]byte, 8)); !errors.Is(err, hal.ErrDisconnected) {
 		t.Errorf("read: %v", err)
 	}
@@ -261,7 +261,7 @@ func TestEvenParity(t *testing.T) {
 	if _, err := m.Write([]byte{0x79, 0x1f, 0x00, 0xff}); err != nil {
 		t.Fatal(err)
 	}
-	p.SetReadDeadline(time.Now().Add(5 * time.Second))
+	p.SetReadDeadline(time.Now().Add(time.Minute))
 	var got []byte
 	for len(got) < 4 {
 		buf := make([]byte, 4)

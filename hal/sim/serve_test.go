@@ -39,7 +39,7 @@ func serve(t testing.TB, cfg Config, rw io.ReadWriter) *Printer {
 			if err != nil && !errors.Is(err, context.Canceled) {
 				t.Errorf("Serve: %v", err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("Serve did not return")
 		}
 	})

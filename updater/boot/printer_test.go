@@ -130,7 +130,7 @@ func (o *output) String() string {
 
 func (p *printer) waitFor(want string) {
 	p.t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for !strings.Contains(p.out.String(), want) {
 		select {
 		case <-p.out.more:

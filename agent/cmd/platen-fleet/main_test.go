@@ -58,7 +58,7 @@ func output(t *testing.T, args ...string) string {
 func TestUpSaysReadyAndStops(t *testing.T) {
 	needExec(t)
 	dir := t.TempDir()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	up := command(ctx, t, "up", "--dir", dir, "--name", "Test", "--listen-mqtt", "127.0.0.1:0", "--listen-https", "127.0.0.1:0", "-o", "jsonl")
 	out, err := up.StdoutPipe()
