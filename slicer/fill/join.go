@@ -38,6 +38,7 @@ type stop struct {
 // gap is the piece of a ring between a stop and the next one.
 type gap struct {
 	next int32 // stop
+	prev int32 // the gap before
 	long int64
 	used bool // by a join
 }
@@ -103,12 +104,6 @@ func (j *joiner) join(dst *Lines, r *geom.Region, p Params) {
 	j.done = slices.Grow(j.done[:0], n)[:n]
 	j.parent = slices.Grow(j.parent[:0], n)[:n]
 	clear(j.done)
-	for i := range j.mate {
-		j.mate[i] = -1
-	}
-	for i := range j.parent {
-		j.parent[i] = int32(i)
-	}
 	j.measure(r)
 	j.sortStops(r)
 	j.choose(int64(p.MaxJoin))
@@ -174,34 +169,107 @@ func (j *joiner) sortStops(r *geom.Region) {
 		around := j.long[last] + int64(distance(r.Pts[last], r.Pts[j.rings[s.ring].start]))
 		j.gaps[i] = gap{next: int32(first), long: max(around-s.at+j.stops[first].at, 0)}
 	}
+	for i := range j.gaps {
+		j.gaps[j.gaps[i].next].prev = int32(i)
+	}
 }
 
-// choose joins ends across the shortest gaps first, unless that closes a chain.
+// choose joins ends across gaps that are short enough, unless that closes a chain: in
+// the order of the lines, or the shortest first, whichever makes fewer chains.
 func (j *joiner) choose(most int64) {
+	j.clear()
+	if most == 0 {
+		return
+	}
 	j.ways = j.ways[:0]
 	for i := range j.gaps {
-		if j.gaps[i].long <= most && most > 0 {
+		if j.gaps[i].long <= most {
 			j.ways = append(j.ways, int32(i))
 		}
 	}
 	slices.SortFunc(j.ways, func(a, b int32) int {
 		return cmp.Or(cmp.Compare(j.gaps[a].long, j.gaps[b].long), cmp.Compare(a, b))
 	})
-	for _, i := range j.ways {
-		g := &j.gaps[i]
-		a, b := j.stops[i].end, j.stops[g.next].end
-		if j.mate[a] >= 0 || j.mate[b] >= 0 {
-			continue
-		}
-		x, y := j.find(a/2), j.find(b/2)
-		if x == y {
-			continue
-		}
-		j.parent[max(x, y)] = min(x, y)
-		j.mate[a], j.mate[b] = b, a
-		j.ahead[a], j.ahead[b] = true, false
-		g.used = true
+	greedy := j.shortest()
+	j.clear()
+	if grown := j.grow(most) + j.shortest(); grown < greedy {
+		j.clear()
+		j.shortest()
 	}
+}
+
+// clear undoes all joins.
+func (j *joiner) clear() {
+	for i := range j.mate {
+		j.mate[i] = -1
+	}
+	for i := range j.parent {
+		j.parent[i] = int32(i)
+	}
+	for i := range j.gaps {
+		j.gaps[i].used = false
+	}
+}
+
+// shortest joins what can be joined, the nearest ends first, and returns how many it
+// has joined.
+func (j *joiner) shortest() (n int) {
+	for _, i := range j.ways {
+		if j.bridge(i) {
+			n++
+		}
+	}
+	return n
+}
+
+// grow lets each piece that is in no chain begin one, which grows at both of its ends
+// by what is nearest there, and returns how many it has joined.
+func (j *joiner) grow(most int64) (n int) {
+	for i := range int32(len(j.ends)) {
+		if j.mate[2*i] >= 0 || j.mate[2*i+1] >= 0 {
+			continue
+		}
+		for _, end := range [...]int32{2*i + 1, 2 * i} {
+			for end = j.reach(end, most); end >= 0; end = j.reach(end, most) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// reach joins a free end to the nearer of those on both sides of it, and returns the
+// other end of what it has got to; -1 is none.
+func (j *joiner) reach(end int32, most int64) int32 {
+	near := j.nth[end]
+	far := j.gaps[near].prev
+	if j.gaps[far].long < j.gaps[near].long {
+		near, far = far, near
+	}
+	for _, g := range [...]int32{near, far} {
+		if j.gaps[g].long <= most && j.bridge(g) {
+			return j.mate[end] ^ 1
+		}
+	}
+	return -1
+}
+
+// bridge joins the ends on both sides of a gap, if both are free and not of one chain.
+func (j *joiner) bridge(i int32) bool {
+	g := &j.gaps[i]
+	a, b := j.stops[i].end, j.stops[g.next].end
+	if j.mate[a] >= 0 || j.mate[b] >= 0 {
+		return false
+	}
+	x, y := j.find(a/2), j.find(b/2)
+	if x == y {
+		return false
+	}
+	j.parent[max(x, y)] = min(x, y)
+	j.mate[a], j.mate[b] = b, a
+	j.ahead[a], j.ahead[b] = true, false
+	g.used = true
+	return true
 }
 
 func (j *joiner) find(i int32) int32 {
@@ -268,13 +336,7 @@ func (j *joiner) corners(dst *Lines, r *geom.Region, nth int32) {
 func (j *joiner) anchor(dst *Lines, r *geom.Region, end int32, most int64) {
 	nth := j.nth[end]
 	s := j.stops[nth]
-	back := nth - 1
-	if back < 0 || j.stops[back].ring != s.ring {
-		back = nth
-		for j.gaps[back].next != nth {
-			back++
-		}
-	}
+	back := j.gaps[nth].prev
 	fore, aft := j.room(nth), j.room(back)
 	most = min(most, max(fore, aft))
 	if most < int64(MinSpacing) {

@@ -356,3 +356,30 @@ func BenchmarkPatterns(b *testing.B) {
 		})
 	}
 }
+
+// A region without bays or holes is filled in one go, whatever the direction.
+func TestJoinAllInOneGo(t *testing.T) {
+	var h Hatcher
+	var l Lines
+	round := make([]geom.Point, 90)
+	for i := range round {
+		sin, cos := math.Sincos(float64(i) * math.Pi / 45)
+		round[i] = geom.Point{X: unit.Length(30 * float64(mm) * cos), Y: unit.Length(20 * float64(mm) * sin)}
+	}
+	for name, ring := range map[string][]geom.Point{
+		"box": rectangle(-20*mm, -20*mm, 20*mm, 20*mm), "bar": rectangle(-31*mm, -4*mm, 44*mm, 3*mm), "round": round,
+		"wedge": {pt(-5*mm, 3*mm), pt(19*mm, -7*mm), pt(2*mm, 41*mm)},
+	} {
+		for _, angle := range []Angle{0, 30 * Degree, 45 * Degree, 135 * Degree} {
+			var r geom.Region
+			r.Add(ring)
+			l.Reset()
+			if err := h.Hatch(&l, &r, Params{Angle: angle, Spacing: 9 * mm / 4, MinSpan: mm / 2, Join: JoinAll, MaxJoin: 20 * mm, Anchor: mm}); err != nil {
+				t.Fatal(err)
+			}
+			if l.Len() != 1 {
+				t.Errorf("%s at %d: %d lines", name, angle, l.Len())
+			}
+		}
+	}
+}
