@@ -34,6 +34,9 @@ func (e *FileError) Error() string { return e.What }
 // ErrorCode is the file's code behind "file-".
 func (e *FileError) ErrorCode() string { return "file-" + e.Code }
 
+// ErrNotSealed reports a file that is no sealed one.
+var ErrNotSealed error = &FileError{"not-sealed", "not a sealed file: seal the model with age to the recipient that platen status prints"}
+
 // ErrTooBig reports a file over the limit.
 var ErrTooBig error = &FileError{"too-big", "the sealed file is larger than is held: raise max_job in the printer's configuration"}
 
@@ -134,7 +137,7 @@ func (f *Filling) Held() (*Held, error) {
 	if err != nil {
 		err = fmt.Errorf("sealing the memory file: %w", err)
 	} else if h.Header, err = age.ExtractHeader(io.NewSectionReader(f.file, 0, min(f.n, 64<<10))); err != nil {
-		err = &FileError{"not-sealed", "not a sealed file: seal the model with age to the recipient that platen status prints"}
+		err = ErrNotSealed
 	}
 	if err != nil {
 		f.file.Close()

@@ -39,6 +39,12 @@ const (
 
 	OpRecredit Op = "recredit" // Envelope is an operator-signed re-credit
 
+	OpQueue      Op = "queue"       // one Reply with Queue
+	OpQueueAdd   Op = "queue-add"   // as OpPrint of a sealed file, which then waits in the queue; one Reply whose Text is its id
+	OpQueuePrint Op = "queue-print" // Job is printed; Replies until the job ends
+	OpQueueDrop  Op = "queue-drop"  // Job leaves the queue
+	OpBedClear   Op = "bed-clear"   // somebody has looked: the next job may start by itself, if the queue is automatic
+
 	OpContentKey Op = "content-key" // one Reply whose Text is the PEM of the key for encrypted 3MF packages
 )
 
@@ -54,6 +60,8 @@ type Request struct {
 	Wrapped []Wrapped `json:"wrapped,omitempty"` // OpPrint of a 3MF package with encrypted parts
 	Profile []byte    `json:"profile,omitempty"` // OpPrint of a model: settings of the slicer, as TOML
 	Plate   uint8     `json:"plate,omitempty"`   // OpPrint of a package with several plates of G-code
+
+	Job string `json:"job,omitempty"` // OpQueuePrint, OpQueueDrop: the beginning of a job's id; OpQueuePrint: "next" as well
 }
 
 // Wrapped is the content key of one group of a 3MF package, encrypted to the printer's
@@ -73,6 +81,28 @@ type Reply struct {
 	Event  string  `json:"event,omitempty"`
 	Text   string  `json:"text,omitempty"`
 	Status *Status `json:"status,omitempty"`
+
+	Queue *QueueView `json:"queue,omitempty"`
+}
+
+// QueueView is the queue of jobs.
+type QueueView struct {
+	Mode     string   `json:"mode"`  // "manual" or "auto"
+	Clear    bool     `json:"clear"` // the bed was said to be clear since the last job began
+	MostJobs int      `json:"most_jobs"`
+	Most     int64    `json:"most_bytes"`
+	Jobs     []Queued `json:"jobs"`
+}
+
+// Queued is one job in the queue, known by the random id of its ticket.
+type Queued struct {
+	ID        string    `json:"id"`
+	State     string    `json:"state"`         // see package queue
+	Why       string    `json:"why,omitempty"` // its file is not there: a code
+	Size      int64     `json:"size"`          // bytes of the sealed file
+	Copies    int       `json:"copies"`        // that its ticket allows in all
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
 }
 
 // Status is the printer on one screen: machine data only.

@@ -74,6 +74,8 @@ var Rules = []Rule{
 	{Package: "agent/confine", Never: []string{"os/exec"}},
 	{Package: "agent/consent", May: []string{"agent/catalog", "agent/durable", "agent/evidence"}, Never: noReach},
 	{Package: "agent/intake", May: []string{"agent/durable", "agent/seam/link"}},
+	{Package: "agent/intake/fetch"},
+	{Package: "agent/intake/queue", May: []string{"agent/intake", "agent/intake/fetch"}},
 	{Package: "agent/attest", May: []string{"agent/durable", "agent/evidence"}},
 	{Package: "agent/telemetry/...", May: []string{"agent/telemetry", "agent/catalog", "agent/consent", "agent/durable", "agent/evidence", "agent/seam", "hal"}},
 	{Package: "agent/uplink", May: []string{"agent/evidence", "agent/catalog", "agent/consent", "agent/telemetry"}},
