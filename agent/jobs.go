@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"hash"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -80,7 +81,7 @@ func (a *Agent) print(ctx context.Context, req intake.Request, file *os.File, re
 // TPM unwrap the file key, and hands all to a session. The copy is counted before the key
 // is there, and after all else: a file that is not for this printer, or a printer that is
 // not ready, costs none.
-func (a *Agent) sealed(ctx context.Context, req intake.Request, file *os.File, size int64) (<-chan seam.Receipt, error) {
+func (a *Agent) sealed(ctx context.Context, req intake.Request, file io.Reader, size int64) (<-chan seam.Receipt, error) {
 	ticket, err := intake.OpenTicket(ctx, req.Envelope, a.cfg.OperatorKeys)
 	if err != nil {
 		return nil, err
@@ -100,6 +101,14 @@ func (a *Agent) sealed(ctx context.Context, req intake.Request, file *os.File, s
 		return nil, err
 	}
 	defer held.Close()
+	return a.startHeld(ctx, ticket, held, req)
+}
+
+// startHeld is the rest of sealed, for a file that is in memory: one of the queue as well.
+func (a *Agent) startHeld(ctx context.Context, ticket intake.Ticket, held *intake.Held, req intake.Request) (<-chan seam.Receipt, error) {
+	if err := a.ledger.Problem(); err != nil {
+		return nil, err
+	}
 	if err := ticket.Check(a.tpm.ID().String(), held, time.Now()); err != nil {
 		return nil, err
 	}

@@ -216,11 +216,19 @@ func (t Ticket) Check(printer string, h *Held, now time.Time) error {
 	if err := t.Offered(printer, now); err != nil {
 		return err
 	}
-	switch {
-	case t.Size != h.Size || !bytes.Equal(t.Digest, h.Digest[:]):
-		return refuse("file", "it is for another file: submit the file that the ticket was made for")
-	case now.Before(t.NotBefore):
+	if err := t.IsFor(h); err != nil {
+		return err
+	}
+	if now.Before(t.NotBefore) {
 		return refuse("time", "it is valid from %s", t.NotBefore.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// IsFor holds a ticket against the file at hand alone.
+func (t Ticket) IsFor(h *Held) error {
+	if t.Size != h.Size || !bytes.Equal(t.Digest, h.Digest[:]) {
+		return refuse("file", "it is for another file: submit the file that the ticket was made for")
 	}
 	return nil
 }
