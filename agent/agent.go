@@ -56,6 +56,7 @@ type Agent struct {
 	dog       dog
 	fleet     fleetLink
 	updates   *updates // nil if updates are not configured
+	queue     jobQueue
 }
 
 // Run is an agent from start to end: until ctx ends, or with ErrRestart when a
@@ -109,6 +110,10 @@ func (a *Agent) serve(ctx context.Context, server *intake.Server) error {
 		a.dog.open(a.cfg, a.log)
 		task("watchdog", a.pet)
 	}
+	task("fetching", func(ctx context.Context) error { return a.queue.Run(ctx, a.queue.fetch) })
+	if a.cfg.Queue == "auto" {
+		task("queue", a.autoPrint)
+	}
 	task("session", func(ctx context.Context) error { a.sup.run(ctx); return nil })
 	if a.consent != nil {
 		collector, err := a.collector()
@@ -127,6 +132,8 @@ func (a *Agent) serve(ctx context.Context, server *intake.Server) error {
 	}
 	<-ctx.Done()
 	wg.Wait()
+	a.queue.prints.Wait()
+	a.queue.Close()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -177,6 +184,9 @@ func (a *Agent) open(ctx context.Context) (err error) {
 		}
 	}
 	if err := a.openFleet(); err != nil {
+		return err
+	}
+	if err := a.openQueue(); err != nil {
 		return err
 	}
 	device := a.cfg.Device

@@ -30,6 +30,8 @@ func (a *Agent) handle(ctx context.Context, req intake.Request, file *os.File, r
 		return reply(intake.Reply{Status: st})
 	case intake.OpPrint:
 		return a.print(ctx, req, file, reply)
+	case intake.OpQueue, intake.OpQueueAdd, intake.OpQueuePrint, intake.OpQueueDrop, intake.OpBedClear:
+		return a.queueOp(ctx, req, file, reply)
 	case intake.OpRecredit:
 		return a.recredit(ctx, req.Envelope)
 	case intake.OpContentKey:

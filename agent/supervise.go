@@ -65,6 +65,7 @@ type supervisor struct {
 	told   seam.Code         // of the job's last receipt
 	done   chan seam.Receipt // of the running job; nil if there is none
 	going  bool              // the agent goes: no further job is taken
+	clear  bool              // somebody has said that the bed is clear since the last job began
 	moved  time.Time         // when a session last showed life, or one was started or had ended
 	beat   uint8             // of the last status that showed it
 }
@@ -298,7 +299,7 @@ func (s *supervisor) start(st *seam.Start, file *os.File, with along, count func
 	if err := s.conn.Send(st, file); err != nil {
 		return nil, err
 	}
-	s.job, s.told, s.done = st.Job, 0, make(chan seam.Receipt, 2)
+	s.job, s.told, s.done, s.clear = st.Job, 0, make(chan seam.Receipt, 2), false
 	return s.done, nil
 }
 

@@ -76,6 +76,10 @@ type Config struct {
 	Proc         string              `toml:"proc"`          // where procfs is: "/proc"
 	AllowSwap    bool                `toml:"allow_swap"`    // take jobs although swap other than zram is on; for desks
 	Record       string              `toml:"record"`        // file for what is said at the serial port, without design data; "" is none
+	Queue        string              `toml:"queue"`         // "manual": its owner starts each job; "auto": somebody says that the bed is clear
+	QueueJobs    int                 `toml:"queue_jobs"`    // how many jobs wait at most
+	QueueBytes   Size                `toml:"queue_bytes"`   // how much memory their sealed files take at most
+	JobCA        string              `toml:"job_ca"`        // PEM certificates that sources of jobs must chain to; "": the system's
 	Fleet        *Fleet              `toml:"fleet"`
 	Update       *Update             `toml:"update"`
 	Dir          string              `toml:"-"` // the folder of the file
@@ -87,6 +91,8 @@ type Config struct {
 type Fleet struct {
 	Enrol string `toml:"enrol"` // https URL of the enrolment service
 	CA    string `toml:"ca"`    // PEM certificate that it must chain to; it names the broker
+
+	Offers bool `toml:"offers"` // take offers of jobs from its broker, while the owner grants it anything
 }
 
 // Update says where releases come from.
@@ -110,6 +116,8 @@ func Load(path string) (*Config, error) {
 		Proc:   "/proc",
 
 		WatchdogTime: Duration(time.Minute),
+
+		Queue: "manual", QueueJobs: 8, QueueBytes: 128 << 20,
 	}
 	md, err := toml.DecodeFile(path, c)
 	if perr, ok := errors.AsType[toml.ParseError](err); ok {
@@ -138,7 +146,7 @@ func Load(path string) (*Config, error) {
 }
 
 func (c *Config) absolute() {
-	paths := []*string{&c.Device, &c.State, &c.Socket, &c.Owner, &c.Watchdog, &c.Sys, &c.Dev, &c.Proc, &c.Record}
+	paths := []*string{&c.Device, &c.State, &c.Socket, &c.Owner, &c.Watchdog, &c.Sys, &c.Dev, &c.Proc, &c.Record, &c.JobCA}
 	for i := range c.Operators {
 		paths = append(paths, &c.Operators[i])
 	}
@@ -177,6 +185,12 @@ func (c *Config) check() error {
 	}
 	if c.MaxJob < 1<<10 {
 		errs = append(errs, errors.New("max_job is below 1KiB: no sealed file is that small"))
+	}
+	if c.Queue != "manual" && c.Queue != "auto" {
+		errs = append(errs, errors.New("queue is neither \"manual\" nor \"auto\""))
+	}
+	if c.QueueJobs < 0 || c.QueueJobs > 256 {
+		errs = append(errs, errors.New("queue_jobs is not 0 to 256"))
 	}
 	if f := c.Fleet; f != nil {
 		errs = append(errs, need("fleet.enrol", f.Enrol), need("fleet.ca", f.CA))

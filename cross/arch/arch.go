@@ -87,7 +87,7 @@ var Rules = []Rule{
 		"agent/intake", "agent/seam/...", "agent/session", "agent/telemetry/...", "agent/uplink", "boards", "hal/...", "slicer/plate", "slicer/profile", "slicer/vault",
 		"slicer/pack", "slicer/secure", "slicer/vault", "updater", "updater/boot", "updater/slot", "updater/trust"}},
 	{Package: "agent", May: []string{
-		"agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence", "agent/intake",
+		"agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence", "agent/intake", "agent/intake/fetch", "agent/intake/queue",
 		"agent/seam/...", "agent/telemetry/...", "agent/uplink", "boards", "hal", "hal/unit", "hal/watch", "hal/watchdog",
 		"updater", "updater/boot", "updater/slot", "updater/trust"}},
 
@@ -102,7 +102,7 @@ var Owners = map[string][]string{
 	"github.com/theupdateframework/go-tuf/v2": {"updater/trust", "updater/publish"},
 	"github.com/tarm/serial":                  {"hal/serial"},
 	"github.com/shirou/gopsutil/v3":           {"agent/telemetry/host"},
-	"github.com/mochi-mqtt/server/v2":         {"agent/fleet/...", "cross/rig/demo"},
+	"github.com/mochi-mqtt/server/v2":         {"agent/fleet/...", "cross/rig/stage"},
 	"github.com/landlock-lsm/go-landlock":     {"agent/confine"},
 	"filippo.io/age":                          {"agent/intake", "agent/session"},
 	"github.com/spf13/cobra":                  {"agent/cli", "agent/cmd/...", "hal/cmd/...", "slicer/cmd/...", "updater/cmd/...", "cross/..."},

@@ -23,7 +23,7 @@ type printEvent struct {
 // printOptions are the flags of platen print.
 type printOptions struct {
 	ticket        string
-	detach        bool
+	detach, queue bool
 	plate         uint8
 	profiles, set []string
 }
@@ -50,11 +50,17 @@ prints needs no ticket.`,
 		RunE: func(c *cobra.Command, args []string) error { return printFile(c, args[0], o) },
 	}
 	c.Flags().StringVar(&o.ticket, "ticket", "", "ticket of a sealed file")
+	c.Flags().BoolVar(&o.queue, "queue", false, "put a sealed file into the queue; see platen queue")
+	o.slicing(c)
+	return c
+}
+
+// slicing gives a command that prints the flags of how, and of whether it waits.
+func (o *printOptions) slicing(c *cobra.Command) {
 	c.Flags().BoolVar(&o.detach, "detach", false, "return once the model is loaded")
 	c.Flags().StringArrayVar(&o.profiles, "profile", nil, "settings of the slicer: a .toml file, or a profile that comes along; several lie over each other")
 	c.Flags().StringArrayVarP(&o.set, "set", "s", nil, "one setting of the slicer, as key=value")
 	c.Flags().Uint8Var(&o.plate, "plate", 0, "plate of a .gcode.3mf file that has several")
-	return c
 }
 
 // printFile hands a file to the agent, with all that belongs to it.
@@ -74,6 +80,10 @@ func printFile(c *cobra.Command, name string, o printOptions) error {
 		return cli.Usage("the file is sealed: give the ticket that came with it, --ticket FILE")
 	case !sealed && o.ticket != "":
 		return cli.Usage("the file is not sealed: a ticket is for sealed files")
+	case !sealed && o.queue:
+		return cli.Usage("the file is not sealed: the queue holds sealed files, with their tickets")
+	case o.queue && (o.detach || o.plate != 0 || req.Profile != nil):
+		return cli.Usage("how a job of the queue is printed is said when it is: platen queue print --help")
 	case sealed:
 		req.Envelope, err = readTicket(o.ticket)
 	default:
@@ -81,6 +91,9 @@ func printFile(c *cobra.Command, name string, o printOptions) error {
 	}
 	if err != nil {
 		return err
+	}
+	if o.queue {
+		return enqueue(c, req, f)
 	}
 	return follow(c, req, f)
 }
@@ -160,7 +173,7 @@ func follow(c *cobra.Command, req intake.Request, f *os.File) error {
 		return errors.New("not followed any more; the print goes on, platen cancel ends it")
 	}
 	if err != nil {
-		if last.Code == "job-refused" && req.Envelope == nil {
+		if last.Code == "job-refused" && req.Envelope == nil && f != nil {
 			last.Error, err = named(f, int(req.Plate), last.Error, err)
 		}
 		return refused(c, last, err)

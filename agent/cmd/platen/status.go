@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -166,6 +167,8 @@ func doctorConfig(cfg *config.Config, err error) []confine.Finding {
 	f.What = "is in order"
 	out := append([]confine.Finding{f, doctorTPM(cfg.TPM)}, doctorBox(cfg)...)
 	out = append(out, doctorController(cfg)...)
+	meminfo, _ := os.ReadFile(filepath.Join(cfg.Proc, "meminfo")) // without it, nothing is said of memory
+	out = append(out, doctorQueue(cfg, string(meminfo)))
 	if cfg.OwnerKey == nil {
 		out = append(out, confine.Finding{Name: "owner", Level: confine.Warn, What: "no owner is known: no machine data can be granted to anyone", Remedy: "platen consent keygen, then owner_key in the configuration"})
 	}
