@@ -62,6 +62,7 @@ type Limits struct {
 	Arcs       bool           // the machine takes arcs
 	CanLevel   bool           // the controller can level its bed
 	Levelled   bool           // and then is at LevelledAt; else nobody knows where
+	KeepsZ     bool           // Z stays where it is while the power is off
 	LevelledAt [3]unit.Length // need not be inside the volume
 	MaxAdvance time.Duration  // largest pressure advance; zero is none
 

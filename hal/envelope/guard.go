@@ -115,8 +115,24 @@ func (g *guard) judge(op motion.Op) Rule {
 			return RuleKind
 		}
 	case motion.Pause:
+	case motion.Stand:
+		return g.stand(op)
 	default:
 		return RuleKind
+	}
+	return 0
+}
+
+// stand checks that a machine is told where its Z stands before it knows anything, and
+// only if it may be taken at its word.
+func (g *guard) stand(op motion.Op) Rule {
+	switch {
+	case !g.KeepsZ || op.Axes != motion.Z:
+		return RuleKind
+	case g.homed != 0:
+		return RuleHoming
+	case !g.inside(motion.IZ, op.To[motion.IZ]):
+		return RuleVolume
 	}
 	return 0
 }

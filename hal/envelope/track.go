@@ -56,6 +56,8 @@ func (t *track) follow(op motion.Op) {
 		if t.vague = t.homed; t.limits.Levelled && op.Index == 0 {
 			t.vague, t.at = 0, t.limits.LevelledAt
 		}
+	case motion.Stand:
+		t.homed, t.told, t.at[motion.IZ] = t.homed|motion.Z, t.told|motion.Z, op.To[motion.IZ]
 	case motion.MotorsOff:
 		t.homed &^= all(op.Axes)
 		t.told &^= all(op.Axes)

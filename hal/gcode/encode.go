@@ -98,6 +98,9 @@ func (e *Encoder) Append(dst []byte, op motion.Op) []byte {
 		return e.level(dst, op.Index)
 	case motion.SetAdvance:
 		return appendAdvance(dst, op)
+	case motion.Stand: // Marlin, Repetier-Firmware and RepRapFirmware alike
+		e.known &^= motion.Z
+		dst = op.To[motion.IZ].AppendMM(append(dst, "G92 Z"...), axisDigits)
 	default:
 		return dst
 	}

@@ -53,6 +53,8 @@ func (s *State) Follow(op motion.Op, l *envelope.Limits) {
 		if s.Known = 0; l.Levelled && op.Index == 0 {
 			s.Known, s.At = linear, l.LevelledAt
 		}
+	case motion.Stand:
+		s.At[motion.IZ], s.Known = op.To[motion.IZ], s.Known|motion.Z
 	case motion.MotorsOff:
 		if s.Known &^= op.Axes; op.Axes == 0 {
 			s.Known = 0

@@ -50,6 +50,7 @@ func Run(t *testing.T, traits Traits, open Open) {
 		{"halt while moving", caseHaltMoving, false},
 		{"halt while heating", caseHaltHeating, traits.NoHeaters},
 		{"program error", caseProgramError, false},
+		{"stand", caseStand, traits.NoHeaters},
 		{"close", caseClose, traits.NoHeaters},
 		{"damaged line", caseDamage, traits.Unchecked},
 		{"reset", caseReset, false},

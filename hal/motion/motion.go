@@ -62,6 +62,10 @@ const (
 	ArcLeft
 	// ArcRight is the same clockwise.
 	ArcRight
+	// Stand says that the axes named in Axes stand at To, and moves nothing: what a
+	// machine knew before its power was lost. Only Z, and only where a machine keeps it
+	// (see envelope.Limits).
+	Stand
 )
 
 // Axes is a set of axes.
@@ -179,7 +183,7 @@ func (o Op) LogValue() slog.Value { return slog.StringValue(o.Kind.String()) }
 // String names the kind in lower case.
 func (k Kind) String() string {
 	names := [...]string{"none", "move", "home", "set-heater", "wait-heater", "set-fan", "dwell", "set-accel", "begin-layer", "motors-off",
-		"level", "set-advance", "pause", "arc-left", "arc-right"}
+		"level", "set-advance", "pause", "arc-left", "arc-right", "stand"}
 	if int(k) < len(names) {
 		return names[k]
 	}

@@ -49,7 +49,7 @@ func TestHas(t *testing.T) {
 
 func TestKindNames(t *testing.T) {
 	seen := map[string]bool{}
-	for k := Move; k <= ArcRight; k++ {
+	for k := Move; k <= Stand; k++ {
 		if s := k.String(); s == "" || s == "unknown" || seen[s] {
 			t.Errorf("kind %d is %q", k, s)
 		}

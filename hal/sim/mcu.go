@@ -259,6 +259,12 @@ func (m *mcu) interrupts() {
 
 // abandon stops the motors where they are.
 func (m *mcu) abandon() {
+	if m.plan.active() { // the head does not get to where it was going
+		at := m.plan.stepsAt(m.now)
+		for i := range m.pose.at {
+			m.pose.at[i] = float64(at[i]) / m.plan.lim.stepsPerMM[i]
+		}
+	}
 	if b, ran := m.plan.cut(m.now); ran {
 		m.drove(b, true)
 	}
@@ -287,7 +293,7 @@ func (m *mcu) drove(b block, cut bool) {
 	mv := Move{E: length(b.toE - b.fromE), Start: b.start, End: b.end, Line: b.line, Cut: cut}
 	mv.Feed = unit.Speed(b.nominal * float64(unit.MillimetrePerSecond))
 	for i := range b.to {
-		mv.From[i], mv.To[i] = length(b.from[i]), length(b.to[i])
+		mv.From[i], mv.To[i], mv.Zero[i] = length(b.from[i]), length(b.to[i]), length(m.pose.offset[i])
 	}
 	s.Z = mv.To[axZ]
 	if _, seen := m.layers[s.Z]; b.extrudesAll && !seen {

@@ -111,8 +111,9 @@ type Config struct {
 // Move is one straight move that was driven, in machine coordinates.
 type Move struct {
 	From, To   [3]unit.Length
-	E          unit.Length // filament fed; negative was retracted
-	Feed       unit.Speed  // nominal, after the limits of the axes
+	Zero       [3]unit.Length // where the machine's zero really is; zero on axes that were homed
+	E          unit.Length    // filament fed; negative was retracted
+	Feed       unit.Speed     // nominal, after the limits of the axes
 	Start, End time.Duration
 	Line       int64 // its line number, -1 if it had none
 	Cut        bool  // stopped on the way; To is where
@@ -282,6 +283,18 @@ func (p *Printer) control(c control) {
 	case p.ctl <- c:
 	default: // as many requests wait as there can be reasons for
 	}
+}
+
+// Place is where the head stands, as it would stand in [Config].Start once the power is
+// back. It waits for Serve to end.
+func (p *Printer) Place() [3]unit.Length {
+	p.serving.Lock()
+	defer p.serving.Unlock()
+	var at [3]unit.Length
+	for i := range at {
+		at[i] = length(p.mcu.pose.at[i] + p.mcu.pose.offset[i])
+	}
+	return at
 }
 
 // Stats returns what the printer has done so far. What the host has been told is
