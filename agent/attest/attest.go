@@ -14,6 +14,10 @@
 // The attestation key sits in the endorsement hierarchy because there a quote
 // carries the TPM's reset and restart counts in clear.
 //
+// Job key and content key may be bound to an approver ([Config.Approver]): the TPM then
+// uses them only while its PCRs hold what the approver has signed, so that a changed
+// system opens no jobs; see package updater/approval.
+//
 // PCR 14 takes the digest of each agent before it speaks ([TPM.ExtendAgent]). The
 // log of those digests has to replay to the PCR's value for a verifier to accept
 // anything, so it is kept in a file that outlives the agent, not the boot.
@@ -24,6 +28,7 @@ package attest
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,6 +59,10 @@ type Config struct {
 	// agent but not the boot: a folder in /run is right. Empty keeps the log in RAM
 	// only, which suits one agent a boot.
 	StateDir string
+	// Approver is the key that job key and content key are bound to: they are used only in
+	// a state of the machine that it has approved, see [TPM.SetApprovals]. With another
+	// approver, or none, they are other keys.
+	Approver *ecdsa.PublicKey
 	// Logger takes what an operator should know; nil discards it.
 	Logger *slog.Logger
 }
@@ -67,10 +76,11 @@ type TPM struct {
 	closeErr error
 	once     sync.Once
 
-	id   evidence.PrinterID
-	boot uint64
-	tls  *Signer
-	job  *ECDH
+	id    evidence.PrinterID
+	boot  uint64
+	tls   *Signer
+	job   *ECDH
+	bound bool
 }
 
 type request struct {
@@ -84,6 +94,8 @@ type owner struct {
 	logger *slog.Logger
 	keys   keyring
 	log    agentLog
+
+	approver *approver // nil: keys are used in any state
 }
 
 // New opens the TPM, counts the boot, derives the keys and reads the log of PCR 14.
@@ -95,13 +107,21 @@ func New(ctx context.Context, cfg Config) (*TPM, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	approver, err := newApprover(cfg.Approver)
+	if err != nil {
+		return nil, err
+	}
+	var policy tpm2.TPM2BDigest
+	if approver != nil {
+		policy = approver.policy
+	}
 	link, err := Open(cfg.Path)
 	if err != nil {
 		return nil, err
 	}
 	base, stop := context.WithCancel(context.Background())
-	t := &TPM{requests: make(chan request, queueLen), base: base, stop: stop, done: make(chan struct{})}
-	o := &owner{link: link, logger: cfg.Logger, keys: newKeyring(), log: agentLog{dir: cfg.StateDir}}
+	t := &TPM{requests: make(chan request, queueLen), base: base, stop: stop, done: make(chan struct{}), bound: approver != nil}
+	o := &owner{link: link, logger: cfg.Logger, keys: newKeyring(policy), log: agentLog{dir: cfg.StateDir}, approver: approver}
 	go t.own(o)
 	_, err = call(ctx, t, func(o *owner) (struct{}, error) { return struct{}{}, t.prepare(o) })
 	if err != nil {

@@ -47,19 +47,16 @@ func (c *Content) Public(ctx context.Context) (*rsa.PublicKey, error) {
 // Decrypt opens an RSAES-OAEP ciphertext with an empty label (RFC 8017, 7.1.2). digest
 // makes the hash of the label and mask that of the mask generation; they may differ,
 // which a TPM's own OAEP cannot do: the TPM does the RSA operation alone. The result
-// leaves the TPM encrypted. A ciphertext that does not open is ErrContent.
+// leaves the TPM encrypted. A ciphertext that does not open is ErrContent; in a state that
+// was not approved the error is a *SealedError.
 func (c *Content) Decrypt(ctx context.Context, digest, mask func() hash.Hash, ciphertext []byte) ([]byte, error) {
 	if len(ciphertext) != contentBytes {
 		return nil, ErrContent
 	}
 	block, err := call(ctx, c.tpm, func(o *owner) (block []byte, err error) {
-		err = o.use(contentKey, func(key tpm2.AuthHandle) error {
-			return o.use(storageKey, func(salt tpm2.AuthHandle) error {
-				key.Auth = tpm2.HMAC(tpm2.TPMAlgSHA256, 16, tpm2.Salted(salt.Handle, o.keys[storageKey].public),
-					tpm2.AESEncryption(128, tpm2.EncryptOut))
-				block, err = o.rsa(key, ciphertext)
-				return err
-			})
+		err = o.useSecret(contentKey, func(key tpm2.AuthHandle) error {
+			block, err = o.rsa(key, ciphertext)
+			return err
 		})
 		return block, err
 	})

@@ -47,14 +47,23 @@ type key struct {
 
 type keyring [numKeys]*key
 
-func newKeyring() keyring {
-	return keyring{
+// newKeyring describes the keys. policy is that of the keys that open jobs: with another
+// policy they are other keys. Empty, they are used in any state.
+func newKeyring(policy tpm2.TPM2BDigest) keyring {
+	ring := keyring{
 		attestationKey: {hierarchy: tpm2.TPMRHEndorsement, template: signingTemplate("platen attestation key v1", true)},
 		tlsKey:         {hierarchy: tpm2.TPMRHOwner, template: signingTemplate("platen tls key v1", false)},
 		jobKey:         {hierarchy: tpm2.TPMRHOwner, template: ecdhTemplate("platen job key v1")},
 		contentKey:     {hierarchy: tpm2.TPMRHOwner, template: contentTemplate("platen content key v1")},
 		storageKey:     {hierarchy: tpm2.TPMRHOwner, template: tpm2.ECCSRKTemplate},
 	}
+	if len(policy.Buffer) > 0 {
+		for _, id := range [...]keyID{jobKey, contentKey} {
+			ring[id].template.AuthPolicy = policy
+			ring[id].template.ObjectAttributes.UserWithAuth = false // the policy, and nothing else
+		}
+	}
+	return ring
 }
 
 // signingTemplate is a P-256 key that signs with ECDSA and SHA-256; a restricted
@@ -244,21 +253,16 @@ func (k *ECDH) PublicKey() *ecdh.PublicKey { return k.public }
 func (k *ECDH) Curve() ecdh.Curve { return ecdh.P256() }
 
 // ECDH agrees on a secret with peer: the 32-byte x-coordinate of the shared point,
-// as ecdh.PrivateKey's. The TPM sends it encrypted, so it cannot be read from the
-// wires between TPM and processor.
+// as ecdh.PrivateKey's. In a state that was not approved the error is a *SealedError.
 func (k *ECDH) ECDH(peer *ecdh.PublicKey) ([]byte, error) {
 	if peer == nil || peer.Curve() != ecdh.P256() {
 		return nil, errors.New("agree with the job key: the other key is not on P-256")
 	}
 	point := peer.Bytes()[1:]
 	return call(context.Background(), k.tpm, func(o *owner) (secret []byte, err error) {
-		err = o.use(jobKey, func(job tpm2.AuthHandle) error {
-			return o.use(storageKey, func(salt tpm2.AuthHandle) error {
-				job.Auth = tpm2.HMAC(tpm2.TPMAlgSHA256, 16, tpm2.Salted(salt.Handle, o.keys[storageKey].public),
-					tpm2.AESEncryption(128, tpm2.EncryptOut))
-				secret, err = o.agree(job, point)
-				return err
-			})
+		err = o.useSecret(jobKey, func(job tpm2.AuthHandle) error {
+			secret, err = o.agree(job, point)
+			return err
 		})
 		return secret, err
 	})

@@ -58,10 +58,11 @@ var Rules = []Rule{
 	{Package: "boards", May: []string{"hal/unit", "hal/motion", "hal/envelope", "hal/gcodefile", "hal/watch", "hal/sensor/...", "hal/flash/loader"}, Never: noReach},
 
 	{Package: "updater/slot"},
+	{Package: "updater/approval", Never: noReach},
 	{Package: "updater", May: []string{"updater/slot"}},
 	{Package: "updater/cmd/platen-ota", May: []string{"updater/...", "agent/cli"}},
 	{Package: "updater/updatertest", May: []string{"updater", "updater/slot", "updater/boot"}},
-	{Package: "updater/publish", May: []string{"updater", "updater/slot"}},
+	{Package: "updater/publish", May: []string{"updater", "updater/approval", "updater/slot"}},
 	{Package: "updater/...", May: []string{"updater", "updater/slot", "updater/trust", "updater/boot"}},
 
 	{Package: "agent/cli"},
@@ -70,13 +71,13 @@ var Rules = []Rule{
 	{Package: "agent/seam/link", May: []string{"agent/seam"}, Never: noReach},
 	{Package: "agent/catalog", Never: pure},
 	{Package: "agent/evidence", Never: pure},
-	{Package: "agent/config", May: []string{"agent/consent"}, Never: noReach},
+	{Package: "agent/config", May: []string{"agent/consent", "updater/approval"}, Never: noReach},
 	{Package: "agent/confine", Never: []string{"os/exec"}},
 	{Package: "agent/consent", May: []string{"agent/catalog", "agent/durable", "agent/evidence"}, Never: noReach},
 	{Package: "agent/intake", May: []string{"agent/durable", "agent/seam/link"}},
 	{Package: "agent/intake/fetch"},
 	{Package: "agent/intake/queue", May: []string{"agent/intake", "agent/intake/fetch"}},
-	{Package: "agent/attest", May: []string{"agent/durable", "agent/evidence"}},
+	{Package: "agent/attest", May: []string{"agent/durable", "agent/evidence", "updater/approval"}},
 	{Package: "agent/telemetry/...", May: []string{"agent/telemetry", "agent/catalog", "agent/consent", "agent/durable", "agent/evidence", "agent/seam", "hal"}},
 	{Package: "agent/uplink", May: []string{"agent/evidence", "agent/catalog", "agent/consent", "agent/telemetry"}},
 	{Package: "agent/session", May: []string{"hal/...", "slicer/...", "boards", "agent/seam", "agent/seam/link", "agent/confine"}, Never: noReach},
@@ -85,11 +86,11 @@ var Rules = []Rule{
 	{Package: "agent/cmd/platen", May: []string{
 		"agent", "agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence",
 		"agent/intake", "agent/seam/...", "agent/session", "agent/telemetry/...", "agent/uplink", "boards", "hal/...", "slicer/plate", "slicer/profile", "slicer/vault",
-		"slicer/pack", "slicer/secure", "slicer/vault", "updater", "updater/boot", "updater/slot", "updater/trust"}},
+		"slicer/pack", "slicer/secure", "slicer/vault", "updater", "updater/approval", "updater/boot", "updater/slot", "updater/trust"}},
 	{Package: "agent", May: []string{
 		"agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence", "agent/intake", "agent/intake/fetch", "agent/intake/queue",
 		"agent/seam/...", "agent/telemetry/...", "agent/uplink", "boards", "hal", "hal/unit", "hal/watch", "hal/watchdog",
-		"updater", "updater/boot", "updater/slot", "updater/trust"}},
+		"updater", "updater/approval", "updater/boot", "updater/slot", "updater/trust"}},
 
 	{Package: "cross/arch"},
 	{Package: "cross/...", May: []string{"cross/...", "agent/...", "hal/...", "slicer/...", "updater/...", "boards"}},

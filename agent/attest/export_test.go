@@ -1,0 +1,36 @@
+package attest
+
+import (
+	"context"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"platen/updater/approval"
+)
+
+// UseByPassword uses the job key with its empty password, as no method does.
+func UseByPassword(ctx context.Context, t *TPM, point []byte) error {
+	_, err := call(ctx, t, func(o *owner) (struct{}, error) {
+		return struct{}{}, o.use(jobKey, func(key tpm2.AuthHandle) error {
+			_, err := o.agree(key, point)
+			return err
+		})
+	})
+	return err
+}
+
+// UseUnder uses the job key under an approval without looking at it first.
+func UseUnder(ctx context.Context, t *TPM, a approval.Approval, point []byte) error {
+	_, err := call(ctx, t, func(o *owner) (struct{}, error) {
+		k := &known{Approval: a}
+		if err := o.vouch(k); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, o.use(jobKey, func(key tpm2.AuthHandle) error {
+			key.Auth = tpm2.Policy(tpm2.TPMAlgSHA256, 16, o.approver.satisfy(k))
+			_, err := o.agree(key, point)
+			return err
+		})
+	})
+	return err
+}
