@@ -21,8 +21,12 @@ if [ -n "$skipped" ]; then
 	fi
 fi
 if [ $code -ne 0 ]; then
-	grep -nE '^ *--- FAIL|^panic:|^WARNING: DATA RACE' "$log" | head -40
+	# What each package that failed said last, without what passed.
+	awk '/^(=== (RUN|PAUSE|CONT|NAME)| *--- (PASS|SKIP)|PASS$)/ { next }
+		{ line[n++ % 80] = $0 }
+		/^(ok|FAIL)\t|^\?/ { if (/^FAIL/) for (i = n > 80 ? n - 80 : 0; i < n; i++) print line[i % 80]; n = 0 }' "$log"
 	echo "the whole output is in $log"
+	sed -nE 's/^ *(--- FAIL|panic:|WARNING: DATA RACE)/\1/p' "$log" | head -40
 fi
-grep -E '^(ok|FAIL|---  *FAIL)' "$log"
+grep -E '^(ok|FAIL|--- FAIL)' "$log"
 exit $code
