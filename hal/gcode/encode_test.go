@@ -51,7 +51,7 @@ func TestEncode(t *testing.T) {
 		{motion.Op{Kind: motion.SetAdvance, Wait: 50 * time.Millisecond}, "M900 K0.0500\n"},
 		{motion.Op{Kind: motion.SetAdvance, Tool: 1, Wait: 1234560 * time.Microsecond}, "M900 T1 K1.2346\n"},
 		{motion.Op{Kind: motion.Pause}, ""},
-		{motion.Op{Kind: motion.Stand, Axes: motion.Z, To: [3]unit.Length{mm, mm, 21*mm + mm/5}}, "G92 Z21.200\n"},
+		{motion.Op{Kind: motion.Stand, Axes: motion.Z, To: [3]unit.Length{mm, mm, 21*mm + mm/5}}, "G92 Z21.2\n"},
 	} {
 		if got := string(e.Append(nil, c.op)); got != c.want {
 			t.Errorf("%v: %q, want %q", c.op, got, c.want)
