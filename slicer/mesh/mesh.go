@@ -188,7 +188,7 @@ func (m *Mesh) face() error {
 	if m.repairs.Shells = m.turnShells(); m.repairs.Shells > 0 {
 		six, _ = m.measures()
 	}
-	if m.repairs.Open == 0 && six/3 < thinnest*area {
+	if area == 0 || m.repairs.Open == 0 && six/3 < thinnest*area {
 		return ErrGeometry
 	}
 	const umPerUnit = 1000.0 / float64(unit.Millimetre)

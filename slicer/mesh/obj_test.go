@@ -168,61 +168,6 @@ func length[T any](ring []T, xy func(T) (float64, float64)) float64 {
 	return sum
 }
 
-// OBJ files of any shape are refused with the right error, within the budget, and
-// leave nothing behind: threat T16.
-func TestHostileOBJ(t *testing.T) {
-	good := objOf(solids.Cube())
-	for name, c := range map[string]struct {
-		in   string
-		want error
-	}{
-		"no corner":            {"f 1 2 3\n", ErrFormat},
-		"no face":              {cubeOBJ, ErrGeometry},
-		"index 0":              {cubeOBJ + "f 0 1 2\n", ErrFormat},
-		"index too large":      {cubeOBJ + "f 1 2 9\n", ErrFormat},
-		"index too far back":   {cubeOBJ + "f 1 2 -9\n", ErrFormat},
-		"index of 2^31":        {cubeOBJ + "f 1 2 2147483648\n", ErrFormat},
-		"index of 10^30":       {cubeOBJ + "f 1 2 1000000000000000000000000000000\n", ErrFormat},
-		"index that is none":   {cubeOBJ + "f 1 2 x\n", ErrFormat},
-		"empty index":          {cubeOBJ + "f 1 2 /3\n", ErrFormat},
-		"two corners":          {cubeOBJ + "f 1 2\n", ErrFormat},
-		"4097 corners":         {cubeOBJ + "f" + strings.Repeat(" 1", 4097) + "\n", ErrFormat},
-		"only lines":           {cubeOBJ + "f 1 1 2\nf 3 3 3\n", ErrGeometry},
-		"flat":                 {cubeOBJ + "f 1 2 3 4\n", ErrGeometry},
-		"NaN":                  {strings.Replace(good, "v 0", "v nan", 1), ErrGeometry},
-		"Inf":                  {strings.Replace(good, "v 20", "v -Inf", 1), ErrGeometry},
-		"1e38":                 {strings.Replace(good, "v 20", "v 1e38", 1), ErrGeometry},
-		"1e999":                {strings.Replace(good, "v 20", "v 1e999", 1), ErrFormat},
-		"hexadecimal":          {strings.Replace(good, "v 20", "v 0x1p4", 1), ErrFormat},
-		"two coordinates":      {"v 1 2\n" + good, ErrFormat},
-		"a comma":              {strings.Replace(good, "v 20", "v 20,5", 1), ErrFormat},
-		"a number of 1 kB":     {strings.Replace(good, "v 20", "v 20."+strings.Repeat("0", 1000), 1), ErrFormat},
-		"curves":               {good + "curv2 1 2 3\n", ErrUnsupported},
-		"bytes behind":         {good + "\x01\x02\x03\n", ErrFormat},
-		"a word without end":   {"v " + strings.Repeat("1", 1<<20), ErrFormat},
-		"a line without end":   {"# " + strings.Repeat("x", 8<<20), ErrGeometry},
-		"a statement too long": {good + strings.Repeat("f", 200) + "\n", ErrFormat},
-	} {
-		v := newVault(t, 1<<20)
-		start := v.Mark()
-		m, err := Load(context.Background(), v, strings.NewReader(c.in), int64(len(c.in)), OBJ)
-		if err == nil { // what is wrong with it is found when it is placed
-			err = m.Place(bed)
-			v.Release(start)
-		}
-		if !errors.Is(err, c.want) {
-			t.Errorf("%s: %v, want %v", name, err, c.want)
-			continue
-		}
-		if s := v.Stats(); s.Used != 0 {
-			t.Errorf("%s: %d bytes left in the vault", name, s.Used)
-		}
-	}
-	if _, err := loadText(t, good); err != nil {
-		t.Errorf("control: %v", err)
-	}
-}
-
 // A file is what its bytes say, whatever it is called, and refused if it is said to
 // be something else.
 func TestDetect(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"platen/slicer/secure"
 	"platen/slicer/secure/securetest"
 	"platen/slicer/vault"
+	"platen/testdata/hostile"
 )
 
 // consumerKey is made once: it takes a while.
@@ -184,89 +185,18 @@ func replaced(name, old, new string) func(map[string][]byte) {
 
 // TestSecureContentHostile lies in the keystore, the relationships and the parts.
 func TestSecureContentHostile(t *testing.T) {
-	const (
-		store, root, part = "Secure/keystore.xml", "3D/3dmodel.model", "3D/part.model"
-		rels, partRels    = "_rels/.rels", "3D/_rels/3dmodel.model.rels"
-		encrypted         = `<Relationship Id="b" Target="/3D/part.model" Type="http://schemas.openxmlformats.org/package/2006/relationships/encryptedfile"/>`
-	)
-	replace := replaced
-	remove := func(open, end string) func(map[string][]byte) {
-		return editStore(func(s string) string {
-			from := strings.Index(s, open)
-			to := from + strings.Index(s[from:], end) + len(end)
-			return s[:from] + s[to:]
-		})
+	files, err := hostile.Secured()
+	if err != nil || len(files) < 40 {
+		t.Fatalf("%d files, %v", len(files), err)
 	}
-	twice := func(open, end string) func(map[string][]byte) {
-		return editStore(func(s string) string {
-			from := strings.Index(s, open)
-			to := from + strings.Index(s[from:], end) + len(end)
-			return s[:to] + s[from:]
-		})
-	}
-	for name, edit := range map[string]func(map[string][]byte){
-		"no relationship of encryption": replace(partRels, encrypted, ""),
-		"only the relationship":         remove("<resourcedata ", "</resourcedata>"),
-		"no keystore in the package":    func(f map[string][]byte) { delete(f, store) },
-		"no relationship of the store":  replace(rels, "2019/04/keystore", "2019/04/other"),
-		"the root is encrypted":         replace(store, `path="/3D/part.model"`, `path="/3D/3dmodel.model"`),
-		"the keystore is encrypted":     replace(store, `path="/3D/part.model"`, `path="/Secure/keystore.xml"`),
-		"relationships are encrypted":   replace(store, `path="/3D/part.model"`, `path="/_rels/.rels"`),
-		"a part that is not there":      replace(store, `path="/3D/part.model"`, `path="/3D/nothing.model"`),
-		"a relative part":               replace(store, `path="/3D/part.model"`, `path="3D/part.model"`),
-		"a path upwards":                replace(store, `path="/3D/part.model"`, `path="/../3D/part.model"`),
-		"a part twice":                  twice("<resourcedata ", "</resourcedata>"),
-		"no iv":                         remove("<iv>", "</iv>"),
-		"no tag":                        remove("<tag>", "</tag>"),
-		"two tags":                      twice("<tag>", "</tag>"),
-		"a short iv":                    editStore(func(s string) string { at := strings.Index(s, "<iv>") + 4; return s[:at] + s[at+4:] }),
-		"a short tag":                   editStore(func(s string) string { at := strings.Index(s, "<tag>") + 5; return s[:at] + s[at+4:] }),
-		"another cipher":                replace(store, "aes256-gcm", "aes256-cbc"),
-		"another compression":           replace(store, `compression="none"`, `compression="zstd"`),
-		"another wrapping":              replace(store, "2009/xmlenc11#rsa-oaep", "2001/04/xmlenc#rsa-1_5"),
-		"mgf with the fixed one":        replace(store, `"http://www.w3.org/2009/xmlenc11#rsa-oaep"`, `"http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p" mgfalgorithm="http://www.w3.org/2009/xmlenc11#mgf1sha1"`),
-		"another digest":                replace(store, "<kekparams ", `<kekparams digestmethod="md5" `),
-		"another mask":                  replace(store, "<kekparams ", `<kekparams mgfalgorithm="md5" `),
-		"a consumer out of range":       replace(store, `consumerindex="0"`, `consumerindex="1"`),
-		"a negative consumer":           replace(store, `consumerindex="0"`, `consumerindex="-1"`),
-		"no consumer index":             replace(store, `consumerindex="0"`, ``),
-		"two rights of one":             twice("<accessright ", "</accessright>"),
-		"no wrapped key":                remove("<cipherdata>", "</cipherdata>"),
-		"no base64":                     replace(store, "<xenc:CipherValue>", "<xenc:CipherValue>!"),
-		"no parameters of the right":    remove("<kekparams ", "/>"),
-		"no parameters of the part":     remove("<cekparams ", "</cekparams>"),
-		"a consumer twice":              twice("<consumer ", "</consumer>"),
-		"a consumer without id":         replace(store, `consumerid="P1"`, ``),
-		"a key that is none":            replace(store, "BEGIN PUBLIC KEY", "BEGIN PRIVATE KEY"),
-		"no UUID":                       replace(store, `UUID="0dd2`, `UUID="xdd2`),
-		"no UUID of the group":          replace(store, `keyuuid=`, `key=`),
-		"an unknown element":            replace(store, "</keystore>", "<more/></keystore>"),
-		"another namespace":             replace(store, "securecontent/2019/04", "securecontent/2019/07"),
-		"a document type":               replace(store, "<keystore", "<!DOCTYPE x><keystore"),
-		"another root":                  replace(store, "<keystore", "<store/><keystore"),
-		"65 groups": editStore(func(s string) string {
-			return strings.Replace(s, "</keystore>", strings.Repeat(emptyGroup, 64)+"</keystore>", 1)
-		}),
-		"megabytes of nothing": editStore(func(s string) string {
-			return strings.Replace(s, "</keystore>", strings.Repeat(" ", 2<<20)+"</keystore>", 1)
-		}),
-		"another first bytes":            func(f map[string][]byte) { f[part][0] = 'x' },
-		"another version":                func(f map[string][]byte) { f[part][5] = 1 },
-		"a header beyond the part":       func(f map[string][]byte) { f[part][11] = 1 },
-		"a header too short":             func(f map[string][]byte) { f[part][8] = 11 },
-		"a part of eleven bytes":         func(f map[string][]byte) { f[part] = f[part][:11] },
-		"an encrypted target outside":    replace(partRels, `Id="b"`, `Id="b" TargetMode="External"`),
-		"a plain part said to be sealed": func(f map[string][]byte) { _, plain := securetest.Model(); f[part] = []byte(plain) },
-	} {
-		file := makeSecure(t, securetest.Package{Edit: edit})
-		keys := secure.Keys{{1}}
-		_, v, err := loadSecure(t, file, keys)
+	for _, f := range files {
+		_, v, err := loadSecure(t, f.Body, secure.Keys{{1}})
 		if !errors.Is(err, ErrFormat) || v.Stats().Used != 0 {
-			t.Errorf("%s: %v, %d bytes left", name, err, v.Stats().Used)
+			t.Errorf("%s: %v, %d bytes left", f.Name, err, v.Stats().Used)
 		}
 	}
 	ok := makeSecure(t, securetest.Package{Edit: editStore(func(s string) string {
-		return strings.Replace(s, "</keystore>", strings.Repeat(emptyGroup, 63)+"</keystore>", 1)
+		return strings.Replace(s, "</keystore>", strings.Repeat(hostile.EmptyGroup, 63)+"</keystore>", 1)
 	})})
 	keys, err := keysOf(t, ok, "P1", consumerKey())
 	if err == nil {
@@ -276,8 +206,6 @@ func TestSecureContentHostile(t *testing.T) {
 		t.Errorf("control: 64 groups: %v", err)
 	}
 }
-
-const emptyGroup = `<resourcedatagroup keyuuid="1f0d9c3e-1111-4222-8333-944445555666"/>`
 
 // TestSecureContentSamples opens the samples of lib3mf (Tests/TestFiles/SecureContent)
 // where PLATEN_LIB3MF says they are. Two are encrypted for sample.pem; two only look it.

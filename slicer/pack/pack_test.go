@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"platen/slicer/vault"
+	"platen/testdata/hostile"
 )
 
 func newVault(t testing.TB, budget int64) *vault.Vault {
@@ -265,8 +266,11 @@ func TestNothingOnTheHeap(t *testing.T) {
 func FuzzOpen(f *testing.F) {
 	f.Add(archive(f, file{"a", []byte("x"), zip.Deflate, 0}, file{"b/", nil, zip.Store, 0}))
 	f.Add(plainArchive(f, "3D/a.model", []byte("hello")))
-	f.Add(wide(f, []byte("hello"), nil))
-	f.Add(overlapped())
+	for _, seed := range append(hostile.Archives(), hostile.SoundArchives()...) {
+		if len(seed.Body) < 1<<14 {
+			f.Add(seed.Body)
+		}
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		v := newVault(t, 4<<20)
 		got, err := readAll(v, data)
@@ -282,6 +286,14 @@ func FuzzOpen(f *testing.F) {
 			t.Fatal("something is left in the vault")
 		}
 	})
+}
+
+func deflated(b []byte) []byte {
+	var out bytes.Buffer
+	w, _ := flate.NewWriter(&out, 9)
+	_, _ = w.Write(b)
+	_ = w.Close()
+	return out.Bytes()
 }
 
 func BenchmarkInflate(b *testing.B) {
