@@ -76,6 +76,8 @@ var Rules = []Rule{
 	{Package: "agent/consent", May: []string{"agent/catalog", "agent/durable", "agent/evidence"}, Never: noReach},
 	{Package: "agent/intake", May: []string{"agent/durable", "agent/seam/link"}},
 	{Package: "agent/intake/fetch"},
+	{Package: "agent/intake/stick", Never: noReach},
+	{Package: "agent/intake/stick/sticktest", Never: noReach},
 	{Package: "agent/intake/queue", May: []string{"agent/intake", "agent/intake/fetch"}},
 	{Package: "agent/attest", May: []string{"agent/durable", "agent/evidence", "updater/approval"}},
 	{Package: "agent/telemetry/...", May: []string{"agent/telemetry", "agent/catalog", "agent/consent", "agent/durable", "agent/evidence", "agent/seam", "hal"}},
@@ -85,10 +87,10 @@ var Rules = []Rule{
 	{Package: "agent/cmd/platen-fleet", May: []string{"agent/fleet/...", "agent/evidence", "agent/catalog", "agent/consent", "agent/intake", "agent/cli"}},
 	{Package: "agent/cmd/platen", May: []string{
 		"agent", "agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence",
-		"agent/intake", "agent/seam/...", "agent/session", "agent/telemetry/...", "agent/uplink", "boards", "hal/...", "slicer/plate", "slicer/profile", "slicer/vault",
+		"agent/intake", "agent/intake/stick", "agent/seam/...", "agent/session", "agent/telemetry/...", "agent/uplink", "boards", "hal/...", "slicer/plate", "slicer/profile", "slicer/vault",
 		"slicer/pack", "slicer/secure", "slicer/vault", "updater", "updater/approval", "updater/boot", "updater/slot", "updater/trust"}},
 	{Package: "agent", May: []string{
-		"agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence", "agent/intake", "agent/intake/fetch", "agent/intake/queue",
+		"agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence", "agent/intake", "agent/intake/fetch", "agent/intake/queue", "agent/intake/stick",
 		"agent/seam/...", "agent/telemetry/...", "agent/uplink", "boards", "hal", "hal/unit", "hal/watch", "hal/watchdog",
 		"updater", "updater/approval", "updater/boot", "updater/slot", "updater/trust"}},
 
@@ -113,7 +115,7 @@ var Owners = map[string][]string{
 // NeverInDevice lists packages of ours and outside ones that the device binary
 // must not contain, whatever its golden list says.
 var NeverInDevice = []string{
-	"platen/agent/fleet/...", "platen/updater/publish", "platen/updater/updatertest", "platen/hal/sim/...", "platen/hal/haltest",
+	"platen/agent/fleet/...", "platen/agent/intake/stick/sticktest", "platen/updater/publish", "platen/updater/updatertest", "platen/hal/sim/...", "platen/hal/haltest",
 	"platen/cross/...", "testing", "testing/...", "github.com/mochi-mqtt/...", "pgregory.net/rapid", "github.com/rogpeppe/...",
 }
 
