@@ -10,7 +10,7 @@
 // every file.
 //
 // A board also says in G-code what goes around a print (table macros: start, end,
-// pause, resume, cancel, and level for what G29 stands for); see [Macro] for what it
+// pause, resume, cancel, recover for after a power loss, and level for what G29 stands for); see [Macro] for what it
 // does if it does not. Words in braces are filled in from the rest of the file, and
 // temperatures from the profile of a job that has one:
 // {first_hot_end}, {hot_end}, {first_bed}, {bed} in °C; {left}, {right}, {front},

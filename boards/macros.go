@@ -1,6 +1,7 @@
 package boards
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -21,12 +22,16 @@ const (
 	MacroResume              // before a print goes on where it was: nothing
 	MacroCancel              // after a print that was cancelled: as MacroEnd
 	MacroLevel               // where G-code says G29, G32 or G80: the controller's own levelling
-	macros      = iota
+	// MacroRecover comes before a print that a power loss broke goes on, on a machine whose
+	// Z stands where it stood: heats first, since the nozzle stands in what it printed,
+	// lifts, homes X and Y, fills the nozzle. None without volume.keeps_z.
+	MacroRecover
+	macros = iota
 )
 
 // String is the key of the macro in a board file.
 func (m Macro) String() string {
-	names := [...]string{"start", "end", "pause", "resume", "cancel", "level"}
+	names := [...]string{"start", "end", "pause", "resume", "cancel", "level", "recover"}
 	if int(m) < len(names) {
 		return names[m]
 	}
@@ -42,7 +47,12 @@ var defaults = Macros{
 	MacroStart: "M107\nM140 S{first_bed}\nM104 S{first_hot_end}\nG28\nM190 S{first_bed}\nM109 S{first_hot_end}\n",
 	MacroEnd:   "M104 S0\nM140 S0\nG91\nG1 Z10 F{lift}\nG90\nG1 X{left} Y{back} F{travel}\nM107\nM84\n",
 	MacroPause: "G91\nM83\nG1 E-2 F{retract_feed}\nG1 Z5 F{lift}\nG90\n",
+	MacroRecover: "M107\nM140 S{bed}\nM109 S{hot_end}\nG91\nG1 Z5 F{lift}\nG90\nG28 X Y\nM190 S{bed}\nM109 S{hot_end}\n" +
+		"M83\nG1 E12 F150\nG1 E-2 F{retract_feed}\n",
 }
+
+// Recovers reports whether a print that a power loss broke can go on.
+func (b *Board) Recovers() bool { return b.Prints() && b.Limits.KeepsZ }
 
 // GCode returns what the parser of pre-sliced files needs to know of the board.
 func (b *Board) GCode() gcodefile.Options {
@@ -56,6 +66,12 @@ func (b *Board) fill(written [macros]*string) error {
 	b.written = written
 	words := b.words()
 	for m := range b.Macros {
+		if Macro(m) == MacroRecover && !b.Recovers() {
+			if written[m] != nil {
+				return errors.New("macros.recover is for a machine that prints and whose Z stays where it is: write volume.keeps_z")
+			}
+			continue
+		}
 		text := defaults[m]
 		switch {
 		case written[m] != nil:

@@ -58,6 +58,7 @@ type fileVolume struct {
 	HomedAt []length `toml:"homed_at"`
 
 	LevelledAt []length `toml:"levelled_at" need:"optional"`
+	KeepsZ     bool     `toml:"keeps_z" need:"optional"`
 }
 
 type fileBed struct {
@@ -97,6 +98,8 @@ type fileMacros struct {
 	Resume *string `toml:"resume" need:"optional"`
 	Cancel *string `toml:"cancel" need:"optional"`
 	Level  *string `toml:"level" need:"optional"`
+
+	Recover *string `toml:"recover" need:"optional"`
 }
 
 type filePause struct {
@@ -251,7 +254,7 @@ func (b *Board) macros(f fileMacros) error {
 	if !b.Prints() { // what moves it between two operations
 		b.Print.Lift, b.Print.Travel = b.Limits.MaxFeed[2], min(b.Limits.MaxFeed[0], b.Limits.MaxFeed[1])
 	}
-	if err := b.fill([macros]*string{f.Start, f.End, f.Pause, f.Resume, f.Cancel, f.Level}); err != nil {
+	if err := b.fill([macros]*string{f.Start, f.End, f.Pause, f.Resume, f.Cancel, f.Level, f.Recover}); err != nil {
 		return err
 	}
 	return b.checkMacros()
@@ -275,7 +278,7 @@ func (f *file) limits() (envelope.Limits, error) {
 		MaxFeed:  [3]unit.Speed{unit.Speed(f.Speed.X), unit.Speed(f.Speed.Y), unit.Speed(f.Speed.Z)},
 		MaxFeedE: unit.Speed(f.Speed.E), MaxAccel: unit.Accel(f.Speed.Accel), MaxE: unit.Length(f.Tool.MaxFeed),
 		MinExtrude: unit.Celsius(f.Heat.MinExtrude), Tools: f.Tool.Count, Fans: f.Tool.Fans,
-		Arcs: f.Controller.Arcs, CanLevel: f.Controller.Level != "", Levelled: f.Volume.LevelledAt != nil, MaxAdvance: time.Duration(f.Speed.Advance),
+		Arcs: f.Controller.Arcs, CanLevel: f.Controller.Level != "", Levelled: f.Volume.LevelledAt != nil, KeepsZ: f.Volume.KeepsZ, MaxAdvance: time.Duration(f.Speed.Advance),
 		MaxDwell: time.Duration(f.Pause.Cold), MaxHotDwell: time.Duration(f.Pause.Hot),
 	}
 	for _, v := range []struct {

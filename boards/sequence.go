@@ -93,12 +93,43 @@ func (b *Board) checkMacros() error {
 				return err
 			}
 		}
+		if err := b.checkRecover(z); err != nil {
+			return err
+		}
 		paused := b.Sequence(nowhere).Macro(MacroStart).Program(b.stroke(z)).Macro(MacroPause).Macro(MacroResume).Program(b.stroke(z))
 		if err := b.try(paused, false); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// checkRecover takes up a print at the height z, as after a power loss. What has been
+// printed stands up to there.
+func (b *Board) checkRecover(z unit.Length) error {
+	if !b.Recovers() {
+		return nil
+	}
+	s := b.Sequence(gcodefile.State{}).Program(b.Stand(z)).Macro(MacroRecover).Program(b.stroke(z))
+	if err := b.try(s, false); err != nil {
+		return err
+	}
+	for op := range b.Sequence(gcodefile.State{}).Program(b.Stand(z)).Macro(MacroRecover).Ops() {
+		switch {
+		case op.Kind == motion.Home && (op.Axes == 0 || op.Has(motion.Z)):
+			return errors.New("macros.recover homes Z into what has been printed: write G28 X Y")
+		case op.Moves() && op.Has(motion.Z) && op.To[motion.IZ] < z:
+			return errors.New("macros.recover goes below what has been printed")
+		}
+	}
+	return nil
+}
+
+// Stand is a program that says where Z stands, and does nothing.
+func (b *Board) Stand(z unit.Length) motion.Program {
+	return func(yield func(motion.Op, error) bool) {
+		yield(motion.Op{Kind: motion.Stand, Axes: motion.Z, To: [3]unit.Length{motion.IZ: z}}, nil)
+	}
 }
 
 // try runs a sequence through the envelope; if off, it must leave all heaters off.
