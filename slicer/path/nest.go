@@ -1,9 +1,6 @@
 package path
 
 import (
-	"math"
-	"slices"
-
 	"platen/hal/motion"
 	"platen/hal/unit"
 	"platen/slicer/geom"
@@ -190,90 +187,3 @@ func (pl *Planner) wall(l *pipe.Layer, g *ring) {
 	widths, hangs := pl.edges(l, g)
 	pl.ringFrom(int(g.start), g.at, g.pts, widths, hangs, roleOf(g))
 }
-
-// mostTour is the most islands for which a tour is planned; more of them are printed
-// nearest first.
-const mostTour = 96
-
-// tour is the order of islands.
-type tour struct {
-	list []int32
-	mids []geom.Point
-	at   int
-	on   bool
-}
-
-func (t *tour) wipe() {
-	clear(t.list[:cap(t.list)])
-	clear(t.mids[:cap(t.mids)])
-	t.on = false
-}
-
-func (t *tour) planned() bool { return t.on }
-
-// next is the next island, or -1.
-func (t *tour) next() int {
-	if t.at == len(t.list) {
-		return -1
-	}
-	t.at++
-	return int(t.list[t.at-1])
-}
-
-// plan lets islands be printed nearest first, and then turns around pieces of that
-// tour as long as it becomes shorter.
-func (s *sorter) plan(from geom.Point) {
-	t := &s.tour
-	t.on, t.at, t.list, t.mids = false, 0, t.list[:0], t.mids[:0]
-	busy := 0
-	for i := range s.islands {
-		if s.islands[i].end > s.islands[i].start {
-			busy++
-		}
-	}
-	if busy < 3 || busy > mostTour {
-		return
-	}
-	for at := from; ; {
-		next := s.index.nearest(at, s.islands)
-		if next < 0 {
-			break
-		}
-		is := &s.islands[next]
-		is.done = true
-		at = s.items[is.start].from
-		t.list, t.mids = append(t.list, int32(next)), append(t.mids, at)
-	}
-	t.on = true
-	t.shorten(from)
-}
-
-// shorten is 2-opt on an open tour that begins at from.
-func (t *tour) shorten(from geom.Point) {
-	n := len(t.mids)
-	for round := 0; round < 8; round++ {
-		better := false
-		for i := range n {
-			before := from
-			if i > 0 {
-				before = t.mids[i-1]
-			}
-			for k := i + 1; k < n; k++ {
-				gain := far(before, t.mids[i]) - far(before, t.mids[k])
-				if k+1 < n {
-					gain += far(t.mids[k], t.mids[k+1]) - far(t.mids[i], t.mids[k+1])
-				}
-				if gain > 1 {
-					slices.Reverse(t.mids[i : k+1])
-					slices.Reverse(t.list[i : k+1])
-					better = true
-				}
-			}
-		}
-		if !better {
-			return
-		}
-	}
-}
-
-func far(a, b geom.Point) float64 { return math.Sqrt(float64(distance2(a, b))) }

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"platen/hal/motion"
-	"platen/slicer/fill"
 	"platen/slicer/geom"
 	"platen/slicer/pipe"
 )
@@ -23,11 +22,13 @@ const (
 type item struct {
 	island   int32 // the contour that it lies in; -1 before all, as many as there are after all
 	phase    int32 // items of one island are printed phase by phase
-	index    int32 // of the line; of the ring in sorter.rings
+	index    int32 // of the first line; of the ring in sorter.rings
+	count    int32 // lines of a gap that follow each other
 	kind     kind
 	object   uint16 // 0 is none
 	reversed bool
 	oneWay   bool       // it cannot be
+	closed   bool       // the line is, or that of several lines: it begins anywhere
 	from, to geom.Point // its ends; the same for a ring
 }
 
@@ -71,16 +72,15 @@ type sorter struct {
 	islands []island
 	index   index
 	tour    tour
+	gaps    *pipe.Strokes
 	rings   []ring // of all walls, from the outermost in
 	items   []item // sorted by island and phase
 	todo    []item // of the present island
 	late    []item // after all islands
 	picked  item
 	planned int        // how many of todo are in the order in which they are printed
-	home    geom.Point // where the first island began
 	after   geom.Point // where the nozzle goes after the present island, if leads
 	leads   bool
-	begun   bool // an island has
 }
 
 // island is an outer contour.
@@ -99,19 +99,19 @@ func (s *sorter) wipe() {
 	clear(s.rings[:cap(s.rings)])
 	s.index.wipe()
 	s.tour.wipe()
-	s.todo, s.late = nil, nil
+	s.todo, s.late, s.gaps = nil, nil, nil
 }
 
 // load takes the items of a layer.
 func (s *sorter) load(l *pipe.Layer) {
 	s.islands, s.items, s.rings, s.todo, s.late = s.islands[:0], s.items[:0], s.rings[:0], nil, nil
-	s.planned, s.begun, s.leads = 0, false, false
+	s.planned, s.leads = 0, false
 	s.contours(&l.Outline)
 	s.contours(&l.Support)
 	// The smallest first, so that the first contour around a point is its island.
 	slices.SortStableFunc(s.islands, func(a, b island) int { return cmp.Compare(a.area, b.area) })
 	s.walls(l)
-	s.lines(&l.Gaps.Lines, kindGap, phaseThin)
+	s.strokes(&l.Gaps)
 	s.runs(&l.Runs)
 	s.group()
 }
@@ -152,13 +152,6 @@ func (s *sorter) runs(r *pipe.Runs) {
 	}
 }
 
-func (s *sorter) lines(l *fill.Lines, k kind, phase int32) {
-	for i := range l.Len() {
-		pts := l.Line(i)
-		s.items = append(s.items, item{phase: phase, index: int32(i), kind: k, from: pts[0], to: pts[len(pts)-1]})
-	}
-}
-
 // group sorts the items by island and phase.
 func (s *sorter) group() {
 	if len(s.islands) > 0 {
@@ -193,6 +186,7 @@ func (s *sorter) group() {
 			is.end = int32(i) + 1
 		}
 	}
+	s.blend()
 	s.todo, s.late = s.items[:before], s.items[after:]
 }
 
@@ -254,18 +248,15 @@ func (s *sorter) island(at geom.Point) bool {
 }
 
 // lead sets where the nozzle goes after the island that begins at from: to the next
-// one, or after the last to where the next layer will begin, which is where this one
-// has.
+// one, or after the last to the same again, with which the next layer will begin.
 func (s *sorter) lead(from geom.Point) {
-	if !s.begun {
-		s.home, s.begun = from, true
-	}
 	s.leads = true
+	next, more := s.tour.ahead()
 	switch {
-	case s.tour.planned() && s.tour.at < len(s.tour.mids):
-		s.after = s.tour.mids[s.tour.at]
+	case more:
+		s.after = next
 	case s.tour.planned() || len(s.islands) == 1:
-		s.after = s.home
+		s.after = from
 	default:
 		s.leads = false
 	}
@@ -317,6 +308,13 @@ func (s *sorter) planPhase(at geom.Point) {
 		it := &s.todo[n]
 		if n++; n > mostPlanned || it.kind == kindWall && !s.rings[it.index].fixed {
 			return
+		}
+	}
+	for i := range s.todo[:n] {
+		if it := &s.todo[i]; it.closed {
+			k, v := s.begins(it, at)
+			it.from = s.gaps.Line(k)[v]
+			it.to = it.from
 		}
 	}
 	var towards *geom.Point

@@ -263,7 +263,7 @@ func (pl *Planner) print(l *pipe.Layer, it item) {
 	case kindWall:
 		pl.nest(l, it.index)
 	case kindGap:
-		pl.line(l.Gaps.Line(i), it.reversed, pipe.Head{Role: motion.ThinWall, Width: l.Gaps.Widths[i]})
+		pl.stroke(&l.Gaps, &it)
 	case kindRun:
 		pl.line(l.Runs.Line(i), it.reversed, l.Runs.Heads[i])
 		for i++; i < len(l.Runs.Heads) && l.Runs.Heads[i].Follow; i++ {

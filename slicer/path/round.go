@@ -1,6 +1,7 @@
 package path
 
 import (
+	"math"
 	"slices"
 
 	"platen/slicer/geom"
@@ -88,3 +89,5 @@ func nearestItem(items []item, at geom.Point) (pick int, reversed bool) {
 	}
 	return pick, reversed
 }
+
+func far(a, b geom.Point) float64 { return math.Sqrt(float64(distance2(a, b))) }
