@@ -29,8 +29,8 @@ var (
 )
 
 // How long a supervisor waits between two sessions: not at all after one that was
-// ready, unless it was shorter than firstRetry, and longer each time one fails to get
-// ready.
+// ready, unless it was shorter than firstRetry and told of no end of a job, and longer
+// each time one fails to get ready.
 const (
 	firstRetry = time.Second
 	lastRetry  = 30 * time.Second
@@ -46,6 +46,11 @@ const readyTime = 5 * time.Second
 // killing processes; a session that needs more still gets it. GOGC is low besides: a
 // session makes layers in the memory of those before, and leaves little garbage.
 const sessionMemory = 128 << 20
+
+// sessionDebug has the Go runtime of a session overwrite what its collector frees, so
+// that nothing of a model stays where a buffer was before it grew (see package runtime,
+// clobberfree).
+const sessionDebug = "clobberfree=1"
 
 // supervisor keeps one session process alive and is the only one that talks to it.
 type supervisor struct {
@@ -63,6 +68,7 @@ type supervisor struct {
 	status seam.Status
 	job    [16]byte
 	told   seam.Code         // of the job's last receipt
+	spent  bool              // the last session ended because its job had
 	done   chan seam.Receipt // of the running job; nil if there is none
 	going  bool              // the agent goes: no further job is taken
 	clear  bool              // somebody has said that the bed is clear since the last job began
@@ -99,6 +105,9 @@ func (s *supervisor) run(ctx context.Context) {
 		if wasReady {
 			wait = firstRetry - time.Since(begun)
 		}
+		if s.spent {
+			wait = 0
+		}
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("session ended", "error", err.Error())
 		}
@@ -130,7 +139,7 @@ func (s *supervisor) one(ctx context.Context) (wasReady bool, err error) {
 		}
 	}
 	cmd.Stderr = os.Stderr
-	cmd.Env = append(os.Environ(), "GOTRACEBACK=none", "GOMEMLIMIT="+strconv.Itoa(sessionMemory), "GOGC=20")
+	cmd.Env = append(os.Environ(), "GOTRACEBACK=none", "GOMEMLIMIT="+strconv.Itoa(sessionMemory), "GOGC=20", "GODEBUG="+sessionDebug)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // signals to the agent are not for the session
 	err = cmd.Start()
 	end.Close()
@@ -213,9 +222,10 @@ func (s *supervisor) ended(alone bool) {
 	defer s.mu.Unlock()
 	s.conn, s.ready, s.moved = nil, nil, time.Now()
 	s.status = seam.Status{Phase: seam.PhaseConnecting, Fault: s.status.Fault, Trip: s.status.Trip}
+	s.spent = s.done != nil && s.told > seam.CodeLoaded
 	if s.done != nil {
 		switch {
-		case s.told > seam.CodeLoaded:
+		case s.spent:
 		case alone:
 			s.log.Info("the print goes on without its agent")
 		default:

@@ -172,17 +172,6 @@ func editStore(f func(string) string) func(map[string][]byte) {
 	}
 }
 
-func replaced(name, old, new string) func(map[string][]byte) {
-	return func(files map[string][]byte) {
-		was := string(files[name])
-		is := strings.Replace(was, old, new, 1)
-		if is == was {
-			panic("nothing to replace: " + old)
-		}
-		files[name] = []byte(is)
-	}
-}
-
 // TestSecureContentHostile lies in the keystore, the relationships and the parts.
 func TestSecureContentHostile(t *testing.T) {
 	files, err := hostile.Secured()
