@@ -18,7 +18,7 @@ import (
 )
 
 // Version is the version of the wire; both ends must have the same one.
-const Version = 3
+const Version = 4
 
 // MaxMessage is the size of the largest message in bytes.
 const MaxMessage = 512
@@ -45,6 +45,7 @@ const (
 	KindReady   Kind = 64 // Ready
 	KindStatus  Kind = 65 // Status
 	KindReceipt Kind = 66 // Receipt
+	KindLayer   Kind = 67 // Layer
 )
 
 // Message is one of the message types of this package.
@@ -71,6 +72,8 @@ type Start struct {
 	Plate   uint8    // of a package with several plates of G-code; 0 is the only one
 	Size    uint64   // bytes of the file
 	FileKey [16]byte // zero unless Sealed
+	From    uint32   // layer at which a broken print of the same job goes on; 0 is the beginning
+	Parked  bool     // it was paused there: the nozzle stands where the board's macro parks it
 }
 
 // LogValue keeps the key out of logs.
@@ -203,6 +206,7 @@ const (
 	ReasonSlicing           // a model on a board that prints pre-sliced files only, or none
 	ReasonProfile           // the settings that came along are none, or not for this board or file
 	ReasonPlate             // a package with several plates, or without the one that was chosen
+	ReasonRecover           // a print that was broken off cannot go on where it was
 )
 
 // String names the reason and what to do about it.
@@ -222,6 +226,7 @@ func (r Reason) String() string {
 		"the board has no hot end and prints no models: give it G-code",
 		"the profile is not for this job: it asks for what the board or the model does not allow, or comes with G-code, or places a sealed model",
 		"the file has several plates, or not this one: choose one with --plate",
+		"the broken print cannot go on: its controller has levelled the bed, or another tool printed, or it had not that layer; clear the bed, platen discard",
 	}
 	if int(r) < len(names) {
 		return names[r]
@@ -292,6 +297,8 @@ func Parse(p []byte) (Message, error) {
 		m = &Status{}
 	case KindReceipt:
 		m = &Receipt{}
+	case KindLayer:
+		m = &Layer{}
 	default:
 		return nil, fmt.Errorf("%w: kind %d", ErrMessage, p[1])
 	}
@@ -305,17 +312,19 @@ func (s Start) append(dst []byte) []byte {
 	dst = append(dst, s.Job[:]...)
 	dst = append(dst, byte(s.Format), boolByte(s.Sealed), s.Plate)
 	dst = le.AppendUint64(dst, s.Size)
-	return append(dst, s.FileKey[:]...)
+	dst = append(dst, s.FileKey[:]...)
+	return append(le.AppendUint32(dst, s.From), boolByte(s.Parked))
 }
 
 func (s *Start) parse(b []byte) bool {
-	if len(b) != 43 || b[17] > 1 || Format(b[16]) != FormatAny {
+	if len(b) != 48 || b[17] > 1 || b[47] > 1 || Format(b[16]) != FormatAny {
 		return false
 	}
 	copy(s.Job[:], b)
 	s.Format, s.Sealed, s.Plate, s.Size = Format(b[16]), b[17] == 1, b[18], le.Uint64(b[19:])
 	copy(s.FileKey[:], b[27:])
-	return s.Sealed || s.FileKey == [16]byte{}
+	s.From, s.Parked = le.Uint32(b[43:]), b[47] == 1
+	return (s.Sealed || s.FileKey == [16]byte{}) && s.From < MostLayers
 }
 
 func (k Key) append(dst []byte) []byte { return append(append(dst, k.Group), k.Key[:]...) }
@@ -403,7 +412,7 @@ func (r *Receipt) parse(b []byte) bool {
 	}
 	copy(r.Job[:], b)
 	r.Code, r.Reason = Code(b[16]), Reason(b[17])
-	return r.Code >= CodeLoaded && r.Code <= CodeFault && r.Reason <= ReasonPlate
+	return r.Code >= CodeLoaded && r.Code <= CodeFault && r.Reason <= ReasonRecover
 }
 
 func boolByte(b bool) byte {

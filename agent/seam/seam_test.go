@@ -21,6 +21,8 @@ var samples = []Message{
 	&Ready{Dialect: 1, Tools: 2, Confined: 0x5f, VaultBytes: 64 << 20, Job: [16]byte{8}},
 	&Status{Phase: PhasePrinting, Fault: 3, Progress: 75, NHeaters: 2, Heaters: [MaxHeaters]Heater{{0, 60_000, 60_000}, {8, -15_000, 215_000}}, Resends: 4, LinkErrs: 1},
 	&Receipt{Job: [16]byte{5}, Code: CodeRefused, Reason: ReasonTooBig},
+	&Start{Job: [16]byte{4}, Format: FormatAny, Size: 9, From: MostLayers - 1, Parked: true},
+	&Layer{Layer: 1<<16 + 3, Mark: MarkParked},
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -38,6 +40,7 @@ func TestRoundTrip(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	ok := Append(nil, samples[10])
 	change := func(i int, v byte) []byte { p := bytes.Clone(ok); p[i] = v; return p }
+	alter := func(m Message, i int, v byte) []byte { p := Append(nil, m); p[i] = v; return p }
 	for name, p := range map[string][]byte{
 		"empty": nil, "short": ok[:3], "truncated": ok[:len(ok)-1], "longer": append(bytes.Clone(ok), 0),
 		"version": change(0, Version+1), "kind": change(1, 99), "phase": change(4, 200),
@@ -45,6 +48,11 @@ func TestParseRefuses(t *testing.T) {
 		"data in an unused heater": change(8+9*7, 1),
 		"huge":                     make([]byte, MaxMessage+1),
 		"key of group 64":          func() []byte { p := Append(nil, samples[2]); p[4] = MostKeys; return p }(),
+		"layer beyond all":         alter(samples[len(samples)-1], 6, 0x10),
+		"mark of layers":           alter(samples[len(samples)-1], 8, 4),
+		"no mark of layers":        alter(samples[len(samples)-1], 8, 0),
+		"goes on beyond all":       alter(samples[len(samples)-2], 4+45, 0x10),
+		"parked twice":             alter(samples[len(samples)-2], 4+47, 2),
 		"key without seal":         func() []byte { p := Append(nil, samples[1]); p[4+17] = 0; return p }(),
 	} {
 		if m, err := Parse(p); !errors.Is(err, ErrMessage) {
@@ -59,7 +67,7 @@ func TestParseRefuses(t *testing.T) {
 // TestUpwardCarriesNoBytes holds the shape of the upward messages: numbers and
 // codes, no slices, strings or maps, and no array large enough for content.
 func TestUpwardCarriesNoBytes(t *testing.T) {
-	for _, m := range []any{Ready{}, Status{}, Receipt{}} {
+	for _, m := range []any{Ready{}, Status{}, Receipt{}, Layer{}} {
 		if why := carries(reflect.TypeOf(m)); why != "" {
 			t.Errorf("%T has %s", m, why)
 		}
