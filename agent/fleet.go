@@ -34,6 +34,9 @@ type fleetLink struct {
 	res *evidence.EnrolResult // nil until enrolled
 }
 
+// Every ticket that can be opened fits into an offer.
+const _ = uint(uplink.MaxOffer - intake.MaxTicket)
+
 // resultFile is the stored result of the enrolment, in its CBOR frame.
 const resultFile = "enrolment.cbor"
 
@@ -143,6 +146,9 @@ func (a *Agent) dial(g consent.Grant) (telemetry.Link, error) {
 	cfg, err := uplink.FromEnrolment(*res, a.tpm.TLSKey(), a.log)
 	if err != nil {
 		return nil, err
+	}
+	if a.cfg.Fleet.Offers {
+		cfg.Offer = func(envelope []byte, retained bool) { a.offered(context.Background(), envelope, retained) }
 	}
 	cfg.Chain = func() [][]byte { return a.fleet.chain(res) } // a renewed one is used at the next connection
 	return uplink.Dial(cfg)

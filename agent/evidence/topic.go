@@ -2,14 +2,16 @@ package evidence
 
 import "strings"
 
-// Topics of MQTT. Each printer has three: it publishes frames of batches to the
-// first, gets nonces as the bare payload of the second, and asks for one with an
-// empty message to the third.
+// Topics of MQTT. Each printer has four: it publishes frames of batches to the
+// first, gets nonces as the bare payload of the second, asks for one with an
+// empty message to the third, and gets offers of jobs, each the envelope of a ticket,
+// on the fourth.
 const (
 	topicPrefix = "platen/v1/"
 	topicBatch  = "evidence"
 	topicNonce  = "nonce"
 	topicHello  = "hello"
+	topicOffer  = "offer"
 )
 
 // BatchTopic is where a printer publishes its batches.
@@ -21,6 +23,9 @@ func NonceTopic(p PrinterID) string { return topicPrefix + p.String() + "/" + to
 // HelloTopic is where a printer asks for a nonce.
 func HelloTopic(p PrinterID) string { return topicPrefix + p.String() + "/" + topicHello }
 
+// OfferTopic is where a printer gets offers of jobs.
+func OfferTopic(p PrinterID) string { return topicPrefix + p.String() + "/" + topicOffer }
+
 // TopicKind tells the topics of a printer apart.
 type TopicKind uint8
 
@@ -30,6 +35,7 @@ const (
 	TopicBatch
 	TopicNonce
 	TopicHello
+	TopicOffer
 )
 
 // ParseTopic returns whose topic of which kind t is.
@@ -47,6 +53,8 @@ func ParseTopic(t string) (PrinterID, TopicKind) {
 		return id, TopicNonce
 	case topicHello:
 		return id, TopicHello
+	case topicOffer:
+		return id, TopicOffer
 	}
 	return PrinterID{}, TopicOther
 }

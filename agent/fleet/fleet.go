@@ -4,10 +4,11 @@
 // Start at [Up]. Below it, in the order in which a printer meets them: ca certifies,
 // enrol lets in, broker (or a bridge of package ingest to another MQTT v5 broker)
 // takes frames, ingest has verify judge them, store remembers, releases knows the
-// agents that may run.
+// agents that may run, offers has what printers are offered.
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -20,12 +21,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"platen/agent/fleet/broker"
 	"platen/agent/fleet/ca"
 	"platen/agent/fleet/enrol"
 	"platen/agent/fleet/ingest"
+	"platen/agent/fleet/offers"
 	"platen/agent/fleet/releases"
 	"platen/agent/fleet/store"
 	"platen/agent/fleet/verify"
@@ -44,6 +48,9 @@ type Config struct {
 	// PublicMQTT is the address that enrolled printers are told to connect to, if it
 	// is not the one listened on.
 	PublicMQTT string
+	// PublicHTTPS is the base URL, https://host:port, that the sources of tickets begin with, if
+	// it is not the address listened on.
+	PublicHTTPS string
 	// TUF is the folder of the update repository; empty serves none.
 	TUF string
 	// EKCAs are PEM files with the authorities of TPM makers.
@@ -68,10 +75,17 @@ type Config struct {
 // CADir is the folder of the certificate authority below the fleet's folder.
 func CADir(dir string) string { return filepath.Join(dir, "ca") }
 
-// nonces is what gives printers their nonces: the broker or a bridge.
-type nonces interface {
+// speaker is what speaks to printers: the broker or a bridge.
+type speaker interface {
+	offers.Sender
 	SendNonces()
 	Close() error
+}
+
+// desk is the handler of the broker.
+type desk struct {
+	*ingest.Ingest
+	*offers.Desk
 }
 
 // side is the fleet's side while it runs.
@@ -82,8 +96,10 @@ type side struct {
 	index    *releases.Index
 	verifier *verify.Verifier
 	ingest   *ingest.Ingest
-	nonces   nonces
+	offers   *offers.Desk
+	nonces   speaker
 	files    *files // of the update repository; nil if there is none
+	jobs     *files // sealed
 	mqtt     string // address
 }
 
@@ -140,13 +156,27 @@ func (s *side) open() error {
 		return err
 	}
 	s.ingest = ingest.New(s.verifier, s.store, s.cfg.Emit, s.cfg.Logger)
+	keep := s.cfg.Keep
+	if keep == 0 {
+		keep = store.DefaultKeep
+	}
+	s.offers = offers.NewDesk(s.cfg.Dir, keep, s.record, s.cfg.Logger)
 	return nil
+}
+
+// record stores an event and then tells of it.
+func (s *side) record(e store.Event) {
+	e.Schema, e.At = store.Schema, time.Now().UTC()
+	if err := s.store.Append(e); err != nil {
+		s.cfg.Logger.Error("an event could not be kept", "error", err)
+	}
+	s.cfg.Emit(e)
 }
 
 // hosts are the names and addresses that the server's certificate is for.
 func (s *side) hosts() []string {
 	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, s.cfg.Hosts...)
-	for _, addr := range []string{s.cfg.ListenMQTT, s.cfg.ListenHTTPS, s.cfg.PublicMQTT} {
+	for _, addr := range []string{s.cfg.ListenMQTT, s.cfg.ListenHTTPS, s.cfg.PublicMQTT, strings.TrimPrefix(s.cfg.PublicHTTPS, "https://")} {
 		if h, _, err := net.SplitHostPort(addr); err == nil && h != "" && !slices.Contains(hosts, h) {
 			hosts = append(hosts, h)
 		}
@@ -162,7 +192,7 @@ func (s *side) listenMQTT(server *tls.Config) error {
 		}
 		s.nonces, s.mqtt = b, s.cfg.Bridge.Broker
 	} else {
-		b, err := broker.Start(broker.Config{Listen: s.cfg.ListenMQTT, TLS: server, Handler: s.ingest, Logger: s.cfg.Logger})
+		b, err := broker.Start(broker.Config{Listen: s.cfg.ListenMQTT, TLS: server, Handler: desk{s.ingest, s.offers}, Logger: s.cfg.Logger})
 		if err != nil {
 			return err
 		}
@@ -176,12 +206,15 @@ func (s *side) listenMQTT(server *tls.Config) error {
 
 // serve serves HTTPS and sends nonces until ctx ends.
 func (s *side) serve(ctx context.Context, server *tls.Config) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	handler, err := s.handler()
 	if err != nil {
 		return err
 	}
+	defer s.jobs.root.Close() // it was only read from
 	if s.files != nil {
-		defer s.files.root.Close() // it was only read from
+		defer s.files.root.Close()
 	}
 	ln, err := net.Listen("tcp", s.cfg.ListenHTTPS)
 	if err != nil {
@@ -189,8 +222,14 @@ func (s *side) serve(ctx context.Context, server *tls.Config) error {
 	}
 	srv := &http.Server{Handler: handler, TLSConfig: server, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Minute,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug)}
+	if err := keepBase(s.cfg.Dir, cmp.Or(s.cfg.PublicHTTPS, "https://"+ln.Addr().String())); err != nil {
+		return errors.Join(err, ln.Close())
+	}
 	done := make(chan error, 1)
 	go func() { done <- srv.ServeTLS(ln, "", "") }()
+	var offering sync.WaitGroup
+	offering.Go(func() { s.offers.Run(ctx, s.nonces) })
+	defer offering.Wait()
 	s.ready(ln.Addr().String())
 	tick := time.NewTicker(s.cfg.NonceEvery)
 	defer tick.Stop()
@@ -199,6 +238,7 @@ func (s *side) serve(ctx context.Context, server *tls.Config) error {
 		case <-tick.C:
 			s.nonces.SendNonces()
 		case err := <-done:
+			stop()
 			return fmt.Errorf("serve enrolment: %w", err)
 		case <-ctx.Done():
 			s.cfg.Emit(store.Event{Event: store.Stopped, Schema: store.Schema, At: time.Now().UTC()})
@@ -231,9 +271,16 @@ func (s *side) handler() (http.Handler, error) {
 		Verifier: s.verifier, Store: s.store, CA: s.ca, BrokerCA: s.cfg.BridgeCA,
 		Broker: func() string { return s.mqtt }, Emit: s.cfg.Emit, Logger: s.cfg.Logger,
 	}))
+	if err := os.MkdirAll(offers.Held(s.cfg.Dir), 0o700); err != nil {
+		return nil, fmt.Errorf("serve sealed files: %w", err)
+	}
+	if s.jobs, err = newFiles(offers.Held(s.cfg.Dir)); err != nil {
+		return nil, err
+	}
+	mux.Handle("GET "+jobsPath, http.StripPrefix(jobsPath, named{s.jobs}))
 	if s.cfg.TUF != "" {
 		if s.files, err = newFiles(s.cfg.TUF); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("the update repository: %w", err)
 		}
 		mux.Handle("GET /tuf/", http.StripPrefix("/tuf/", s.files))
 	}

@@ -14,7 +14,7 @@ import (
 
 // Limits of what a broker may send.
 const (
-	maxPacket  = 1024 // bytes of one packet, its header included
+	maxPacket  = 1024 // bytes of one packet, its header included, without an offer
 	maxPackets = 600  // packets in any one minute
 	writeTime  = 15 * time.Second
 )
@@ -28,6 +28,8 @@ var errBroker = errors.New("broker sent what it must not")
 // The first that is not ends the connection.
 type guard struct {
 	net.Conn
+	most   int    // bytes of one packet
+	offers string // the one topic of messages that are acknowledged; "" if there is none
 	r      *bufio.Reader
 	rest   []byte // of the packet being handed on
 	err    error  // sticky
@@ -36,8 +38,8 @@ type guard struct {
 	greets int // CONNACKs seen
 }
 
-func newGuard(c net.Conn) *guard {
-	return &guard{Conn: c, r: bufio.NewReaderSize(c, maxPacket), minute: time.Now()}
+func newGuard(c net.Conn, most int, offers string) *guard {
+	return &guard{Conn: c, most: most, offers: offers, r: bufio.NewReaderSize(c, maxPacket), minute: time.Now()}
 }
 
 // Read hands on bytes of checked packets.
@@ -99,7 +101,7 @@ func (g *guard) length() (int, error) {
 		}
 		n |= int(b&0x7f) << shift
 		if b&0x80 == 0 {
-			if b == 0 && shift > 0 || n > maxPacket-5 {
+			if b == 0 && shift > 0 || n > g.most-5 {
 				return 0, fmt.Errorf("%w: a packet of %d bytes", errBroker, n)
 			}
 			return n, nil
@@ -136,7 +138,8 @@ func (g *guard) admit(packet []byte) error {
 		g.greets++
 		return g.greeting(c)
 	case *packets.Publish:
-		if c.QoS != 0 || c.Properties != nil && c.Properties.TopicAlias != nil {
+		offer := g.offers != "" && c.Topic == g.offers
+		if c.QoS > 1 || c.QoS == 1 && !offer || !offer && len(packet) > maxPacket || c.Properties != nil && c.Properties.TopicAlias != nil {
 			return fmt.Errorf("%w: a message at a quality, or under an alias, that was not asked for", errBroker)
 		}
 	case *packets.Puback, *packets.Suback, *packets.Pingresp, *packets.Disconnect:

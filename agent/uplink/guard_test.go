@@ -76,7 +76,7 @@ func through(b []byte) (out []byte, err error) {
 		_, _ = z.Write(b)
 		_ = z.Close()
 	}()
-	g := newGuard(a)
+	g := newGuard(a, maxPacket, "")
 	out, err = io.ReadAll(g)
 	_ = a.Close()
 	<-done

@@ -3,10 +3,10 @@
 //
 // Start at [Dial], which returns at once; [Link.Nonce] waits until the recipient
 // can be reached and [Link.Publish] until its broker has a frame. What comes back
-// from the broker is a nonce of bounded size and nothing else: there is no command,
-// no configuration and no retained message that this package would look at. Every
-// packet passes a guard (guard.go) before the MQTT library sees it, which bounds
-// size, kind and number. [Enrol] is how a printer gets its client certificate.
+// from the broker is a nonce of bounded size and, for a printer that takes them, offers of jobs,
+// which are signed by somebody else than the broker. There is no command, no configuration and no
+// retained message that this package would act upon. Every packet passes a guard (guard.go)
+// before the MQTT library sees it, which bounds size, kind and number. [Enrol] is how a printer gets its client certificate.
 //
 // The client key stays in the TPM: the TLS handshake asks it for a signature.
 package uplink
@@ -48,9 +48,17 @@ type Config struct {
 	// Nonce is the recipient's last nonce if one is known, for example from the
 	// enrolment.
 	Nonce []byte
+	// Offer, if set, is given each message on the printer's topic for offers, of at most
+	// MaxOffer bytes, and whether the broker had kept it. It is called by one goroutine at a
+	// time and holds up the connection. An offer is acknowledged whatever becomes of it: the
+	// broker learns nothing else.
+	Offer func(envelope []byte, retained bool)
 	// Logger takes what an operator should know; nil discards it.
 	Logger *slog.Logger
 }
+
+// MaxOffer is the size of the largest offer in bytes.
+const MaxOffer = 16 << 10
 
 const (
 	keepAlive   = 60 // seconds; a ping on an idle connection
@@ -124,7 +132,7 @@ func (l *Link) clientConfig() autopaho.ClientConfig {
 		SessionExpiryInterval: 0,
 		ConnectPacketBuilder: func(c *paho.Connect, _ *url.URL) (*paho.Connect, error) {
 			c.CleanStart = true // telemetry itself sends again what was not acknowledged
-			size, most, alias := uint32(maxPacket), uint16(8), uint16(0)
+			size, most, alias := uint32(l.largest()), uint16(8), uint16(0)
 			c.Properties = &paho.ConnectProperties{MaximumPacketSize: &size, ReceiveMaximum: &most, TopicAliasMaximum: &alias}
 			return c, nil
 		},
@@ -155,7 +163,7 @@ func (l *Link) attempt(ctx context.Context, _ autopaho.ClientConfig, _ *url.URL)
 	if err != nil {
 		return nil, err
 	}
-	g := newGuard(conn)
+	g := newGuard(conn, l.largest(), l.offers())
 	l.change(func() {
 		l.end() // of the connection before, if that is not known to be gone yet
 		l.conn = g
@@ -175,6 +183,22 @@ func (l *Link) tlsConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, RootCAs: l.cfg.Roots, ServerName: l.host, Certificates: []tls.Certificate{cert},
 	}
+}
+
+// offers is the topic of offers, "" if none are taken.
+func (l *Link) offers() string {
+	if l.cfg.Offer == nil {
+		return ""
+	}
+	return evidence.OfferTopic(l.cfg.Printer)
+}
+
+// largest is the size of the largest packet that is taken.
+func (l *Link) largest() int {
+	if l.cfg.Offer == nil {
+		return maxPacket
+	}
+	return MaxOffer + maxPacket
 }
 
 // change changes the state and wakes whoever waits for it.
@@ -235,12 +259,24 @@ func (l *Link) greet(ctx context.Context) error {
 	}
 	l.change(func() { l.ready, l.lastEr = true, nil })
 	l.cfg.Logger.Debug("broker is there", "broker", l.cfg.Broker)
+	if l.cfg.Offer == nil {
+		return nil
+	}
+	_, err = l.cm.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{
+		{Topic: l.offers(), QoS: 1, RetainHandling: 2, RetainAsPublished: true}}})
+	if err != nil { // a broker may have no offers; evidence is sent all the same
+		l.cfg.Logger.Warn("the broker gives no offers of jobs", "broker", l.cfg.Broker)
+	}
 	return nil
 }
 
-// received takes a nonce. Everything else is dropped.
+// received takes a nonce, or an offer. Everything else is dropped.
 func (l *Link) received(p paho.PublishReceived) (bool, error) {
 	m := p.Packet
+	if l.cfg.Offer != nil && m.Topic == l.offers() {
+		l.cfg.Offer(m.Payload, m.Retain)
+		return true, nil
+	}
 	if m.Retain || m.Topic != evidence.NonceTopic(l.cfg.Printer) || len(m.Payload) == 0 || len(m.Payload) > maxNonceLen {
 		return true, nil
 	}

@@ -76,6 +76,8 @@ func (d *desk) Nonce(id evidence.PrinterID) []byte { return append([]byte("nonce
 
 func (d *desk) Known(id evidence.PrinterID) bool { return true }
 
+func (d *desk) Listens(evidence.PrinterID) {}
+
 func (d *desk) got() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()

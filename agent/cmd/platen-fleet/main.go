@@ -10,9 +10,9 @@ func main() {
 	root := cli.Root("platen-fleet", "the operator's side of Platen",
 		"Platen-fleet is the operator's side of Platen in one process: an MQTT broker that printers\n"+
 			"send their attested telemetry to, the service where they enrol, the verifier that decides\n"+
-			"what to believe, and the static files of the update repository.\n\n"+
+			"what to believe, and the static files of the update repository and of sealed jobs.\n\n"+
 			"Start with: platen-fleet up --dir DIR --ek-ca FILE --tuf REPOSITORY\n"+
 			"Then let a printer in: platen-fleet claim new --dir DIR")
-	root.AddCommand(upCmd(), claimCmd(), printersCmd(), ticketCmd(), recreditCmd(), caCmd(), eventsCmd())
+	root.AddCommand(upCmd(), claimCmd(), printersCmd(), ticketCmd(), offerCmd(), recreditCmd(), caCmd(), eventsCmd())
 	cli.Main(root)
 }

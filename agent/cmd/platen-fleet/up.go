@@ -38,10 +38,10 @@ func upCmd() *cobra.Command {
 	var f upFlags
 	c := &cobra.Command{
 		Use:   "up --dir DIR",
-		Short: "Run broker, enrolment, verifier and update files",
+		Short: "Run broker, enrolment, verifier, update files and sealed jobs",
 		Long: "Run the fleet's side until it is interrupted. It listens on this machine only unless\n" +
 			"told otherwise; port 0 takes a free port. With -o jsonl each event is one line of JSON:\n" +
-			"ready, enrolled, batch, missing, refused, releases, stopped.",
+			"ready, enrolled, batch, missing, refused, offered, releases, stopped.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return up(c, &f) },
 	}
@@ -49,15 +49,16 @@ func upCmd() *cobra.Command {
 	fs.StringVar(&f.cfg.Dir, "dir", "", "folder of the fleet's state; made if need be (required)")
 	fs.StringVar(&f.cfg.Name, "name", "", "name of the recipient as owners see it when they consent")
 	fs.StringVar(&f.cfg.ListenMQTT, "listen-mqtt", "127.0.0.1:8883", "address of the broker")
-	fs.StringVar(&f.cfg.ListenHTTPS, "listen-https", "127.0.0.1:8443", "address of enrolment and update files")
+	fs.StringVar(&f.cfg.ListenHTTPS, "listen-https", "127.0.0.1:8443", "address of enrolment, update files and sealed jobs")
 	fs.StringSliceVar(&f.cfg.Hosts, "host", nil, "further name or address that printers reach this machine by")
 	fs.StringVar(&f.cfg.PublicMQTT, "public-mqtt", "", "broker address that printers are told, if not the one listened on")
+	fs.StringVar(&f.cfg.PublicHTTPS, "public-https", "", "base URL that printers fetch sealed jobs from (https://host:port), if not the address listened on")
 	fs.StringVar(&f.cfg.TUF, "tuf", "", "folder of the update repository, served below /tuf/")
 	fs.StringSliceVar(&f.cfg.EKCAs, "ek-ca", nil, "PEM file with authorities of TPM makers to trust")
 	fs.StringVar(&f.ekList, "ek-list", "", "factory list: file with the SHA-256 of one endorsement key in hexadecimal a line")
 	fs.StringSliceVar(&f.agents, "agent", nil, "agent known without a repository, as NUMBER=FILE")
 	fs.DurationVar(&f.cfg.NonceEvery, "nonce-every", time.Minute, "time between two nonces to each printer")
-	fs.DurationVar(&f.cfg.Keep, "keep", store.DefaultKeep, "how long events are kept")
+	fs.DurationVar(&f.cfg.Keep, "keep", store.DefaultKeep, "how long events and sealed files are kept")
 	fs.StringVar(&f.broker, "broker", "", "use this MQTT v5 broker (host:port) in place of the built-in one")
 	fs.StringVar(&f.brokerCA, "broker-ca", "", "PEM certificate that the broker's chains to")
 	fs.StringVar(&f.brokerCert, "broker-cert", "", "PEM certificate that the fleet shows the broker")
@@ -70,6 +71,9 @@ func upCmd() *cobra.Command {
 func up(c *cobra.Command, f *upFlags) error {
 	if f.cfg.Dir == "" {
 		return cli.Usage("--dir is required: the folder of the fleet's state")
+	}
+	if f.cfg.PublicHTTPS != "" && !strings.HasPrefix(f.cfg.PublicHTTPS, "https://") {
+		return cli.Usage("--public-https %q: want https://host:port", f.cfg.PublicHTTPS)
 	}
 	out := cli.OutputOf(c)
 	if out == cli.JSON {
@@ -208,6 +212,8 @@ func line(e store.Event) string {
 		return fmt.Sprintf("%s %s batches %d to %d are missing", at, who, e.From, e.To)
 	case store.Refused:
 		return fmt.Sprintf("%s %s refused: %s", at, who, e.Reason)
+	case store.Offered:
+		return fmt.Sprintf("%s %s has the offer of job %s", at, who, e.Job)
 	case store.Releases:
 		return fmt.Sprintf("%s %d releases known", at, e.Known)
 	}

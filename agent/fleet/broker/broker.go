@@ -32,6 +32,8 @@ type Handler interface {
 	Nonce(to evidence.PrinterID) []byte
 	// Known reports whether a printer is enrolled.
 	Known(id evidence.PrinterID) bool
+	// Listens is told that a printer waits for offers from now on. It does not block.
+	Listens(id evidence.PrinterID)
 }
 
 // Config says how a broker listens.
@@ -64,6 +66,9 @@ type Broker struct {
 	cfg    Config
 	once   sync.Once
 	closed error
+
+	mu     sync.Mutex
+	offers map[string]*offer // under way, by client id
 }
 
 // Start listens and serves until Close.
@@ -83,7 +88,7 @@ func Start(cfg Config) (*Broker, error) {
 	caps.ReceiveMaximum, caps.MaximumInflight, caps.MaximumClientWritesPending = 16, 16, 64
 	caps.TopicAliasMaximum, caps.RetainAvailable, caps.WildcardSubAvailable, caps.SharedSubAvailable, caps.SubIDAvailable = 0, 0, 0, 0, 0
 	caps.MinimumProtocolVersion, caps.MaximumQos, caps.MaximumSessionExpiryInterval = 5, 1, 0
-	b := &Broker{cfg: cfg, server: mqtt.New(&mqtt.Options{
+	b := &Broker{cfg: cfg, offers: map[string]*offer{}, server: mqtt.New(&mqtt.Options{
 		Capabilities: caps, InlineClient: true, SysTopicResendInterval: sysInterval, Logger: slog.New(slog.DiscardHandler)})} // its chatter helps nobody
 	if err := b.server.AddHook(&gate{b: b}, nil); err != nil {
 		return nil, fmt.Errorf("set up the broker: %w", err)
@@ -154,7 +159,7 @@ func (g *gate) ID() string { return "platen" }
 // Provides lists the events the gate takes part in.
 func (g *gate) Provides(event byte) bool {
 	switch event {
-	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish:
+	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnSubscribed, mqtt.OnQosPublish, mqtt.OnPacketProcessed:
 		return true
 	}
 	return false
@@ -183,7 +188,7 @@ func (g *gate) OnConnectAuthenticate(cl *mqtt.Client, _ packets.Packet) bool {
 	return err == nil && g.b.cfg.Handler.Known(id)
 }
 
-// OnACLCheck allows a printer its own three topics.
+// OnACLCheck allows a printer its own four topics.
 func (g *gate) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	return allowed(cl.ID, topic, write)
 }
@@ -196,7 +201,7 @@ func allowed(client, topic string, write bool) bool {
 	if write {
 		return kind == evidence.TopicBatch || kind == evidence.TopicHello
 	}
-	return kind == evidence.TopicNonce
+	return kind == evidence.TopicNonce || kind == evidence.TopicOffer
 }
 
 // OnPublish hands a batch on, answers a hello, and lets nothing go further.

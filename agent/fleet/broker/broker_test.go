@@ -38,6 +38,12 @@ func (d *desk) Frame(from evidence.PrinterID, f []byte) error {
 
 func (d *desk) Nonce(evidence.PrinterID) []byte  { return []byte("nonce") }
 func (d *desk) Known(id evidence.PrinterID) bool { return id == one || id == two }
+func (d *desk) Listens(id evidence.PrinterID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.got = append(d.got, fmt.Sprintf("%d listens", id[0]))
+}
+
 func (d *desk) list() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()

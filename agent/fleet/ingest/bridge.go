@@ -25,7 +25,7 @@ type BridgeConfig struct {
 	Broker string
 	// TLS has the broker's authority and the certificate that the fleet shows it. The
 	// broker's access rules have to let the fleet read the batches and hellos of all
-	// printers and write their nonces, and a printer its own topics alone.
+	// printers and write their nonces and offers, and a printer its own topics alone.
 	TLS *tls.Config
 	// ClientID is the fleet's MQTT client id.
 	ClientID string
@@ -189,6 +189,22 @@ func (b *Bridge) sendNonce(ctx context.Context, id evidence.PrinterID) {
 	if _, err := b.cm.Publish(ctx, &paho.Publish{Topic: evidence.NonceTopic(id), QoS: 0, Payload: n}); err != nil {
 		b.cfg.Logger.Warn("a nonce could not be sent", "printer", id.String(), "error", err)
 	}
+}
+
+// noSubscriber is the reason of a PUBACK that says that nobody waits for the message (MQTT 5.0,
+// section 3.4.2.1).
+const noSubscriber = 0x10
+
+// Offer sends an offer to a printer and returns once the broker has passed it on.
+func (b *Bridge) Offer(ctx context.Context, to evidence.PrinterID, envelope []byte) error {
+	resp, err := b.cm.Publish(ctx, &paho.Publish{Topic: evidence.OfferTopic(to), QoS: 1, Payload: envelope})
+	if err != nil {
+		return fmt.Errorf("offer a job: %w", err)
+	}
+	if resp.ReasonCode == noSubscriber {
+		return errors.New("the printer takes no offers now")
+	}
+	return nil
 }
 
 // Close disconnects and waits for what is under way.

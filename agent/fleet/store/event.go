@@ -21,6 +21,7 @@ const (
 	Batch    Kind = "batch"    // a batch was verified
 	Refused  Kind = "refused"  // something was not believed; see Reason
 	Missing  Kind = "missing"  // batches From to To of a chain did not come
+	Offered  Kind = "offered"  // a printer has taken an offer of a job
 	Releases Kind = "releases" // the releases known were read anew
 	Stopped  Kind = "stopped"  // the fleet's side goes down
 )
@@ -47,6 +48,7 @@ type Event struct {
 	Values   map[string]int64 `json:"values,omitempty"`    // of the last message, by the catalogue's names and units
 	Frame    []byte           `json:"frame,omitempty"`     // the evidence itself, without padding; in the log only
 
+	Job    string `json:"job,omitempty"` // random id of a ticket
 	Reason string `json:"reason,omitempty"`
 	From   uint64 `json:"from,omitempty"`
 	To     uint64 `json:"to,omitempty"`
