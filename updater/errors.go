@@ -40,6 +40,8 @@ var (
 	ErrHeld = errors.New("the printer is busy: the update waits until it is idle")
 	// ErrOnTrial reports that the running release has not been confirmed yet.
 	ErrOnTrial = errors.New("the running release is still on trial: it has to be confirmed first")
+	// ErrUnapproved reports a release under which this printer could open no jobs.
+	ErrUnapproved = errors.New("the release brings no approval of this printer's state: approve it (platen-ota approve), then publish")
 	// ErrFailedBefore reports that this release already failed its trial here.
 	ErrFailedBefore = errors.New("this release failed its trial on this printer: publish a newer one, or ask to try it again")
 )
@@ -56,7 +58,7 @@ var codes = [...]struct {
 	{ErrTruncated, "truncated"}, {ErrSlow, "slow"}, {ErrTarget, "target"},
 	{ErrUnknownBoard, "unknown_board"}, {ErrUnavailable, "unavailable"},
 	{ErrUpToDate, "up_to_date"}, {ErrHeld, "held"}, {ErrOnTrial, "on_trial"},
-	{ErrFailedBefore, "failed_before"}, {ErrSlot, "slot"},
+	{ErrUnapproved, "unapproved"}, {ErrFailedBefore, "failed_before"}, {ErrSlot, "slot"},
 }
 
 // Code is the stable, short code of an error of this package for logs, evidence and

@@ -54,6 +54,10 @@ type Target struct {
 	Release uint64   // number of the release
 	Size    int64    // length in bytes
 	SHA256  [32]byte // digest of the contents
+
+	// Approvals are the states in which printers open jobs, from the release's metadata
+	// (package approval reads them), nil if there are none.
+	Approvals []byte
 }
 
 // Floor is what a printer never goes below.
@@ -87,6 +91,7 @@ type Config struct {
 	Bootloader Bootloader
 	Log        *slot.Log
 	Hold       func() bool             // reports that nothing may be changed now; nil: never
+	Accept     func(Target) error      // says why a release is not to be staged; nil: any is
 	Progress   func(done, total int64) // bytes of the download; may be nil
 	Logger     *slog.Logger            // may be nil
 }
@@ -102,6 +107,9 @@ func New(cfg Config) (*Updater, error) {
 	}
 	if cfg.Hold == nil {
 		cfg.Hold = func() bool { return false }
+	}
+	if cfg.Accept == nil {
+		cfg.Accept = func(Target) error { return nil }
 	}
 	if cfg.Progress == nil {
 		cfg.Progress = func(int64, int64) {}
@@ -211,6 +219,9 @@ func (u *Updater) Stage(ctx context.Context) (Target, error) {
 	t, err := u.Check(ctx)
 	if err != nil {
 		return t, err
+	}
+	if err := u.cfg.Accept(t); err != nil {
+		return t, fmt.Errorf("release %d: %w", t.Release, err)
 	}
 	rec, err := u.cfg.Log.Load()
 	if err != nil && !errors.Is(err, slot.ErrRecord) {

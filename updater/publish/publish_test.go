@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -438,7 +439,7 @@ func TestStatus(t *testing.T) {
 	s := newSite(t)
 	rel := s.mustAdd(1, "sim")
 	st, err := s.Status(s.now)
-	if err != nil || st.Published || len(st.Releases) != 1 || st.Releases[0] != rel {
+	if err != nil || st.Published || len(st.Releases) != 1 || !reflect.DeepEqual(st.Releases[0], rel) {
 		t.Errorf("after add: %+v, %v", st, err)
 	}
 	s.mustPublish()

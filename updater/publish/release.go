@@ -16,6 +16,7 @@ import (
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
+	"platen/updater/approval"
 	"platen/updater/slot"
 )
 
@@ -35,6 +36,8 @@ type Release struct {
 	Path    string `json:"path"`   // name in the metadata
 	Size    int64  `json:"size"`   // bytes
 	SHA256  string `json:"sha256"` // hex; also what a printer measures when it starts it
+
+	Approvals []approval.Approval `json:"approvals,omitempty"` // states in which printers open jobs: see [Repo.Approve]
 }
 
 // custom is the part of a Release that goes into a target's custom field.
@@ -43,6 +46,8 @@ type custom struct {
 	Board   string `json:"board"`
 	Kind    string `json:"kind"`
 	SHA256  string `json:"sha256"`
+
+	Approvals []approval.Approval `json:"approvals,omitempty"`
 }
 
 var word = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
@@ -113,7 +118,7 @@ func releases(md *metadata.Metadata[metadata.TargetsType]) ([]Release, error) {
 		if err := json.Unmarshal(*file.Custom, &c); err != nil {
 			return nil, fmt.Errorf("custom field of %s: %w: %w", path, ErrDamaged, err)
 		}
-		list = append(list, Release{c.Release, c.Board, c.Kind, path, file.Length, c.SHA256})
+		list = append(list, Release{c.Release, c.Board, c.Kind, path, file.Length, c.SHA256, c.Approvals})
 	}
 	slices.SortFunc(list, func(a, b Release) int {
 		return cmp.Or(cmp.Compare(a.Board, b.Board), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Release, b.Release))
@@ -153,12 +158,12 @@ func (r *Repo) store(item Item) (Release, error) {
 	if err := slot.Commit(r.out, tmp, "targets/"+folder+"/"+digest+".platen"); err != nil {
 		return Release{}, fmt.Errorf("copy release: %w", err)
 	}
-	return Release{item.Release, item.Board, item.Kind, folder + "/platen", n, digest}, nil
+	return Release{Release: item.Release, Board: item.Board, Kind: item.Kind, Path: folder + "/platen", Size: n, SHA256: digest}, nil
 }
 
 // enter adds a release to the targets metadata.
 func enter(md *metadata.Metadata[metadata.TargetsType], rel Release) error {
-	text, err := json.Marshal(custom{rel.Release, rel.Board, rel.Kind, rel.SHA256})
+	text, err := json.Marshal(custom{rel.Release, rel.Board, rel.Kind, rel.SHA256, rel.Approvals})
 	if err != nil {
 		return err
 	}

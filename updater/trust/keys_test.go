@@ -95,7 +95,7 @@ func evil(t *testing.T, l *lab, path string, version int64) *metadata.Metadata[m
 	md := parse(l, "2.targets.json", metadata.Targets())
 	md.Signed.Version = version
 	sum := bytes.Repeat([]byte{7}, 32)
-	text, err := json.Marshal(custom{2, board, "agent", fmt.Sprintf("%x", sum)})
+	text, err := json.Marshal(custom{Release: 2, Board: board, Kind: "agent", SHA256: fmt.Sprintf("%x", sum)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -281,7 +282,7 @@ func refused(t testing.TB, c *Client, want error) {
 		t.Errorf("the refusal has no code: %v", err)
 	}
 	after, afterErr := c.Find(board, "agent")
-	if before != after || (beforeErr == nil) != (afterErr == nil) || c.Floor() != floor {
+	if !reflect.DeepEqual(before, after) || (beforeErr == nil) != (afterErr == nil) || c.Floor() != floor {
 		t.Errorf("a refused refresh changed the state: %v, %v", after, afterErr)
 	}
 }

@@ -24,6 +24,8 @@ type custom struct {
 	Board   string `json:"board"`
 	Kind    string `json:"kind"`
 	SHA256  string `json:"sha256"` // what the printer measures when it starts it, hex
+
+	Approvals json.RawMessage `json:"approvals"` // for the agent to read
 }
 
 // Find is the highest release for a board in the last verified metadata.
@@ -78,7 +80,7 @@ func (c *Client) target(name string, file *metadata.TargetFiles, cu custom) (upd
 	}
 	return updater.Target{
 		Path: name, Board: cu.Board, Kind: cu.Kind, Release: cu.Release,
-		Size: file.Length, SHA256: [32]byte(sum),
+		Size: file.Length, SHA256: [32]byte(sum), Approvals: cu.Approvals,
 	}, nil
 }
 

@@ -42,7 +42,7 @@ func root() *cobra.Command {
 	r := cli.Root("platen-ota", "make and maintain a repository of signed updates", long)
 	o := &options{}
 	r.PersistentFlags().StringVar(&o.online, "online", "", "folder of the online keys and settings (default DIR.online)")
-	r.AddCommand(o.initCmd(), o.addCmd(), o.publishCmd(), o.statusCmd(), o.rotateCmd(), o.renewCmd(), o.rootCmd())
+	r.AddCommand(o.initCmd(), o.addCmd(), approverCmd(), o.approveCmd(), o.publishCmd(), o.statusCmd(), o.rotateCmd(), o.renewCmd(), o.rootCmd())
 	return r
 }
 
@@ -211,7 +211,11 @@ func printStatus(w io.Writer, st publish.Status) error {
 		fmt.Fprintf(&b, "%-10s version %-5d %d of %d keys  until %s%s\n", r.Role, r.Version, r.Threshold, r.Keys, r.Expires.Format(time.RFC3339), mark)
 	}
 	for _, r := range st.Releases {
-		fmt.Fprintf(&b, "release    %-5d %s %s  %d bytes  sha256 %s\n", r.Release, r.Board, r.Kind, r.Size, r.SHA256)
+		approved := ""
+		if n := len(r.Approvals); n > 0 {
+			approved = fmt.Sprintf("  %d states approved", n)
+		}
+		fmt.Fprintf(&b, "release    %-5d %s %s  %d bytes  sha256 %s%s\n", r.Release, r.Board, r.Kind, r.Size, r.SHA256, approved)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"platen/agent/cli"
+	"platen/updater/approval"
+	"platen/updater/publish"
+)
+
+func approverCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "approver FILE",
+		Short: "Make an approver's key: FILE, and FILE.pub for printers",
+		Long: `Approver makes the key that approves states of printers. It is an offline key, and the
+one that decides which systems can open jobs: keep it as you keep the root keys.
+
+FILE.pub is approver_key in the configuration of printers. With another approver a printer
+has another recipient, so it is best set before anybody seals a job to the printer.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if _, err := approval.GenerateKey(args[0]); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(c.ErrOrStderr(), "%s and %s.pub made; take the first one away from this machine\n", args[0], args[0])
+			return err
+		},
+	}
+}
+
+func (o *options) approveCmd() *cobra.Command {
+	var s publish.States
+	var key string
+	var boot []string
+	c := &cobra.Command{
+		Use:   "approve DIR --board ID --key FILE",
+		Short: "Sign which states of a board's printers may open jobs",
+		Long: `Approve signs the states in which printers that are bound to an approver may open sealed
+jobs: those they get into with the board's newest releases, by starting in one of them, by
+updating without a restart of the machine, and by falling back. What was approved for the
+board before is replaced: printers no longer show it to their TPMs, which would still take
+it from somebody who has kept it. Printers see it after the next publish; a bound printer
+does not take a release that was not approved.
+
+A state is the value of PCR 14, which the launcher measures the agent into, and of the
+registers that --pcr names. Without those, whoever starts another system on the board can
+measure a released agent and so open jobs: name those of firmware and kernel as soon as the
+board measures them.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if s.Board == "" || key == "" {
+				return cli.Usage("approve needs --board and --key; see platen-ota approve --help")
+			}
+			var err error
+			if s.Boot, err = registers(boot); err != nil {
+				return err
+			}
+			approver, err := approval.LoadKey(key)
+			if err != nil {
+				return err
+			}
+			return o.open(args[0], func(r *publish.Repo) error {
+				rel, err := r.Approve(s, approver, o.keys, time.Now())
+				if err != nil {
+					return err
+				}
+				return cli.Print(c, rel, func(w io.Writer) error {
+					_, err := fmt.Fprintf(w, "release %d for %s: %d states approved (now publish)\n", rel.Release, rel.Board, len(rel.Approvals))
+					return err
+				})
+			})
+		},
+	}
+	o.keysFlag(c)
+	f := c.Flags()
+	f.StringVar(&s.Board, "board", "", "board whose releases are approved")
+	f.StringVar(&key, "key", "", "the approver's private key")
+	f.IntVar(&s.Releases, "releases", 3, "how many of the newest releases, at most 4")
+	f.StringArrayVar(&boot, "pcr", nil, "a register of the machine and its value, INDEX=SHA256; repeat it for more")
+	return c
+}
+
+// registers reads INDEX=SHA256, which any register but that of the agents may be.
+func registers(flags []string) ([]approval.PCR, error) {
+	var list []approval.PCR
+	for _, text := range flags {
+		index, value, _ := strings.Cut(text, "=")
+		n, err := strconv.ParseUint(index, 10, 8)
+		p := approval.PCR{Index: uint8(n)}
+		if err != nil || n > 23 || n == approval.AgentPCR || p.Value.UnmarshalText([]byte(value)) != nil ||
+			slices.ContainsFunc(list, func(q approval.PCR) bool { return q.Index == p.Index }) {
+			return nil, cli.Usage("--pcr %s: write a register other than %d once, from 0 to 23, and its value in hexadecimal", text, approval.AgentPCR)
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
