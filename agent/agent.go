@@ -43,6 +43,7 @@ type Agent struct {
 	board   *boards.Board
 	started time.Time
 
+	usb       sync.Mutex // one request reads USB sticks at a time
 	tpm       *attest.TPM
 	identity  *intake.Identity
 	recipient string         // for age
@@ -113,6 +114,9 @@ func (a *Agent) serve(ctx context.Context, server *intake.Server) error {
 	task("fetching", func(ctx context.Context) error { return a.queue.Run(ctx, a.queue.fetch) })
 	if a.cfg.Queue == "auto" {
 		task("queue", a.autoPrint)
+	}
+	if a.cfg.USB {
+		task("usb sticks", a.watchSticks)
 	}
 	task("session", func(ctx context.Context) error { a.sup.run(ctx); return nil })
 	if a.consent != nil {

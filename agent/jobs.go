@@ -48,33 +48,44 @@ var (
 // clear that its owner gives at the printer. It returns when the job has ended, or
 // once it is loaded if the client does not wait.
 func (a *Agent) print(ctx context.Context, req intake.Request, file *os.File, reply func(intake.Reply) error) error {
-	if file == nil {
-		return errNoFile
-	}
-	size, err := intake.Regular(file)
-	if err != nil {
-		return err
-	}
 	if len(req.Profile) > seam.MostProfile {
 		return errProfile
 	}
 	if err := confine.Fit(os.DirFS(cmp.Or(a.cfg.Proc, "/proc")), 0, a.cfg.AllowSwap); err != nil {
 		return &refusal{"system-unfit", err.Error()}
 	}
-	var receipts <-chan seam.Receipt
-	if req.Envelope != nil {
-		receipts, err = a.sealed(ctx, req, file, size)
-	} else {
-		receipts, err = a.clear(ctx, req, file, size)
-	}
+	receipts, err := a.begin(ctx, req, file)
 	if err != nil {
 		return err
 	}
-	a.log.Info("job started", "sealed", req.Envelope != nil)
+	a.log.Info("job started", "sealed", req.Envelope != nil || req.USB)
 	if err := reply(intake.Reply{Event: "accepted"}); err != nil {
 		return nil // the client is gone; the job is not
 	}
 	return a.follow(ctx, receipts, req.Detach, reply)
+}
+
+// begin starts the job of a request: one of a USB stick, a sealed file, or one in clear.
+func (a *Agent) begin(ctx context.Context, req intake.Request, file *os.File) (receipts <-chan seam.Receipt, err error) {
+	if req.USB {
+		err = a.fromStick(ctx, req.Job, func(envelope []byte, sealed io.Reader, size int64) error {
+			req.Envelope = envelope
+			receipts, err = a.sealed(ctx, req, sealed, size)
+			return err
+		})
+		return receipts, err
+	}
+	if file == nil {
+		return nil, errNoFile
+	}
+	size, err := intake.Regular(file)
+	if err != nil {
+		return nil, err
+	}
+	if req.Envelope != nil {
+		return a.sealed(ctx, req, file, size)
+	}
+	return a.clear(ctx, req, file, size)
 }
 
 // sealed checks a ticket against a sealed file and this printer, counts the copy, has the

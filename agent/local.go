@@ -32,6 +32,8 @@ func (a *Agent) handle(ctx context.Context, req intake.Request, file *os.File, r
 		return a.print(ctx, req, file, reply)
 	case intake.OpQueue, intake.OpQueueAdd, intake.OpQueuePrint, intake.OpQueueDrop, intake.OpBedClear:
 		return a.queueOp(ctx, req, file, reply)
+	case intake.OpUSB:
+		return a.sticks(ctx, reply)
 	case intake.OpRecredit:
 		return a.recredit(ctx, req.Envelope)
 	case intake.OpContentKey:
@@ -114,7 +116,7 @@ func (a *Agent) statusView(context.Context) (*intake.Status, error) {
 		Boot: a.tpm.BootCount(), Uptime: time.Since(a.started).Round(time.Second).String(),
 		Slot: a.slotName(), Update: a.updateState(),
 		Heaters: []intake.HeaterView{}, Recipients: []intake.GrantView{},
-		Sensors: len(a.board.Sensors), Watchdog: a.dog.state(a.cfg.Watchdog != ""),
+		Sensors: len(a.board.Sensors), Sticks: a.stickNames(), Watchdog: a.dog.state(a.cfg.Watchdog != ""),
 	}
 	if st.Trip != 0 {
 		v.Trip = watch.Reason(st.Trip).String()

@@ -47,14 +47,7 @@ func (a *Agent) openQueue() error {
 func (a *Agent) queueOp(ctx context.Context, req intake.Request, file *os.File, reply func(intake.Reply) error) error {
 	switch req.Op {
 	case intake.OpQueueAdd:
-		if file == nil {
-			return errNoFile
-		}
-		size, err := intake.Regular(file)
-		if err != nil {
-			return err
-		}
-		id, err := a.enqueue(ctx, req.Envelope, file, size)
+		id, err := a.enqueued(ctx, req, file)
 		if err != nil {
 			return err
 		}
@@ -78,6 +71,25 @@ func (a *Agent) queueOp(ctx context.Context, req intake.Request, file *os.File, 
 	}
 	return reply(intake.Reply{Queue: &intake.QueueView{
 		Mode: a.cfg.Queue, Clear: a.sup.isClear(), MostJobs: a.cfg.QueueJobs, Most: int64(a.cfg.QueueBytes), Jobs: a.queue.List()}})
+}
+
+// enqueued takes the sealed file of a request, or a job of a USB stick, into the queue.
+func (a *Agent) enqueued(ctx context.Context, req intake.Request, file *os.File) (id string, err error) {
+	if req.USB {
+		err = a.fromStick(ctx, req.Job, func(envelope []byte, sealed io.Reader, size int64) error {
+			id, err = a.enqueue(ctx, envelope, sealed, size)
+			return err
+		})
+		return id, err
+	}
+	if file == nil {
+		return "", errNoFile
+	}
+	size, err := intake.Regular(file)
+	if err != nil {
+		return "", err
+	}
+	return a.enqueue(ctx, req.Envelope, file, size)
 }
 
 // enqueue takes a sealed file of size bytes into the queue, with its ticket, and returns the

@@ -74,6 +74,7 @@ type Config struct {
 	Sys          string              `toml:"sys"`           // where sysfs is: "/sys", or a tree of files on a rig
 	Dev          string              `toml:"dev"`           // where devices of pins are: "/dev"
 	Proc         string              `toml:"proc"`          // where procfs is: "/proc"
+	USB          bool                `toml:"usb"`           // read sealed jobs from USB sticks, when somebody asks for it
 	AllowSwap    bool                `toml:"allow_swap"`    // take jobs although swap other than zram is on; for desks
 	Record       string              `toml:"record"`        // file for what is said at the serial port, without design data; "" is none
 	Queue        string              `toml:"queue"`         // "manual": its owner starts each job; "auto": somebody says that the bed is clear

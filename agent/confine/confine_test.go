@@ -75,6 +75,7 @@ func child(confine func() (Measure, error)) {
 		}),
 		"ask":     try(func() error { _, err := unix.IoctlGetInt(a, unix.TIOCINQ); return err }),
 		"process": try(func() error { return unix.Kill(os.Getppid(), 0) }),
+		"mount":   try(mount),
 	}
 	r.Worked = work(a, b)
 	r.Dumpable, _ = unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
@@ -88,6 +89,10 @@ func child(confine func() (Measure, error)) {
 	json.NewEncoder(os.Stdout).Encode(r)
 	os.Exit(0)
 }
+
+// mount asks for something that fails for everybody, and with EPERM only where it is refused
+// unseen.
+func mount() error { return unix.Mount("none", "/there is nothing here", "tmpfs", 0, "") }
 
 func try(f func() error) string {
 	if err := f(); err != nil {
@@ -218,6 +223,12 @@ func TestAgentCannotListen(t *testing.T) {
 	}
 	if !strings.Contains(r.Attempts["listen"], "operation not permitted") {
 		t.Errorf("a confined agent listens: %q", r.Attempts["listen"])
+	}
+	if !strings.Contains(r.Attempts["mount"], "operation not permitted") {
+		t.Errorf("a confined agent mounts: %q", r.Attempts["mount"])
+	}
+	if err := mount(); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("control: mounting where nothing is: %v", err)
 	}
 	for _, name := range []string{"open", "socket", "exec"} {
 		if r.Attempts[name] != "" {

@@ -26,11 +26,13 @@ var (
 	kill   = bpf.RetConstant{Val: unix.SECCOMP_RET_KILL_PROCESS}
 )
 
-// agentFilter refuses bind and listen and allows the rest. Go connects without
-// binding, so that nothing outbound is lost. An io_uring can bind and listen too,
-// and Go uses none.
+// agentFilter refuses bind and listen, and all that mounts a file system, and allows
+// the rest. Go connects without binding, so that nothing outbound is lost. An io_uring
+// can bind and listen too, and Go uses none. What is on a USB stick is read without the
+// kernel's file systems, and is to stay so.
 func agentFilter() []bpf.Instruction {
-	return filter([]uint32{unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_IO_URING_SETUP}, nil, refuse, allow)
+	return filter([]uint32{unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_IO_URING_SETUP,
+		unix.SYS_MOUNT, unix.SYS_MOVE_MOUNT, unix.SYS_FSOPEN, unix.SYS_FSPICK, unix.SYS_FSMOUNT, unix.SYS_OPEN_TREE}, nil, refuse, allow)
 }
 
 // sessionFilter allows the process pid what a session needs while it reads a job it

@@ -43,6 +43,7 @@ const (
 	OpQueueAdd   Op = "queue-add"   // as OpPrint of a sealed file, which then waits in the queue; one Reply whose Text is its id
 	OpQueuePrint Op = "queue-print" // Job is printed; Replies until the job ends
 	OpQueueDrop  Op = "queue-drop"  // Job leaves the queue
+	OpUSB        Op = "usb"         // one Reply with Sticks
 	OpBedClear   Op = "bed-clear"   // somebody has looked: the next job may start by itself, if the queue is automatic
 
 	OpContentKey Op = "content-key" // one Reply whose Text is the PEM of the key for encrypted 3MF packages
@@ -62,6 +63,7 @@ type Request struct {
 	Plate   uint8     `json:"plate,omitempty"`   // OpPrint of a package with several plates of G-code
 
 	Job string `json:"job,omitempty"` // OpQueuePrint, OpQueueDrop: the beginning of a job's id; OpQueuePrint: "next" as well
+	USB bool   `json:"usb,omitempty"` // OpPrint, OpQueueAdd: Job of a USB stick, in place of a file and its ticket
 }
 
 // Wrapped is the content key of one group of a 3MF package, encrypted to the printer's
@@ -83,6 +85,31 @@ type Reply struct {
 	Status *Status `json:"status,omitempty"`
 
 	Queue *QueueView `json:"queue,omitempty"`
+
+	Sticks []StickView `json:"sticks,omitempty"`
+}
+
+// MostStickJobs is how many jobs of all sticks are listed: what fits into a reply.
+const MostStickJobs = 96
+
+// StickView is a USB stick that is plugged in.
+type StickView struct {
+	Name string     `json:"name"`           // as the kernel calls it: "sda"
+	Jobs []StickJob `json:"jobs"`           //
+	More bool       `json:"more,omitempty"` // there is more on it than was looked at
+	Code string     `json:"code,omitempty"` // of why it is not read
+	Why  string     `json:"why,omitempty"`
+}
+
+// StickJob is a ticket on a stick. Without a Code it can be printed, as far as can be said
+// before its sealed file is read.
+type StickJob struct {
+	ID       string    `json:"id"`     // of the job; empty if no operator that is trusted has signed the ticket
+	Size     int64     `json:"size"`   // of the sealed file, in bytes
+	Copies   int       `json:"copies"` // of the ticket
+	NotAfter time.Time `json:"not_after"`
+	Code     string    `json:"code,omitempty"`
+	Why      string    `json:"why,omitempty"`
 }
 
 // QueueView is the queue of jobs.
@@ -119,8 +146,9 @@ type Status struct {
 	Progress   int          `json:"progress_percent"` // in steps of 25
 	Trip       string       `json:"trip,omitempty"`   // why the supervision stopped the machine or paused the print, until the next job
 	Heaters    []HeaterView `json:"heaters"`
-	Sensors    int          `json:"sensors"`           // of the box, by its board file
-	Missing    []string     `json:"missing,omitempty"` // those of them that cannot be read
+	Sensors    int          `json:"sensors"`              // of the box, by its board file
+	Missing    []string     `json:"missing,omitempty"`    // those of them that cannot be read
+	Sticks     []string     `json:"usb_sticks,omitempty"` // that are there, as the kernel calls them
 	Watchdog   string       `json:"watchdog"`
 	Confined   string       `json:"confined"`
 	VaultBytes uint64       `json:"vault_bytes"`
