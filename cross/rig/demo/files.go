@@ -10,13 +10,6 @@ import (
 	"platen/cross/rig/leak"
 )
 
-// all is every event so far.
-func (p *process) all() []event {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.events[:len(p.events):len(p.events)]
-}
-
 // noLeak looks for the model in every file that was written since the demo began,
 // and then for a canary of it that it plants.
 func (d *demo) noLeak(ctx context.Context) (string, error) {
@@ -25,7 +18,7 @@ func (d *demo) noLeak(ctx context.Context) (string, error) {
 		return "", err
 	}
 	facets := s.Len()
-	gcode, err := d.run(ctx, "platen-slice", d.model, "-o", "-")
+	gcode, err := d.Run(ctx, "platen-slice", d.model, "-o", "-")
 	if err != nil {
 		return "", err
 	}
@@ -33,7 +26,7 @@ func (d *demo) noLeak(ctx context.Context) (string, error) {
 	if s.Len() == facets {
 		return "", fmt.Errorf("%w: no line of the program can be looked for", errControl)
 	}
-	roots := []string{d.dir, filepath.Dir(d.tpm.Socket), os.TempDir(), "/var/tmp", "/dev/shm", "/run", "."}
+	roots := []string{d.Dir, filepath.Dir(d.tpm.Socket), os.TempDir(), "/var/tmp", "/dev/shm", "/run", "."}
 	if home, err := os.UserHomeDir(); err == nil {
 		roots = append(roots, filepath.Join(home, ".local"), filepath.Join(home, ".config"))
 	}
@@ -49,7 +42,7 @@ func (d *demo) noLeak(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	control, err := s.Tree([]string{d.dir}, d.began.Add(-time.Second), d.model)
+	control, err := s.Tree([]string{d.Dir}, d.began.Add(-time.Second), d.model)
 	if err != nil {
 		return "", err
 	}
@@ -78,7 +71,7 @@ func (d *demo) plant(gcode []byte) ([]string, error) {
 	}
 	var paths []string
 	for name, b := range canaries {
-		path := d.path(name)
+		path := d.Path(name)
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			return nil, err
 		}

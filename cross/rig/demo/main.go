@@ -21,21 +21,22 @@ import (
 	"time"
 
 	"platen/cross/rig"
+	"platen/cross/rig/stage"
 )
 
 type demo struct {
-	dir, bins, model string
-	speed            int
-	height           float64
-	began            time.Time
-	running          []*process
+	stage.Stage
+	model  string
+	speed  int
+	height float64
+	began  time.Time
 
 	tpm      *rig.Swtpm
 	network  *relay
-	attacker *hostile
-	fleet    *process
-	sim      *process
-	boot     *process
+	attacker *stage.Broker
+	fleet    *stage.Process
+	sim      *stage.Process
+	boot     *stage.Process
 
 	https     string // address of enrolment and updates
 	mqtt      string // address of the fleet's own broker
@@ -69,7 +70,7 @@ var steps = []step{
 func main() {
 	d := &demo{began: time.Now()}
 	flag.StringVar(&d.model, "model", filepath.Join("testdata", "models", "tug.stl"), "STL to print")
-	flag.StringVar(&d.bins, "bin", filepath.Join("build", "bin"), "folder of the binaries")
+	flag.StringVar(&d.Bins, "bin", filepath.Join("build", "bin"), "folder of the binaries")
 	flag.IntVar(&d.speed, "speed", 0, "how much faster than real time the simulated printer is (default: so that the print takes about 20 s)")
 	keep := flag.Bool("keep", false, "keep the demo's folder")
 	flag.Parse()
@@ -78,23 +79,23 @@ func main() {
 	err := d.all(ctx)
 	d.stop()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "\ndemo: %v\nlogs are in %s\n", err, d.dir)
+		fmt.Fprintf(os.Stderr, "\ndemo: %v\nlogs are in %s\n", err, d.Dir)
 		os.Exit(1)
 	}
 	if *keep {
-		fmt.Println("kept:", d.dir)
+		fmt.Println("kept:", d.Dir)
 	} else {
-		os.RemoveAll(d.dir)
+		os.RemoveAll(d.Dir)
 	}
 	fmt.Printf("\nall of it holds (%s)\n", time.Since(d.began).Round(time.Second))
 }
 
 func (d *demo) all(ctx context.Context) error {
 	var err error
-	if d.dir, err = os.MkdirTemp("", "platen-demo-"); err != nil {
+	if d.Dir, err = os.MkdirTemp("", "platen-demo-"); err != nil {
 		return err
 	}
-	if d.bins, err = filepath.Abs(d.bins); err != nil {
+	if d.Bins, err = filepath.Abs(d.Bins); err != nil {
 		return err
 	}
 	if d.model, err = filepath.Abs(d.model); err != nil {
@@ -119,14 +120,12 @@ func (d *demo) all(ctx context.Context) error {
 
 // stop ends what runs, the last first.
 func (d *demo) stop() {
-	for i := len(d.running) - 1; i >= 0; i-- {
-		d.running[i].stop()
-	}
+	d.Stop()
 	if d.network != nil {
 		d.network.close()
 	}
 	if d.attacker != nil {
-		d.attacker.server.Close()
+		d.attacker.Close()
 	}
 	if d.tpm != nil {
 		d.tpm.Stop()

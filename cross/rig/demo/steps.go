@@ -2,13 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"platen/agent/cli"
-	"platen/agent/fleet/ca"
 	"platen/cross/rig"
+	"platen/cross/rig/stage"
 )
 
 // board is the board file of the simulated printer.
@@ -27,10 +23,10 @@ const board = "sim"
 // startFleet makes the update repository with release 1 and starts the fleet.
 func (d *demo) startFleet(ctx context.Context) (string, error) {
 	var err error
-	if d.tpm, err = rig.StartSwtpm(ctx, d.path("tpm")); err != nil {
+	if d.tpm, err = rig.StartSwtpm(ctx, d.Path("tpm")); err != nil {
 		return "", err
 	}
-	if _, err := d.run(ctx, "platen-ota", "init", d.path("tuf"), "--keys", d.path("offline-keys")); err != nil {
+	if _, err := d.Run(ctx, "platen-ota", "init", d.Path("tuf"), "--keys", d.Path("offline-keys")); err != nil {
 		return "", err
 	}
 	if err := d.release(ctx, 1); err != nil {
@@ -39,10 +35,10 @@ func (d *demo) startFleet(ctx context.Context) (string, error) {
 	if d.network, err = newRelay(); err != nil {
 		return "", err
 	}
-	if d.https, err = freePort(); err != nil {
+	if d.https, err = stage.FreePort(); err != nil {
 		return "", err
 	}
-	if d.mqtt, err = freePort(); err != nil {
+	if d.mqtt, err = stage.FreePort(); err != nil {
 		return "", err
 	}
 	d.network.point(d.mqtt)
@@ -54,33 +50,24 @@ func (d *demo) startFleet(ctx context.Context) (string, error) {
 }
 
 // fleetUp starts platen-fleet with further arguments and waits until it is up.
-func (d *demo) fleetUp(ctx context.Context, args ...string) (event, error) {
-	args = append([]string{"up", "-o", "jsonl", "--dir", d.path("fleet"), "--name", "demo operator",
+func (d *demo) fleetUp(ctx context.Context, args ...string) (stage.Event, error) {
+	args = append([]string{"up", "-o", "jsonl", "--dir", d.Path("fleet"), "--name", "demo operator",
 		"--listen-mqtt", d.mqtt, "--listen-https", d.https, "--public-mqtt", d.network.addr(),
-		"--tuf", d.path("tuf"), "--ek-ca", strings.Join(d.tpm.CAs, ","), "--nonce-every", "10s"}, args...)
+		"--tuf", d.Path("tuf"), "--ek-ca", strings.Join(d.tpm.CAs, ","), "--nonce-every", "10s"}, args...)
 	var err error
-	if d.fleet, err = d.start("platen-fleet", args...); err != nil {
-		return event{}, err
+	if d.fleet, err = d.Start("platen-fleet", nil, args...); err != nil {
+		return stage.Event{}, err
 	}
-	return d.fleet.wait(ctx, 20*time.Second, 0, func(e event) bool { return e.Event == "ready" })
-}
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return d.fleet.Wait(ctx, 20*time.Second, 0, func(e stage.Event) bool { return e.Event == "ready" })
 }
 
 // release adds a release of the agent to the repository and publishes it.
 func (d *demo) release(ctx context.Context, n int) error {
-	if _, err := d.run(ctx, "platen-ota", "add", d.path("tuf"), "--release", fmt.Sprint(n), "--board", board,
-		"--file", d.bin(fmt.Sprintf("platen-release-%d", n))); err != nil {
+	if _, err := d.Run(ctx, "platen-ota", "add", d.Path("tuf"), "--release", fmt.Sprint(n), "--board", board,
+		"--file", d.Bin(fmt.Sprintf("platen-release-%d", n))); err != nil {
 		return err
 	}
-	_, err := d.run(ctx, "platen-ota", "publish", d.path("tuf"))
+	_, err := d.Run(ctx, "platen-ota", "publish", d.Path("tuf"))
 	return err
 }
 
@@ -90,20 +77,20 @@ func (d *demo) startPrinter(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if d.sim, err = d.start("platen-sim", "-o", "jsonl", "--pty", d.path("tty"), "--speed", fmt.Sprint(d.speed),
+	if d.sim, err = d.Start("platen-sim", nil, "-o", "jsonl", "--pty", d.Path("tty"), "--speed", fmt.Sprint(d.speed),
 		"--volume", "220x220x250", "--emergency-parser", "--status-every", "200ms"); err != nil {
 		return "", err
 	}
-	if _, err := d.sim.wait(ctx, 10*time.Second, 0, func(e event) bool { return e.Event == "ready" }); err != nil {
+	if _, err := d.sim.Wait(ctx, 10*time.Second, 0, func(e stage.Event) bool { return e.Event == "ready" }); err != nil {
 		return "", err
 	}
 	if err := d.configure(ctx); err != nil {
 		return "", err
 	}
-	if _, err := d.platen(ctx, "install", d.bin("platen-release-1"), "--release", "1"); err != nil {
+	if _, err := d.Platen(ctx, "install", d.Bin("platen-release-1"), "--release", "1"); err != nil {
 		return "", err
 	}
-	if d.boot, err = d.start("platen", "boot", "--config", d.path("platen.toml")); err != nil {
+	if d.boot, err = d.Start("platen", nil, "boot", "--config", d.Path("platen.toml")); err != nil {
 		return "", err
 	}
 	st, err := d.waitStatus(ctx, 60*time.Second, func(st status) bool { return st.Phase == "idle" })
@@ -117,20 +104,20 @@ func (d *demo) startPrinter(ctx context.Context) (string, error) {
 // configure writes the printer's configuration and the keys of owner and operator.
 func (d *demo) configure(ctx context.Context) error {
 	for _, name := range []string{"owner", "operator"} {
-		if _, err := d.platen(ctx, "consent", "keygen", d.path(name)); err != nil {
+		if _, err := d.Platen(ctx, "consent", "keygen", d.Path(name)); err != nil {
 			return err
 		}
 	}
-	out, err := d.run(ctx, "platen-fleet", "ca", "--dir", d.path("fleet"))
+	out, err := d.Run(ctx, "platen-fleet", "ca", "--dir", d.Path("fleet"))
 	if err != nil {
 		return err
 	}
 	d.ca = strings.TrimSpace(string(out))
-	root, err := d.run(ctx, "platen-ota", "root", d.path("tuf"))
+	root, err := d.Run(ctx, "platen-ota", "root", d.Path("tuf"))
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(d.path("root.json"), root, 0o644); err != nil {
+	if err := os.WriteFile(d.Path("root.json"), root, 0o644); err != nil {
 		return err
 	}
 	text := fmt.Sprintf(`board = %q
@@ -151,7 +138,7 @@ root = "root.json"
 slots = "slots"
 period = "1h"
 `, board, vaultMiB(), d.tpm.Path(), d.https, d.ca, d.https)
-	return os.WriteFile(d.path("platen.toml"), []byte(text), 0o644)
+	return os.WriteFile(d.Path("platen.toml"), []byte(text), 0o644)
 }
 
 // vaultMiB is as much locked memory as a session of this user can have, up to 256
@@ -177,7 +164,7 @@ type status struct {
 
 func (d *demo) status(ctx context.Context) (status, error) {
 	var st status
-	out, err := d.platen(ctx, "status", "-o", "json")
+	out, err := d.Platen(ctx, "status", "-o", "json")
 	if err == nil {
 		err = json.Unmarshal(out, &st)
 	}
@@ -196,31 +183,31 @@ func (d *demo) waitStatus(ctx context.Context, limit time.Duration, ok func(stat
 		select {
 		case <-ctx.Done():
 			return st, fmt.Errorf("the agent did not get there within %s (phase %s, %v)", limit, st.Phase, err)
-		case <-d.boot.done:
-			return st, fmt.Errorf("the launcher ended: %v", d.boot.err)
+		case <-d.boot.Done:
+			return st, fmt.Errorf("the launcher ended: %v", d.boot.Err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
 func (d *demo) enrol(ctx context.Context) (string, error) {
-	claim, err := d.run(ctx, "platen-fleet", "claim", "new", "--dir", d.path("fleet"))
+	claim, err := d.Run(ctx, "platen-fleet", "claim", "new", "--dir", d.Path("fleet"))
 	if err != nil {
 		return "", err
 	}
-	if code, err := d.refused(ctx, "platen", "enrol", "WRONG-CLAIM", "--config", d.path("platen.toml")); err != nil {
+	if code, err := d.Refused(ctx, "platen", "enrol", "WRONG-CLAIM", "--config", d.Path("platen.toml")); err != nil {
 		return "", fmt.Errorf("a wrong claim: %w (%s)", err, code)
 	}
-	out, err := d.platen(ctx, "enrol", strings.TrimSpace(string(claim)), "-o", "json")
+	out, err := d.Platen(ctx, "enrol", strings.TrimSpace(string(claim)), "-o", "json")
 	if err != nil {
 		return "", err
 	}
-	var got event
+	var got stage.Event
 	if err := json.Unmarshal(out, &got); err != nil {
 		return "", err
 	}
 	d.recipient = got.Text
-	if _, err := d.fleet.wait(ctx, 10*time.Second, 0, func(e event) bool { return e.Event == "enrolled" && e.Printer == d.printer }); err != nil {
+	if _, err := d.fleet.Wait(ctx, 10*time.Second, 0, func(e stage.Event) bool { return e.Event == "enrolled" && e.Printer == d.printer }); err != nil {
 		return "", err
 	}
 	return "endorsement key certified, attestation key activated, client certificate issued; a wrong claim was refused", nil
@@ -232,11 +219,11 @@ func (d *demo) grant(ctx context.Context) (string, error) {
 	if d.batches() != 0 {
 		return "", errors.New("machine data left before its owner had granted it")
 	}
-	if _, err := d.platen(ctx, "consent", "grant", "--key", d.path("owner"), "--recipient", d.recipient,
+	if _, err := d.Platen(ctx, "consent", "grant", "--key", d.Path("owner"), "--recipient", d.recipient,
 		"--name", "demo operator", "--profile", "owner", "--period", "2s"); err != nil {
 		return "", err
 	}
-	if _, err := d.fleet.wait(ctx, 20*time.Second, 0, func(e event) bool { return e.Event == "batch" }); err != nil {
+	if _, err := d.fleet.Wait(ctx, 20*time.Second, 0, func(e stage.Event) bool { return e.Event == "batch" }); err != nil {
 		return "", err
 	}
 	return "nothing was sent before; signed by the owner, first batch verified", nil
@@ -244,10 +231,8 @@ func (d *demo) grant(ctx context.Context) (string, error) {
 
 // batches counts the batches verified so far.
 func (d *demo) batches() int {
-	d.fleet.mu.Lock()
-	defer d.fleet.mu.Unlock()
 	n := 0
-	for _, e := range d.fleet.events {
+	for _, e := range d.fleet.Events() {
 		if e.Event == "batch" {
 			n++
 		}
@@ -257,14 +242,14 @@ func (d *demo) batches() int {
 
 // seal seals the model with stock age and has the operator sign a ticket.
 func (d *demo) seal(ctx context.Context) (string, error) {
-	if _, err := d.run(ctx, "age", "-r", d.sealTo, "-o", d.path("job.age"), d.model); err != nil {
+	if _, err := d.Run(ctx, "age", "-r", d.sealTo, "-o", d.Path("job.age"), d.model); err != nil {
 		return "", err
 	}
-	ticket, err := d.run(ctx, "platen-fleet", "ticket", d.path("job.age"), "--key", d.path("operator"), "--printer", d.printer)
+	ticket, err := d.Run(ctx, "platen-fleet", "ticket", d.Path("job.age"), "--key", d.Path("operator"), "--printer", d.printer)
 	if err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(d.path("job.ticket"), ticket, 0o644); err != nil {
+	if err := os.WriteFile(d.Path("job.ticket"), ticket, 0o644); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s sealed to %s… with age, ticket signed for one copy", filepath.Base(d.model), d.sealTo[:16]), nil
@@ -272,33 +257,33 @@ func (d *demo) seal(ctx context.Context) (string, error) {
 
 // print prints the sealed job and tells what the simulated printer counted.
 func (d *demo) print(ctx context.Context) (string, error) {
-	from := d.sim.seen()
+	from := len(d.sim.Events())
 	bar := cli.NewProgress(os.Stderr, "    printing")
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
 		for n := from; ; {
-			e, err := d.sim.wait(ctx, time.Hour, n, func(e event) bool { return e.Event == "status" || e.Event == "end" })
+			e, err := d.sim.Wait(ctx, time.Hour, n, func(e stage.Event) bool { return e.Event == "status" || e.Event == "end" })
 			if err != nil || e.Event == "end" {
 				return
 			}
-			n = d.sim.seen()
+			n = len(d.sim.Events())
 			bar.Set(int64(1000*e.Z), int64(1000*d.height), fmt.Sprintf("z %.1f mm, %d lines, %.0f °C", e.Z, e.Lines, e.HotEnd))
 		}
 	}()
 	began := time.Now()
-	_, err := d.platen(ctx, "print", d.path("job.age"), "--ticket", d.path("job.ticket"))
+	_, err := d.Platen(ctx, "print", d.Path("job.age"), "--ticket", d.Path("job.ticket"))
 	took := time.Since(began)
 	if err != nil {
 		return "", err
 	}
-	end, err := d.sim.wait(ctx, 30*time.Second, from, func(e event) bool { return e.Event == "end" })
+	end, err := d.sim.Wait(ctx, 30*time.Second, from, func(e stage.Event) bool { return e.Event == "end" })
 	<-finished
 	bar.Done()
 	if err != nil {
 		return "", err
 	}
-	if code, err := d.refused(ctx, "platen", "print", d.path("job.age"), "--ticket", d.path("job.ticket"), "--config", d.path("platen.toml")); err != nil || code != "ticket-copies" {
+	if code, err := d.Refused(ctx, "platen", "print", d.Path("job.age"), "--ticket", d.Path("job.ticket"), "--config", d.Path("platen.toml")); err != nil || code != "ticket-copies" {
 		return "", fmt.Errorf("a second copy on a ticket for one: code %q, %w", code, err)
 	}
 	return fmt.Sprintf("%d layers, %d lines, %.1f m of filament, %s of machine time in %s; a second copy was refused",
@@ -308,7 +293,7 @@ func (d *demo) print(ctx context.Context) (string, error) {
 // inspect asks the desk slicer how high the model is, for the progress bar, and how
 // large, for the speed of the simulated printer.
 func (d *demo) inspect(ctx context.Context) error {
-	out, err := d.run(ctx, "platen-slice", "inspect", d.model, "-o", "json")
+	out, err := d.Run(ctx, "platen-slice", "inspect", d.model, "-o", "json")
 	if err != nil {
 		return err
 	}
@@ -328,11 +313,11 @@ func (d *demo) inspect(ctx context.Context) error {
 }
 
 func (d *demo) telemetry(ctx context.Context) (string, error) {
-	from := d.fleet.seen()
-	if _, err := d.fleet.wait(ctx, 20*time.Second, from, func(e event) bool { return e.Event == "batch" && e.Release == 1 }); err != nil {
+	from := len(d.fleet.Events())
+	if _, err := d.fleet.Wait(ctx, 20*time.Second, from, func(e stage.Event) bool { return e.Event == "batch" && e.Release == 1 }); err != nil {
 		return "", err
 	}
-	for _, e := range d.fleet.all() {
+	for _, e := range d.fleet.Events() {
 		if e.Event == "refused" && !strings.HasPrefix(e.Reason, "enrol") || e.Event == "missing" {
 			return "", fmt.Errorf("an honest printer was not believed: %s %s", e.Event, e.Reason)
 		}
@@ -345,15 +330,15 @@ func (d *demo) update(ctx context.Context) (string, error) {
 	if err := d.release(ctx, 2); err != nil {
 		return "", err
 	}
-	from := d.fleet.seen()
-	if _, err := d.platen(ctx, "update"); err != nil {
+	from := len(d.fleet.Events())
+	if _, err := d.Platen(ctx, "update"); err != nil {
 		return "", err
 	}
 	st, err := d.waitStatus(ctx, 90*time.Second, func(st status) bool { return st.Release == 2 && st.Phase == "idle" && st.Update == "" })
 	if err != nil {
 		return "", err
 	}
-	e, err := d.fleet.wait(ctx, 60*time.Second, from, func(e event) bool { return e.Event == "batch" && e.Release == 2 })
+	e, err := d.fleet.Wait(ctx, 60*time.Second, from, func(e stage.Event) bool { return e.Event == "batch" && e.Release == 2 })
 	if err != nil {
 		return "", fmt.Errorf("telemetry does not attest release 2: %w", err)
 	}
@@ -365,7 +350,7 @@ func (d *demo) tamperedUpdate(ctx context.Context) (string, error) {
 	if err := d.release(ctx, 3); err != nil {
 		return "", err
 	}
-	target, err := newest(filepath.Join(d.path("tuf"), "targets"))
+	target, err := newest(filepath.Join(d.Path("tuf"), "targets"))
 	if err != nil {
 		return "", err
 	}
@@ -377,7 +362,7 @@ func (d *demo) tamperedUpdate(ctx context.Context) (string, error) {
 	if err := os.WriteFile(target, b, 0o644); err != nil {
 		return "", err
 	}
-	code, err := d.refused(ctx, "platen", "update", "--config", d.path("platen.toml"))
+	code, err := d.Refused(ctx, "platen", "update", "--config", d.Path("platen.toml"))
 	if err != nil {
 		return "", err
 	}
@@ -410,69 +395,50 @@ func newest(dir string) (string, error) {
 // replayed puts a hostile broker between printer and verifier and has it repeat a
 // frame, and alter one.
 func (d *demo) replayed(ctx context.Context) (string, error) {
-	cert, err := d.insider()
+	cert, err := stage.Insider(d.ca, d.Dir)
 	if err != nil {
 		return "", err
 	}
-	if d.attacker, err = newHostile(cert); err != nil {
+	if d.attacker, err = stage.NewBroker(cert, nil); err != nil {
 		return "", err
 	}
-	d.fleet.stop()
-	if _, err := d.fleetUp(ctx, "--broker", d.attacker.addr, "--broker-ca", d.ca, "--broker-cert", d.path("insider.pem"), "--broker-key", d.path("insider.key")); err != nil {
+	d.fleet.Stop()
+	if _, err := d.fleetUp(ctx, "--broker", d.attacker.Addr, "--broker-ca", d.ca, "--broker-cert", d.Path("insider.pem"), "--broker-key", d.Path("insider.key")); err != nil {
 		return "", err
 	}
-	d.network.point(d.attacker.addr)
-	if _, err := d.fleet.wait(ctx, 60*time.Second, 0, func(e event) bool { return e.Event == "batch" }); err != nil {
+	d.network.point(d.attacker.Addr)
+	if _, err := d.fleet.Wait(ctx, 60*time.Second, 0, func(e stage.Event) bool { return e.Event == "batch" }); err != nil {
 		return "", fmt.Errorf("through the hostile broker: %w", err)
 	}
-	from := d.fleet.seen()
-	if err := d.attacker.replay(); err != nil {
+	from := len(d.fleet.Events())
+	if err := d.attacker.Replay(); err != nil {
 		return "", err
 	}
-	replay, err := d.fleet.wait(ctx, 20*time.Second, from, func(e event) bool { return e.Event == "refused" })
+	replay, err := d.fleet.Wait(ctx, 20*time.Second, from, func(e stage.Event) bool { return e.Event == "refused" })
 	if err != nil {
 		return "", err
 	}
-	if err := d.attacker.flip(); err != nil {
+	if err := d.attacker.Flip(); err != nil {
 		return "", err
 	}
-	flip, err := d.fleet.wait(ctx, 20*time.Second, from, func(e event) bool { return e.Event == "refused" && e.Reason != replay.Reason })
+	flip, err := d.fleet.Wait(ctx, 20*time.Second, from, func(e stage.Event) bool { return e.Event == "refused" && e.Reason != replay.Reason })
 	if err != nil {
 		return "", fmt.Errorf("a flipped bit: %w", err)
 	}
 	return fmt.Sprintf("a hostile broker repeats one: refused as %s; it flips a bit: refused as %s", replay.Reason, flip.Reason), nil
 }
 
-// insider has the fleet's own authority certify the attacker.
-func (d *demo) insider() (tls.Certificate, error) {
-	authority, err := ca.Open(filepath.Dir(d.ca))
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	cert, err := authority.Server([]string{"127.0.0.1"})
-	if err != nil {
-		return cert, err
-	}
-	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
-	if err != nil {
-		return cert, err
-	}
-	return cert, errors.Join(
-		os.WriteFile(d.path("insider.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]}), 0o600),
-		os.WriteFile(d.path("insider.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600))
-}
-
 // dropped has the hostile broker swallow a frame though it tells the printer that
 // it arrived.
 func (d *demo) dropped(ctx context.Context) (string, error) {
-	from := d.fleet.seen()
-	d.attacker.swallow()
+	from := len(d.fleet.Events())
+	d.attacker.Swallow()
 	select {
-	case <-d.attacker.gulped:
+	case <-d.attacker.Gulped:
 	case <-time.After(30 * time.Second):
 		return "", errors.New("no frame came to be swallowed")
 	}
-	e, err := d.fleet.wait(ctx, 30*time.Second, from, func(e event) bool { return e.Event == "missing" })
+	e, err := d.fleet.Wait(ctx, 30*time.Second, from, func(e stage.Event) bool { return e.Event == "missing" })
 	if err != nil {
 		return "", err
 	}

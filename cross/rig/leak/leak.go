@@ -3,7 +3,8 @@
 // files for any of it.
 //
 // Make a [Set] of a model with [Set.AddSTL] and of its program with
-// [Set.AddLines], then look with [Set.File] and [Set.Tree]. A search that finds
+// [Set.AddLines], or of a model that is made for it with [Set.AddCanary], then look with
+// [Set.File] and [Set.Tree]. A search that finds
 // nothing proves something only if the same Set finds a planted canary.
 package leak
 
@@ -59,21 +60,14 @@ func (s *Set) Len() int {
 	return n
 }
 
-// Add adds one pattern of at least 8 bytes; those with fewer than 5 different
-// bytes say nothing and are left out.
+// Add adds one pattern of at least 8 bytes. What it begins with is left out until there
+// are 8 bytes with 4 different ones among them; a pattern without 5 different bytes says
+// nothing and is left out altogether.
 func (s *Set) Add(p []byte, kind string) {
-	if len(p) < window {
-		return
+	for len(p) >= window && different(p[:window]) < 4 {
+		p = p[1:]
 	}
-	var seen [256]bool
-	different := 0
-	for _, b := range p[:window] {
-		if !seen[b] {
-			seen[b] = true
-			different++
-		}
-	}
-	if different < 5 {
+	if len(p) < window || different(p) < 5 {
 		return
 	}
 	p = bytes.Clone(p[:min(len(p), maxPattern)])
@@ -81,6 +75,19 @@ func (s *Set) Add(p []byte, kind string) {
 	s.byKey[k] = append(s.byKey[k], pattern{p, kind})
 	h := hash(k)
 	s.filter[h>>6] |= 1 << (h & 63)
+}
+
+// different is how many different bytes there are.
+func different(p []byte) int {
+	var seen [256]bool
+	n := 0
+	for _, b := range p {
+		if !seen[b] {
+			seen[b] = true
+			n++
+		}
+	}
+	return n
 }
 
 // addAll adds a pattern in the encodings bytes travel in.
@@ -137,6 +144,7 @@ func (s *Set) AddLines(gcode []byte, limit int) {
 	var lines [][]byte
 	for l := range bytes.Lines(gcode) {
 		l, _, _ = bytes.Cut(l, []byte(";"))
+		l, _, _ = bytes.Cut(l, []byte("*")) // of a line with a number and its checksum
 		l = bytes.TrimSpace(l)
 		if i := bytes.IndexByte(l, 'X'); i >= 0 && bytes.IndexByte(l, 'Y') > i && bytes.IndexByte(l, 'E') > i && len(l)-i >= 16 {
 			lines = append(lines, l[i:])

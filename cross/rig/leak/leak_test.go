@@ -1,6 +1,7 @@
 package leak
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+	"unicode/utf16"
 )
 
 func model(t *testing.T) (string, []byte) {
@@ -82,5 +84,40 @@ func TestTree(t *testing.T) {
 	}
 	if f, _ = s.Tree([]string{dir}, since, filepath.Join(dir, "new")); f.Files != 0 {
 		t.Errorf("skipped file searched: %+v", f)
+	}
+}
+
+// A canary is found in each encoding that a leak could have, wherever it begins, and
+// another canary is not.
+func TestCanary(t *testing.T) {
+	c, other := NewCanary(1, 24, 4), NewCanary(2, 24, 4)
+	s, strange := NewSet(), NewSet()
+	s.AddCanary(c)
+	strange.AddCanary(other)
+	pack, err := c.ThreeMF(zip.Store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := c.Points[5]
+	order := binary.BigEndian
+	text := fmt.Sprintf("G1 X%.3f Y%.3f", p[0], p[1])
+	wide := make([]byte, 0, 99)
+	for _, u := range utf16.Encode([]rune(c.Word + wordTitle)) {
+		wide = order.AppendUint16(wide, u)
+	}
+	for name, leak := range map[string][]byte{
+		"STL": c.STL(), "package": pack, "header": []byte(c.Word + wordHeader), "UTF-16": wide, "G-code": []byte(text),
+		"fixed":  order.AppendUint32(order.AppendUint32(nil, uint32(p[0]*65536)), uint32(p[1]*65536)),
+		"long":   order.AppendUint64(order.AppendUint64(nil, uint64(p[0]*65536)), uint64(p[1]*65536)),
+		"wide":   order.AppendUint64(order.AppendUint64(nil, math.Float64bits(float64(p[0]))), math.Float64bits(float64(p[1]))),
+		"base64": []byte(base64.StdEncoding.EncodeToString(append([]byte("x"), c.STL()[:200]...))),
+	} {
+		hits, err := s.Reader(bytes.NewReader(append([]byte("log: "), leak...)), "x")
+		if err != nil || len(hits) == 0 {
+			t.Errorf("%s: not found (%v)", name, err)
+		}
+		if hits, _ := strange.Reader(bytes.NewReader(leak), "x"); len(hits) != 0 {
+			t.Errorf("%s: another canary is found in it: %v", name, hits[0])
+		}
 	}
 }
