@@ -76,17 +76,32 @@ func (s *session) print(ctx context.Context, st *seam.Start, file *os.File) erro
 	}
 	b := job.board
 	s.progress.layers, s.progress.ops = job.layers, job.ops
-	s.pause.board, s.pause.told = b, s.held
+	s.pause.board, s.pause.told, s.pause.park = b, s.held, s.marks.parked
 	s.mu.Lock()
 	s.skip = job.skip
 	s.mu.Unlock()
 	s.setPhase(seam.PhasePrinting)
-	prog := s.pause.hold(fresh(b, job.program(ctx, s.progress.watch)), ctx.Done())
-	err = s.machine.Run(ctx, envelope.Check(b.Limits, envelope.Fit(b.Limits, prog)))
+	defer s.marks.end()
+	prog := s.pause.hold(fresh(b, s.begun(ctx, job, st)), ctx.Done())
+	err = s.machine.Run(ctx, s.marks.watch(envelope.Check(b.Limits, envelope.Fit(b.Limits, prog))))
 	if err != nil && !errors.Is(err, hal.ErrHalted) {
 		s.cool()
 	}
 	return err
+}
+
+// begun is the program of a job, or what is left of it, and tells that it begins.
+func (s *session) begun(ctx context.Context, job *loaded, st *seam.Start) motion.Program {
+	prog := job.program(ctx, s.progress.watch)
+	mark := seam.Layer{Layer: st.From, Mark: seam.MarkLayer}
+	switch {
+	case st.From > 0:
+		prog = goOn(ctx, job.board, prog, place{int32(st.From), st.Parked})
+	case job.layers == 0:
+		mark.Mark = seam.MarkNone
+	}
+	s.marks.say(mark)
+	return prog
 }
 
 // fresh has a job begin with the board's own acceleration and without pressure advance:
@@ -228,6 +243,7 @@ func judge(err error) (seam.Code, seam.Reason) {
 		{plate.ErrChoose, seam.CodeRefused, seam.ReasonPlate},
 		{errProfile, seam.CodeRefused, seam.ReasonProfile},
 		{errNoModels, seam.CodeRefused, seam.ReasonSlicing},
+		{errRecover, seam.CodeRefused, seam.ReasonRecover},
 		{slicer.ErrGeometry, seam.CodeRefused, seam.ReasonGeometry},
 		{slicer.ErrComplex, seam.CodeRefused, seam.ReasonGeometry},
 		{slicer.ErrOutOfReach, seam.CodeRefused, seam.ReasonOutOfReach},

@@ -15,7 +15,8 @@ import (
 // that says otherwise, and goes back to where, and to how hot, it was before it goes on.
 type pause struct {
 	board *boards.Board
-	told  func() // called when the program itself pauses
+	told  func()        // called when the program itself pauses
+	park  func(on bool) // called when the nozzle has been sent to where it waits, and before it is sent back; nil for nobody
 
 	mu     sync.Mutex
 	resume chan struct{} // closed to go on; nil while not paused
@@ -161,7 +162,16 @@ func (p *pause) wait(gate, done <-chan struct{}, yield func(motion.Op, error) bo
 		}
 		return true
 	}
-	return macro(boards.MacroPause) && waitFor(gate, done) && macro(boards.MacroResume) && p.back(before, set, -fed, yield)
+	return macro(boards.MacroPause) && p.parkedUntil(gate, done) && macro(boards.MacroResume) && p.back(before, set, -fed, yield)
+}
+
+// parkedUntil waits for gate with the nozzle parked.
+func (p *pause) parkedUntil(gate, done <-chan struct{}) bool {
+	if p.park != nil {
+		p.park(true)
+		defer p.park(false)
+	}
+	return waitFor(gate, done)
 }
 
 // waitFor waits for gate; it returns false if done comes first.

@@ -8,7 +8,7 @@ import (
 )
 
 // progress turns layer marks, or where there are none operations, into quarters of
-// the print: nothing finer leaves this process.
+// the print: nothing finer is machine data. See marks for the layer.
 type progress struct {
 	layers  int32
 	ops     int64

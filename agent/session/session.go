@@ -81,6 +81,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer conn.Close()
 	s := &session{cfg: cfg, log: cfg.Logger, phase: seam.PhaseConnecting}
+	s.marks.tell = s.mark
 	s.conn.Store(conn)
 	if cfg.Door != nil {
 		if s.door, err = link.OpenDoor(cfg.Door); err != nil {
@@ -146,6 +147,7 @@ type session struct {
 
 	pause    pause
 	progress progress
+	marks    marks
 	keys     secure.Keys // of the job that comes or is read
 	profile  []byte      // of the job that comes or is read; nil is none
 	ready    seam.Ready  // as the agent was told it
@@ -215,6 +217,7 @@ func (s *session) serve(ctx context.Context) error {
 			s.log.Info("another agent is here")
 			if err := c.Send(&s.ready, nil); err == nil {
 				s.report()
+				s.marks.repeat()
 			}
 		case <-tick.C:
 			s.report()
@@ -365,6 +368,13 @@ func (s *session) report() {
 	s.supervised(&st)
 	if err := s.conn.Load().Send(&st, nil); err != nil {
 		s.log.Debug("status not sent")
+	}
+}
+
+// mark tells the agent where the print would go on without power.
+func (s *session) mark(l seam.Layer) {
+	if err := s.conn.Load().Send(&l, nil); err != nil {
+		s.log.Debug("layer not sent")
 	}
 }
 
