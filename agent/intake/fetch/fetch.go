@@ -89,11 +89,14 @@ func NewDownload(f File, sink Sink) *Download {
 func (d *Download) Due() time.Time { return d.due }
 
 // Client makes attempts. Its methods may be called from any goroutine.
-type Client struct{ http *http.Client }
+type Client struct {
+	http  *http.Client
+	stall time.Duration
+}
 
 // New makes a client that trusts roots alone; nil are the system's.
 func New(roots *x509.CertPool) *Client {
-	return &Client{&http.Client{
+	return &Client{stall: stallTime, http: &http.Client{
 		Transport: &http.Transport{
 			DialContext:            (&net.Dialer{Timeout: dialTime}).DialContext,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots},
@@ -183,7 +186,7 @@ func (c *Client) once(ctx context.Context, d *Download) error {
 	defer cancel()
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	stall := time.AfterFunc(stallTime, func() { end(errSlow) })
+	stall := time.AfterFunc(c.stall, func() { end(errSlow) })
 	defer stall.Stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.file.Sources[d.at], nil)
 	if err != nil {
@@ -209,7 +212,7 @@ func (c *Client) once(ctx context.Context, d *Download) error {
 	if err := d.accept(res, offset); err != nil {
 		return err
 	}
-	return d.take(ctx, res.Body, func() { stall.Reset(stallTime) })
+	return d.take(ctx, res.Body, func() { stall.Reset(c.stall) })
 }
 
 // failure says what kind of fault an error of the network is, without the URL and without
