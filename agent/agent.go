@@ -48,7 +48,10 @@ type Agent struct {
 	identity  *intake.Identity
 	recipient string         // for age
 	hybrid    string         // the same, with ML-KEM
-	ledger    *intake.Ledger // nil if it cannot be read: no ticket is taken
+	ledger    *intake.Ledger // this and the two before: after unsealed has returned nil
+	opening   sync.Mutex     // of what unsealed opens
+	opened    bool
+	approvals approvals
 	holding   sync.Mutex     // one sealed file is in memory at a time
 	consent   *consent.Store // nil if the printer knows no owner
 	sup       *supervisor
@@ -164,22 +167,13 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	if a.board, err = boards.Load(a.cfg.Board); err != nil {
 		return err
 	}
-	if a.tpm, err = attest.New(ctx, attest.Config{Path: a.cfg.TPM, StateDir: RunDir(a.cfg), Logger: a.log}); err != nil {
+	if a.tpm, err = attest.New(ctx, attest.Config{Path: a.cfg.TPM, StateDir: RunDir(a.cfg), Approver: a.cfg.ApproverKey, Logger: a.log}); err != nil {
 		return err
 	}
-	if err := a.openLedger(ctx); err != nil {
+	if a.recipient, err = intake.Recipient(a.tpm.JobKey().PublicKey()); err != nil {
 		return err
 	}
-	key := a.tpm.JobKey()
-	pq, err := a.tpm.JobKEM()
-	if err != nil {
-		return err
-	}
-	if a.identity, err = intake.NewIdentity(key, pq); err != nil {
-		return err
-	}
-	a.hybrid = intake.HybridRecipient(key.PublicKey(), pq.EncapsulationKey())
-	if a.recipient, err = intake.Recipient(key.PublicKey()); err != nil {
+	if err := a.openApprovals(ctx); err != nil {
 		return err
 	}
 	if a.cfg.OwnerKey != nil {

@@ -97,6 +97,9 @@ func (a *Agent) sealed(ctx context.Context, req intake.Request, file io.Reader, 
 	if err != nil {
 		return nil, err
 	}
+	if err := a.unsealed(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.ledger.Problem(); err != nil {
 		return nil, err
 	}
@@ -117,6 +120,9 @@ func (a *Agent) sealed(ctx context.Context, req intake.Request, file io.Reader, 
 
 // startHeld is the rest of sealed, for a file that is in memory: one of the queue as well.
 func (a *Agent) startHeld(ctx context.Context, ticket intake.Ticket, held *intake.Held, req intake.Request) (<-chan seam.Receipt, error) {
+	if err := a.unsealed(ctx); err != nil { // before a copy is counted
+		return nil, err
+	}
 	if err := a.ledger.Problem(); err != nil {
 		return nil, err
 	}
@@ -166,6 +172,9 @@ func (a *Agent) openLedger(ctx context.Context) error {
 func (a *Agent) recredit(ctx context.Context, envelope []byte) error {
 	r, err := intake.OpenRecredit(ctx, envelope, a.cfg.OperatorKeys, a.tpm.ID().String())
 	if err != nil {
+		return err
+	}
+	if err := a.unsealed(ctx); err != nil {
 		return err
 	}
 	if err := a.ledger.Credit(ctx, r, time.Now()); err != nil {

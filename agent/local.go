@@ -36,6 +36,10 @@ func (a *Agent) handle(ctx context.Context, req intake.Request, file *os.File, r
 		return a.sticks(ctx, reply)
 	case intake.OpRecredit:
 		return a.recredit(ctx, req.Envelope)
+	case intake.OpState:
+		return a.state(ctx, reply)
+	case intake.OpApprove:
+		return a.approve(ctx, req.Envelope)
 	case intake.OpContentKey:
 		return a.contentKey(ctx, reply)
 	case intake.OpPause:
@@ -106,11 +110,11 @@ func (a *Agent) revoke(recipient string) error {
 var errNoOwner = &refusal{"no-owner", "the printer knows no owner: set owner_key in the configuration"}
 
 // statusView is the printer on one screen.
-func (a *Agent) statusView(context.Context) (*intake.Status, error) {
+func (a *Agent) statusView(ctx context.Context) (*intake.Status, error) {
 	st, ready, _ := a.sup.snapshot()
 	v := &intake.Status{
 		Printer: a.tpm.ID().String(), Board: a.board.ID,
-		Release: cli.Release(), Version: cli.Version(), Recipient: a.recipient, Hybrid: a.hybrid,
+		Release: cli.Release(), Version: cli.Version(), Recipient: a.recipient,
 		Enrolled: a.enrolled(), Phase: st.Phase.String(), Fault: hal.Fault(st.Fault).String(), Progress: int(st.Progress),
 		Confined: confine.Measure(ready.Confined).String(), VaultBytes: ready.VaultBytes,
 		Boot: a.tpm.BootCount(), Uptime: time.Since(a.started).Round(time.Second).String(),
@@ -129,12 +133,7 @@ func (a *Agent) statusView(context.Context) (*intake.Status, error) {
 	for _, h := range st.Heaters[:st.NHeaters] {
 		v.Heaters = append(v.Heaters, intake.HeaterView{Name: heaterName(h.ID), Actual: unit.Celsius(h.Actual).Rounded(), Target: unit.Celsius(h.Target).Rounded()})
 	}
-	if a.ledger != nil {
-		v.Count = a.ledger.Count()
-		if err := a.ledger.Problem(); err != nil {
-			v.Tickets = err.Error()
-		}
-	}
+	a.viewKeys(ctx, v)
 	if a.consent != nil {
 		for _, g := range a.consent.Grants(time.Now()) {
 			v.Recipients = append(v.Recipients, intake.GrantView{ID: g.Recipient.String(), Name: g.Name, Profile: g.Profile.String(), Expires: g.Expiry})

@@ -132,6 +132,9 @@ func (a *Agent) admit(ctx context.Context, envelope []byte) (intake.Ticket, erro
 	if err := ticket.Offered(a.tpm.ID().String(), time.Now()); err != nil {
 		return ticket, err
 	}
+	if err := a.unsealed(ctx); err != nil {
+		return ticket, err
+	}
 	return ticket, a.ledger.Left(ticket)
 }
 

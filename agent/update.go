@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"platen/agent/attest"
 	"platen/agent/cli"
 	"platen/updater"
 	"platen/updater/boot"
@@ -54,7 +55,7 @@ func (a *Agent) openUpdates() error {
 	}
 	up, err := updater.New(updater.Config{
 		Board: a.board.ID, Kind: "agent", Release: cli.Release(), Source: source, Bootloader: slots, Log: slots.Log(),
-		Hold: a.sup.hot, Logger: a.log,
+		Hold: a.sup.hot, Accept: a.acceptable, Logger: a.log,
 	})
 	if err != nil {
 		return err
@@ -69,20 +70,35 @@ func (a *Agent) updateLoop(ctx context.Context) error {
 	if err := a.confirm(ctx); err != nil {
 		return err
 	}
-	period := time.Duration(a.cfg.Update.Period)
-	for {
+	for first := true; ; first = false {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-a.updates.staged:
 			a.restart(ctx)
 			return nil
-		case <-time.After(period):
+		case <-time.After(a.untilCheck(ctx, first)):
 		}
 		if _, err := a.stage(ctx); err != nil && !errors.Is(err, updater.ErrUpToDate) && ctx.Err() == nil {
 			a.log.Warn("update refused", "code", updater.Code(err), "error", err.Error())
 		}
 	}
+}
+
+// sealedPeriod is how often approvals are looked for while the keys are sealed.
+const sealedPeriod = time.Minute
+
+// untilCheck is how long to wait before the repository is asked: at the start not at all if
+// it may have the approval that is missing.
+func (a *Agent) untilCheck(ctx context.Context, first bool) time.Duration {
+	period := time.Duration(a.cfg.Update.Period)
+	if _, sealed := errors.AsType[*attest.SealedError](a.unsealed(ctx)); !sealed {
+		return period
+	}
+	if first {
+		return 0
+	}
+	return min(period, sealedPeriod)
 }
 
 // confirm ends the trial of the running release once it is healthy: its TPM quotes
@@ -154,6 +170,9 @@ func (a *Agent) stage(ctx context.Context) (updater.Target, error) {
 	a.updates.mu.Lock()
 	defer a.updates.mu.Unlock()
 	t, err := a.updates.up.Stage(ctx)
+	if errors.Is(err, updater.ErrUpToDate) {
+		a.takeReleased(ctx, t.Approvals)
+	}
 	if err != nil {
 		a.setUpdateState(updater.Code(err))
 		return t, err

@@ -90,10 +90,12 @@ type Config struct {
 	Source     Source
 	Bootloader Bootloader
 	Log        *slot.Log
-	Hold       func() bool             // reports that nothing may be changed now; nil: never
-	Accept     func(Target) error      // says why a release is not to be staged; nil: any is
-	Progress   func(done, total int64) // bytes of the download; may be nil
-	Logger     *slog.Logger            // may be nil
+	Hold       func() bool // reports that nothing may be changed now; nil: never
+
+	Accept func(context.Context, Target) error // says why a release is not to be staged; nil: any is
+
+	Progress func(done, total int64) // bytes of the download; may be nil
+	Logger   *slog.Logger            // may be nil
 }
 
 // Updater updates one kind of target on one printer. Its methods are called by one
@@ -109,7 +111,7 @@ func New(cfg Config) (*Updater, error) {
 		cfg.Hold = func() bool { return false }
 	}
 	if cfg.Accept == nil {
-		cfg.Accept = func(Target) error { return nil }
+		cfg.Accept = func(context.Context, Target) error { return nil }
 	}
 	if cfg.Progress == nil {
 		cfg.Progress = func(int64, int64) {}
@@ -220,7 +222,7 @@ func (u *Updater) Stage(ctx context.Context) (Target, error) {
 	if err != nil {
 		return t, err
 	}
-	if err := u.cfg.Accept(t); err != nil {
+	if err := u.cfg.Accept(ctx, t); err != nil {
 		return t, fmt.Errorf("release %d: %w", t.Release, err)
 	}
 	rec, err := u.cfg.Log.Load()

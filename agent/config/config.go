@@ -7,6 +7,7 @@
 package config
 
 import (
+	"crypto/ecdsa"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"platen/agent/consent"
+	"platen/updater/approval"
 )
 
 // Path is where the agent looks for its configuration unless told otherwise.
@@ -66,6 +68,7 @@ type Config struct {
 	Socket       string              `toml:"socket"`        // the local socket
 	Owner        string              `toml:"owner_key"`     // PEM public key of the owner, who signs grants
 	Operators    []string            `toml:"operator_keys"` // PEM public keys of operators, who sign tickets
+	Approver     string              `toml:"approver_key"`  // PEM public key of who approves states in which jobs are opened; "": any state
 	Vault        Size                `toml:"vault"`         // locked memory of a session
 	MaxJob       Size                `toml:"max_job"`       // largest sealed file held
 	TPM          string              `toml:"tpm"`           // "/dev/tpmrm0", or "swtpm:SOCKET" on a rig
@@ -86,6 +89,7 @@ type Config struct {
 	Dir          string              `toml:"-"` // the folder of the file
 	OwnerKey     ed25519.PublicKey   `toml:"-"`
 	OperatorKeys []ed25519.PublicKey `toml:"-"`
+	ApproverKey  *ecdsa.PublicKey    `toml:"-"`
 }
 
 // Fleet is the operator's side this printer belongs to.
@@ -147,7 +151,7 @@ func Load(path string) (*Config, error) {
 }
 
 func (c *Config) absolute() {
-	paths := []*string{&c.Device, &c.State, &c.Socket, &c.Owner, &c.Watchdog, &c.Sys, &c.Dev, &c.Proc, &c.Record, &c.JobCA}
+	paths := []*string{&c.Device, &c.State, &c.Socket, &c.Owner, &c.Approver, &c.Watchdog, &c.Sys, &c.Dev, &c.Proc, &c.Record, &c.JobCA}
 	for i := range c.Operators {
 		paths = append(paths, &c.Operators[i])
 	}
@@ -220,6 +224,13 @@ func (c *Config) keys() error {
 			return fmt.Errorf("owner_key: %w", err)
 		}
 		c.OwnerKey = k
+	}
+	if c.Approver != "" {
+		k, err := approval.LoadPub(c.Approver)
+		if err != nil {
+			return fmt.Errorf("approver_key: %w", err)
+		}
+		c.ApproverKey = k
 	}
 	for _, path := range c.Operators {
 		k, err := consent.LoadPub(path)

@@ -46,6 +46,9 @@ const (
 	OpUSB        Op = "usb"         // one Reply with Sticks
 	OpBedClear   Op = "bed-clear"   // somebody has looked: the next job may start by itself, if the queue is automatic
 
+	OpState   Op = "state"   // one Reply whose Text is the printer's state, to be approved
+	OpApprove Op = "approve" // Envelope is a list of approvals
+
 	OpContentKey Op = "content-key" // one Reply whose Text is the PEM of the key for encrypted 3MF packages
 )
 
@@ -155,8 +158,11 @@ type Status struct {
 	Boot       uint64       `json:"boot"`
 	Uptime     string       `json:"uptime"`
 	Recipients []GrantView  `json:"recipients"`
-	Tickets    string       `json:"tickets,omitempty"` // why no ticket is taken
-	Count      uint64       `json:"ticket_count"`      // what a re-credit has to name
+	Tickets    string       `json:"tickets,omitempty"`  // why no ticket is taken
+	Keys       string       `json:"keys"`               // in which state of the system they open jobs: "any", "approved" or "sealed"
+	Approved   uint64       `json:"approved,omitempty"` // the release that the present state was approved for; 0: approved at the printer
+	Sealed     string       `json:"sealed,omitempty"`   // why the keys open nothing
+	Count      uint64       `json:"ticket_count"`       // what a re-credit has to name
 	Slot       string       `json:"slot,omitempty"`
 	Update     string       `json:"update,omitempty"`
 }
