@@ -42,6 +42,9 @@ printer's id, which platen status prints, is its consumerid. A TPM takes some se
 			if err != nil {
 				return err
 			}
+			if pq && st.Hybrid == "" {
+				return fmt.Errorf("the hybrid recipient cannot be told: %s", st.Sealed)
+			}
 			v := recipientView{Recipient: st.Recipient, Hybrid: st.Hybrid, Consumer: st.Printer}
 			if tmf {
 				if v.Key, err = contentKey(c.Context()); err != nil {

@@ -55,8 +55,12 @@ func writeStatus(w io.Writer, st *intake.Status) error {
 	if st.Sensors > 0 {
 		row("sensors", "%d, missing: %s", st.Sensors, cmp.Or(strings.Join(st.Missing, ", "), "none"))
 	}
+	if len(st.Sticks) > 0 {
+		row("usb", "%s: see platen usb", strings.Join(st.Sticks, ", "))
+	}
 	row("watchdog", "%s", st.Watchdog)
 	row("confined", "%s, %d MiB locked", st.Confined, st.VaultBytes>>20)
+	row("keys", "%s", keysRow(st))
 	row("enrolled", "%t", st.Enrolled)
 	row("tickets", "count %d%s", st.Count, strings.TrimSuffix(", "+st.Tickets, ", "))
 	if len(st.Recipients) == 0 {
@@ -134,7 +138,7 @@ func doctorCmd() *cobra.Command {
 				vault = int64(cfg.Vault)
 			}
 			found := confine.System(os.DirFS("/proc"), vault)
-			found = append(found, doctorConfig(cfg, cerr)...)
+			found = append(found, doctorConfig(c, cfg, cerr)...)
 			var out []finding
 			worst := confine.OK
 			for _, f := range found {
@@ -155,7 +159,7 @@ func doctorCmd() *cobra.Command {
 	}
 }
 
-func doctorConfig(cfg *config.Config, err error) []confine.Finding {
+func doctorConfig(c *cobra.Command, cfg *config.Config, err error) []confine.Finding {
 	f := confine.Finding{Name: "configuration"}
 	if err != nil {
 		f.Level, f.What, f.Remedy = confine.Fail, err.Error(), "write "+configPath
@@ -165,8 +169,9 @@ func doctorConfig(cfg *config.Config, err error) []confine.Finding {
 		return []confine.Finding{f}
 	}
 	f.What = "is in order"
-	out := append([]confine.Finding{f, doctorTPM(cfg.TPM)}, doctorBox(cfg)...)
+	out := append([]confine.Finding{f, doctorTPM(cfg.TPM), doctorKeys(c, cfg)}, doctorBox(cfg)...)
 	out = append(out, doctorController(cfg)...)
+	out = append(out, doctorUSB(cfg)...)
 	meminfo, _ := os.ReadFile(filepath.Join(cfg.Proc, "meminfo")) // without it, nothing is said of memory
 	out = append(out, doctorQueue(cfg, string(meminfo)))
 	if cfg.OwnerKey == nil {
