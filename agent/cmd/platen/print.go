@@ -22,7 +22,7 @@ type printEvent struct {
 
 // printOptions are the flags of platen print.
 type printOptions struct {
-	ticket        string
+	ticket, usb   string
 	detach, queue bool
 	plate         uint8
 	profiles, set []string
@@ -31,7 +31,7 @@ type printOptions struct {
 func printCmd() *cobra.Command {
 	var o printOptions
 	c := &cobra.Command{
-		Use:   "print FILE",
+		Use:   "print {FILE | --usb ID}",
 		Short: "Print a model or a G-code file",
 		Long: `Print a model or a G-code file. A sealed file (model.stl.age) needs the ticket that its operator signed
 for it; a file in clear (model.stl, part.gcode) is passed to the session as an open descriptor, and nothing
@@ -45,12 +45,28 @@ To seal a model, use stock age with the recipient that "platen recipient" prints
   age -r age1tag1… model.stl > model.stl.age
 
 A 3MF package with encrypted parts (Secure Content) that is encrypted to the key that "platen recipient --3mf"
-prints needs no ticket.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return printFile(c, args[0], o) },
+prints needs no ticket.
+
+With --usb, the job on a USB stick whose id begins like that is printed: see platen usb.`,
+		Args: func(c *cobra.Command, args []string) error {
+			switch {
+			case o.usb == "":
+				return cobra.ExactArgs(1)(c, args)
+			case len(args) > 0:
+				return cli.Usage("--usb says which job: leave %q out", args[0])
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.usb != "" {
+				return printUSB(c, o)
+			}
+			return printFile(c, args[0], o)
+		},
 	}
 	c.Flags().StringVar(&o.ticket, "ticket", "", "ticket of a sealed file")
 	c.Flags().BoolVar(&o.queue, "queue", false, "put a sealed file into the queue; see platen queue")
+	c.Flags().StringVar(&o.usb, "usb", "", "id of a job on a USB stick, in place of a file; see platen usb")
 	o.slicing(c)
 	return c
 }
@@ -83,7 +99,7 @@ func printFile(c *cobra.Command, name string, o printOptions) error {
 	case !sealed && o.queue:
 		return cli.Usage("the file is not sealed: the queue holds sealed files, with their tickets")
 	case o.queue && (o.detach || o.plate != 0 || req.Profile != nil):
-		return cli.Usage("how a job of the queue is printed is said when it is: platen queue print --help")
+		return errQueued
 	case sealed:
 		req.Envelope, err = readTicket(o.ticket)
 	default:
@@ -97,6 +113,8 @@ func printFile(c *cobra.Command, name string, o printOptions) error {
 	}
 	return follow(c, req, f)
 }
+
+var errQueued = cli.Usage("how a job of the queue is printed is said when it is: platen queue print --help")
 
 // stacked is one profile that says what profiles and single settings say together; nil
 // if there are none.
