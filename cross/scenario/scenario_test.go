@@ -63,6 +63,7 @@ func TestScripts(t *testing.T) {
 			"printer": cmdPrinter, "sim": cmdSim, "agent": cmdAgent, "platen": cmdPlaten, "exits": cmdExits,
 			"await": cmdAwait, "said": cmdSaid, "logged": cmdLogged, "mark": cmdMark, "pids": cmdPids,
 			"signal": cmdSignal, "sockets": cmdSockets, "descriptors": cmdDescriptors, "secure": cmdSecure, "plates": cmdPlates,
+			"reboot": cmdReboot,
 		},
 	})
 }
