@@ -11,7 +11,8 @@
 //
 // Slices from a vault must not be touched after Release or Close took them back:
 // after Close that is a fault that ends the process. A Vault is owned by one
-// goroutine at a time; the slices it handed out may be shared.
+// goroutine at a time; the slices it handed out may be shared. Scratch, Forget and Stats
+// alone may be called by several at once, which is what an [Arena] does.
 package vault
 
 import (
@@ -21,6 +22,7 @@ import (
 	"math"
 	"reflect"
 	"runtime"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -53,6 +55,9 @@ type Vault struct {
 	holes  []hole         // given back for good, in the order in which they were
 	secret bool
 	locked bool
+
+	mu    sync.Mutex // of all that changes while several goroutines take scratch memory
+	spare [][]byte   // chunks that arenas have given back, wiped
 }
 
 // Stats are the sizes of a vault in bytes. They are design data while a model is
@@ -192,6 +197,8 @@ func Scratch[T any](v *Vault, n int) ([]T, error) {
 	if err != nil || n == 0 {
 		return nil, err
 	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if size > v.hi {
 		return nil, ErrBudget
 	}
@@ -231,7 +238,7 @@ func (v *Vault) ReleaseAlloc(m Mark) {
 func (v *Vault) ReleaseScratch(m Mark) {
 	if v.mem != nil && m.hi > v.hi {
 		v.wipeKept(v.hi, m.hi)
-		v.hi = m.hi
+		v.hi, v.spare = m.hi, nil
 	}
 }
 
@@ -246,6 +253,8 @@ func Forget[T any](v *Vault, s []T) {
 	if v.mem == nil || len(s) == 0 {
 		return
 	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	from := int(uintptr(unsafe.Pointer(&s[0])) - uintptr(unsafe.Pointer(&v.mem[0])))
 	to := from + len(s)*int(unsafe.Sizeof(s[0]))
 	wipe(v.mem[from:to])
@@ -297,7 +306,7 @@ func (v *Vault) Close() error {
 	}
 	v.wipeAll()
 	mem := v.mem
-	v.mem, v.lo, v.hi, v.last = nil, 0, 0, nil
+	v.mem, v.lo, v.hi, v.last, v.spare = nil, 0, 0, nil, nil
 	if v.locked && !v.secret {
 		_ = unix.Munlock(mem) // unmapping unlocks as well
 	}
@@ -316,6 +325,8 @@ func (v *Vault) wipeAll() {
 
 // Stats returns the sizes of the vault.
 func (v *Vault) Stats() Stats {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	return Stats{
 		Budget: int64(len(v.mem)), Used: int64(v.used()), Peak: int64(v.peak), Given: int64(v.given),
 		Secret: v.secret, Locked: v.locked,
