@@ -107,10 +107,10 @@ type StickView struct {
 // StickJob is a ticket on a stick. Without a Code it can be printed, as far as can be said
 // before its sealed file is read.
 type StickJob struct {
-	ID       string    `json:"id"`     // of the job; empty if no operator that is trusted has signed the ticket
-	Size     int64     `json:"size"`   // of the sealed file, in bytes
-	Copies   int       `json:"copies"` // of the ticket
-	NotAfter time.Time `json:"not_after"`
+	ID       string    `json:"id"`              // of the job; empty if no operator that is trusted has signed the ticket
+	Size     int64     `json:"size"`            // of the sealed file, in bytes
+	Copies   int       `json:"copies,omitzero"` // of the ticket
+	NotAfter time.Time `json:"not_after,omitzero"`
 	Code     string    `json:"code,omitempty"`
 	Why      string    `json:"why,omitempty"`
 }

@@ -19,6 +19,7 @@
 //	signal KILL|TERM PID  sends a signal and waits until the process is gone
 //	signal STOP PID       stops a process where it is
 //	sockets PID           prints the listening network sockets of a process
+//	stick NAME FS TABLE [FILE[=PATH]...]  plugs in a USB stick with files; ! stick NAME: pulls it out
 //	descriptors PID       prints what a process has open, one kind a line
 //
 // Every script that shows that something does not happen also shows that it would
