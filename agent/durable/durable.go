@@ -10,6 +10,7 @@ package durable
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -57,4 +58,15 @@ func SyncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// Remove removes the file at path, if there is one, and what a Replace that was cut off has
+// left beside it.
+func Remove(path string) error {
+	for _, name := range []string{path + suffix, path} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return SyncDir(filepath.Dir(path))
 }

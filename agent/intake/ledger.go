@@ -41,6 +41,7 @@ type Ledger struct {
 	mu   sync.Mutex
 	book book
 	half *book // on the disk, and the counter may have risen to it; nil if there is none
+	owed bool  // the counter has risen to book, and the disk did not take it
 	bad  error // why no ticket is taken, nil if they are
 }
 
@@ -55,6 +56,7 @@ type book struct {
 type entry struct {
 	Copies   int       `json:"copies"`
 	NotAfter time.Time `json:"not_after"`
+	Open     *begun    `json:"open,omitempty"` // the last of the copies, while it is printed
 }
 
 // pages is the file.
@@ -190,7 +192,7 @@ func (l *Ledger) Take(ctx context.Context, t Ticket, now time.Time) error {
 	}
 	next := l.next(now)
 	id := hex.EncodeToString(t.Job)
-	next.Taken[id] = entry{l.book.Taken[id].Copies + 1, t.NotAfter}
+	next.Taken[id] = entry{l.book.Taken[id].Copies + 1, t.NotAfter, &begun{At: next.Count}}
 	if err := l.turn(ctx, &next); err != nil {
 		return fmt.Errorf("counting the copy: %w", err)
 	}
@@ -230,6 +232,12 @@ func (l *Ledger) turn(ctx context.Context, next *book) error {
 
 // settle finds out whether the counter has risen though the TPM did not say so.
 func (l *Ledger) settle(ctx context.Context) error {
+	if l.owed {
+		if err := l.write(&l.book); err != nil {
+			return fmt.Errorf("counting the copy: %w", err)
+		}
+		l.owed = false
+	}
 	if l.half == nil {
 		return nil
 	}

@@ -101,6 +101,7 @@ func (l *Ledger) Credit(ctx context.Context, r Recredit, now time.Time) error {
 		return &RecreditError{"fewer copies of that job were counted"}
 	} else {
 		e.Copies -= r.Copies
+		e.Open = nil // what is given back is not taken up besides
 		next.Taken[hex.EncodeToString(r.Job)] = e
 	}
 	if err := l.turn(ctx, &next); err != nil {

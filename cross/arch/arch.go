@@ -73,6 +73,7 @@ var Rules = []Rule{
 	{Package: "agent/evidence", Never: pure},
 	{Package: "agent/config", May: []string{"agent/consent", "updater/approval"}, Never: noReach},
 	{Package: "agent/confine", Never: []string{"os/exec"}},
+	{Package: "agent/marker", May: []string{"agent/durable", "agent/seam"}, Never: noReach},
 	{Package: "agent/consent", May: []string{"agent/catalog", "agent/durable", "agent/evidence"}, Never: noReach},
 	{Package: "agent/intake", May: []string{"agent/durable", "agent/seam/link"}},
 	{Package: "agent/intake/fetch"},
@@ -91,7 +92,7 @@ var Rules = []Rule{
 		"slicer/pack", "slicer/secure", "slicer/vault", "updater", "updater/approval", "updater/boot", "updater/slot", "updater/trust"}},
 	{Package: "agent", May: []string{
 		"agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence", "agent/intake", "agent/intake/fetch", "agent/intake/queue", "agent/intake/stick",
-		"agent/seam/...", "agent/telemetry/...", "agent/uplink", "boards", "hal", "hal/unit", "hal/watch", "hal/watchdog",
+		"agent/marker", "agent/seam/...", "agent/telemetry/...", "agent/uplink", "boards", "hal", "hal/unit", "hal/watch", "hal/watchdog",
 		"updater", "updater/approval", "updater/boot", "updater/slot", "updater/trust"}},
 
 	{Package: "cross/arch"},
