@@ -105,21 +105,7 @@ func TestHybridFileOpens(t *testing.T) {
 		if err := id.Sealed(h.Header); err != nil {
 			t.Error(err)
 		}
-		key, err := FileKey(h.Header, id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := h.File()
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := age.Decrypt(f, age.NewInjectedFileKeyIdentity(key[:]))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, plain) {
-			t.Errorf("%q, %v", got, err)
-		}
+		opens(t, h, id, plain)
 	}
 	h = seal(rs[0])
 	if err := id.Sealed(h.Header); !errors.Is(err, ErrNotSealedHere) {
@@ -150,6 +136,12 @@ func TestSealedFileOpens(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Close()
+	opens(t, h, id, plain)
+}
+
+// opens decrypts a held file with what id makes of its header.
+func opens(t *testing.T, h *Held, id *Identity, plain []byte) {
+	t.Helper()
 	key, err := FileKey(h.Header, id)
 	if err != nil {
 		t.Fatal(err)
