@@ -139,7 +139,7 @@ func download(t *testing.T, sources ...string) (*Download, *intake.Filling) {
 // attempts makes attempts until there is an end, and returns the code of each.
 func attempts(t *testing.T, c *Client, d *Download, sink *intake.Filling) (codes []string) {
 	t.Helper()
-	for range 30 {
+	for range 8 {
 		err := c.Attempt(t.Context(), d)
 		if sink.Len() > int64(len(content)) {
 			t.Fatalf("%d bytes are kept of a file of %d", sink.Len(), len(content))
