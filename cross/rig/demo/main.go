@@ -62,6 +62,7 @@ var steps = []step{
 	{"telemetry", (*demo).telemetry},
 	{"release 2", (*demo).update},
 	{"tampered update", (*demo).tamperedUpdate},
+	{"sealed job after the update", (*demo).opened},
 	{"replayed batch", (*demo).replayed},
 	{"dropped batch", (*demo).dropped},
 	{"model in files", (*demo).noLeak},

@@ -29,7 +29,10 @@ func (d *demo) startFleet(ctx context.Context) (string, error) {
 	if _, err := d.Run(ctx, "platen-ota", "init", d.Path("tuf"), "--keys", d.Path("offline-keys")); err != nil {
 		return "", err
 	}
-	if err := d.release(ctx, 1); err != nil {
+	if _, err := d.Run(ctx, "platen-ota", "approver", d.Path("approver")); err != nil {
+		return "", err
+	}
+	if err := errors.Join(d.release(ctx, 1), d.approve(ctx)); err != nil {
 		return "", err
 	}
 	if d.network, err = newRelay(); err != nil {
@@ -71,6 +74,15 @@ func (d *demo) release(ctx context.Context, n int) error {
 	return err
 }
 
+// approve approves the states that printers get into with the releases so far.
+func (d *demo) approve(ctx context.Context) error {
+	if _, err := d.Run(ctx, "platen-ota", "approve", d.Path("tuf"), "--board", board, "--key", d.Path("approver")); err != nil {
+		return err
+	}
+	_, err := d.Run(ctx, "platen-ota", "publish", d.Path("tuf"))
+	return err
+}
+
 // startPrinter starts the simulated printer and an agent of release 1 in its slot.
 func (d *demo) startPrinter(ctx context.Context) (string, error) {
 	err := d.inspect(ctx)
@@ -93,12 +105,12 @@ func (d *demo) startPrinter(ctx context.Context) (string, error) {
 	if d.boot, err = d.Start("platen", nil, "boot", "--config", d.Path("platen.toml")); err != nil {
 		return "", err
 	}
-	st, err := d.waitStatus(ctx, 60*time.Second, func(st status) bool { return st.Phase == "idle" })
+	st, err := d.waitStatus(ctx, 60*time.Second, func(st status) bool { return st.Phase == "idle" && st.Keys == "approved" })
 	if err != nil {
 		return "", err
 	}
 	d.printer, d.sealTo = st.Printer, st.Recipient
-	return fmt.Sprintf("%s…, release %d in slot %s, session confined by %s", st.Printer[:12], st.Release, st.Slot, st.Confined), nil
+	return fmt.Sprintf("%s…, release %d in slot %s, session confined by %s;\nits keys open jobs in approved states only, and this is one", st.Printer[:12], st.Release, st.Slot, st.Confined), nil
 }
 
 // configure writes the printer's configuration and the keys of owner and operator.
@@ -125,6 +137,7 @@ device = "tty"
 state = "state"
 socket = "run/agent.sock"
 owner_key = "owner.pub"
+approver_key = "approver.pub"
 operator_keys = ["operator.pub"]
 allow_swap = true
 vault = "%dMiB"
@@ -157,9 +170,9 @@ func vaultMiB() uint64 {
 
 // status is what the demo reads of platen status.
 type status struct {
-	Printer, Recipient, Phase, Slot, Update, Confined string
-	Release                                           uint64
-	Progress                                          int `json:"progress_percent"`
+	Printer, Recipient, Phase, Slot, Update, Confined, Keys string
+	Release, Approved                                       uint64
+	Progress                                                int `json:"progress_percent"`
 }
 
 func (d *demo) status(ctx context.Context) (status, error) {
@@ -245,14 +258,19 @@ func (d *demo) seal(ctx context.Context) (string, error) {
 	if _, err := d.Run(ctx, "age", "-r", d.sealTo, "-o", d.Path("job.age"), d.model); err != nil {
 		return "", err
 	}
-	ticket, err := d.Run(ctx, "platen-fleet", "ticket", d.Path("job.age"), "--key", d.Path("operator"), "--printer", d.printer)
-	if err != nil {
-		return "", err
-	}
-	if err := os.WriteFile(d.Path("job.ticket"), ticket, 0o644); err != nil {
+	if err := d.ticket(ctx); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s sealed to %s… with age, ticket signed for one copy", filepath.Base(d.model), d.sealTo[:16]), nil
+}
+
+// ticket has the operator sign a ticket for one copy of the sealed job.
+func (d *demo) ticket(ctx context.Context) error {
+	ticket, err := d.Run(ctx, "platen-fleet", "ticket", d.Path("job.age"), "--key", d.Path("operator"), "--printer", d.printer)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(d.Path("job.ticket"), ticket, 0o644)
 }
 
 // print prints the sealed job and tells what the simulated printer counted.
@@ -325,9 +343,15 @@ func (d *demo) telemetry(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d batches verified against the TPM, release 1, none refused, none missing", d.batches()), nil
 }
 
-// update publishes release 2 and has the printer take it.
+// update publishes release 2 and has the printer take it, once its states are approved.
 func (d *demo) update(ctx context.Context) (string, error) {
 	if err := d.release(ctx, 2); err != nil {
+		return "", err
+	}
+	if code, err := d.Refused(ctx, "platen", "update", "--config", d.Path("platen.toml")); err != nil || code != "update-unapproved" {
+		return "", fmt.Errorf("a release under which no job could be opened: code %q, %w", code, err)
+	}
+	if err := d.approve(ctx); err != nil {
 		return "", err
 	}
 	from := len(d.fleet.Events())
@@ -342,12 +366,12 @@ func (d *demo) update(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("telemetry does not attest release 2: %w", err)
 	}
-	return fmt.Sprintf("published, staged, booted from slot %s, confirmed; batch %d attests release %d", st.Slot, e.Seq, e.Release), nil
+	return fmt.Sprintf("refused while its states were not approved; then staged, booted from slot %s, confirmed; batch %d attests release %d", st.Slot, e.Seq, e.Release), nil
 }
 
 // tamperedUpdate flips one bit of the binary of release 3 on the server.
 func (d *demo) tamperedUpdate(ctx context.Context) (string, error) {
-	if err := d.release(ctx, 3); err != nil {
+	if err := errors.Join(d.release(ctx, 3), d.approve(ctx)); err != nil {
 		return "", err
 	}
 	target, err := newest(filepath.Join(d.Path("tuf"), "targets"))
@@ -371,6 +395,31 @@ func (d *demo) tamperedUpdate(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("release %d runs after a refused update: %w", st.Release, err)
 	}
 	return "refused as " + code + "; release 2 still runs", nil
+}
+
+// opened shows that what was sealed before the update opens under release 2: a second
+// ticket for the same file is taken as far as the session's having all of it.
+func (d *demo) opened(ctx context.Context) (string, error) {
+	if err := d.ticket(ctx); err != nil {
+		return "", err
+	}
+	st, err := d.waitStatus(ctx, 60*time.Second, func(st status) bool { return st.Phase == "idle" && st.Keys == "approved" })
+	if err != nil {
+		return "", err
+	}
+	if st.Approved != 2 || st.Recipient != d.sealTo {
+		return "", fmt.Errorf("approved as release %d, or the recipient changed", st.Approved)
+	}
+	if _, err := d.Platen(ctx, "print", d.Path("job.age"), "--ticket", d.Path("job.ticket"), "--detach"); err != nil {
+		return "", err
+	}
+	if _, err := d.Platen(ctx, "cancel"); err != nil {
+		return "", err
+	}
+	if _, err := d.waitStatus(ctx, 60*time.Second, func(st status) bool { return st.Phase == "idle" }); err != nil {
+		return "", err
+	}
+	return "the job that was sealed before the update opens under release 2, on another ticket; cancelled", nil
 }
 
 // newest is the file below dir that was written last.
