@@ -20,7 +20,7 @@ const parkTime = 5 * time.Minute
 
 // marks tells the agent where a print would go on if the power were lost.
 type marks struct {
-	tell func(seam.Layer)
+	tell func(seam.Layer) // never waits
 
 	mu   sync.Mutex
 	last seam.Layer // as it was told; no Mark is nothing yet

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -208,8 +209,8 @@ func TestMarks(t *testing.T) {
 type journal struct {
 	mu    sync.Mutex
 	laid  []deposit
-	after int    // that many moves lay filament down, then cut is called once
-	cut   func() // nil: never
+	after int                // that many moves lay filament down before cut is asked
+	cut   func() (done bool) // nil: never
 }
 
 // deposit is one line of filament, as it lies in the room.
@@ -228,8 +229,8 @@ func (j *journal) note(m sim.Move) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.laid = append(j.laid, d); j.cut != nil && len(j.laid) == j.after {
-		j.cut()
+	if j.laid = append(j.laid, d); j.cut != nil && len(j.laid) >= j.after && j.cut() {
+		j.cut = nil
 	}
 }
 
@@ -253,43 +254,49 @@ func TestPowerLoss(t *testing.T) {
 	}
 	c := on(whole, [3]unit.Length{})
 	c.start(seam.Start{Job: [16]byte{1}, Size: uint64(len(b))}, b)
-	heights := ends(c, seam.CodeDone)
-	if len(heights) == 0 {
-		t.Fatal("no layer was told")
-	}
+	ends(c, seam.CodeDone, nil)
 	first.after = len(whole.all()) / 2
-	var power sync.WaitGroup
-	power.Add(1)
-	first.cut = func() { power.Wait(); c.printer.Unplug() }
+	var heard atomic.Uint32
+	var power atomic.Pointer[sim.Printer]
+	first.cut = func() bool {
+		p := power.Load()
+		if p == nil || heard.Load() < 5 { // the agent has to hear of something first
+			return false
+		}
+		p.Unplug()
+		return true
+	}
 	c = on(first, [3]unit.Length{})
-	power.Done()
+	power.Store(c.printer)
 	c.start(seam.Start{Job: [16]byte{1}, Size: uint64(len(b))}, b)
-	told := ends(c, seam.CodeFault)
-	last := told[len(told)-1]
-	if last.Layer == 0 || last.Mark != seam.MarkLayer {
+	last := ends(c, seam.CodeFault, &heard)
+	if last.Layer < 5 || last.Mark != seam.MarkLayer {
 		t.Fatalf("told %+v at the end: nothing to go on from", last)
 	}
 	stands := c.printer.Place()
 
 	c = on(second, stands)
 	c.start(seam.Start{Job: [16]byte{1}, Size: uint64(len(b)), From: last.Layer}, b)
-	ends(c, seam.CodeDone)
+	ends(c, seam.CodeDone, nil)
 	if c.printer.Stats().Homes != 2 {
 		t.Errorf("%d axes homed", c.printer.Stats().Homes)
 	}
 	compare(t, whole.all(), first.all(), second.all(), last.Layer, stands[motion.IZ])
 }
 
-// ends reads what a session tells until its job has ended as it should.
-func ends(c *child, want seam.Code) (told []seam.Layer) {
+// ends reads what a session tells until its job has ended as it should, and returns the last
+// layer.
+func ends(c *child, want seam.Code, heard *atomic.Uint32) (last seam.Layer) {
 	c.t.Helper()
 	for {
 		switch m := await[seam.Message](c).(type) {
 		case *seam.Layer:
-			told = append(told, *m)
+			if last = *m; heard != nil {
+				heard.Store(m.Layer)
+			}
 		case *seam.Receipt:
 			if m.Code == want {
-				return told
+				return last
 			}
 			if m.Code != seam.CodeLoaded {
 				c.t.Fatalf("%s: %s\n%s", m.Code, m.Reason, c.stderr.String())
@@ -313,8 +320,8 @@ func compare(t *testing.T, whole, first, second []deposit, layer uint32, stands 
 		}
 	}
 	ahead := stands - heights[layer]
-	if ahead < -mm/50 || ahead > mm {
-		t.Fatalf("the nozzle stood %v over the layer that was told", ahead)
+	if ahead < -mm/50 {
+		t.Fatalf("the nozzle stood %v over the layer that was told: it is one that had not begun", ahead)
 	}
 	same := func(name string, got, want []deposit, up unit.Length) {
 		if len(got) != len(want) {

@@ -81,6 +81,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer conn.Close()
 	s := &session{cfg: cfg, log: cfg.Logger, phase: seam.PhaseConnecting}
+	s.news = make(chan seam.Layer, 1)
 	s.marks.tell = s.mark
 	s.conn.Store(conn)
 	if cfg.Door != nil {
@@ -148,10 +149,11 @@ type session struct {
 	pause    pause
 	progress progress
 	marks    marks
-	keys     secure.Keys // of the job that comes or is read
-	profile  []byte      // of the job that comes or is read; nil is none
-	ready    seam.Ready  // as the agent was told it
-	unfit    error       // why the system may not hold a model
+	news     chan seam.Layer // the newest of marks that is not sent yet
+	keys     secure.Keys     // of the job that comes or is read
+	profile  []byte          // of the job that comes or is read; nil is none
+	ready    seam.Ready      // as the agent was told it
+	unfit    error           // why the system may not hold a model
 }
 
 // input is one message from the agent.
@@ -171,6 +173,7 @@ func (s *session) serve(ctx context.Context) error {
 	defer s.shut()
 	defer close(done)
 	wg.Go(func() { s.listen(s.conn.Load(), inputs, done) })
+	wg.Go(func() { s.sendMarks(done) })
 	agents := make(chan *link.Conn)
 
 	ctx, cancel := context.WithCancel(ctx)
@@ -371,10 +374,26 @@ func (s *session) report() {
 	}
 }
 
-// mark tells the agent where the print would go on without power.
+// mark has the newest layer sent. Who prints does not wait for the agent.
 func (s *session) mark(l seam.Layer) {
-	if err := s.conn.Load().Send(&l, nil); err != nil {
-		s.log.Debug("layer not sent")
+	select {
+	case <-s.news: // of no interest any more
+	default:
+	}
+	s.news <- l // one at a time comes here
+}
+
+// sendMarks tells the agent where the print would go on without power.
+func (s *session) sendMarks(done <-chan struct{}) {
+	for {
+		select {
+		case l := <-s.news:
+			if err := s.conn.Load().Send(&l, nil); err != nil {
+				s.log.Debug("layer not sent")
+			}
+		case <-done:
+			return
+		}
 	}
 }
 
