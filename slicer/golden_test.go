@@ -78,11 +78,16 @@ func hashOp(h hash.Hash, buf []byte, op motion.Op) []byte {
 // programHash is a hash of the operations that print a model.
 func programHash(t *testing.T, file string, s Settings) string {
 	t.Helper()
+	return jobHash(t, openFile(t, file, s))
+}
+
+func jobHash(t *testing.T, j *Job) string {
+	t.Helper()
 	h := sha256.New()
 	var buf []byte
-	for op, err := range openFile(t, file, s).Program(context.Background()) {
+	for op, err := range j.Program(context.Background()) {
 		if err != nil {
-			t.Fatalf("%s: %v", file, err)
+			t.Fatal(err)
 		}
 		buf = hashOp(h, buf, op)
 	}

@@ -274,7 +274,11 @@ func (j *Job) Layers(ctx context.Context) iter.Seq2[*Layer, error] {
 		if j.spent = j.once.Load(); j.spent {
 			j.cutter.Spend(j.vault)
 		}
-		for l, err := range pipe.Layers(ctx, j.cutter, j.pipe()) {
+		arena := j.vault.NewArena()
+		defer arena.Close()
+		p := j.pipe()
+		p.Arena = arena
+		for l, err := range pipe.Layers(ctx, j.cutter, p) {
 			if !yield(l, err) {
 				return
 			}
@@ -290,6 +294,8 @@ func (j *Job) Program(ctx context.Context) motion.Program {
 		p := j.settings.path()
 		p.Layers, p.Objects, p.Skips = j.cutter.Layers(), j.objects, &j.skips
 		pl := path.New(p, func(op motion.Op) bool { return yield(op, nil) })
+		arena := j.vault.NewArena()
+		defer arena.Close()
 		defer pl.Wipe()
 		if !pl.Begin() {
 			return
@@ -307,6 +313,7 @@ func (j *Job) Program(ctx context.Context) motion.Program {
 				if !pl.Layer(l) {
 					return
 				}
+				pl.Keep(arena)
 			}
 		}
 		pl.End()

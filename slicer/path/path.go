@@ -21,6 +21,7 @@ import (
 	"platen/slicer/geom"
 	"platen/slicer/mesh"
 	"platen/slicer/pipe"
+	"platen/slicer/vault"
 )
 
 // Params says how layers are printed.
@@ -136,6 +137,14 @@ func (pl *Planner) Wipe() {
 		pl.arcs.Wipe()
 	}
 	*pl = Planner{}
+}
+
+// Keep has all buffers that have grown moved into the vault of a.
+func (pl *Planner) Keep(a *vault.Arena) {
+	a.Keep(pl)
+	if pl.arcs != nil {
+		a.Keep(pl.arcs)
+	}
 }
 
 func (pl *Planner) emit(op motion.Op) {

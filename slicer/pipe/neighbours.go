@@ -100,6 +100,7 @@ func (r *run) meet() {
 		if !r.drain(n, false) {
 			return
 		}
+		r.p.Arena.Keep(&n.prev, &n.skins, n.props)
 	}
 	r.drain(n, true)
 }

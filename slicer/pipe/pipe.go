@@ -14,12 +14,13 @@
 // any number of them. Nothing is kept once a layer has been handed on: buffers go
 // round, and are overwritten at the end.
 //
-// Memory beside the vault is what [Params.Memory] says: layers in flight
-// ([Params.Slots]), each with copies of its outline, its lines, and the outlines of
-// those layers around it that leave something of it open; outlines and nets of cells
-// of the layers below; and the scratch of each worker. Slices grow by doubling.
-// One that has grown leaves its old place to the garbage collector with what is in
-// it: the whole process must be locked in memory, and end with the job.
+// Memory is what [Params.Memory] says: layers in flight ([Params.Slots]), each with
+// copies of its outline, its lines, and the outlines of those layers around it that
+// leave something of it open; outlines and nets of cells of the layers below; and the
+// scratch of each worker. All of it is on the Go heap only until it has grown to what a
+// layer needs: between two layers, [Params.Arena] moves buffers that have grown into the
+// vault. What they leave behind is the garbage collector's, which overwrites it in a
+// session, and the whole process is locked in memory and ends with the job.
 package pipe
 
 import (
@@ -34,6 +35,7 @@ import (
 	"platen/slicer/fill"
 	"platen/slicer/geom"
 	"platen/slicer/mesh"
+	"platen/slicer/vault"
 	"platen/slicer/wall"
 )
 
@@ -55,6 +57,9 @@ type Params struct {
 	Adhesion     Adhesion    // and what else goes around the first layer, or below it
 	Volume       mesh.Box    // skirts that would leave it are left out
 	Workers      int         // goroutines that work on layers; 0 is one a processor, at most 4
+
+	// Arena is where buffers are kept once they have grown; nil leaves them on the Go heap.
+	Arena *vault.Arena
 }
 
 // ahead is how many finished layers wait for the printer: enough for one slow
@@ -88,9 +93,10 @@ type Layer struct {
 	Support   geom.Region // outlines of support; its lines are in Runs
 	Spiral    bool        // the only wall rises from the layer below to this one
 
-	raw   geom.Region // as cut
-	rest  geom.Region // inside of the innermost wall, for sparse infill
-	inner geom.Region // the same, for lines of skin
+	raw     geom.Region // as cut
+	rest    geom.Region // inside of the innermost wall, for sparse infill
+	inner   geom.Region // the same, for lines of skin
+	corners geom.Region // small gaps between walls, open as yet
 
 	upright bool        // the layer below has the same outline, or there is none
 	below   geom.Region // outline of the layer below, unless upright
@@ -128,7 +134,7 @@ func (l *Layer) reset() {
 }
 
 func (l *Layer) wipe() {
-	for _, r := range []*geom.Region{&l.raw, &l.Outline, &l.rest, &l.inner, &l.below, &l.Skirt, &l.Support} {
+	for _, r := range []*geom.Region{&l.raw, &l.Outline, &l.rest, &l.inner, &l.corners, &l.below, &l.Skirt, &l.Support} {
 		r.Wipe()
 	}
 	l.Walls.Wipe()
@@ -259,6 +265,7 @@ func (r *run) cutAll() {
 			return
 		}
 		l.reset()
+		r.p.Arena.Keep(l)
 		l.Index = i
 		r.cut.Next(&l.raw)
 		if i < 0 { // every layer of the raft is made from the first of the part

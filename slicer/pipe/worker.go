@@ -39,6 +39,11 @@ func (w *worker) wipe() {
 	w.prop.wipe()
 }
 
+// keep has all buffers that have grown moved into the vault.
+func (w *worker) keep() {
+	w.p.Arena.Keep(&w.kernel, &w.walls, &w.gaps, &w.again, &w.hang, &w.hatcher, &w.fill, &w.solid, &w.ring, &w.belt, &w.prop)
+}
+
 // shape makes what follows from the outline of a layer alone.
 func (w *worker) shape(l *Layer) error {
 	if err := w.outline(l); err != nil {
@@ -100,6 +105,7 @@ func (r *run) labour() {
 			if l.err = w.shape(l); l.err != nil {
 				l.err = fmt.Errorf("slice a layer: %w", l.err)
 			}
+			w.keep()
 			l.shaped <- struct{}{} // empty: its layer is in one place only
 		case <-r.stop:
 			return
@@ -117,5 +123,6 @@ func (w *worker) finish(l *Layer, ok bool, queue *chan *Layer) {
 	if l.err = w.lines(l); l.err != nil {
 		l.err = fmt.Errorf("fill a layer: %w", l.err)
 	}
+	w.keep()
 	l.lined <- struct{}{} // empty, as above
 }

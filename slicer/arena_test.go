@@ -1,0 +1,246 @@
+package slicer
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"platen/cross/rig/rigtest"
+	"platen/hal/unit"
+	"platen/slicer/geom"
+	"platen/slicer/internal/solids"
+	"platen/slicer/vault"
+)
+
+// A job whose buffers are moved into locked memory between layers prints what it prints
+// where they are not, whatever it is made of.
+func TestKeptBuffersPrintTheSame(t *testing.T) {
+	body := func(name string) []byte {
+		b, err := os.ReadFile(filepath.Join("../testdata/models", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	sets := append(goldenSettings[:len(goldenSettings):len(goldenSettings)], struct{ name, set string }{"one by one", "copies=2 sequential=true sequential_radius=20mm sequential_height=100mm"})
+	for _, c := range sets {
+		for _, model := range busyModels {
+			if testing.Short() && model != busyModels[0] {
+				continue
+			}
+			file := body(model)
+			var sums [2]string
+			for i, open := range []func(int64) (*vault.Vault, error){vault.NewPageable, vault.New} {
+				v, err := open(24 << 20)
+				if errors.Is(err, vault.ErrNotLocked) {
+					t.Skip("no memory can be locked here")
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				j, err := Open(context.Background(), v, bytes.NewReader(file), int64(len(file)), Detect, goldenOf(t, c.set))
+				if err != nil {
+					t.Fatalf("%s, %s: %v", model, c.name, err)
+				}
+				used := v.Stats().Used
+				sums[i] = jobHash(t, j)
+				if kept := v.Stats().Used - used; (kept > 0) != v.Stats().Locked {
+					t.Errorf("%s, %s: %d bytes were kept in the vault", model, c.name, kept)
+				}
+				if err := v.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			if sums[0] != sums[1] {
+				t.Errorf("%s, %s: the programs differ", model, c.name)
+			}
+		}
+	}
+}
+
+// Nothing of a model is in the memory of a process that has sliced it and closed its
+// vault, however the job ended. The controls: while it is sliced the model is there, and
+// a process that does not overwrite what the collector frees has something left.
+func TestNothingStaysInMemory(t *testing.T) {
+	if rigtest.Emulated() {
+		t.Skip("an emulator's memory is not the program's")
+	}
+	for _, end := range []string{"done", "cancelled", "left"}[short():] {
+		during, after := residue(t, end, "clobberfree=1")
+		if during == 0 {
+			t.Errorf("%s: control: nothing of the model is in memory while it is sliced", end)
+		}
+		t.Logf("%s: %d pieces while it is sliced, %d afterwards", end, during, after)
+		if after != 0 {
+			t.Errorf("%s: %d places of memory still hold a piece of the model", end, after)
+		}
+	}
+	if _, after := residue(t, "done", ""); after == 0 {
+		t.Error("control: without overwriting nothing is left either")
+	}
+}
+
+// residue slices a model in a process of its own, which counts pieces of it in its memory.
+func residue(t *testing.T, end, debug string) (during, after int) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestResidueChild$", "-test.count=1")
+	cmd.Env = append(os.Environ(), "PLATEN_RESIDUE="+end, "GODEBUG="+debug, "GOGC=20")
+	if debug == "" {
+		cmd.Env = append(cmd.Env, "GOGC=off") // nothing is used twice
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	_, line, _ := strings.Cut(string(out), "residue ")
+	if n, _ := fmt.Sscan(line, &during, &after); n != 2 {
+		t.Fatalf("no count in %q", out)
+	}
+	return during, after
+}
+
+// TestResidueChild is the process of residue.
+func TestResidueChild(t *testing.T) {
+	end := os.Getenv("PLATEN_RESIDUE")
+	if end == "" {
+		t.Skip("this is the child of TestNothingStaysInMemory")
+	}
+	scratch, err := unix.Mmap(-1, 0, 1<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := scanner{buf: scratch}
+	sliceOnce(t, end, &s)
+	s.buf = scratch
+	for range 2 { // what the first collection makes free, the second sweeps
+		runtime.GC()
+	}
+	after := s.count(t)
+	fmt.Printf("residue %d %d\n", s.during, after)
+}
+
+// sliceOnce slices a column of odd corners and looks at the memory half way up.
+func sliceOnce(t *testing.T, end string, s *scanner) {
+	const um = unit.Millimetre / 1000
+	var ring []geom.Point
+	for i, p := range solids.Circle(solids.Point{}, 30*unit.Millimetre, 60) {
+		ring = append(ring, geom.Point{X: p.X + unit.Length(i*i)*17*um, Y: p.Y - unit.Length(i)*31*um})
+	}
+	var lo, hi []solids.Point
+	for _, p := range ring {
+		lo = append(lo, solids.Point{X: p.X, Y: p.Y})
+		hi = append(hi, solids.Point{X: p.X + 500*um, Y: p.Y, Z: 6 * unit.Millimetre})
+	}
+	var file bytes.Buffer
+	if err := solids.Loft(lo, hi).WriteBinary(&file); err != nil {
+		t.Fatal(err)
+	}
+	v, err := vault.NewPageable(16 << 20) // one whose memory can be read from outside of it
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	j, err := Open(ctx, v, &file, int64(file.Len()), Detect, Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for l, err := range j.Layers(ctx) {
+		if err != nil {
+			break // cancelled
+		}
+		s.learn(l.Outline.Pts)
+		if l.Index == 15 {
+			s.during = s.count(t)
+			if end == "cancelled" {
+				cancel()
+			}
+			if end == "left" {
+				break
+			}
+		}
+	}
+	clear(file.Bytes()[:file.Cap()])
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// scanner counts pieces of outlines in the memory of this process: four points in a row,
+// which are in buffers, while one or two may be on a stack. It has no piece itself: what it
+// looks for is veiled, and it reads into memory at which it does not look.
+type scanner struct {
+	buf    []byte
+	veiled map[uint64][3]uint64
+	during int
+}
+
+const veil = 0x5a5a5a5a5a5a5a5a
+
+// learn notes points of a layer.
+func (s *scanner) learn(pts []geom.Point) {
+	if s.veiled == nil {
+		s.veiled = map[uint64][3]uint64{}
+	}
+	at := func(i int) uint64 { return (uint64(uint32(pts[i].X)) | uint64(uint32(pts[i].Y))<<32) ^ veil }
+	for i := 0; i+4 <= len(pts) && len(s.veiled) < 4000; i += 7 {
+		s.veiled[at(i)] = [3]uint64{at(i + 1), at(i + 2), at(i + 3)}
+	}
+}
+
+// piece reports whether b begins with one.
+func (s *scanner) piece(b []byte) bool {
+	rest, ok := s.veiled[binary.LittleEndian.Uint64(b)^veil]
+	for i, p := range rest {
+		ok = ok && binary.LittleEndian.Uint64(b[8*i+8:])^veil == p
+	}
+	return ok
+}
+
+// count looks at all memory that can be written but its own.
+func (s *scanner) count(t *testing.T) (found int) {
+	maps, err := os.Open("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer maps.Close()
+	mem, err := os.Open("/proc/self/mem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.Close()
+	own := fmt.Sprintf("%p", &s.buf[0])[2:]
+	for lines := bufio.NewScanner(maps); lines.Scan(); {
+		var from, to int64
+		var mode string
+		if n, _ := fmt.Sscanf(lines.Text(), "%x-%x %s", &from, &to, &mode); n != 3 || !strings.HasPrefix(mode, "rw") || to-from > 1<<30 {
+			continue // shadow memory of the race detector is larger
+		}
+		if strings.HasPrefix(lines.Text(), own) {
+			continue
+		}
+		for at := from; at < to; at += int64(len(s.buf)) {
+			n, err := mem.ReadAt(s.buf[:min(int64(len(s.buf)), to-at)], at)
+			if n == 0 || err != nil {
+				continue
+			}
+			for i := 0; i+32 <= n; i += 4 {
+				if s.piece(s.buf[i:]) {
+					found++
+				}
+			}
+		}
+	}
+	return found
+}
