@@ -1,0 +1,432 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"platen/cross/rig/leak"
+	"platen/cross/rig/stage"
+)
+
+// job is a file to print and what its printing needs.
+type job struct{ file, ticket string }
+
+// args are the arguments of platen print.
+func (j job) args() []string {
+	if j.ticket == "" {
+		return []string{"print", j.file}
+	}
+	return []string{"print", j.file, "--ticket", j.ticket}
+}
+
+// seal seals plain to the printer with age, which gets it through a pipe: nothing in
+// clear is on a disk. The operator's ticket is for as many copies as there can be.
+func (h *house) seal(ctx context.Context, name string, plain []byte) (job, error) {
+	j := job{h.desk.Path(name + ".age"), h.desk.Path(name + ".ticket")}
+	st, err := h.await(ctx, "idle")
+	if err != nil {
+		return j, err
+	}
+	cmd := exec.CommandContext(ctx, h.desk.Bin("age"), "-r", st.Recipient, "-o", j.file)
+	cmd.Stdin = bytes.NewReader(plain)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return j, fmt.Errorf("age: %w: %s", err, out)
+	}
+	ticket, err := h.desk.Run(ctx, "platen-fleet", "ticket", j.file, "--key", h.desk.Path("operator"), "--printer", st.Printer, "--copies", "10000")
+	if err != nil {
+		return j, err
+	}
+	return j, os.WriteFile(j.ticket, ticket, 0o600)
+}
+
+// print has the client send a job; the client is done when the job is.
+func (h *house) print(j job) (*stage.Process, error) {
+	return h.desk.Start("platen", nil, append(j.args(), "--config", h.box.Path("platen.toml"))...)
+}
+
+// printed waits until a job has been printed to its end.
+func printed(ctx context.Context, client *stage.Process) error {
+	select {
+	case <-client.Done:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(patience):
+		return errors.New("the print does not end")
+	}
+	if client.Err != nil {
+		text, _ := os.ReadFile(client.Log)
+		return fmt.Errorf("the print failed: %w: %s", client.Err, bytes.TrimSpace(text))
+	}
+	return nil
+}
+
+// middle starts a job on a slow line and pauses it in its middle: it stands there, with
+// all that it needs in memory, until it is resumed or ended.
+func (h *house) middle(ctx context.Context, j job) (*stage.Process, error) {
+	h.wire.setSlow(true)
+	begun := h.wire.after(5)
+	client, err := h.print(j)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-begun:
+	case <-client.Done:
+		return nil, fmt.Errorf("the print ended at once: %w", printed(ctx, client))
+	case <-time.After(patience):
+		return nil, errors.New("the print does not begin")
+	}
+	if err := h.owner(ctx, "pause"); err != nil {
+		return nil, err
+	}
+	_, err = h.await(ctx, "paused")
+	return client, err
+}
+
+// finish resumes a paused job and has it printed to its end.
+func (h *house) finish(ctx context.Context, client *stage.Process) error {
+	h.wire.setSlow(false)
+	if err := h.owner(ctx, "resume"); err != nil {
+		return err
+	}
+	if err := printed(ctx, client); err != nil {
+		return err
+	}
+	_, err := h.await(ctx, "idle")
+	return err
+}
+
+// off ends the printer's processes: the agent, and a session that outlives it. Those of
+// SIGTERM are ended in order.
+func (h *house) off(sig syscall.Signal) {
+	if h.agent == nil {
+		return
+	}
+	session := h.session()
+	h.agent.Cmd.Process.Signal(sig)
+	select {
+	case <-h.agent.Done:
+	case <-time.After(patience):
+		h.agent.Cmd.Process.Kill()
+		<-h.agent.Done
+	}
+	for _, pid := range []int{session, h.session()} {
+		if pid != 0 {
+			kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// kill sends a signal and waits until the process is gone, or dead and not yet waited for.
+func kill(pid int, sig syscall.Signal) error {
+	if err := syscall.Kill(pid, sig); err != nil {
+		return err
+	}
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(b), ") Z ") {
+			return nil
+		}
+	}
+	return fmt.Errorf("process %d does not end", pid)
+}
+
+// sights are what one run of the canary left, place by place.
+type sights struct {
+	patterns  int
+	files     leak.Found
+	deleted   []leak.Hit // in the raw image of the printer's file system
+	mqtt      []leak.Hit
+	frames    int
+	sent      int        // MQTT bytes
+	logs      int        // bytes of them
+	core      []leak.Hit // of files
+	cores     int        // files
+	loose     []spot     // in the session's memory, neither locked nor hidden
+	swapped   int        // mappings with pages in swap
+	allLocked bool       // the session says that all of its memory is locked
+	session   memory     // during the print
+	agent     memory     // during the print
+	rest      []string   // processes that were looked at afterwards
+	restHits  []string   // and what was found in which
+	state     [2]standing
+}
+
+// canaries are the models of a run.
+type canaries struct{ stl, pack, crash *leak.Canary }
+
+// draw draws three canaries that nobody has seen yet.
+func draw(seed uint64) canaries {
+	return canaries{leak.NewCanary(seed, 24, 3), leak.NewCanary(seed+1, 24, 3), leak.NewCanary(seed+2, 24, 3)}
+}
+
+// patterns is everything to be looked for by now.
+func (h *house) patterns(c canaries) *leak.Set {
+	s := leak.NewSet()
+	for _, one := range []*leak.Canary{c.stl, c.pack, c.crash} {
+		s.AddCanary(one)
+	}
+	s.AddLines(h.wire.program(), 4000)
+	return s
+}
+
+// jobs are the canaries as jobs. The leaking build gets them in clear: it is the agent's
+// reading of what it should only pass on that is one of the leaks.
+func (h *house) jobs(ctx context.Context, c canaries, clear bool) (stl, pack, crash job, err error) {
+	p, err := c.pack.ThreeMF(zip.Deflate)
+	if err != nil {
+		return stl, pack, crash, err
+	}
+	for _, x := range []struct {
+		to    *job
+		name  string
+		bytes []byte
+	}{{&stl, c.stl.Word, c.stl.STL()}, {&pack, c.pack.Word, p}, {&crash, c.crash.Word, c.crash.STL()}} {
+		if clear {
+			x.to.file = h.desk.Path(x.name + ".in")
+			err = os.WriteFile(x.to.file, x.bytes, 0o600)
+		} else {
+			*x.to, err = h.seal(ctx, x.name, x.bytes)
+		}
+		if err != nil {
+			return stl, pack, crash, err
+		}
+	}
+	return stl, pack, crash, nil
+}
+
+// canary prints canaries, one of which is paused in its middle and one of which ends by
+// a crash, and says where they were seen. The printer is off afterwards.
+func (h *house) canary(ctx context.Context, bin string, c canaries, wide bool) (*sights, error) {
+	began := time.Now().Add(-time.Second)
+	if err := h.on(ctx, bin, "idle"); err != nil {
+		return nil, err
+	}
+	if err := h.enrolled(ctx); err != nil {
+		return nil, err
+	}
+	stl, pack, crash, err := h.jobs(ctx, c, bin == h.leaky)
+	if err != nil {
+		return nil, err
+	}
+	v := &sights{}
+	if err := h.during(ctx, v, stl, c); err != nil {
+		return nil, err
+	}
+	client, err := h.print(pack)
+	if err != nil {
+		return nil, err
+	}
+	if err := printed(ctx, client); err != nil {
+		return nil, err
+	}
+	if _, err := h.await(ctx, "idle"); err != nil {
+		return nil, err
+	}
+	if err := h.remaining(v, c, wide); err != nil {
+		return nil, err
+	}
+	if err := h.crash(ctx, crash); err != nil {
+		return nil, err
+	}
+	inputs := []string{stl.file, pack.file, crash.file}
+	return v, h.afterwards(v, c, began, wide, inputs)
+}
+
+// during looks at the processes while a job stands in its middle, and then has it printed.
+func (h *house) during(ctx context.Context, v *sights, j job, c canaries) error {
+	frames := h.broker.Kept()
+	client, err := h.middle(ctx, j)
+	if err != nil {
+		return err
+	}
+	st, err := h.await(ctx, "paused")
+	if err != nil {
+		return err
+	}
+	v.allLocked = strings.Contains(st.Confined, "all-locked")
+	session := h.session()
+	if session == 0 {
+		return errors.New("there is no session while a job is paused")
+	}
+	s := h.patterns(c)
+	if v.session, err = look(session, s); err != nil {
+		return err
+	}
+	if v.agent, err = look(h.agent.Cmd.Process.Pid, s); err != nil {
+		return err
+	}
+	for _, x := range v.session.hits {
+		if !x.area.locked {
+			v.loose = append(v.loose, x)
+		}
+	}
+	all, err := areas(session)
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		if a.swapped {
+			v.swapped++
+		}
+	}
+	for i, pid := range []int{session, h.agent.Cmd.Process.Pid} {
+		if v.state[i], err = stands(pid); err != nil {
+			return err
+		}
+	}
+	unix.Sync() // what a careless session has written reaches the disk
+	for end := time.Now().Add(patience); h.broker.Kept() < frames+2; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			return errors.New("no machine data comes to the broker during a print")
+		}
+	}
+	return h.finish(ctx, client)
+}
+
+// remaining looks at the memory of all processes that are left after a job.
+func (h *house) remaining(v *sights, c canaries, wide bool) error {
+	s := h.patterns(c)
+	all, err := processes()
+	if err != nil {
+		return err
+	}
+	if !wide {
+		all = h.family(all)
+	}
+	for _, p := range all {
+		if p.pid == os.Getpid() {
+			continue // it is the printer's controller, and it looks
+		}
+		m, err := look(p.pid, s)
+		if err != nil {
+			continue // ended meanwhile
+		}
+		v.rest = append(v.rest, filepath.Base(p.exe))
+		if len(m.hits) > 0 {
+			v.restHits = append(v.restHits, fmt.Sprintf("%s (%s)", filepath.Base(p.exe), kinds(m.hits)))
+		}
+	}
+	return nil
+}
+
+// crash ends session and agent in the middle of a job by what a bug would end them with.
+func (h *house) crash(ctx context.Context, j job) error {
+	if _, err := h.middle(ctx, j); err != nil {
+		return err
+	}
+	h.wire.setSlow(false)
+	if err := kill(h.session(), syscall.SIGABRT); err != nil {
+		return err
+	}
+	h.off(syscall.SIGABRT)
+	return nil
+}
+
+// afterwards looks at everything that was written.
+func (h *house) afterwards(v *sights, c canaries, began time.Time, wide bool, inputs []string) error {
+	unix.Sync()
+	s := h.patterns(c)
+	v.patterns = s.Len()
+	skip := inputs
+	if h.image != "" {
+		skip = append(skip, h.image) // block by block below
+	}
+	roots := []string{h.desk.Dir, h.box.Dir, os.TempDir(), "/var/tmp", "/dev/shm", "/run", "/var/log", "."}
+	if home, err := os.UserHomeDir(); err == nil {
+		roots = append(roots, filepath.Join(home, ".local"), filepath.Join(home, ".config"), filepath.Join(home, ".cache", "platen"))
+	}
+	if wide {
+		roots = append(roots, "/")
+	}
+	var err error
+	if v.files, err = s.Tree(roots, began, skip...); err != nil {
+		return err
+	}
+	logs, err := filepath.Glob(h.box.Path("*.log"))
+	if err != nil {
+		return err
+	}
+	for _, l := range logs {
+		if fi, err := os.Stat(l); err == nil {
+			v.logs += int(fi.Size())
+		}
+	}
+	cores, err := filepath.Glob(h.box.Path("core*"))
+	if err != nil {
+		return err
+	}
+	v.cores = len(cores)
+	for _, hit := range v.files.Hits {
+		if filepath.Dir(hit.Path) == h.box.Dir && strings.HasPrefix(filepath.Base(hit.Path), "core") {
+			v.core = append(v.core, hit)
+		}
+	}
+	sent := h.mqtt.bytes()
+	v.sent, v.frames = len(sent), h.broker.Kept()
+	if v.mqtt, err = s.Reader(bytes.NewReader(sent), "MQTT"); err != nil || h.image == "" {
+		return err
+	}
+	if err := h.shred(v.files.Hits); err != nil { // what is found then is in blocks of no file
+		return err
+	}
+	v.deleted, err = s.File(h.image)
+	return err
+}
+
+// shred overwrites the printer's files that hold something and syncs them.
+func (h *house) shred(hits []leak.Hit) error {
+	done := map[string]bool{}
+	for _, hit := range hits {
+		if done[hit.Path] || !strings.HasPrefix(hit.Path, h.box.Dir+"/") {
+			continue
+		}
+		done[hit.Path] = true
+		f, err := os.OpenFile(hit.Path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		fi, err := f.Stat()
+		if err == nil {
+			_, err = f.Write(make([]byte, fi.Size()))
+		}
+		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enrolled enrols the printer and has its owner grant the fleet all machine data there
+// is, unless that was done before.
+func (h *house) enrolled(ctx context.Context) error {
+	if h.sealTo != "" {
+		return nil
+	}
+	st, err := h.await(ctx, "idle")
+	if err != nil {
+		return err
+	}
+	claim, err := h.desk.Run(ctx, "platen-fleet", "claim", "new", "--dir", h.desk.Path("fleet"))
+	if err != nil {
+		return err
+	}
+	out, err := h.box.Platen(ctx, "enrol", strings.TrimSpace(string(claim)), "-o", "json")
+	if err != nil {
+		return err
+	}
+	recipient := field(out, "text")
+	h.sealTo = st.Recipient
+	return h.owner(ctx, "consent", "grant", "--key", h.desk.Path("owner"), "--recipient", recipient, "--name", "proof", "--profile", "owner", "--period", "1s")
+}
