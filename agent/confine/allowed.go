@@ -1,0 +1,20 @@
+package confine
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// Allowed lists the numbers of all system calls of this machine that a confined session
+// may make, with any arguments or with some, in order and each once.
+func Allowed() []int {
+	all := []uint32{unix.SYS_CLONE, unix.SYS_TGKILL, unix.SYS_IOCTL, mmapCall, unix.SYS_MPROTECT}
+	all = append(append(all, fcntlCalls...), sessionCalls...)
+	out := make([]int, len(all))
+	for i, nr := range all {
+		out[i] = int(nr)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
