@@ -61,12 +61,13 @@ type Agent struct {
 	fleet     fleetLink
 	updates   *updates // nil if updates are not configured
 	queue     jobQueue
+	recovery  *recovery
 }
 
 // Run is an agent from start to end: until ctx ends, or with ErrRestart when a
 // newer release waits in the other slot.
 func Run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
-	a := &Agent{cfg: cfg, log: log, started: time.Now(), machine: telemetry.NewMachine()}
+	a := &Agent{cfg: cfg, log: log, started: time.Now(), machine: telemetry.NewMachine(), recovery: newRecovery(log)}
 	if err := confine.KeepInherited(); err != nil {
 		return err
 	}
@@ -121,6 +122,7 @@ func (a *Agent) serve(ctx context.Context, server *intake.Server) error {
 	if a.cfg.USB {
 		task("usb sticks", a.watchSticks)
 	}
+	task("recovery", a.recovery.run)
 	task("session", func(ctx context.Context) error { a.sup.run(ctx); return nil })
 	if a.consent != nil {
 		collector, err := a.collector()
@@ -195,6 +197,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 		log: a.log, args: sessionArgs(a.cfg, a.board.ID, device), dog: a.dog.file,
 		onStatus: func(st seam.Status) { a.machine.Set(st) },
 		bounds:   patience,
+		recovery: a.recovery,
 	}
 	return a.openUpdates()
 }

@@ -172,6 +172,9 @@ func (a *Agent) unsealed(ctx context.Context) error {
 	if err := a.openLedger(ctx); err != nil {
 		return err
 	}
+	if err := a.openMarker(); err != nil {
+		return err
+	}
 	pq, err := a.tpm.JobKEM()
 	if err != nil {
 		return err

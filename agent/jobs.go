@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/sha1" // OAEP in the form that 3MF demands
 	"crypto/sha256"
 	"crypto/x509"
@@ -129,7 +130,15 @@ func (a *Agent) startHeld(ctx context.Context, ticket intake.Ticket, held *intak
 	if err := ticket.Check(a.tpm.ID().String(), held, time.Now()); err != nil {
 		return nil, err
 	}
-	if err := a.ledger.Left(ticket); err != nil {
+	tag, err := a.ticketTag(req, ticket)
+	if err != nil {
+		return nil, err
+	}
+	from, err := a.recovery.admit(req.Resume, [16]byte(ticket.Job), tag, a.board.Recovers())
+	if err != nil {
+		return nil, err
+	}
+	if err := a.left(ticket, from); err != nil {
 		return nil, err
 	}
 	if err := a.identity.Sealed(held.Header); err != nil {
@@ -137,6 +146,7 @@ func (a *Agent) startHeld(ctx context.Context, ticket intake.Ticket, held *intak
 	}
 	start := seam.Start{Format: seam.FormatAny, Sealed: true, Plate: req.Plate, Size: uint64(held.PlainSize())}
 	copy(start.Job[:], ticket.Job)
+	goingOn(&start, from)
 	f, err := held.File()
 	if err != nil {
 		return nil, err
@@ -144,13 +154,20 @@ func (a *Agent) startHeld(ctx context.Context, ticket intake.Ticket, held *intak
 	if err := a.sup.await(ctx); err != nil {
 		return nil, err
 	}
-	return a.sup.start(&start, f, along{profile: req.Profile}, func() (err error) {
-		if err := a.ledger.Take(ctx, ticket, time.Now()); err != nil {
+	a.recovery.settle(ctx) // of the copy before, if it was of this ticket
+	taken := false
+	receipts, err := a.sup.start(&start, f, along{profile: req.Profile}, func() (err error) {
+		if err := a.takeCopy(ctx, ticket, tag, from); err != nil {
 			return err
 		}
+		taken = true
 		start.FileKey, err = intake.FileKey(held.Header, a.identity)
 		return err
 	})
+	if err != nil && taken {
+		a.recovery.end(start.Job)
+	}
+	return receipts, err
 }
 
 // openLedger opens the record of printed copies.
@@ -177,6 +194,7 @@ func (a *Agent) recredit(ctx context.Context, envelope []byte) error {
 	if err := a.unsealed(ctx); err != nil {
 		return err
 	}
+	a.recovery.settle(ctx)
 	if err := a.ledger.Credit(ctx, r, time.Now()); err != nil {
 		return err
 	}
@@ -195,8 +213,22 @@ func (a *Agent) clear(ctx context.Context, req intake.Request, file *os.File, si
 	if err := a.sup.await(ctx); err != nil {
 		return nil, err
 	}
+	mark, from, err := a.clearMark(ctx, req)
+	if err != nil {
+		return nil, err
+	}
 	start := seam.Start{Format: seam.FormatAny, Plate: req.Plate, Size: uint64(size)}
-	return a.sup.start(&start, file, along{keys, req.Profile}, nil)
+	goingOn(&start, from)
+	rand.Read(start.Job[:])
+	mark.Job = start.Job
+	receipts, err := a.sup.start(&start, file, along{keys, req.Profile}, func() error {
+		a.recovery.begin(mark)
+		return nil
+	})
+	if err != nil {
+		a.recovery.end(start.Job)
+	}
+	return receipts, err
 }
 
 // unwrap has the TPM open content keys.
@@ -257,6 +289,9 @@ func (a *Agent) follow(ctx context.Context, receipts <-chan seam.Receipt, detach
 	for {
 		select {
 		case r, ok := <-receipts:
+			if !ok {
+				a.recovery.settle(ctx) // before anybody counts on it
+			}
 			switch {
 			case !ok && last == nil && ctx.Err() != nil:
 				return errStopping // the agent let go of the session

@@ -30,7 +30,7 @@ func operator(t *testing.T) (*Agent, []byte) {
 	}
 	log := slog.New(slog.DiscardHandler)
 	cfg := &config.Config{MaxJob: 1 << 20, OperatorKeys: []ed25519.PublicKey{pub}}
-	return &Agent{cfg: cfg, log: log, sup: &supervisor{log: log}, ledger: ledger(t, true), opened: true}, env
+	return &Agent{cfg: cfg, log: log, sup: &supervisor{log: log}, ledger: ledger(t, true), opened: true, recovery: newRecovery(log)}, env
 }
 
 // ledger is a new one, or one that takes no ticket.

@@ -40,6 +40,8 @@ func (a *Agent) handle(ctx context.Context, req intake.Request, file *os.File, r
 		return a.state(ctx, reply)
 	case intake.OpApprove:
 		return a.approve(ctx, req.Envelope)
+	case intake.OpDiscard:
+		return a.discard(ctx)
 	case intake.OpContentKey:
 		return a.contentKey(ctx, reply)
 	case intake.OpPause:
@@ -134,6 +136,7 @@ func (a *Agent) statusView(ctx context.Context) (*intake.Status, error) {
 		v.Heaters = append(v.Heaters, intake.HeaterView{Name: heaterName(h.ID), Actual: unit.Celsius(h.Actual).Rounded(), Target: unit.Celsius(h.Target).Rounded()})
 	}
 	a.viewKeys(ctx, v)
+	v.Broken = a.recovery.view(a.board.Recovers())
 	if a.consent != nil {
 		for _, g := range a.consent.Grants(time.Now()) {
 			v.Recipients = append(v.Recipients, intake.GrantView{ID: g.Recipient.String(), Name: g.Name, Profile: g.Profile.String(), Expires: g.Expiry})

@@ -57,6 +57,7 @@ type supervisor struct {
 	log      *slog.Logger
 	args     []string          // of the session process, after its name
 	onStatus func(seam.Status) // told of every status
+	recovery *recovery         // told where prints have got to; nil for nobody
 	bounds   bounds
 	dog      func() *os.File // the board's watchdog, to hand to a session; nil, and nil from it, for none
 	door     *os.File        // where later agents find a session of this one; nil for none
@@ -211,6 +212,7 @@ func (s *supervisor) receipt(r seam.Receipt) {
 	}
 	if s.told = r.Code; r.Code != seam.CodeLoaded {
 		s.log.Info("job ended", "code", r.Code.String(), "reason", int(r.Reason))
+		s.recovery.end(r.Job)
 	}
 	s.done <- r // it has room for both
 }
@@ -230,6 +232,7 @@ func (s *supervisor) ended(alone bool) {
 			s.log.Info("the print goes on without its agent")
 		default:
 			s.log.Warn("session ended without a receipt")
+			s.recovery.end(s.job)
 		}
 		close(s.done)
 		s.done = nil

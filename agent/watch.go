@@ -78,6 +78,9 @@ func (s *supervisor) watch(conn *link.Conn, p process, wasReady bool) bool {
 func (s *supervisor) life(m seam.Message) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, ok := m.(*seam.Layer); ok { // what prints is not what supervises
+		return false
+	}
 	if st, ok := m.(*seam.Status); ok && s.ready != nil && st.Phase != seam.PhaseDone && st.Phase != seam.PhaseFault {
 		if st.Beat == s.beat {
 			return false
@@ -139,6 +142,7 @@ func (s *supervisor) take(m seam.Message) bool {
 	switch m := m.(type) {
 	case *seam.Ready:
 		s.ready = m
+		s.recovery.ready(m.Job)
 		if s.done == nil && m.Job != [16]byte{} { // begun under an earlier agent
 			s.job, s.told, s.done = m.Job, 0, make(chan seam.Receipt, 2)
 		}
@@ -152,6 +156,9 @@ func (s *supervisor) take(m seam.Message) bool {
 		}
 		s.status = *m
 		s.onStatus(*m)
+		s.recovery.status(*m)
+	case *seam.Layer:
+		s.recovery.layer(*m)
 	case *seam.Receipt:
 		s.receipt(*m)
 	}

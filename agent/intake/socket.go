@@ -49,6 +49,8 @@ const (
 	OpState   Op = "state"   // one Reply whose Text is the printer's state, to be approved
 	OpApprove Op = "approve" // Envelope is a list of approvals
 
+	OpDiscard Op = "discard" // the bed is clear: a print that a power loss broke is forgotten
+
 	OpContentKey Op = "content-key" // one Reply whose Text is the PEM of the key for encrypted 3MF packages
 )
 
@@ -65,8 +67,11 @@ type Request struct {
 	Profile []byte    `json:"profile,omitempty"` // OpPrint of a model: settings of the slicer, as TOML
 	Plate   uint8     `json:"plate,omitempty"`   // OpPrint of a package with several plates of G-code
 
-	Job string `json:"job,omitempty"` // OpQueuePrint, OpQueueDrop: the beginning of a job's id; OpQueuePrint: "next" as well
-	USB bool   `json:"usb,omitempty"` // OpPrint, OpQueueAdd: Job of a USB stick, in place of a file and its ticket
+	Job    string `json:"job,omitempty"`    // OpQueuePrint, OpQueueDrop: the beginning of a job's id; OpQueuePrint: "next" as well
+	Resume bool   `json:"resume,omitempty"` // OpPrint: of the print that a power loss broke
+	Digest []byte `json:"digest,omitempty"` // OpPrint of a file in clear: its SHA-256, so that it can go on after a power loss
+
+	USB bool `json:"usb,omitempty"` // OpPrint, OpQueueAdd: Job of a USB stick, in place of a file and its ticket
 }
 
 // Wrapped is the content key of one group of a 3MF package, encrypted to the printer's
@@ -158,6 +163,7 @@ type Status struct {
 	Boot       uint64       `json:"boot"`
 	Uptime     string       `json:"uptime"`
 	Recipients []GrantView  `json:"recipients"`
+	Broken     *BrokenView  `json:"broken_print,omitempty"`
 	Tickets    string       `json:"tickets,omitempty"`  // why no ticket is taken
 	Keys       string       `json:"keys"`               // in which state of the system they open jobs: "any", "approved" or "sealed"
 	Approved   uint64       `json:"approved,omitempty"` // the release that the present state was approved for; 0: approved at the printer
@@ -165,21 +171,6 @@ type Status struct {
 	Count      uint64       `json:"ticket_count"`       // what a re-credit has to name
 	Slot       string       `json:"slot,omitempty"`
 	Update     string       `json:"update,omitempty"`
-}
-
-// HeaterView is one heater in °C.
-type HeaterView struct {
-	Name   string `json:"name"`
-	Actual int32  `json:"actual_c"`
-	Target int32  `json:"target_c"`
-}
-
-// GrantView is one recipient of machine data.
-type GrantView struct {
-	ID      string    `json:"id"`
-	Name    string    `json:"name"`
-	Profile string    `json:"profile"`
-	Expires time.Time `json:"expires"`
 }
 
 // Handler answers a request. It may reply several times; Serve adds Final. file is

@@ -109,3 +109,26 @@ func (m *marks) watch(prog motion.Program) motion.Program {
 		}
 	}
 }
+
+// mark has the newest layer sent. Who prints does not wait for the agent.
+func (s *session) mark(l seam.Layer) {
+	select {
+	case <-s.news: // of no interest any more
+	default:
+	}
+	s.news <- l // one at a time comes here
+}
+
+// sendMarks tells the agent where the print would go on without power.
+func (s *session) sendMarks(done <-chan struct{}) {
+	for {
+		select {
+		case l := <-s.news:
+			if err := s.conn.Load().Send(&l, nil); err != nil {
+				s.log.Debug("layer not sent")
+			}
+		case <-done:
+			return
+		}
+	}
+}

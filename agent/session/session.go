@@ -374,29 +374,6 @@ func (s *session) report() {
 	}
 }
 
-// mark has the newest layer sent. Who prints does not wait for the agent.
-func (s *session) mark(l seam.Layer) {
-	select {
-	case <-s.news: // of no interest any more
-	default:
-	}
-	s.news <- l // one at a time comes here
-}
-
-// sendMarks tells the agent where the print would go on without power.
-func (s *session) sendMarks(done <-chan struct{}) {
-	for {
-		select {
-		case l := <-s.news:
-			if err := s.conn.Load().Send(&l, nil); err != nil {
-				s.log.Debug("layer not sent")
-			}
-		case <-done:
-			return
-		}
-	}
-}
-
 // errStopped ends a session whose machine can do no more: the next one opens the
 // port anew, once it is there, and takes the controller up again.
 var errStopped = errors.New("the controller stopped or is gone")

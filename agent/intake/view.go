@@ -1,0 +1,27 @@
+package intake
+
+import "time"
+
+// HeaterView is one heater in °C.
+type HeaterView struct {
+	Name   string `json:"name"`
+	Actual int32  `json:"actual_c"`
+	Target int32  `json:"target_c"`
+}
+
+// GrantView is one recipient of machine data.
+type GrantView struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Profile string    `json:"profile"`
+	Expires time.Time `json:"expires"`
+}
+
+// BrokenView is a print that a power loss has broken. It is for the owner, at the printer: a
+// layer is design data and leaves by no other way than the local socket.
+type BrokenView struct {
+	Layer  int    `json:"layer"`          // at which it would go on; at 0 it begins anew
+	Ticket bool   `json:"ticket"`         // it was a sealed job
+	Code   string `json:"code,omitempty"` // of why it cannot go on
+	Why    string `json:"why,omitempty"`
+}
