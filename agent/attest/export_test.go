@@ -2,11 +2,30 @@ package attest
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"testing"
 
 	"github.com/google/go-tpm/tpm2"
 
 	"platen/updater/approval"
 )
+
+// PolicyByGoTPM is the policy of keys that are bound to an approver, as go-tpm makes it.
+func PolicyByGoTPM(t *testing.T, key *ecdsa.PublicKey) []byte {
+	t.Helper()
+	a, err := newApprover(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calculator, err := tpm2.NewPolicyCalculator(tpm2.TPMAlgSHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (tpm2.PolicyAuthorize{KeySign: a.name, PolicyRef: policyRef()}).Update(calculator); err != nil {
+		t.Fatal(err)
+	}
+	return calculator.Hash().Digest
+}
 
 // UseByPassword uses the job key with its empty password, as no method does.
 func UseByPassword(ctx context.Context, t *TPM, point []byte) error {

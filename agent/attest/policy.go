@@ -57,15 +57,9 @@ func newApprover(key *ecdsa.PublicKey) (*approver, error) {
 		return nil, fmt.Errorf("name the approver's key: %w", err)
 	}
 	a.name = *name
-	calculator, err := tpm2.NewPolicyCalculator(tpm2.TPMAlgSHA256)
-	if err != nil {
-		return nil, err
-	}
-	if err := (tpm2.PolicyAuthorize{KeySign: a.name, PolicyRef: policyRef()}).Update(calculator); err != nil {
-		return nil, fmt.Errorf("make the keys' policy: %w", err)
-	}
-	a.policy = tpm2.TPM2BDigest{Buffer: calculator.Hash().Digest}
-	return a, nil
+	policy, err := approval.KeyPolicy(key)
+	a.policy = tpm2.TPM2BDigest{Buffer: policy[:]}
+	return a, err
 }
 
 func policyRef() tpm2.TPM2BDigest { return tpm2.TPM2BDigest{Buffer: []byte(approval.Ref)} }

@@ -387,6 +387,18 @@ func TestPolicyIsGoTPMs(t *testing.T) {
 	}
 }
 
+// TestKeyPolicyIsGoTPMs does the same for the keys' policy.
+func TestKeyPolicyIsGoTPMs(t *testing.T) {
+	key := approver(t)
+	got, err := approval.KeyPolicy(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := attest.PolicyByGoTPM(t, &key.PublicKey); !bytes.Equal(got[:], want) {
+		t.Errorf("policy %x, want %x", got, want)
+	}
+}
+
 func TestSealedErrorSays(t *testing.T) {
 	for want, e := range map[string]*attest.SealedError{
 		"no state of this system was approved":                     {},

@@ -85,7 +85,7 @@ var Rules = []Rule{
 	{Package: "agent/uplink", May: []string{"agent/evidence", "agent/catalog", "agent/consent", "agent/telemetry"}},
 	{Package: "agent/session", May: []string{"hal/...", "slicer/...", "boards", "agent/seam", "agent/seam/link", "agent/confine"}, Never: noReach},
 	{Package: "agent/fleet/...", May: []string{"agent/fleet/...", "agent/durable", "agent/evidence", "agent/catalog"}},
-	{Package: "agent/cmd/platen-fleet", May: []string{"agent/fleet/...", "agent/evidence", "agent/catalog", "agent/consent", "agent/intake", "agent/cli"}},
+	{Package: "agent/cmd/platen-fleet", May: []string{"updater/approval", "agent/fleet/...", "agent/evidence", "agent/catalog", "agent/consent", "agent/intake", "agent/cli"}},
 	{Package: "agent/cmd/platen", May: []string{
 		"agent", "agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence",
 		"agent/intake", "agent/intake/stick", "agent/seam/...", "agent/session", "agent/telemetry/...", "agent/uplink", "boards", "hal/...", "slicer/plate", "slicer/profile", "slicer/vault",

@@ -16,6 +16,7 @@ package approval
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -32,12 +33,14 @@ const Ref = "platen job keys v1"
 const AgentPCR = 14
 
 const (
-	numPCRs   = 24       // of a bank
-	most      = 64       // approvals in a list
-	maxSig    = 80       // bytes of an ASN.1 signature on P-256: at most 72
-	maxList   = 64 << 10 // bytes of a list
-	ccPCR     = 0x17f    // TPM_CC_PolicyPCR
-	algSHA256 = 0x000b   // TPM_ALG_SHA256
+	numPCRs = 24       // of a bank
+	most    = 64       // approvals in a list
+	maxSig  = 80       // bytes of an ASN.1 signature on P-256: at most 72
+	maxList = 64 << 10 // bytes of a list
+
+	ccPCR       = 0x17f // TPM_CC_PolicyPCR
+	ccAuthorize = 0x16a // TPM_CC_PolicyAuthorize
+	algSHA256   = 0x000b
 )
 
 // ErrList reports a list of approvals that is none.
@@ -154,6 +157,28 @@ func (a Approval) Sign(key *ecdsa.PrivateKey) (Approval, error) {
 	}
 	a.Signature = sig
 	return a, nil
+}
+
+// KeyPolicy is the policy of keys that are bound to an approver: that of a session after
+// TPM2_PolicyAuthorize with its key and [Ref] (part 3, section 23.16). By it a printer's
+// certified job key shows to whom it is bound.
+func KeyPolicy(approver *ecdsa.PublicKey) ([32]byte, error) {
+	point, err := approver.Bytes()
+	if err != nil || approver.Curve != elliptic.P256() {
+		return [32]byte{}, errors.New("the approver's key is not on P-256")
+	}
+	// Its name: the digest of its TPMT_PUBLIC (part 2, section 12.2.4).
+	area := []byte{0x00, 0x23, 0x00, algSHA256, // an elliptic curve's, named with SHA-256
+		0x00, 0x04, 0x00, 0x40, 0x00, 0x00, // sign and userWithAuth; no policy
+		0x00, 0x10, 0x00, 0x18, 0x00, algSHA256, 0x00, 0x03, 0x00, 0x10} // ECDSA with SHA-256, P-256
+	area = append(append(area, 0, 32), point[1:33]...)
+	area = append(append(area, 0, 32), point[33:]...)
+	name := sha256.Sum256(area)
+	b := make([]byte, sha256.Size)
+	b = binary.BigEndian.AppendUint32(b, ccAuthorize)
+	b = append(b, 0x00, algSHA256)
+	policy := sha256.Sum256(append(b, name[:]...))
+	return sha256.Sum256(append(policy[:], Ref...)), nil
 }
 
 // Verify reports whether the approver has signed the approval.

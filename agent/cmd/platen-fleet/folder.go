@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"platen/agent/fleet/store"
 	"platen/agent/fleet/verify"
 	"platen/agent/intake"
+	"platen/updater/approval"
 )
 
 // dirFlag gives a command its required --dir.
@@ -94,6 +96,7 @@ type entry struct {
 	Enrolled  time.Time `json:"enrolled"`
 	EK        string    `json:"ek"`        // SHA-256 of its endorsement key
 	Recipient string    `json:"recipient"` // what age seals jobs to
+	Opens     string    `json:"opens"`     // in which states of its system the printer opens them: see opensIn
 	Release   uint64    `json:"release,omitempty"`
 	Seq       uint64    `json:"seq,omitempty"`
 	Last      time.Time `json:"last"` // verified batch
@@ -101,13 +104,17 @@ type entry struct {
 
 func printersCmd() *cobra.Command {
 	var dir *string
+	var approver string
 	c := &cobra.Command{
 		Use:   "printers --dir DIR",
 		Short: "List the enrolled printers",
-		Long:  "List the enrolled printers: id, last verified batch, release, and the recipient to seal jobs to with age -r.",
-		Args:  cobra.NoArgs,
+		Long: `List the enrolled printers: id, last verified batch, release, and the recipient to seal jobs to with age -r.
+
+The printer's TPM has certified in which states of its system that key is used: in any state, or in those that
+an approver has signed. With --approver, the public key of yours, another one's is told from it.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			list, err := entries(*dir)
+			list, err := entries(*dir, approver)
 			if err != nil {
 				return err
 			}
@@ -118,10 +125,34 @@ func printersCmd() *cobra.Command {
 		},
 	}
 	dir = dirFlag(c)
+	c.Flags().StringVar(&approver, "approver", "", "public key of the approver of your releases")
 	return c
 }
 
-func entries(dir string) ([]entry, error) {
+// opensIn is "any state", "approved states", or, if an approver is given, "your approved
+// states" and "states that another approver approved".
+func opensIn(r verify.Record, approver string) (string, error) {
+	policy, err := r.JobPolicy()
+	if err != nil {
+		return "", fmt.Errorf("printer %v: %w", r.Printer, err)
+	}
+	switch {
+	case policy == nil:
+		return "any state", nil
+	case approver == "":
+		return "approved states", nil
+	}
+	key, err := approval.LoadPub(approver)
+	if err != nil {
+		return "", err
+	}
+	if want, err := approval.KeyPolicy(key); err != nil || !bytes.Equal(policy, want[:]) {
+		return "states that another approver approved", err
+	}
+	return "your approved states", nil
+}
+
+func entries(dir, approver string) ([]entry, error) {
 	recs, err := store.Records(dir)
 	if err != nil {
 		return nil, err
@@ -141,8 +172,12 @@ func entries(dir string) ([]entry, error) {
 		if err != nil {
 			return nil, err
 		}
+		opens, err := opensIn(r, approver)
+		if err != nil {
+			return nil, err
+		}
 		e := last[r.Printer.String()]
-		list = append(list, entry{r.Printer.String(), r.Enrolled, hex.EncodeToString(r.EK), to, e.Release, e.Seq, e.At})
+		list = append(list, entry{r.Printer.String(), r.Enrolled, hex.EncodeToString(r.EK), to, opens, e.Release, e.Seq, e.At})
 	}
 	return list, nil
 }
@@ -161,7 +196,7 @@ func printEntries(w io.Writer, list []entry) error {
 		if !e.Last.IsZero() {
 			last = fmt.Sprintf("batch %d at %s, release %d", e.Seq, e.Last.Local().Format(time.DateTime), e.Release)
 		}
-		if _, err := fmt.Fprintf(w, "%s\n  %s\n  seal jobs to %s\n", e.Printer, last, e.Recipient); err != nil {
+		if _, err := fmt.Fprintf(w, "%s\n  %s\n  seal jobs to %s\n  opens them in %s\n", e.Printer, last, e.Recipient, e.Opens); err != nil {
 			return err
 		}
 	}

@@ -49,6 +49,19 @@ func (r Record) JobKey() (*ecdh.PublicKey, error) {
 	return key.ECDH()
 }
 
+// JobPolicy is the policy that the TPM demands for every use of the job key, as
+// approval.KeyPolicy makes it of an approver; nil: it is used in any state of the system.
+func (r Record) JobPolicy() ([]byte, error) {
+	public, err := parsePublic(r.Job)
+	if err != nil {
+		return nil, err
+	}
+	if public.ObjectAttributes.UserWithAuth || len(public.AuthPolicy.Buffer) == 0 {
+		return nil, nil
+	}
+	return public.AuthPolicy.Buffer, nil
+}
+
 // p256 reads the point of a TPMT_PUBLIC on P-256.
 func p256(area []byte) (*ecdsa.PublicKey, error) {
 	public, err := parsePublic(area)

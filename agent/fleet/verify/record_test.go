@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -93,6 +94,16 @@ func TestKeysOfARecord(t *testing.T) {
 	}
 	if job, err := r.JobKey(); err != nil || len(job.Bytes()) != 65 {
 		t.Error(err)
+	}
+	// Only a key that its password does not open is bound to anything.
+	bound := eccPublic(point(t, key), tpm2.TPMAObject{Decrypt: true})
+	bound.AuthPolicy.Buffer = bytes.Repeat([]byte{1}, 32)
+	for _, open := range []bool{true, false} {
+		bound.ObjectAttributes.UserWithAuth = open
+		policy, err := Record{Job: tpm2.Marshal(bound)}.JobPolicy()
+		if err != nil || (policy == nil) != open {
+			t.Errorf("opened by its password %v: policy %x, %v", open, policy, err)
+		}
 	}
 	v, _ := newVerifier(t)
 	if _, ok := v.Record(evidence.PrinterID{1}); ok {

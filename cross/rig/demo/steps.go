@@ -223,7 +223,15 @@ func (d *demo) enrol(ctx context.Context) (string, error) {
 	if _, err := d.fleet.Wait(ctx, 10*time.Second, 0, func(e stage.Event) bool { return e.Event == "enrolled" && e.Printer == d.printer }); err != nil {
 		return "", err
 	}
-	return "endorsement key certified, attestation key activated, client certificate issued; a wrong claim was refused", nil
+	out, err = d.Run(ctx, "platen-fleet", "printers", "--dir", d.Path("fleet"), "--approver", d.Path("approver.pub"))
+	if err != nil {
+		return "", err
+	}
+	if !strings.Contains(string(out), "opens them in your approved states") {
+		return "", errors.New("the job key is not certified as bound to the approver")
+	}
+	return "endorsement key certified, attestation key activated, client certificate issued; a wrong claim was refused;\n" +
+		"its job key is certified as bound to the approver", nil
 }
 
 // grant has the owner consent; before that, nothing may have been sent.
