@@ -10,45 +10,42 @@ const exfatName = "EXFAT   "
 
 // openExFAT reads the header of an exFAT (exFAT, 3), of which b is the first sector.
 func openExFAT(m medium, b []byte) (*volume, error) {
-	broken := func(what string) (*volume, error) {
-		return nil, damaged("volume", "the stick's file system is damaged (%s)", what)
-	}
 	shift, per := b[108], b[109]
 	switch {
 	case !bytes.Equal(b[:3], []byte{0xEB, 0x76, 0x90}) || len(bytes.Trim(b[11:64], "\x00")) > 0:
-		return broken("start")
+		return nil, broken("start")
 	case shift < 9 || shift > 12 || per > 25-shift:
-		return broken("sizes of sectors and clusters")
+		return nil, broken("sizes of sectors and clusters")
 	case b[105] != 1 || b[104] > 99:
-		return broken("version")
+		return nil, broken("version")
 	case b[110] != 1: // two are for TexFAT
-		return broken("number of tables")
+		return nil, broken("number of tables")
 	case le.Uint16(b[106:])&1 != 0:
-		return broken("table that counts")
+		return nil, broken("table that counts")
 	}
 	length := le.Uint64(b[72:])
 	fat, each := int64(le.Uint32(b[80:])), int64(le.Uint32(b[84:]))
 	heap, n := int64(le.Uint32(b[88:])), int64(le.Uint32(b[92:]))
 	if length > uint64(m.size>>shift) {
-		return nil, damaged("size", "the stick's file system is larger than the stick or its partition")
+		return nil, errTooLarge
 	}
 	total := int64(length)
 	switch {
 	case total < 1<<20>>shift || fat < 24 || heap < fat+each || heap >= total:
-		return broken("places of its parts")
+		return nil, broken("places of its parts")
 	case n == 0 || n > math.MaxUint32-10 || n > (total-heap)>>per || (n+2)*4 > each<<shift:
-		return broken("number of clusters")
+		return nil, broken("number of clusters")
 	}
 	v := &volume{m: m, bits: 32, exfat: true, fat: fat << shift, heap: heap << shift, cluster: 1 << (shift + per), clusters: uint32(n)}
 	if v.root = (entry{folder: true, first: le.Uint32(b[96:])}); !v.holds(v.root.first) {
-		return broken("root folder")
+		return nil, broken("root folder")
 	}
 	head, err := v.links.at(m, v.fat, 8)
 	if err != nil {
 		return nil, err
 	}
 	if le.Uint32(head) != 0xFFFFFFF8 || le.Uint32(head[4:]) != 0xFFFFFFFF { // exFAT, 4.1.1 and 4.1.2
-		return broken("first entries of its table")
+		return nil, broken("first entries of its table")
 	}
 	return v, bootSum(m, int64(1)<<shift)
 }
@@ -72,7 +69,7 @@ func bootSum(m medium, sector int64) error {
 		}
 		for i := 0; i < len(b); i += 4 {
 			if le.Uint32(b[i:]) != sum {
-				return damaged("volume", "the stick's file system is damaged (checksum)")
+				return broken("checksum")
 			}
 		}
 	}
@@ -99,27 +96,23 @@ type exfatWalk struct {
 	found          func([]uint16, entry)
 	bitmap, upcase *entry
 
-	left   int // secondary entries of the set that have yet to come
-	skip   bool
-	n      int // entries of the set so far
-	sum    uint16
-	said   uint16 // SetChecksum
-	attr   uint16
-	e      entry
-	hash   uint16
-	length int
-	name   []uint16
-	tableX uint32 // checksum of the up-case table
+	left    int // secondary entries of the set that have yet to come
+	skip    bool
+	n       int // entries of the set so far
+	sum     uint16
+	said    uint16 // SetChecksum
+	attr    uint16
+	e       entry
+	hash    uint16
+	length  int
+	name    []uint16
+	letters uint32 // checksum of the up-case table
 }
 
 // walkExFAT calls found with what is in a folder (exFAT, 6 and 7).
 func (s *Stick) walkExFAT(f folder, where []extent, found func([]uint16, entry)) error {
 	w := &exfatWalk{folder: f, found: found}
-	more := s.More
-	s.More = false
-	err := s.slots(f.v, where, w.slot)
-	cut := s.More
-	s.More = more || cut
+	cut, err := s.slots(f.v, where, w.slot)
 	if err != nil {
 		return err
 	}
@@ -150,7 +143,7 @@ func (w *exfatWalk) slot(b []byte) (done bool, err error) {
 		if b[1] < 2 || b[1] > 18 {
 			return false, damaged("folder", "an entry of a folder has too few parts or too many")
 		}
-		*w = exfatWalk{folder: w.folder, found: w.found, bitmap: w.bitmap, upcase: w.upcase, tableX: w.tableX,
+		*w = exfatWalk{folder: w.folder, found: w.found, bitmap: w.bitmap, upcase: w.upcase, letters: w.letters,
 			left: int(b[1]), said: le.Uint16(b[2:]), attr: le.Uint16(b[4:]), name: w.name[:0]}
 		w.add(b, true)
 	case typeBitmap, typeUpcase:
@@ -174,7 +167,7 @@ func (w *exfatWalk) table(b []byte) error {
 	e.valid = e.size
 	p := &w.bitmap
 	if b[0] == typeUpcase {
-		p, w.tableX = &w.upcase, le.Uint32(b[4:])
+		p, w.letters = &w.upcase, le.Uint32(b[4:])
 	}
 	if w.depth > 0 || *p != nil || b[0] == typeBitmap && b[1]&1 != 0 {
 		return damaged("folder", "a table of the stick is there twice, or in the wrong place")
@@ -313,8 +306,8 @@ func (w *exfatWalk) upcaseSum(where []extent) error {
 			sum = sum<<31 + sum>>1 + uint32(c)
 		}
 	}
-	if sum != w.tableX {
-		return damaged("volume", "the stick's file system is damaged (table of letters)")
+	if sum != w.letters {
+		return broken("table of letters")
 	}
 	return nil
 }

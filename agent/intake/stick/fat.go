@@ -13,45 +13,61 @@ func looksFAT(b []byte) bool {
 // jumps reports whether a sector begins as a FAT's must (BS_jmpBoot).
 func jumps(b []byte) bool { return b[0] == 0xEB && b[2] == 0x90 || b[0] == 0xE9 }
 
+// fatHead is what the header of a FAT says, in sectors but for sector itself (FAT, 3.1).
+type fatHead struct {
+	sector, per          int64 // bytes of a sector, sectors of a cluster
+	reserved, fats, each int64 // before the tables, how many there are, and of each
+	roots, total         int64 // entries of a root folder that does not grow; all of the volume
+	wide                 bool  // it is laid out as a FAT32
+	media                byte
+}
+
+// readFAT reads a header, and says what is wrong with it by itself.
+func readFAT(b []byte) (h fatHead, wrong string) {
+	h = fatHead{
+		sector: int64(le.Uint16(b[11:])), per: int64(b[13]), reserved: int64(le.Uint16(b[14:])), fats: int64(b[16]),
+		each: int64(le.Uint16(b[22:])), roots: int64(le.Uint16(b[17:])), total: int64(le.Uint16(b[19:])), media: b[21],
+	}
+	if h.wide = h.each == 0; h.wide {
+		h.each = int64(le.Uint32(b[36:]))
+	}
+	long := int64(le.Uint32(b[32:]))
+	switch {
+	case !looksFAT(b), h.sector*h.per > 256<<10:
+		return h, "sizes of sectors and clusters"
+	case h.total != 0 && (h.wide || long != 0 && long != h.total):
+		return h, "its size is given twice"
+	case h.media != 0xF0 && h.media < 0xF8:
+		return h, "kind of medium"
+	case h.wide && (h.roots != 0 || le.Uint16(b[42:]) != 0):
+		return h, "version"
+	case !h.wide && (h.roots == 0 || h.roots*32%h.sector != 0):
+		return h, "root folder"
+	case h.each == 0:
+		return h, "size of its table"
+	}
+	if h.total == 0 {
+		h.total = long
+	}
+	return h, ""
+}
+
 // openFAT reads the header of a FAT12, FAT16 or FAT32 (FAT, 3), of which b is the first
 // sector.
 func openFAT(m medium, b []byte) (*volume, error) {
-	broken := func(what string) (*volume, error) {
-		return nil, damaged("volume", "the stick's file system is damaged (%s)", what)
+	h, wrong := readFAT(b)
+	if wrong != "" {
+		return nil, broken(wrong)
 	}
-	sector, per := int64(le.Uint16(b[11:])), int64(b[13])
-	reserved, fats, roots := int64(le.Uint16(b[14:])), int64(b[16]), int64(le.Uint16(b[17:]))
-	total, each := int64(le.Uint16(b[19:])), int64(le.Uint16(b[22:]))
-	wide := each == 0 // laid out as a FAT32
-	if t := int64(le.Uint32(b[32:])); total == 0 {
-		total = t
-	} else if wide || t != 0 && t != total {
-		return broken("its size is given twice")
+	if h.total == 0 || h.total > m.size/h.sector {
+		return nil, errTooLarge
 	}
-	if wide {
-		each = int64(le.Uint32(b[36:]))
+	heap := h.reserved + h.fats*h.each + h.roots*32/h.sector
+	if heap >= h.total {
+		return nil, broken("size of its table")
 	}
-	media := b[21]
-	switch {
-	case !looksFAT(b):
-		return broken("sizes of sectors and clusters")
-	case sector*per > 256<<10:
-		return broken("size of clusters")
-	case media != 0xF0 && media < 0xF8:
-		return broken("kind of medium")
-	case wide && (roots != 0 || le.Uint16(b[42:]) != 0):
-		return broken("version")
-	case !wide && (roots == 0 || roots*32%sector != 0):
-		return broken("root folder")
-	case total == 0 || total > m.size/sector:
-		return nil, damaged("size", "the stick's file system is larger than the stick or its partition")
-	}
-	heap := reserved + fats*each + roots*32/sector
-	if each == 0 || heap >= total {
-		return broken("size of its table")
-	}
-	v := &volume{m: m, fat: reserved * sector, heap: heap * sector, cluster: sector * per}
-	n := (total - heap) / per
+	v := &volume{m: m, fat: h.reserved * h.sector, heap: heap * h.sector, cluster: h.sector * h.per}
+	n := (h.total - heap) / h.per
 	switch { // FAT, 3.5: the number of clusters says what it is, and nothing else
 	case n < 4085:
 		v.bits = 12
@@ -60,31 +76,28 @@ func openFAT(m medium, b []byte) (*volume, error) {
 	default:
 		v.bits = 32
 	}
-	if n == 0 || n > 0x0FFFFFF5 || wide != (v.bits == 32) || (n+2)*int64(v.bits) > each*sector*8 {
-		return broken("number of clusters")
+	if n == 0 || n > 0x0FFFFFF5 || h.wide != (v.bits == 32) || (n+2)*int64(v.bits) > h.each*h.sector*8 {
+		return nil, broken("number of clusters")
 	}
 	v.clusters = uint32(n)
-	if !wide {
-		v.rootAt = extent{(reserved + fats*each) * sector, roots * 32}
+	if !h.wide {
+		v.rootAt = extent{(h.reserved + h.fats*h.each) * h.sector, h.roots * 32}
 	} else {
-		if flags := le.Uint16(b[40:]); flags&0x80 != 0 { // one table counts, and is not mirrored
-			if int64(flags&15) >= fats {
-				return broken("table that counts")
+		if flags := int64(le.Uint16(b[40:])); flags&0x80 != 0 { // one table counts, and is not mirrored
+			if flags&15 >= h.fats {
+				return nil, broken("table that counts")
 			}
-			v.fat += int64(flags&15) * each * sector
+			v.fat += flags & 15 * h.each * h.sector
 		}
 		if v.root.first = le.Uint32(b[44:]); !v.holds(v.root.first) {
-			return broken("root folder")
+			return nil, broken("root folder")
 		}
 	}
 	head, err := v.links.at(m, v.fat, 1)
-	if err != nil {
-		return nil, err
+	if err == nil && head[0] != h.media { // FAT, 4.2
+		err = broken("first entry of its table")
 	}
-	if head[0] != media { // FAT, 4.2
-		return broken("first entry of its table")
-	}
-	return v, nil
+	return v, err
 }
 
 // Attributes of an entry (FAT, 6.1).
@@ -96,9 +109,15 @@ const (
 
 // walkFAT calls found with what is in a folder (FAT, 6).
 func (s *Stick) walkFAT(f folder, where []extent, found func([]uint16, entry)) error {
+	_, err := s.slots(f.v, where, fatSlots(f, found))
+	return err
+}
+
+// fatSlots takes the entries of a folder in.
+func fatSlots(f folder, found func([]uint16, entry)) func([]byte) (bool, error) {
 	var long longName
 	n := 0
-	return s.slots(f.v, where, func(b []byte) (bool, error) {
+	return func(b []byte) (bool, error) {
 		n++
 		if f.depth > 0 && n <= 2 {
 			return false, f.dots(n, b)
@@ -126,7 +145,7 @@ func (s *Stick) walkFAT(f folder, where []extent, found func([]uint16, entry)) e
 		}
 		found(long.name(b), e)
 		return false, nil
-	})
+	}
 }
 
 // firstCluster is the cluster that an entry names. FAT12 and FAT16 have only half of it.

@@ -29,7 +29,7 @@ var onUSB = regexp.MustCompile(`/usb[0-9]+/`)
 
 // Find lists the removable block devices on a USB that have a medium in them: sys is
 // where sysfs is and dev where devices are, given so that rigs and tests have their own.
-// Nothing is opened but files of sysfs (Documentation/ABI/stable/sysfs-block).
+// A stick that calls itself a fixed disk is none. Nothing is opened but files of sysfs (Documentation/ABI/stable/sysfs-block).
 func Find(sys, dev string) ([]Device, error) {
 	d, err := os.Open(filepath.Join(sys, "block"))
 	if errors.Is(err, os.ErrNotExist) {

@@ -125,7 +125,7 @@ const (
 type file struct {
 	entry
 	v      *volume
-	folder int      // its number
+	in     int      // number of its folder
 	stem   [16]byte // digest of its name without what tells the kind
 	kind   kind
 	double bool     // a folder has two of this name
@@ -190,26 +190,26 @@ func (s *Stick) walk(i int) error {
 }
 
 // slots calls f with each entry of a folder, 32 bytes that are good until the next, until
-// it is done.
-func (s *Stick) slots(v *volume, where []extent, f func(slot []byte) (done bool, err error)) error {
+// it is done. It reports whether the folder was cut off, as there is too much on the stick.
+func (s *Stick) slots(v *volume, where []extent, f func(slot []byte) (done bool, err error)) (cut bool, err error) {
 	buf := make([]byte, 512)
 	for _, x := range where {
 		for off := x.off; off < x.off+x.n; off += int64(len(buf)) {
 			if err := v.m.read(buf, off); err != nil {
-				return err
+				return false, err
 			}
 			for at := 0; at < len(buf); at += 32 {
 				if s.seen++; s.seen > mostSlots {
 					s.More = true
-					return nil
+					return true, nil
 				}
 				if done, err := f(buf[at : at+32]); done || err != nil {
-					return err
+					return false, err
 				}
 			}
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // found keeps what matters of what is in folder number i.
@@ -233,9 +233,9 @@ func (s *Stick) found(i int, name []uint16, e entry) {
 		s.More = true
 		return
 	}
-	n := file{entry: e, v: up.v, folder: i, stem: stem, kind: k}
+	n := file{entry: e, v: up.v, in: i, stem: stem, kind: k}
 	for j := range s.files {
-		if o := &s.files[j]; o.folder == i && o.kind == k && o.stem == stem {
+		if o := &s.files[j]; o.in == i && o.kind == k && o.stem == stem {
 			o.double, n.double = true, true
 		}
 	}
@@ -251,7 +251,7 @@ func (s *Stick) pair() {
 		}
 		j := Job{ticket: t}
 		at := slices.IndexFunc(s.files, func(f file) bool {
-			return f.kind == sealed && f.folder == t.folder && f.stem == t.stem
+			return f.kind == sealed && f.in == t.in && f.stem == t.stem
 		})
 		if at >= 0 {
 			j.sealed = &s.files[at]

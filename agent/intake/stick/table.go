@@ -50,6 +50,13 @@ func volumes(m medium, sector int64) ([]*volume, error) {
 
 var errNone = &Error{"none", "there is no FAT or exFAT file system on the stick: format it as one"}
 
+var errTooLarge = damaged("size", "the stick's file system is larger than the stick or its partition")
+
+// broken is the error for a header of a file system.
+func broken(what string) error {
+	return damaged("volume", "the stick's file system is damaged (%s)", what)
+}
+
 // signed reports whether a first sector ends as one does (FAT, 3.1; exFAT, 3.1.19).
 func signed(b []byte) bool { return b[510] == 0x55 && b[511] == 0xAA }
 
@@ -129,19 +136,18 @@ func apart(parts []extent, low, high int64) error {
 // (EBD0A0A2-B9E5-4433-87C0-68B6B72699C7).
 var basicData = []byte{0xA2, 0xA0, 0xD0, 0xEB, 0xE5, 0xB9, 0x33, 0x44, 0x87, 0xC0, 0x68, 0xB6, 0xB7, 0x26, 0x99, 0xC7}
 
+var errTable = damaged("table", "the stick's table of partitions is damaged")
+
 // gpt lists the partitions of a GPT (UEFI, 5.3). Its copy at the end of the stick is not
 // looked at: a table that needs it is refused.
 func gpt(m medium, sector int64) ([]extent, error) {
-	broken := func() ([]extent, error) {
-		return nil, damaged("table", "the stick's table of partitions is damaged")
-	}
 	h := make([]byte, sector)
 	if err := m.read(h, sector); err != nil {
 		return nil, err
 	}
 	size := int64(le.Uint32(h[12:]))
 	if string(h[:8]) != "EFI PART" || le.Uint32(h[8:]) != 0x00010000 || size < 92 || size > sector {
-		return broken()
+		return nil, errTable
 	}
 	said := le.Uint32(h[16:])
 	clear(h[16:20])
@@ -150,18 +156,18 @@ func gpt(m medium, sector int64) ([]extent, error) {
 	n, each := int64(le.Uint32(h[80:])), int64(le.Uint32(h[84:]))
 	switch {
 	case crc32.ChecksumIEEE(h[:size]) != said || le.Uint64(h[24:]) != 1:
-		return broken()
+		return nil, errTable
 	case low > high || high > uint64(last) || at < 2 || at > uint64(last):
-		return broken()
+		return nil, errTable
 	case each < 128 || each > 4096 || each&(each-1) != 0 || n == 0 || n*each > 64<<10:
-		return broken()
+		return nil, errTable
 	}
 	table := make([]byte, n*each)
 	if err := m.read(table, int64(at)*sector); err != nil {
 		return nil, err
 	}
 	if crc32.ChecksumIEEE(table) != le.Uint32(h[88:]) {
-		return broken()
+		return nil, errTable
 	}
 	var all, ours []extent
 	for ; len(table) > 0; table = table[each:] {
@@ -170,7 +176,7 @@ func gpt(m medium, sector int64) ([]extent, error) {
 		}
 		first, end := le.Uint64(table[32:]), le.Uint64(table[40:])
 		if first < low || end > high || first > end {
-			return broken()
+			return nil, errTable
 		}
 		p := extent{int64(first) * sector, int64(end-first+1) * sector}
 		if all = append(all, p); bytes.Equal(table[:16], basicData) {
