@@ -136,7 +136,7 @@ func (w *world) start(stderr bool, name string, args ...string) (*process, error
 		return nil, err
 	}
 	defer end.Close()
-	p := &process{cmd: exec.Command(filepath.Join(w.bins, name), args...), done: make(chan struct{}), wake: make(chan struct{}), pipe: r}
+	p := &process{cmd: strace(filepath.Join(w.bins, name), args...), done: make(chan struct{}), wake: make(chan struct{}), pipe: r}
 	p.cmd.Dir = w.dir
 	stray, err := os.Open("/dev/zero") // a careless parent leaves something open
 	if err != nil {
