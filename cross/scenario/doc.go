@@ -14,6 +14,8 @@
 //	await REGEXP ARGS     platen ARGS again and again until its output matches
 //	said REGEXP           waits until the simulated printer says it; ! said: it has not
 //	logged REGEXP         waits until the agent or a session logs it; ! logged: it has not
+//	fleet [CUT]           the operator's side in ./fleet, $FLEET; downloads break once after CUT bytes
+//	told REGEXP           waits until the fleet says it
 //	mark                  said and logged look at what comes from here on
 //	pids                  sets $AGENT and $SESSION to the ids of the two processes
 //	signal KILL|TERM PID  sends a signal and waits until the process is gone

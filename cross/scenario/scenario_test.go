@@ -62,8 +62,9 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"printer": cmdPrinter, "sim": cmdSim, "agent": cmdAgent, "platen": cmdPlaten, "exits": cmdExits,
 			"await": cmdAwait, "said": cmdSaid, "logged": cmdLogged, "mark": cmdMark, "pids": cmdPids,
-			"signal": cmdSignal, "sockets": cmdSockets, "descriptors": cmdDescriptors, "secure": cmdSecure, "plates": cmdPlates,
+			"signal": cmdSignal, "sockets": cmdSockets, "descriptors": cmdDescriptors, "secure": cmdSecure, "plates": cmdPlates, "stick": cmdStick,
 			"reboot": cmdReboot,
+			"fleet":  cmdFleet, "told": cmdTold,
 		},
 	})
 }
@@ -103,6 +104,9 @@ func (f *factory) tpm(w *world) error {
 	}
 	if f.err != nil {
 		return f.err
+	}
+	if w.swtpm != nil {
+		return nil
 	}
 	dir := filepath.Join(w.dir, "tpm")
 	if err := os.CopyFS(dir, os.DirFS(f.dir)); err != nil {

@@ -31,6 +31,7 @@ type world struct {
 	swtpm     *rig.Swtpm
 	sim       *process
 	agent     *process
+	fleet     *fleet
 	sessions  []int // ids of every session that pids has seen
 }
 
@@ -41,6 +42,7 @@ func (w *world) ctx() context.Context { return context.Background() }
 // end stops what is left.
 func (w *world) end() {
 	w.stop(w.agent)
+	w.fleet.stop(w)
 	w.stop(w.sim) // a session whose agent is gone ends with its port
 	for _, pid := range w.sessions {
 		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil && filepath.Dir(exe) == w.bins {
