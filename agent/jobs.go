@@ -280,6 +280,11 @@ func (a *Agent) contentKey(ctx context.Context, reply func(intake.Reply) error) 
 	return reply(intake.Reply{Text: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))})
 }
 
+// eventDelete says that the session holds all that it prints from: the model indexed in its
+// memory, or the program. Nothing of the file is read any more, neither where it came from
+// nor its ciphertext here. Only a print that a power loss breaks asks for it again.
+const eventDelete = "safe-to-delete"
+
 // follow reports a job to its client until its session has ended with its last
 // receipt. A client that goes away ends the report, not the job.
 func (a *Agent) follow(ctx context.Context, receipts <-chan seam.Receipt, detach bool, reply func(intake.Reply) error) error {
@@ -303,6 +308,7 @@ func (a *Agent) follow(ctx context.Context, receipts <-chan seam.Receipt, detach
 				return &jobError{*last}
 			case r.Code == seam.CodeLoaded:
 				reply(intake.Reply{Event: "loaded"})
+				reply(intake.Reply{Event: eventDelete})
 				if detach {
 					return nil
 				}

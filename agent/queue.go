@@ -176,7 +176,7 @@ func (a *Agent) startQueued(ctx context.Context, req intake.Request) (<-chan sea
 
 // unbegun is what becomes of a job that could not be started.
 func unbegun(err error) queue.End {
-	if errors.Is(err, errBusy) || errors.Is(err, errNotReady) || errors.Is(err, errGoing) || errors.Is(err, errStopping) {
+	if isBroken(err) || errors.Is(err, errBusy) || errors.Is(err, errNotReady) || errors.Is(err, errGoing) || errors.Is(err, errStopping) {
 		return queue.Again
 	}
 	_, ticket := errors.AsType[*intake.TicketError](err)
@@ -201,7 +201,7 @@ func (a *Agent) autoPrint(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if !a.sup.inviting() {
+		if !a.sup.inviting() || a.recovery.pending() {
 			continue
 		}
 		_, err := a.startQueued(ctx, intake.Request{Job: queue.Next})

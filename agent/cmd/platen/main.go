@@ -34,7 +34,7 @@ Start with "platen doctor", which says what this board can hold, and "platen sta
 	root.PersistentFlags().StringVar(&configPath, "config", config.Path, "configuration file")
 	root.PersistentFlags().StringVar(&socketPath, "socket", "", "local socket of the agent, instead of the configuration's")
 	root.AddCommand(runCmd(), bootCmd(), sessionCmd(), installCmd())
-	root.AddCommand(printCmd(), queueCmd(), usbCmd(), checkCmd(), recipientCmd(), recreditCmd(), statusCmd(), simpleCmd("pause", "Pause the print, lifting the nozzle", intake.OpPause),
+	root.AddCommand(printCmd(), queueCmd(), usbCmd(), checkCmd(), recipientCmd(), recreditCmd(), discardCmd(), statusCmd(), simpleCmd("pause", "Pause the print, lifting the nozzle", intake.OpPause),
 		simpleCmd("resume", "Go on with a paused print", intake.OpResume),
 		simpleCmd("cancel", "Cancel the print; heaters go off", intake.OpCancel),
 		skipCmd(),

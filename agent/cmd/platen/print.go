@@ -24,6 +24,7 @@ type printEvent struct {
 type printOptions struct {
 	ticket, usb   string
 	detach, queue bool
+	resume, yes   bool
 	plate         uint8
 	profiles, set []string
 }
@@ -47,7 +48,11 @@ To seal a model, use stock age with the recipient that "platen recipient" prints
 A 3MF package with encrypted parts (Secure Content) that is encrypted to the key that "platen recipient --3mf"
 prints needs no ticket.
 
-With --usb, the job on a USB stick whose id begins like that is printed: see platen usb.`,
+With --usb, the job on a USB stick whose id begins like that is printed: see platen usb.
+
+With --resume, the print that a power loss has broken goes on at its layer, once somebody has said that the part
+still stands on the bed. It takes the same file, ticket, settings and plate; nothing of it was kept but a sealed
+note of which print it was and of the layer. See platen status, and platen discard.`,
 		Args: func(c *cobra.Command, args []string) error {
 			switch {
 			case o.usb == "":
@@ -58,6 +63,14 @@ With --usb, the job on a USB stick whose id begins like that is printed: see pla
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if o.resume {
+				if o.queue {
+					return errResumeQueue
+				}
+				if err := resuming(c, o.yes); err != nil {
+					return err
+				}
+			}
 			if o.usb != "" {
 				return printUSB(c, o)
 			}
@@ -67,6 +80,8 @@ With --usb, the job on a USB stick whose id begins like that is printed: see pla
 	c.Flags().StringVar(&o.ticket, "ticket", "", "ticket of a sealed file")
 	c.Flags().BoolVar(&o.queue, "queue", false, "put a sealed file into the queue; see platen queue")
 	c.Flags().StringVar(&o.usb, "usb", "", "id of a job on a USB stick, in place of a file; see platen usb")
+	c.Flags().BoolVar(&o.resume, "resume", false, "go on with the print that a power loss broke")
+	c.Flags().BoolVar(&o.yes, "yes", false, "do not ask whether the part stands on the bed")
 	o.slicing(c)
 	return c
 }
@@ -86,7 +101,7 @@ func printFile(c *cobra.Command, name string, o printOptions) error {
 		return err
 	}
 	defer f.Close()
-	req := intake.Request{Op: intake.OpPrint, Detach: o.detach, Plate: o.plate}
+	req := intake.Request{Op: intake.OpPrint, Detach: o.detach, Plate: o.plate, Resume: o.resume}
 	if req.Profile, err = stacked(o.profiles, o.set); err != nil {
 		return err
 	}
@@ -103,7 +118,9 @@ func printFile(c *cobra.Command, name string, o printOptions) error {
 	case sealed:
 		req.Envelope, err = readTicket(o.ticket)
 	default:
-		req.Wrapped, err = wrappedKeys(c.Context(), f)
+		if req.Wrapped, err = wrappedKeys(c.Context(), f); err == nil {
+			req.Digest, err = digest(f)
+		}
 	}
 	if err != nil {
 		return err

@@ -46,6 +46,9 @@ func writeStatus(w io.Writer, st *intake.Status) error {
 	row("release", "%d (%s), slot %s %s", st.Release, st.Version, st.Slot, st.Update)
 	row("seal to", "%s", st.Recipient)
 	row("state", "%s %d%%, fault %s", st.Phase, st.Progress, st.Fault)
+	if st.Broken != nil {
+		row("broken print", "%s", brokenText(st.Broken))
+	}
 	for _, h := range st.Heaters {
 		row(h.Name, "%d °C of %d °C", h.Actual, h.Target)
 	}
@@ -172,6 +175,7 @@ func doctorConfig(c *cobra.Command, cfg *config.Config, err error) []confine.Fin
 	out := append([]confine.Finding{f, doctorTPM(cfg.TPM), doctorKeys(c, cfg)}, doctorBox(cfg)...)
 	out = append(out, doctorController(cfg)...)
 	out = append(out, doctorUSB(cfg)...)
+	out = append(out, doctorPrint(c.Context())...)
 	meminfo, _ := os.ReadFile(filepath.Join(cfg.Proc, "meminfo")) // without it, nothing is said of memory
 	out = append(out, doctorQueue(cfg, string(meminfo)))
 	if cfg.OwnerKey == nil {

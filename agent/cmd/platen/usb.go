@@ -72,7 +72,7 @@ func printUSB(c *cobra.Command, o printOptions) error {
 	case o.queue && (o.detach || o.plate != 0 || len(o.profiles)+len(o.set) > 0):
 		return errQueued
 	}
-	req := intake.Request{Op: intake.OpPrint, USB: true, Job: o.usb, Detach: o.detach, Plate: o.plate}
+	req := intake.Request{Op: intake.OpPrint, USB: true, Job: o.usb, Detach: o.detach, Plate: o.plate, Resume: o.resume}
 	if o.queue {
 		return enqueue(c, req, nil)
 	}
