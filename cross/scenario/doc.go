@@ -22,6 +22,8 @@
 //	signal STOP PID       stops a process where it is
 //	sockets PID           prints the listening network sockets of a process
 //	stick NAME FS TABLE [FILE[=PATH]...]  plugs in a USB stick with files; ! stick NAME: pulls it out
+//	hostile ROOM...       files of testdata/hostile, each refused by a session of its own
+//	large OUT BYTES       writes a sound model of so many bytes
 //	descriptors PID       prints what a process has open, one kind a line
 //
 // Every script that shows that something does not happen also shows that it would
