@@ -152,8 +152,18 @@ func (p *proof) all(ctx context.Context) error {
 	for _, c := range p.seen(clean, leaky) {
 		p.say(c)
 	}
-	c, err := p.kills(ctx)
+	c, err := p.calls(ctx)
 	if err != nil {
+		return fmt.Errorf("tracing: %w", err)
+	}
+	p.say(c)
+	if p.o.wide {
+		if c, err = p.spare(ctx); err != nil {
+			return fmt.Errorf("tracing the scenarios: %w", err)
+		}
+		p.say(c)
+	}
+	if c, err = p.kills(ctx); err != nil {
 		return fmt.Errorf("killing: %w", err)
 	}
 	p.say(c)
