@@ -68,7 +68,10 @@ func hostile() map[string][]byte {
 }
 
 // through sends bytes through a guard and reads what it hands on.
-func through(b []byte) (out []byte, err error) {
+func through(b []byte) (out []byte, err error) { return throughGuard(b, maxPacket, "") }
+
+// throughGuard is through, for a guard that may let offers pass.
+func throughGuard(b []byte, most int, offers string) (out []byte, err error) {
 	a, z := net.Pipe()
 	done := make(chan struct{})
 	go func() {
@@ -76,7 +79,7 @@ func through(b []byte) (out []byte, err error) {
 		_, _ = z.Write(b)
 		_ = z.Close()
 	}()
-	g := newGuard(a, maxPacket, "")
+	g := newGuard(a, most, offers)
 	out, err = io.ReadAll(g)
 	_ = a.Close()
 	<-done
