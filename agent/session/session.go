@@ -113,6 +113,9 @@ func Run(ctx context.Context, cfg Config) error {
 		s.safe = s.machine.Close() == nil && !lost
 	}()
 	s.unfit = confine.Fit(os.DirFS(cmp.Or(cfg.Proc, "/proc")), 0, cfg.AllowSwap)
+	if err := trim(); err != nil {
+		s.log.Debug("memory of the start not given back", "error", err.Error())
+	}
 	held, err := confine.Session()
 	held |= confine.MemoryLocked
 	if err != nil {
