@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -182,7 +183,8 @@ func TestPrintersAreKeptApart(t *testing.T) {
 	r.say(conn, connect(one.String(), 2))
 	r.say(other, connect(two.String(), 2))
 	for topic, want := range map[string]bool{
-		evidence.NonceTopic(one): true, evidence.NonceTopic(two): false, evidence.BatchTopic(one): false, evidence.BatchTopic(two): false,
+		evidence.NonceTopic(one): true, evidence.OfferTopic(one): true, evidence.OfferTopic(two): false, "platen/v1/+/offer": false,
+		evidence.NonceTopic(two): false, evidence.BatchTopic(one): false, evidence.BatchTopic(two): false,
 		"#": false, "platen/v1/+/nonce": false, "$SYS/#": false, "$share/g/" + evidence.NonceTopic(one): false,
 	} {
 		kind, body := r.say(conn, packet(0x82, id16(1), []byte{0}, text(topic), []byte{0}))
@@ -195,13 +197,14 @@ func TestPrintersAreKeptApart(t *testing.T) {
 	}
 	for topic, want := range map[string]bool{
 		evidence.BatchTopic(one): true, evidence.BatchTopic(two): false, evidence.NonceTopic(two): false, evidence.NonceTopic(one): false, "platen/v1/x/evidence": false,
+		evidence.OfferTopic(one): false, evidence.OfferTopic(two): false,
 	} {
 		kind, body := r.say(conn, publish(topic, []byte("frame"), nil))
 		if ok := kind == packets.Puback && (len(body) < 3 || body[2] < 0x80); ok != want {
 			t.Errorf("publishing to %s: acknowledged %v (% x)", topic, ok, body)
 		}
 	}
-	if got := r.d.list(); len(got) != 1 || got[0] != "1:frame" {
+	if got := r.d.list(); !slices.Equal(got, []string{"1 listens", "1:frame"}) {
 		t.Errorf("the handler got %q", got)
 	}
 	// The other printer has heard nothing; it would hear a nonce, the control.
