@@ -146,6 +146,43 @@ func TestSlowStick(t *testing.T) {
 	}
 }
 
+// scratched cannot read one block.
+type scratched struct {
+	r     io.ReaderAt
+	block int64
+}
+
+func (s scratched) ReadAt(p []byte, off int64) (int, error) {
+	if at := s.block * 512; at < off+int64(len(p)) && at+512 > off {
+		return 0, errors.New("input/output error")
+	}
+	return s.r.ReadAt(p, off)
+}
+
+// TestBadBlocks scratches each block that is read of a sound stick: it is refused, or its
+// job is, and never read as if it were whole.
+func TestBadBlocks(t *testing.T) {
+	for _, fs := range kinds {
+		m := sticktest.Make(sticktest.Plan{FS: fs, Files: woundFiles()})
+		look := func(r io.ReaderAt) string {
+			s, err := stick.Open(t.Context(), r, m.Size, 512)
+			if err != nil {
+				return code(err)
+			}
+			return strings.Join(content(s), ", ")
+		}
+		watch := &spy{m, map[int64]bool{}}
+		if got := look(watch); len(strings.Fields(got)) != 3 || len(watch.read) < 20 {
+			t.Fatalf("control: %s: %s, %d blocks", fs, got, len(watch.read))
+		}
+		for block := range watch.read {
+			if got := look(scratched{m, block}); !strings.HasSuffix(got, "read") {
+				t.Errorf("%s: block %d: %s", fs, block, got)
+			}
+		}
+	}
+}
+
 // fickle answers otherwise from its second reading of a block on.
 type fickle struct {
 	r    io.ReaderAt
