@@ -15,6 +15,7 @@ import (
 	"platen/agent/evidence"
 	"platen/agent/fleet/ca"
 	"platen/agent/fleet/ingest"
+	"platen/agent/fleet/offers"
 	"platen/agent/fleet/store"
 	"platen/cross/rig"
 	"platen/cross/rig/rigtest"
@@ -71,8 +72,9 @@ func TestMosquittoInPlaceOfTheBroker(t *testing.T) {
 	m := rigtest.Mosquitto(t, rig.MosquittoConfig{CA: writePEM(t, "CERTIFICATE", printers.DER(), ops.DER()),
 		Cert: writePEM(t, "CERTIFICATE", srv.Certificate[0]), Key: keyPEM(t, srv.PrivateKey),
 		ACL: []string{
-			"user " + fleetID.String(), "topic read " + evidence.AllBatches, "topic read " + evidence.AllHellos, "topic write platen/v1/+/nonce",
-			"pattern write platen/v1/%u/evidence", "pattern write platen/v1/%u/hello", "pattern read platen/v1/%u/nonce"}})
+			"user " + fleetID.String(), "topic read " + evidence.AllBatches, "topic read " + evidence.AllHellos, "topic write platen/v1/+/nonce", "topic write platen/v1/+/offer",
+			"pattern write platen/v1/%u/evidence", "pattern write platen/v1/%u/hello", "pattern read platen/v1/%u/nonce",
+			"pattern read platen/v1/%u/offer"}})
 	l, ready, _ := up(t, Config{Dir: dir, ListenHTTPS: "127.0.0.1:0", ListenMQTT: "unused", EKCAs: tpm.CAs, Agents: map[[32]byte]uint64{agentDigest: 1},
 		NonceEvery: time.Second, BridgeCA: ops.DER(), Bridge: &ingest.BridgeConfig{Broker: m.Addr, ClientID: "fleet",
 			TLS: &tls.Config{RootCAs: ops.Pool(), Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}}})
@@ -94,6 +96,13 @@ func TestMosquittoInPlaceOfTheBroker(t *testing.T) {
 	if e.Release != 1 || !e.Fresh {
 		t.Errorf("batch: %+v", e)
 	}
+	if err := offers.Put(dir, p.tpm.ID(), offers.Offer{Job: "01", Until: time.Now().Add(time.Hour), Envelope: []byte("ticket")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-p.offers; got != "ticket" {
+		t.Errorf("offered: %q", got)
+	}
+	l.wait(t, store.Offered, func(e store.Event) bool { return e.Job == "01" })
 	if r := append(l.all(store.Refused), l.all(store.Missing)...); len(r) != 0 {
 		t.Errorf("refused or missing: %+v", r)
 	}

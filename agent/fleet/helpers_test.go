@@ -106,6 +106,7 @@ type printer struct {
 	grants *consent.Store
 	result evidence.EnrolResult
 	frames chan []byte
+	offers chan string
 }
 
 func newPrinter(t *testing.T, s *rig.Swtpm) *printer {
@@ -126,7 +127,7 @@ func newPrinter(t *testing.T, s *rig.Swtpm) *printer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &printer{tpm: tpm, owner: key, grants: grants, frames: make(chan []byte, 1000)}
+	return &printer{tpm: tpm, owner: key, grants: grants, frames: make(chan []byte, 1000), offers: make(chan string, 8)}
 }
 
 func roots(t *testing.T, path string) *x509.CertPool {
@@ -170,6 +171,7 @@ func (p *printer) dial(consent.Grant) (telemetry.Link, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Offer = func(b []byte, _ bool) { p.offers <- string(b) }
 	return uplink.Dial(cfg)
 }
 
