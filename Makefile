@@ -9,7 +9,7 @@ COMMANDS = agent/cmd/platen agent/cmd/platen-fleet updater/cmd/platen-ota hal/cm
 # What runs on a printer; simulators, the fleet's side and the desk's tools do not.
 ARM_PACKAGES = $(shell go list ./hal/... ./slicer/... ./boards/... ./updater/... ./agent/... | grep -Ev '/(fleet|publish|updatertest|haltest|sim|check|prusa|cmd|internal|securetest|loadertest)(/|$$)|/cmd/')
 
-.PHONY: all build demo test test-arm cross bench soak lint vuln man tools clean
+.PHONY: all build demo prove-ram test test-arm cross bench soak lint vuln man tools clean
 
 all: build
 
@@ -23,11 +23,16 @@ demo: build ## one job and one update from end to end; MODEL=part.stl prints you
 	@for n in 1 2 3; do $(MAKE) -s build/bin/platen-release-$$n; done
 	@build/bin/demo $(if $(MODEL),-model "$(MODEL)")
 
+prove-ram: build ## shows that a model is in the memory of one process only; needs root
+	@cross/tools.sh swtpm strace mkfs.ext4
+	@CGO_ENABLED=0 go build -trimpath -o build/bin/ filippo.io/age/cmd/age ./cross/prove
+	@build/bin/prove $(PROVE)
+
 build/bin/platen-release-%: build
 	@CGO_ENABLED=0 go build -tags nethttpomithttp2 -trimpath -ldflags "-s -w -X platen/agent/cli.version=$(VERSION) -X platen/agent/cli.release=$*" -o $@ ./agent/cmd/platen
 
 test: ## all tests; the outside peers they need are fetched into build/tools
-	@cross/tools.sh swtpm mosquitto qemu-arm printcore || [ -z "$$CI" ]
+	@cross/tools.sh swtpm mosquitto qemu-arm printcore strace mkfs.ext4 || [ -z "$$CI" ]
 	@cross/test.sh
 
 test-arm: ## unit tests as a 32-bit ARM machine runs them
@@ -56,7 +61,7 @@ man: build ## manual pages in build/man
 	@for c in $(notdir $(COMMANDS)); do build/bin/$$c man > build/man/$$c.1; done
 
 tools:
-	@cross/tools.sh swtpm mosquitto qemu-arm printcore
+	@cross/tools.sh swtpm mosquitto qemu-arm printcore strace mkfs.ext4
 
 clean:
 	rm -rf build

@@ -3,7 +3,7 @@
 # without root: what the machine has is left alone, what it lacks is downloaded as
 # Debian packages and unpacked there.
 #
-#   cross/tools.sh PROGRAM...     programs: swtpm mosquitto qemu-arm printcore
+#   cross/tools.sh PROGRAM...     programs: swtpm mosquitto qemu-arm printcore strace mkfs.ext4
 #                                 and fdmprinter, the definitions that CuraEngine needs
 #
 # On other systems it says what to install and ends with 1.
@@ -15,7 +15,8 @@ apt=build/apt
 package() { # program -> packages
 	case $1 in
 	swtpm) echo swtpm swtpm-tools ;;
-	mosquitto) echo mosquitto ;;
+	mosquitto | strace) echo "$1" ;;
+	mkfs.ext4) echo e2fsprogs ;;
 	qemu-arm) echo qemu-user-static ;;
 	printcore) command -v python3 >/dev/null || echo python3 ;;
 	fdmprinter) ;;
@@ -37,7 +38,7 @@ have() {
 		[ "$1" = fdmprinter ] && [ -f "$dir/share/cura/resources/definitions/fdmprinter.def.json" ] && return 0
 	done
 	for name in "$1" "$1-static"; do
-		for dir in $(echo "$PATH" | tr : ' ') /usr/sbin "$tools/usr/bin" "$tools/usr/sbin"; do
+		for dir in $(echo "$PATH" | tr : ' ') /usr/sbin /sbin "$tools/usr/bin" "$tools/usr/sbin" "$tools/sbin"; do
 			[ -x "$dir/$name" ] && return 0
 		done
 	done

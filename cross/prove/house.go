@@ -113,11 +113,11 @@ func (h *house) mountImage(ctx context.Context) error {
 	if err := errors.Join(f.Truncate(imageSize), f.Close()); err != nil {
 		return err
 	}
-	mkfs, err := rig.Find("mkfs.ext4")
+	mkfs, err := rig.Command(ctx, "mkfs.ext4", "-q", "-F", h.image)
 	if err != nil {
 		return err
 	}
-	if out, err := exec.CommandContext(ctx, mkfs, "-q", "-F", h.image).CombinedOutput(); err != nil {
+	if out, err := mkfs.CombinedOutput(); err != nil {
 		return fmt.Errorf("mkfs.ext4: %w: %s", err, bytes.TrimSpace(out))
 	}
 	return h.mount(ctx)

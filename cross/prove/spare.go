@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +31,7 @@ var reasons = map[int]string{
 // agents that are killed, every dialect.
 func (p *proof) spare(ctx context.Context) (claim, error) {
 	const what = "the filter's list is what sessions call, and no call more"
-	strace, err := rig.Find("strace")
+	strace, err := rig.Command(ctx, "strace", append([]string{"-D"}, straceArgs(p.h.desk.Path("trace-scenarios/s"))...)...)
 	if err != nil {
 		return claim{"allow-list", what, err.Error(), "", notRun}, nil
 	}
@@ -42,7 +41,7 @@ func (p *proof) spare(ctx context.Context) (claim, error) {
 	}
 	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=60m", "-run=TestScripts", "./cross/scenario")
 	cmd.Dir = p.o.module
-	cmd.Env = append(os.Environ(), "PLATEN_STRACE="+strings.Join(append([]string{strace, "-D"}, straceArgs(filepath.Join(dir, "s"))...), " "))
+	cmd.Env = append(strace.Env, "PLATEN_STRACE="+strings.Join(strace.Args, " "))
 	said, err := cmd.CombinedOutput()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 {
 		fmt.Fprintf(os.Stderr, "a scenario failed under strace; what it called counts all the same:\n%s", said[max(0, len(said)-2000):])
@@ -65,7 +64,7 @@ func (p *proof) spare(ctx context.Context) (claim, error) {
 		}
 	}
 	c := listed(what, confine.Allowed(), made, names, len(sessions), printed)
-	died, err := p.taken(ctx, strace)
+	died, err := p.taken(ctx)
 	if err != nil {
 		return claim{}, err
 	}
@@ -80,7 +79,7 @@ const takenCall = "write"
 
 // taken prints while a call of the list is refused as the filter would, and returns how
 // the print ended, "" if nothing was noticed.
-func (p *proof) taken(ctx context.Context, strace string) (string, error) {
+func (p *proof) taken(ctx context.Context) (string, error) {
 	h := p.h
 	if err := h.on(ctx, h.box.Bin("platen"), "idle"); err != nil {
 		return "", err

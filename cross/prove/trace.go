@@ -176,11 +176,11 @@ type tracer struct {
 // attach starts strace and waits until it has got hold of what it is to trace. What it
 // says goes to name.log.
 func (h *house) attach(ctx context.Context, name string, args ...string) (*tracer, error) {
-	path, err := rig.Find("strace")
+	cmd, err := rig.Command(ctx, "strace", args...)
 	if err != nil {
 		return nil, err
 	}
-	t := &tracer{cmd: exec.CommandContext(ctx, path, args...)}
+	t := &tracer{cmd: cmd}
 	if t.log, err = os.Create(name + ".log"); err != nil {
 		return nil, err
 	}
@@ -257,7 +257,7 @@ func (p *proof) calls(ctx context.Context) (claim, error) {
 		evidence += ": FOUND " + strings.Join(wrong, ", ")
 	}
 	return judged("calls", what, len(wrong) > 0 || len(clean.job()) < 100, evidence,
-		len(before) > 3 && slices.Contains(tried, "openat") && slices.Contains(tried, "socket") && refused > 0,
+		slices.Contains(before, "openat") && slices.Contains(tried, "openat") && slices.Contains(tried, "socket") && refused > 0,
 		fmt.Sprintf("the same trace before the job shows %s; a session that tries is seen to (%s) and refused %d times", strings.Join(before, ", "), strings.Join(tried, ", "), refused)), nil
 }
 

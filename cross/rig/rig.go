@@ -118,6 +118,16 @@ func Find(name string) (string, error) {
 	return t.path, err
 }
 
+// Command prepares a program, looked for as all of this package's are, with the
+// environment that it needs; it is told to end with ctx. It is an ErrNoTool if there is none.
+func Command(ctx context.Context, name string, args ...string) (*exec.Cmd, error) {
+	t, err := find(name)
+	if err != nil {
+		return nil, err
+	}
+	return t.command(ctx, args...), nil
+}
+
 // env is the environment of a program: ours, and for an unpacked one the folders
 // of its libraries and of the programs it calls.
 func (t tool) env() []string {
