@@ -91,9 +91,8 @@ type Config struct {
 	Bootloader Bootloader
 	Log        *slot.Log
 	Hold       func() bool // reports that nothing may be changed now; nil: never
-
-	Accept func(context.Context, Target) error // says why a release is not to be staged; nil: any is
-
+	// Accept says why a release is not to be staged; nil: any is.
+	Accept   func(context.Context, Target) error
 	Progress func(done, total int64) // bytes of the download; may be nil
 	Logger   *slog.Logger            // may be nil
 }

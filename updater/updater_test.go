@@ -33,6 +33,7 @@ type printer struct {
 	repo    *publish.Repo
 	url     string
 	running slot.Name
+	accept  func(context.Context, updater.Target) error
 
 	mu      sync.Mutex // of what the web server's goroutines use
 	held    bool
@@ -137,7 +138,7 @@ func (p *printer) updater() *updater.Updater {
 		p.t.Fatal(err)
 	}
 	u, err := updater.New(updater.Config{Board: "sim", Kind: "agent", Release: 1, Source: src, Bootloader: s, Log: s.Log(),
-		Hold: p.isHeld})
+		Hold: p.isHeld, Accept: p.accept})
 	if err != nil {
 		p.t.Fatal(err)
 	}
