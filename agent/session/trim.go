@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // trim gives back what only the start of a session needed: pages of the program that is
 // run and its constants, most of which the kernel maps though few are touched, and garbage.
+// A mapping of which a page was ever written to, as a dynamic linker does, is kept.
 // What is needed again comes from the page cache, without a file being opened. It has to
 // come before memory is locked.
 func trim() error {
@@ -20,18 +22,26 @@ func trim() error {
 	if err != nil {
 		return err
 	}
-	maps, err := os.ReadFile("/proc/self/maps")
+	maps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
 		return err
 	}
+	var from, to uintptr // of the mapping whose lines come, 0 if it is none of the program
 	for lines := bufio.NewScanner(bytes.NewReader(maps)); lines.Scan(); {
-		var from, to, offset, inode uintptr
-		var mode, device, path string
-		if n, _ := fmt.Sscanf(lines.Text(), "%x-%x %s %x %s %d %s", &from, &to, &mode, &offset, &device, &inode, &path); n != 7 || path != program || mode[1] != '-' {
-			continue // written to, or another's
+		line := lines.Text()
+		var size int
+		if n, _ := fmt.Sscanf(line, "Anonymous: %d kB", &size); n == 1 && from != 0 && size == 0 {
+			if err := drop(from, to-from); err != nil {
+				return err
+			}
 		}
-		if err := drop(from, to-from); err != nil {
-			return err
+		var a, b uintptr
+		var mode string
+		if n, _ := fmt.Sscanf(line, "%x-%x %s", &a, &b, &mode); n == 3 {
+			from, to = a, b
+			if !strings.HasSuffix(line, " "+program) || mode[1] != '-' {
+				from = 0
+			}
 		}
 	}
 	return nil
