@@ -69,7 +69,7 @@ func (a *Agent) print(ctx context.Context, req intake.Request, file *os.File, re
 // begin starts the job of a request: one of a USB stick, a sealed file, or one in clear.
 func (a *Agent) begin(ctx context.Context, req intake.Request, file *os.File) (receipts <-chan seam.Receipt, err error) {
 	if req.USB {
-		err = a.fromStick(ctx, req.Job, func(envelope []byte, sealed io.Reader, size int64) error {
+		err = a.fromStick(ctx, req, func(envelope []byte, sealed io.Reader, size int64) error {
 			req.Envelope = envelope
 			receipts, err = a.sealed(ctx, req, sealed, size)
 			return err

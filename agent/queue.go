@@ -76,7 +76,7 @@ func (a *Agent) queueOp(ctx context.Context, req intake.Request, file *os.File, 
 // enqueued takes the sealed file of a request, or a job of a USB stick, into the queue.
 func (a *Agent) enqueued(ctx context.Context, req intake.Request, file *os.File) (id string, err error) {
 	if req.USB {
-		err = a.fromStick(ctx, req.Job, func(envelope []byte, sealed io.Reader, size int64) error {
+		err = a.fromStick(ctx, req, func(envelope []byte, sealed io.Reader, size int64) error {
 			id, err = a.enqueue(ctx, envelope, sealed, size)
 			return err
 		})

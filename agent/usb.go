@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -135,17 +136,17 @@ func why(err error) (code, text string) {
 	return errorCode(err), err.Error()
 }
 
-// fromStick finds the job on a stick whose id begins with id and calls take with its ticket
+// fromStick finds the job on a stick that a request asks for and calls take with its ticket
 // and its sealed file, which is read in there, once. Neither is trusted for having been
 // judged: whoever takes them verifies the ticket, and holds the bytes that it keeps against it.
-func (a *Agent) fromStick(ctx context.Context, id string, take func(envelope []byte, file io.Reader, size int64) error) error {
+func (a *Agent) fromStick(ctx context.Context, req intake.Request, take func(envelope []byte, file io.Reader, size int64) error) error {
 	return a.withSticks(ctx, func(sticks []openStick, more func(time.Duration)) error {
-		s, j, err := choose(sticks, id)
-		if err == nil {
-			err = j.err
-		}
+		s, j, err := choose(sticks, req.Job)
 		if err != nil {
 			return err
+		}
+		if e, ok := errors.AsType[*intake.TicketError](j.err); j.err != nil && !(ok && e.Code == "copies" && req.Resume) {
+			return j.err // whether a copy that was broken goes on is not judged here
 		}
 		envelope, err := s.Envelope(j.Job, intake.MaxTicket)
 		if err != nil {

@@ -51,7 +51,7 @@ func none([]byte, io.Reader, int64) error { return errors.New("taken") }
 
 func TestSticksAreAskedFor(t *testing.T) {
 	a := plugged(t, nil)
-	if got := errorCode(a.fromStick(t.Context(), "0", none)); got != "usb-none" {
+	if got := errorCode(a.fromStick(t.Context(), intake.Request{Job: "0"}, none)); got != "usb-none" {
 		t.Errorf("without a stick: %s", got)
 	}
 	if sticks, err := listing(t, a); err != nil || len(sticks) != 0 || len(a.stickNames()) != 0 {
@@ -61,11 +61,11 @@ func TestSticksAreAskedFor(t *testing.T) {
 	if names := a.stickNames(); len(names) != 1 || names[0] != "sda" {
 		t.Errorf("control: %v", names)
 	}
-	if got := errorCode(a.fromStick(t.Context(), "0", none)); got != "usb-job" {
+	if got := errorCode(a.fromStick(t.Context(), intake.Request{Job: "0"}, none)); got != "usb-job" {
 		t.Errorf("an empty stick: %s", got)
 	}
 	a.usb.Lock()
-	if got := errorCode(a.fromStick(t.Context(), "0", none)); got != "usb-busy" {
+	if got := errorCode(a.fromStick(t.Context(), intake.Request{Job: "0"}, none)); got != "usb-busy" {
 		t.Errorf("while another reads: %s", got)
 	}
 	a.usb.Unlock()
@@ -96,7 +96,7 @@ func TestTicketBeforeItsFile(t *testing.T) {
 	if j := sticks[0].Jobs[0]; j.Code != "ticket-signature" || j.ID != "" {
 		t.Errorf("%+v", j)
 	}
-	if got := errorCode(a.fromStick(t.Context(), "", none)); got != "usb-job" {
+	if got := errorCode(a.fromStick(t.Context(), intake.Request{}, none)); got != "usb-job" {
 		t.Errorf("a job that nobody has signed: %s", got)
 	}
 	err = a.withSticks(t.Context(), func(sticks []openStick, _ func(time.Duration)) error {
