@@ -13,6 +13,7 @@ type again struct {
 	outline geom.Region
 	rest    geom.Region
 	inner   geom.Region
+	corners geom.Region
 	walls   wall.Walls
 	gaps    Strokes
 }
@@ -41,7 +42,7 @@ func (s *Shell) kind(i, bottom int) shellKind {
 }
 
 func (a *again) wipe() {
-	for _, r := range []*geom.Region{&a.key, &a.outline, &a.rest, &a.inner} {
+	for _, r := range []*geom.Region{&a.key, &a.outline, &a.rest, &a.inner, &a.corners} {
 		r.Wipe()
 	}
 	a.walls.Wipe()
@@ -59,6 +60,7 @@ func (a *again) give(l *Layer, kind shellKind) bool {
 	setRegion(&l.Outline, &a.outline)
 	setRegion(&l.rest, &a.rest)
 	setRegion(&l.inner, &a.inner)
+	setRegion(&l.corners, &a.corners)
 	l.Walls.CopyLines(&a.walls)
 	setStrokes(&l.Gaps, &a.gaps)
 	l.Spiral = kind == shellSpiral
@@ -74,6 +76,7 @@ func (a *again) keep(l *Layer, kind shellKind) {
 	setRegion(&a.outline, &l.Outline)
 	setRegion(&a.rest, &l.rest)
 	setRegion(&a.inner, &l.inner)
+	setRegion(&a.corners, &l.corners)
 	a.walls.CopyLines(&l.Walls)
 	setStrokes(&a.gaps, &l.Gaps)
 }

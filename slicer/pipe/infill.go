@@ -19,6 +19,7 @@ type filler struct {
 	sparse  geom.Region // the rest of its inside
 	lines   geom.Region // where lines of one skin go
 	span    spanner
+	rester  rester
 	seen    int64 // area of what of solid is seen after all
 }
 
@@ -30,6 +31,7 @@ func (f *filler) wipe() {
 		r.Wipe()
 	}
 	f.span.wipe()
+	f.rester.wipe()
 }
 
 // infill splits the inside of a layer into solid and sparse, and fills both.
@@ -67,6 +69,7 @@ func (w *worker) infill(l *Layer) error {
 			return err
 		}
 	}
+	w.corners(l)
 	if err := w.iron(l); err != nil {
 		return err
 	}
@@ -82,7 +85,7 @@ func (w *worker) inside(l *Layer) SkinPattern {
 	switch few := int64(w.p.Width) * int64(w.p.Width); {
 	case l.Index == 0:
 		return w.p.Skin.BottomPattern
-	case w.fill.seen > 2*few:
+	case w.fill.seen > few/2:
 		return w.p.Skin.TopPattern
 	}
 	return SkinZigzag
@@ -273,13 +276,24 @@ func (w *worker) skin(l *Layer, r *geom.Region, lay laying) error {
 	if err := f.hatcher.Hatch(&l.Runs.Lines, where, p); err != nil {
 		return err
 	}
+	close := f.hatcher.Spacing()
+	if lay.pattern == SkinLines {
+		rest, err := w.rest(l, r, first, close)
+		if err != nil {
+			return err
+		}
+		area -= rest
+	}
 	bar := w.bar(l, area, first, pts, f.hatcher.Overrun())
-	if close := f.hatcher.Spacing(); lay.pattern == SkinLines && bar < close && bar > close-close/32 {
+	if lay.pattern == SkinLines && bar < close && bar > close-close/12 {
 		bar = close // else there would be hairs between the lines
 	}
 	l.Runs.Give(Head{Width: bar * unit.Length(lay.flow) / 100, Role: lay.role})
 	if lay.pattern == SkinMonotonic || lay.pattern == SkinLines {
 		w.follow(l, first)
+	}
+	if lay.pattern == SkinLines {
+		f.rester.give(l, lay.role)
 	}
 	return nil
 }

@@ -44,9 +44,13 @@ func (w *worker) shell(l *Layer) error {
 	if err := w.walls.Walls(&l.Walls, &l.Outline, p); err != nil {
 		return err
 	}
+	l.corners.Reset()
 	for i := range l.Walls.Len() + 1 {
 		if err := w.gaps.fill(&w.kernel, &l.Gaps, l.Walls.Gap(i), w.p.Width, i == 0); err != nil {
 			return err
+		}
+		if i > 0 {
+			l.keepCorners(l.Walls.Gap(i))
 		}
 	}
 	for _, to := range [...]struct{ dst, src *geom.Region }{{&l.rest, l.Walls.Rest()}, {&l.inner, l.Walls.Inner()}} {
