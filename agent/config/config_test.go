@@ -32,7 +32,9 @@ owner_key = "owner.pub"
 operator_keys = ["owner.pub"]
 vault = "16MiB"
 tpm = "swtpm:tpm.sock"
+job_ca = "jobs.pem"
 [fleet]
+offers = true
 enrol = "https://fleet.example:8443"
 ca = "ca.pem"
 [update]
@@ -48,6 +50,7 @@ period = "10m"
 	dir := filepath.Dir(path)
 	for _, got := range []struct{ got, want any }{
 		{c.Vault, Size(16 << 20)}, {c.MaxJob, Size(256 << 20)}, {c.TPM, "swtpm:" + filepath.Join(dir, "tpm.sock")},
+		{c.Queue, "manual"}, {c.QueueJobs, 8}, {c.QueueBytes, Size(128 << 20)}, {c.JobCA, filepath.Join(dir, "jobs.pem")}, {c.Fleet.Offers, true},
 		{c.Fleet.CA, filepath.Join(dir, "ca.pem")},
 		{c.Update.Period, Duration(10 * time.Minute)}, {len(c.OwnerKey), ed25519.PublicKeySize}, {len(c.OperatorKeys), 1},
 	} {
@@ -68,6 +71,9 @@ func TestLoadRefuses(t *testing.T) {
 		"board = \"sim\"\nowner_key = \"nowhere\"":    "owner_key",
 		"board = \"sim\"\n[fleet]\nenrol = \"http:\"": "fleet.ca is missing",
 		"board = \"sim\"\nmax_job = \"0B\"":           "max_job is below",
+		"board = \"sim\"\nqueue = \"often\"":          "queue is neither",
+		"board = \"sim\"\nqueue_jobs = 1000":          "queue_jobs is not",
+		"board = \"sim\"\nqueue_bytes = \"1\"":        "has no unit",
 		"board = \"sim\"\n[update]\nurl = \"x\"\nroot = \"r\"\nslots = \"s\"\nperiod = \"1ns\"": "update.period is below",
 		"board = \"sim\"\n[update]\nurl = \"x\"\nperiod = \"1\"":                                "not a time span",
 	} {

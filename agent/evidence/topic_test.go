@@ -8,7 +8,7 @@ import (
 func TestTopics(t *testing.T) {
 	p := PrinterID{1, 2, 3}
 	for topic, want := range map[string]TopicKind{
-		BatchTopic(p): TopicBatch, NonceTopic(p): TopicNonce, HelloTopic(p): TopicHello,
+		BatchTopic(p): TopicBatch, NonceTopic(p): TopicNonce, HelloTopic(p): TopicHello, OfferTopic(p): TopicOffer,
 	} {
 		if id, kind := ParseTopic(topic); id != p || kind != want {
 			t.Errorf("%s is kind %d of %v", topic, kind, id)
