@@ -1,14 +1,17 @@
 package agent
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"platen/agent/attest"
 	"platen/agent/intake"
 	"platen/agent/intake/stick"
 	"platen/agent/intake/stick/sticktest"
@@ -105,6 +108,47 @@ func TestTicketBeforeItsFile(t *testing.T) {
 	})
 	if errorCode(err) != "usb-chain" {
 		t.Errorf("control: the file is sound: %v", err)
+	}
+}
+
+// TestUsedUpOnStick has a ticket without a copy left on a stick: it is refused, but for a
+// print that a power loss broke, whose copy is counted already and judged elsewhere.
+func TestUsedUpOnStick(t *testing.T) {
+	pub, priv, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tpm := new(attest.TPM)
+	data := bytes.Repeat([]byte("sealed "), 100)
+	ticket := intake.NewTicket(&intake.Held{Size: 700}, "stl", []string{tpm.ID().String()}, 1, time.Now().Add(-time.Minute), time.Hour)
+	env, err := ticket.Sign(t.Context(), priv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := plugged(t, sticktest.Make(sticktest.Plan{FS: sticktest.ExFAT, Files: []sticktest.File{{Path: "j.age", Data: data}, {Path: "j.ticket", Data: env}}}))
+	a.tpm, a.cfg.OperatorKeys = tpm, []ed25519.PublicKey{pub}
+	req := intake.Request{Job: fmt.Sprintf("%x", []byte(ticket.Job))[:6]}
+	taken := 0
+	take := func(envelope []byte, sealed io.Reader, size int64) error {
+		taken++
+		got, err := io.ReadAll(sealed)
+		if !bytes.Equal(envelope, env) || !bytes.Equal(got, data) || size != 700 {
+			t.Errorf("what is taken is not what is on the stick: %v", err)
+		}
+		return err
+	}
+	if err := a.fromStick(t.Context(), req, take); err != nil || taken != 1 {
+		t.Fatalf("control: %v", err)
+	}
+	if err := a.ledger.Take(t.Context(), ticket, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if got := errorCode(a.fromStick(t.Context(), req, take)); got != "ticket-copies" || taken != 1 {
+		t.Errorf("a ticket that is used up: %s", got)
+	}
+	req.Resume = true
+	if err := a.fromStick(t.Context(), req, take); err != nil || taken != 2 {
+		t.Errorf("a print that was broken does not go on: %v", err)
 	}
 }
 
