@@ -206,11 +206,11 @@ func TestHostileSources(t *testing.T) {
 		"an encoding":                  {func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Content-Encoding", "gzip"); whole(w, r) }, "status final"},
 		"not there":                    {http.NotFound, "status final"},
 		"a login page":                 {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>"+secret) }, "size final"}, // captive portal
-		"overload":                     {turns(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, secret, 503) }, whole), "busy ok"},
+		"overload":                     {turns(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, secret, http.StatusServiceUnavailable) }, whole), "busy ok"},
 		"a redirect without end":       {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusFound) }, "moved final"},
 		"a redirect to nowhere":        {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusFound) }, "status final"},
 		"a redirect in the same place": {turns(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/there", http.StatusFound) }, whole), "ok"},
-		"a range it does not have":     {turns(half, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(416) }), "broken size final"},
+		"a range it does not have":     {turns(half, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusRequestedRangeNotSatisfiable) }), "broken size final"},
 		"a new protocol":               {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUpgradeRequired) }, "status final"},
 	} {
 		t.Run(name, func(t *testing.T) {
