@@ -217,7 +217,10 @@ func (h *house) on(ctx context.Context, bin string, phases ...string) error {
 	if h.agent, err = h.box.Start(bin, env, "run", "--config", h.box.Path("platen.toml")); err != nil {
 		return err
 	}
-	_, err = h.await(ctx, phases...)
+	st, err := h.await(ctx, phases...)
+	if err == nil && st.Phase == "idle" {
+		_ = h.owner(ctx, "discard", "--yes") // of a print that a crash or a power cut broke, if one did
+	}
 	return err
 }
 

@@ -145,6 +145,7 @@ func (h *house) back(ctx context.Context) error {
 			return fmt.Errorf("the record of copies does not stand: %s", st.Tickets)
 		}
 		if st.Phase == "idle" {
+			_ = h.owner(ctx, "discard", "--yes")
 			return nil
 		}
 		_ = h.owner(ctx, "cancel") // it may have ended by itself by now
