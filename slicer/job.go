@@ -246,9 +246,9 @@ func (j *Job) pipe() pipe.Params {
 }
 
 // Once says that the next loop over the job is the last one: the memory of the model
-// goes back to the system while it is printed. A loop after that gets ErrSpent. A job
-// whose copies are printed one after the other keeps it.
-func (j *Job) Once() { j.once.Store(!j.settings.Sequence.On) }
+// goes back to the system while it is printed. A loop after that gets ErrSpent. A program
+// whose copies are printed one after the other keeps it until it comes to the last of them.
+func (j *Job) Once() { j.once.Store(true) }
 
 // ErrSpent reports a loop over a job after the last one.
 var ErrSpent = errors.New("the job was sliced for the last time: its model is gone")
@@ -256,7 +256,10 @@ var ErrSpent = errors.New("the job was sliced for the last time: its model is go
 // Layers yields the layers from the lowest up. A layer is good until the loop body
 // returns. At most one error comes, as the last pair: that of ctx, ErrBusy, or a
 // layer that is beyond repair. One loop over a job at a time, Program included.
-func (j *Job) Layers(ctx context.Context) iter.Seq2[*Layer, error] {
+func (j *Job) Layers(ctx context.Context) iter.Seq2[*Layer, error] { return j.layers(ctx, true) }
+
+// layers is one loop; last says that a job that is printed once needs no other.
+func (j *Job) layers(ctx context.Context, last bool) iter.Seq2[*Layer, error] {
 	return func(yield func(*Layer, error) bool) {
 		if !j.busy.CompareAndSwap(false, true) {
 			yield(nil, ErrBusy)
@@ -271,7 +274,7 @@ func (j *Job) Layers(ctx context.Context) iter.Seq2[*Layer, error] {
 			yield(nil, ErrSpent)
 			return
 		}
-		if j.spent = j.once.Load(); j.spent {
+		if j.spent = last && j.once.Load(); j.spent {
 			j.cutter.Spend(j.vault)
 		}
 		arena := j.vault.NewArena()
@@ -305,7 +308,7 @@ func (j *Job) Program(ctx context.Context) motion.Program {
 			if parts := len(j.objects) / passes; passes > 1 && !pl.Next(k*parts+1, parts, j.copy(k)) {
 				return
 			}
-			for l, err := range j.Layers(ctx) {
+			for l, err := range j.layers(ctx, k == passes-1) {
 				if err != nil {
 					yield(motion.Op{}, err)
 					return

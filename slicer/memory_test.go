@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"platen/hal/motion"
 	"platen/hal/unit"
 	"platen/slicer/internal/solids"
 	"platen/slicer/vault"
@@ -50,6 +51,45 @@ func TestMemoryIsStated(t *testing.T) {
 		}
 		if used := v.Stats().Used; stated.Model != used || used == 0 {
 			t.Errorf("%s: %d bytes of the vault are used, %d were stated", name, used, stated.Model)
+		}
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Copies that are printed one after the other need the model until the last: then it goes
+// back as well. Copies that are printed together are one pass.
+func TestOnceWithCopies(t *testing.T) {
+	var file bytes.Buffer
+	if err := solids.Blob(30*unit.Millimetre, 300).WriteBinary(&file); err != nil {
+		t.Fatal(err)
+	}
+	for _, set := range []string{"copies=2", "copies=2 sequential=true sequential_radius=20mm sequential_height=100mm"} {
+		s := goldenOf(t, set)
+		s.Height, s.Walls, s.Density, s.TopLayers, s.BottomLayers = s.Nozzle, 1, 0, 0, 0
+		v, err := vault.NewPageable(64 << 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j, err := Open(context.Background(), v, bytes.NewReader(file.Bytes()), int64(file.Len()), Detect, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j.Once()
+		layers, half := 0, int64(0)
+		for op, err := range j.Program(context.Background()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if op.Kind == motion.BeginLayer {
+				if layers++; layers == j.Info().Layers/2 {
+					half = v.Stats().Given
+				}
+			}
+		}
+		if given := v.Stats().Given; given < 400_000 || s.Sequence.On && half > 0 {
+			t.Errorf("%s: %d bytes were given back, %d of them half way", set, given, half)
 		}
 		if err := v.Close(); err != nil {
 			t.Error(err)
