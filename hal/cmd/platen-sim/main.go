@@ -25,7 +25,7 @@ import (
 
 type options struct {
 	firmware, link, speed, faults, volume string
-	settings, record                      string
+	settings, record, keep                string
 	seed                                  uint64
 	noise                                 float64
 	extruders                             int
@@ -65,6 +65,7 @@ func command() *cobra.Command {
 	f.BoolVar(&o.actions, "host-actions", false, "marlin2 built with HOST_ACTION_COMMANDS: //action: lines and prompts")
 	f.StringVar(&o.settings, "settings", workshop, "settings of grbl and grblhal that differ from their defaults")
 	f.StringVar(&o.record, "record", "", "file for a recording of what is said, with all design data replaced")
+	f.StringVar(&o.keep, "keep", "", "file that keeps where the head stands while the power is off, as screws do")
 	f.BoolVar(&o.dtr, "reset-on-open", true, "restart whenever the port is opened, as DTR does on most boards")
 	root.AddCommand(bootloaderCmd())
 	root.RunE = func(c *cobra.Command, args []string) error {
@@ -154,9 +155,17 @@ func run(ctx context.Context, c *cobra.Command, o *options) (err error) {
 	if err != nil {
 		return err
 	}
+	if o.keep != "" {
+		if cfg.Start, err = readPlace(o.keep); err != nil {
+			return err
+		}
+	}
 	p, err := sim.New(cfg)
 	if err != nil {
 		return err
+	}
+	if o.keep != "" {
+		defer func() { err = errors.Join(err, writePlace(o.keep, p.Place())) }()
 	}
 	record, done, err := recorder(o)
 	if err != nil {
