@@ -3,9 +3,11 @@ package attest
 import (
 	"context"
 	"crypto/ecdsa"
+	"errors"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport"
 
 	"platen/updater/approval"
 )
@@ -25,6 +27,37 @@ func PolicyByGoTPM(t *testing.T, key *ecdsa.PublicKey) []byte {
 		t.Fatal(err)
 	}
 	return calculator.Hash().Digest
+}
+
+// wire is the wire between TPM and processor, with somebody who listens.
+type wire struct {
+	transport.TPMCloser
+	heard []byte
+}
+
+func (w *wire) Send(cmd []byte) ([]byte, error) {
+	rsp, err := w.TPMCloser.Send(cmd)
+	w.heard = append(append(w.heard, cmd...), rsp...)
+	return rsp, err
+}
+
+// Listen is all that passes between TPM and processor while fn runs.
+func Listen(ctx context.Context, t *TPM, fn func()) ([]byte, error) {
+	w := &wire{}
+	plug := func(in bool) error {
+		_, err := call(ctx, t, func(o *owner) (struct{}, error) {
+			if in {
+				w.TPMCloser, o.link = o.link, w
+			} else {
+				o.link = w.TPMCloser
+			}
+			return struct{}{}, nil
+		})
+		return err
+	}
+	err := plug(true)
+	fn()
+	return w.heard, errors.Join(err, plug(false))
 }
 
 // UseByPassword uses the job key with its empty password, as no method does.

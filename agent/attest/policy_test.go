@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
@@ -135,7 +134,7 @@ func TestBound(t *testing.T) {
 	s := rigtest.Swtpm(t)
 	for name, test := range map[string]func(*testing.T, *rig.Swtpm){
 		"state": boundToTheState, "state lost": stateLost, "TPM itself": tpmItselfRefuses, "approver": onlyTheApprover,
-		"keys": approverMakesTheKeys, "content key": contentKeyIsBound, "releases": releases,
+		"keys": approverMakesTheKeys, "content key": contentKeyIsBound, "releases": releases, "wire": unheard,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := s.Reset(t.Context()); err != nil {
@@ -244,6 +243,44 @@ func tpmItselfRefuses(t *testing.T, s *rig.Swtpm) {
 	}
 }
 
+// unheard: what is agreed upon does not pass the wire to the TPM in clear, bound or not.
+func unheard(t *testing.T, s *rig.Swtpm) {
+	key := approver(t)
+	peer, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agree := func(tpm *attest.TPM, use func() error) bool {
+		t.Helper()
+		secret, err := peer.ECDH(tpm.JobKey().PublicKey())
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard, err := attest.Listen(t.Context(), tpm, func() {
+			if err := use(); err != nil {
+				t.Error(err)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Contains(heard, secret)
+	}
+	free := open(t, s, "")
+	if agree(free, func() error { _, err := free.JobKey().ECDH(peer.PublicKey()); return err }) {
+		t.Error("the secret of a key that is not bound was heard")
+	}
+	if !agree(free, func() error { return attest.UseByPassword(t.Context(), free, peer.PublicKey().Bytes()[1:]) }) {
+		t.Error("control: a secret in clear was not heard")
+	}
+	closeTPM(t, free)
+	tpm := bound(t, s, key)
+	setApprovals(t, tpm, 0, approveState(t, tpm, key))
+	if agree(tpm, func() error { _, err := tpm.JobKey().ECDH(peer.PublicKey()); return err }) {
+		t.Error("the secret of a bound key was heard")
+	}
+}
+
 // onlyTheApprover: others' approvals and altered ones are left out.
 func onlyTheApprover(t *testing.T, s *rig.Swtpm) {
 	key := approver(t)
@@ -306,110 +343,6 @@ func contentKeyIsBound(t *testing.T, s *rig.Swtpm) {
 		t.Fatal(err)
 	}
 	mustBeSealed(t, tpm)
-}
-
-// releases takes printers through the states that a list of releases approves.
-func releases(t *testing.T, s *rig.Swtpm) {
-	key := approver(t)
-	release := func(n uint64) approval.Measured {
-		return approval.Measured{Release: n, Digest: sha256.Sum256([]byte{byte(n)})}
-	}
-	list := signedStates(t, key, release(1), release(2), release(3))
-	for _, c := range []struct {
-		runs  []uint64
-		opens bool
-		fresh bool // a restart of the machine would do
-	}{
-		{[]uint64{3}, true, false}, {[]uint64{1}, true, false}, {[]uint64{1, 2, 3}, true, false}, {[]uint64{1, 3}, true, false},
-		{[]uint64{2, 3, 2}, true, false}, // 3 failed its trial
-		{[]uint64{3, 1}, false, true}, {[]uint64{2, 3, 2, 3}, false, true}, {[]uint64{4}, false, false}, {[]uint64{4, 3}, false, true},
-		{[]uint64{1, 4}, false, false}, {nil, false, false},
-	} {
-		if err := s.Reset(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		tpm := bound(t, s, key)
-		setApprovals(t, tpm, 0, list...)
-		for i, n := range c.runs {
-			now, fresh, err := tpm.WouldOpen(t.Context(), list, release(n).Digest)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if last := i == len(c.runs)-1; last && (now != c.opens || !now && fresh != c.fresh) {
-				t.Errorf("%v: foretold %v, and %v after a restart", c.runs, now, fresh)
-			}
-			if err := tpm.ExtendAgent(t.Context(), release(n).Digest); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if c.opens {
-			mustOpen(t, tpm)
-			a, err := tpm.Approved(t.Context())
-			if err != nil || a.Release != c.runs[len(c.runs)-1] {
-				t.Errorf("%v: opens as release %d, %v", c.runs, a.Release, err)
-			}
-		} else if e := mustBeSealed(t, tpm); e.Fresh != c.fresh || !slices.Equal(e.PCRs, []uint8{14}) {
-			t.Errorf("%v: %v", c.runs, e)
-		}
-		closeTPM(t, tpm)
-	}
-}
-
-func signedStates(t testing.TB, key *ecdsa.PrivateKey, releases ...approval.Measured) []approval.Approval {
-	t.Helper()
-	list, err := approval.States(releases, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range list {
-		if list[i], err = list[i].Sign(key); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return list
-}
-
-// TestPolicyIsGoTPMs compares the arithmetic of package approval with go-tpm's.
-func TestPolicyIsGoTPMs(t *testing.T) {
-	a := approval.Approval{PCRs: []approval.PCR{{Index: 0, Value: approval.Digest{1}}, {Index: 9, Value: approval.Digest{2}}, {Index: 14, Value: approval.Digest{3}}}}
-	calculator, err := tpm2.NewPolicyCalculator(tpm2.TPMAlgSHA256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	values := a.Values()
-	err = tpm2.PolicyPCR{PcrDigest: tpm2.TPM2BDigest{Buffer: values[:]}, Pcrs: tpm2.TPMLPCRSelection{PCRSelections: []tpm2.TPMSPCRSelection{
-		{Hash: tpm2.TPMAlgSHA256, PCRSelect: tpm2.PCClientCompatible.PCRs(0, 9, 14)}}}}.Update(calculator)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := a.Policy(); !bytes.Equal(got[:], calculator.Hash().Digest) {
-		t.Errorf("policy %x, want %x", got, calculator.Hash().Digest)
-	}
-}
-
-// TestKeyPolicyIsGoTPMs does the same for the keys' policy.
-func TestKeyPolicyIsGoTPMs(t *testing.T) {
-	key := approver(t)
-	got, err := approval.KeyPolicy(&key.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := attest.PolicyByGoTPM(t, &key.PublicKey); !bytes.Equal(got[:], want) {
-		t.Errorf("policy %x, want %x", got, want)
-	}
-}
-
-func TestSealedErrorSays(t *testing.T) {
-	for want, e := range map[string]*attest.SealedError{
-		"no state of this system was approved":                     {},
-		"what release 2 was approved for: PCR 14 (agent): install": {Release: 2, PCRs: []uint8{14}},
-		"approved at the printer: PCR 0 (firmware), PCR 9 (kernel": {PCRs: []uint8{0, 9}},
-		"PCR 14 (agent): restart the machine":                      {Release: 2, PCRs: []uint8{14}, Fresh: true},
-	} {
-		if !strings.Contains(e.Error(), want) {
-			t.Errorf("%q does not say %q", e, want)
-		}
-	}
 }
 
 func BenchmarkECDHBound(b *testing.B) {
