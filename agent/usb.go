@@ -216,13 +216,14 @@ func (a *Agent) watchSticks(ctx context.Context) error {
 	}
 }
 
-// stickNames are the sticks that are there, as the kernel calls them.
+// stickNames are the sticks that are there, as far as they are looked at, as the kernel
+// calls them.
 func (a *Agent) stickNames() (names []string) {
 	if !a.cfg.USB {
 		return nil
 	}
 	found, _ := stick.Find(a.cfg.Sys, a.cfg.Dev) // what cannot be looked for is not there
-	for _, d := range found {
+	for _, d := range found[:min(len(found), mostSticks)] {
 		names = append(names, d.Name)
 	}
 	return names

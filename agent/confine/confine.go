@@ -4,9 +4,9 @@
 // A session calls [Session] once it has its port and its locked memory, and before
 // the first byte of a job: from then on it can open no file, make no socket, run
 // no program, cannot be traced and leaves no core. The agent calls [Agent] once
-// its local socket stands: from then on it can listen on nothing more. Both report
-// what took effect as a set of [Measure]; what the kernel lacks is missing from
-// the set and never silently assumed.
+// its local socket stands: from then on it can listen on nothing more, and mount
+// nothing. Both report what took effect as a set of [Measure]; what the kernel lacks
+// is missing from the set and never silently assumed.
 //
 // Everything applies to all threads of the process and is inherited by its
 // children. Nothing can be taken back. Sources: seccomp(2), prctl(2), landlock(7),
@@ -104,8 +104,9 @@ func Session() (Measure, error) {
 }
 
 // Agent confines the calling process as an agent: it may connect, but neither
-// bind nor listen on any socket that it does not already have. It leaves no core
-// and cannot be traced, as the key of a file is in its memory for a moment.
+// bind nor listen on any socket that it does not already have, nor mount anything. It
+// leaves no core and cannot be traced, as the key of a file is in its memory for a
+// moment.
 func Agent() (Measure, error) {
 	var held Measure
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,7 +28,7 @@ const mostDevices = 256
 // onUSB is what the place of a device in sysfs says if it hangs on a USB.
 var onUSB = regexp.MustCompile(`/usb[0-9]+/`)
 
-// Find lists the removable block devices on a USB that have a medium in them: sys is
+// Find lists the removable block devices on a USB that have a medium in them, by name: sys is
 // where sysfs is and dev where devices are, given so that rigs and tests have their own.
 // A stick that calls itself a fixed disk is none. Nothing is opened but files of sysfs (Documentation/ABI/stable/sysfs-block).
 func Find(sys, dev string) ([]Device, error) {
@@ -43,6 +44,7 @@ func Find(sys, dev string) ([]Device, error) {
 	if err != nil && err != io.EOF {
 		return nil, fmt.Errorf("looking for USB sticks: %w", err)
 	}
+	slices.Sort(names)
 	var found []Device
 	for _, name := range names {
 		at, err := filepath.EvalSymlinks(filepath.Join(sys, "block", name))
