@@ -81,8 +81,6 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer conn.Close()
 	s := &session{cfg: cfg, log: cfg.Logger, phase: seam.PhaseConnecting}
-	s.news = make(chan seam.Layer, 1)
-	s.marks.tell = s.mark
 	s.conn.Store(conn)
 	if cfg.Door != nil {
 		if s.door, err = link.OpenDoor(cfg.Door); err != nil {
@@ -168,6 +166,7 @@ type input struct {
 // serve waits for commands and for the job it starts, and ends with the job. When
 // the agent is gone it waits for the job alone, and for the next agent.
 func (s *session) serve(ctx context.Context) error {
+	s.news, s.marks.tell = make(chan seam.Layer, 1), s.mark
 	inputs := make(chan input)
 	done := make(chan struct{})
 	var wg sync.WaitGroup
