@@ -80,6 +80,10 @@ type tmfReader struct {
 	seed    [2]uint64
 	text    []byte // a path
 	notes   Notes
+
+	early pack.Ahead // what was read ahead
+	tried bool       // something was
+	ahead bool       // to its end
 }
 
 // kind is the type of an object.
@@ -111,22 +115,35 @@ type use struct {
 }
 
 // load3MF reads a 3MF file of size bytes. The file itself is in the vault while its
-// parts are read, compressed as it is.
+// parts are read, compressed as it is. What looks like the root model is read while the
+// file arrives; that counts only if the directory, at the end, agrees with it.
 func load3MF(ctx context.Context, v *vault.Vault, src *source, size int64, keys secure.Keys) (*Mesh, error) {
+	if size > 1<<31-1 {
+		return nil, vault.ErrBudget
+	}
 	mark := v.Mark()
-	file, err := src.all(v, size)
+	file, err := vault.Alloc[byte](v, int(size))
 	if err != nil {
 		return nil, err
 	}
-	t := &tmfReader{
-		ctx: ctx, v: v, keys: keys, verts: newList[[3]float32](v, 12), tris: newList[Triangle](v, 12),
-		seed:    [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1},
-		objects: newList[object](v, 6), uses: newList[use](v, 5), items: newList[use](v, 5),
-	}
-	if err := t.open(file); err != nil {
+	in := &arrival{src: src, file: file}
+	t, err := newTMF(ctx, v, keys)
+	if err != nil {
 		return nil, err
 	}
-	if err := t.readAll(); err != nil {
+	t.readAhead(in)
+	if err := in.all(); err != nil {
+		return nil, err
+	}
+	again, err := t.readAll(file)
+	if again {
+		v.ReleaseScratch(mark)
+		if t, err = newTMF(ctx, v, keys); err != nil {
+			return nil, err
+		}
+		_, err = t.readAll(file)
+	}
+	if err != nil {
 		return nil, err
 	}
 	t.a = nil
@@ -134,45 +151,37 @@ func load3MF(ctx context.Context, v *vault.Vault, src *source, size int64, keys 
 	return t.build(mark)
 }
 
-// all reads the whole file to the low end of the vault.
-func (s *source) all(v *vault.Vault, size int64) ([]byte, error) {
-	if size > 1<<31-1 {
-		return nil, vault.ErrBudget
+// newTMF makes a reader that has read nothing.
+func newTMF(ctx context.Context, v *vault.Vault, keys secure.Keys) (t *tmfReader, err error) {
+	t = &tmfReader{
+		ctx: ctx, v: v, keys: keys, verts: newList[[3]float32](v, 12), tris: newList[Triangle](v, 12),
+		seed:    [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1},
+		objects: newList[object](v, 6), uses: newList[use](v, 5), items: newList[use](v, 5),
 	}
-	file, err := vault.Alloc[byte](v, int(size))
+	if t.in, err = pack.NewReader(v); err != nil {
+		return nil, err
+	}
+	if t.x, err = markup.New(v, spaces); err != nil {
+		return nil, err
+	}
+	ints, err := vault.Scratch[int32](v, 2*mostObjects+mostParts)
 	if err != nil {
 		return nil, err
 	}
-	for at := 0; at < len(file); {
-		if _, err := s.peek(1); err != nil {
-			return nil, err
-		}
-		n := copy(file[at:], s.buf[s.i:s.n])
-		at += n
-		s.i += n
-	}
-	return file, s.end()
+	t.table, t.parts = ints[:2*mostObjects], ints[2*mostObjects:]
+	t.text, err = vault.Scratch[byte](v, 1<<10)
+	return t, err
 }
 
+// open reads the directory.
 func (t *tmfReader) open(file []byte) (err error) {
 	if t.a, err = pack.Open(t.v, file); err != nil {
 		return tmfError(err)
 	}
-	if t.in, err = pack.NewReader(t.v); err != nil {
+	if t.of, err = vault.Scratch[int32](t.v, t.a.Len()); err != nil {
 		return err
 	}
-	if t.x, err = markup.New(t.v, spaces); err != nil {
-		return err
-	}
-	ints, err := vault.Scratch[int32](t.v, 2*mostObjects+mostParts+t.a.Len())
-	if err != nil {
-		return err
-	}
-	t.table, t.parts, t.of = ints[:2*mostObjects], ints[2*mostObjects:][:mostParts], ints[2*mostObjects+mostParts:]
-	if t.shut, err = vault.Scratch[bool](t.v, t.a.Len()); err != nil {
-		return err
-	}
-	t.text, err = vault.Scratch[byte](t.v, 1<<10)
+	t.shut, err = vault.Scratch[bool](t.v, t.a.Len())
 	return err
 }
 
@@ -184,25 +193,39 @@ func tmfError(err error) error {
 	return err
 }
 
-// readAll finds the root model, and reads it and the parts that it names.
-func (t *tmfReader) readAll() error {
+// readAll finds the root model, and reads it and the parts that it names. If something
+// was read ahead that is not the root model, or not to its end, all must be read again
+// by another reader.
+func (t *tmfReader) readAll(file []byte) (again bool, err error) {
+	if t.tried && !t.ahead {
+		return true, nil
+	}
+	if err := t.open(file); err != nil {
+		return false, err
+	}
 	root, err := t.findRoot()
 	if err != nil {
-		return tmfError(err)
+		return false, tmfError(err)
+	}
+	if t.ahead && !t.early.Is(t.a, root) {
+		return true, nil
 	}
 	if _, err := t.addPart(root); err != nil {
-		return err
+		return false, err
 	}
 	for i := 0; i < t.nPart; i++ {
+		if i == 0 && t.ahead {
+			continue
+		}
 		t.part = int32(i)
 		if err := t.beginModel(int(t.parts[i])); err != nil {
-			return tmfError(err)
+			return false, tmfError(err)
 		}
 		if err := t.model(); err != nil {
-			return tmfError(err)
+			return false, tmfError(err)
 		}
 	}
-	return tmfError(t.settings())
+	return false, tmfError(t.settings())
 }
 
 // begin starts to read an entry.
@@ -241,7 +264,7 @@ func (t *tmfReader) addPart(entry int) (int32, error) {
 // find returns the entry that a target or path names, or -1.
 func (t *tmfReader) find(value []byte) int {
 	path, ok := markup.Text(t.text[:0], value)
-	if !ok {
+	if !ok || t.a == nil { // what is read ahead cannot name another part
 		return -1
 	}
 	return t.a.Find(path)

@@ -16,9 +16,10 @@ type Reader struct {
 	want   uint32
 	left   int64
 	packed bool
-	bare   bool   // neither its length nor its checksum is known
-	stored []byte // what is left of an entry that is not compressed
-	ready  []byte // decompressed and not read
+	bare   bool              // neither its length nor its checksum is known
+	stored []byte            // what is left of an entry that is not compressed
+	ready  []byte            // decompressed and not read
+	upTo   func(n int) error // waits for the first n bytes of an entry that is arriving; nil if all is there
 	err    error
 }
 
@@ -83,7 +84,11 @@ func (r *Reader) Read(p []byte) (int, error) {
 // more makes some bytes ready.
 func (r *Reader) more() error {
 	if r.packed {
-		b, err := r.f.next()
+		next := r.f.next
+		if r.upTo != nil {
+			next = r.await
+		}
+		b, err := next()
 		if err != nil {
 			return fmt.Errorf("%w (%w)", ErrFormat, err)
 		}
