@@ -18,7 +18,7 @@
 // The partition scanner of the kernel has seen the first sectors of a stick before
 // anybody is asked; that is all of the kernel that does.
 //
-// No more is allocated than 2 MiB, whatever a stick says of itself: where folders and
+// No more is held than 2 MiB, whatever a stick says of itself: where folders and
 // files lie, the table of a GPT, and a window into each table of a volume. Names are design
 // data: no more than a digest of one is kept.
 package stick
@@ -40,7 +40,7 @@ const (
 	mostFolders = 512
 	mostDepth   = 4       // of a folder; the root is 0
 	mostFiles   = 256     // tickets and sealed files
-	mostRuns    = 1 << 14 // contiguous pieces of folders and of files that are opened, in a volume
+	mostRuns    = 1 << 13 // contiguous pieces of folders and of files that are opened, in a volume
 )
 
 // Error is why a stick, or a file on it, is not read: a code for programs and a sentence
