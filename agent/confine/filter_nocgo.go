@@ -2,4 +2,4 @@
 
 package confine
 
-var libcCalls []uint32
+var libcCalls, libcMapCalls []uint32

@@ -55,13 +55,15 @@ func TestSessionFilterArguments(t *testing.T) {
 		{"a terminal taken", unix.SYS_IOCTL, []uint32{2, unix.TIOCSCTTY}, refuse},
 		{"memory", mmapCall, []uint32{0, 4096, unix.PROT_READ | unix.PROT_WRITE}, allow},
 		{"memory to execute", mmapCall, []uint32{0, 4096, unix.PROT_READ | unix.PROT_EXEC}, refuse},
-		{"memory made writable", unix.SYS_MPROTECT, []uint32{0, 4096, unix.PROT_READ | unix.PROT_WRITE}, allow},
 		{"memory made executable", unix.SYS_MPROTECT, []uint32{0, 4096, unix.PROT_EXEC}, refuse},
 		{"execve", unix.SYS_EXECVE, nil, refuse},
 		{"openat", unix.SYS_OPENAT, nil, refuse},
 		{"socket", unix.SYS_SOCKET, nil, refuse},
 		{"io_uring", unix.SYS_IO_URING_SETUP, nil, refuse},
 		{"ptrace", unix.SYS_PTRACE, nil, refuse},
+	}
+	for _, nr := range libcMapCalls {
+		calls = append(calls, call{"memory made writable", nr, []uint32{0, 4096, unix.PROT_READ | unix.PROT_WRITE}, allow})
 	}
 	for _, nr := range fcntlCalls {
 		calls = append(calls,

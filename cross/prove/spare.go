@@ -24,6 +24,8 @@ var reasons = map[int]string{
 	unix.SYS_EXIT:            "of a thread that the runtime ends",
 	unix.SYS_GETRANDOM:       "of kernels before 6.11, which give no random numbers without a call",
 	unix.SYS_RT_SIGACTION:    "of a crash: the runtime lets the signal end it",
+	unix.SYS_IOCTL:           "of a real port, whose control lines reset the controller, and of pins; a pseudo terminal has neither",
+	unix.SYS_MUNLOCK:         "of kernels without memfd_secret, where the vault is locked and unlocked",
 }
 
 // spare is the claim that the filter's list has no call that nobody makes. It runs every

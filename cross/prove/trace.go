@@ -93,7 +93,7 @@ func thread(path string) ([]call, error) {
 	sc.Buffer(nil, 1<<20)
 	for sc.Scan() {
 		m := written.FindStringSubmatch(sc.Text())
-		if m == nil {
+		if m == nil || strings.HasSuffix(m[4], "<unfinished ...>") && !strings.HasPrefix(m[3], "exit") {
 			continue // a thread that ends, or is ended
 		}
 		nr, err := strconv.ParseInt(m[2], 0, 64)
