@@ -68,7 +68,7 @@ func (r *record) bytes() []byte {
 }
 
 // imageSize is how large the printer's file system is in bytes.
-const imageSize = 96 << 20
+const imageSize = 64 << 20
 
 // newHouse makes a house below a new folder of its own, with a printer that is not
 // switched on yet.

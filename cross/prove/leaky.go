@@ -63,7 +63,7 @@ func buildLeaky(ctx context.Context, module, work, out string) error {
 	if err := os.WriteFile(list, text, 0o600); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", list, "-tags", "nethttpomithttp2", "-o", out, "./agent/cmd/platen")
+	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", list, "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", out, "./agent/cmd/platen")
 	cmd.Dir = module
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := cmd.CombinedOutput(); err != nil {

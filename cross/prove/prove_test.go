@@ -27,7 +27,7 @@ func TestProof(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(bins) })
-	build := exec.Command("go", "build", "-tags", "nethttpomithttp2", "-o", bins+"/", "platen/agent/cmd/platen",
+	build := exec.Command("go", "build", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", bins+"/", "platen/agent/cmd/platen",
 		"platen/agent/cmd/platen-fleet", "filippo.io/age/cmd/age", "platen/cross/prove")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

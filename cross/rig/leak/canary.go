@@ -174,6 +174,7 @@ func (s *Set) AddPoint(p [3]float32) {
 		x, y := strconv.FormatFloat(float64(p[0]), 'f', digits, 32), strconv.FormatFloat(float64(p[1]), 'f', digits, 32)
 		if digits > 0 {
 			s.AddText("X"+x+" Y"+y, "G-code")
+			s.AddText("X"+x+"Y"+y, "G-code without spaces")
 		}
 		for _, between := range []string{" ", ",", ", ", `" y="`, "\n", "\t", ";"} {
 			s.Add([]byte(x+between+y), "text")

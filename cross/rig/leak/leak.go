@@ -184,6 +184,10 @@ func (s *Set) Reader(r io.Reader, path string) ([]Hit, error) {
 func (s *Set) search(buf []byte, base int64, end bool, path string, hits []Hit) []Hit {
 	for i := 0; i+window <= len(buf); i++ {
 		k := binary.LittleEndian.Uint64(buf[i:])
+		if k == 0 && i+len(zeros) <= len(buf) && bytes.Equal(buf[i:i+len(zeros)], zeros[:]) {
+			i += len(zeros) - window // no pattern begins with so many zeros
+			continue
+		}
 		h := hash(k)
 		if s.filter[h>>6]&(1<<(h&63)) == 0 {
 			continue
@@ -197,6 +201,9 @@ func (s *Set) search(buf []byte, base int64, end bool, path string, hits []Hit) 
 	}
 	return hits
 }
+
+// zeros are passed over in one step: most of a file system and of memory is nothing else.
+var zeros [256]byte
 
 func known(hits []Hit, at int64) bool {
 	for _, h := range hits {

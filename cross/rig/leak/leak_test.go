@@ -60,6 +60,12 @@ func TestFindsEachEncoding(t *testing.T) {
 			}
 		}
 	}
+	for before := range 600 { // behind zeros, and at the end of them
+		hay := append(make([]byte, before), line...)
+		if hits, _ := s.Reader(bytes.NewReader(hay), "x"); len(hits) == 0 {
+			t.Fatalf("not found behind %d zeros", before)
+		}
+	}
 	if hits, _ := s.Reader(bytes.NewReader(noise(8<<20)), "x"); len(hits) != 0 {
 		t.Errorf("found in noise: %v", hits)
 	}
