@@ -65,7 +65,7 @@ func TestScripts(t *testing.T) {
 			"signal": cmdSignal, "sockets": cmdSockets, "descriptors": cmdDescriptors, "secure": cmdSecure, "plates": cmdPlates, "stick": cmdStick,
 			"reboot": cmdReboot,
 			"fleet":  cmdFleet, "told": cmdTold,
-			"hostile": cmdHostile, "large": cmdLarge,
+			"hostile": cmdHostile, "large": cmdLarge, "resident": cmdResident,
 		},
 	})
 }
