@@ -112,10 +112,20 @@ func (b *bench) is(keys string, release uint64) {
 	}
 }
 
-// TestApprovalsOfReleases takes a printer from its factory over updates.
-func TestApprovalsOfReleases(t *testing.T) {
-	b := &bench{t: t, swtpm: rigtest.Swtpm(t), key: approverKey(t), state: t.TempDir()}
-	t.Cleanup(func() { b.stop() })
+// TestApprovals takes a printer, on one TPM, through both ways in which approvals come.
+func TestApprovals(t *testing.T) {
+	s := rigtest.Swtpm(t)
+	for name, test := range map[string]func(*testing.T, *bench){"releases": ofReleases, "printer": atThePrinter} {
+		t.Run(name, func(t *testing.T) {
+			b := &bench{t: t, swtpm: s, key: approverKey(t), state: t.TempDir()}
+			defer b.stop()
+			test(t, b)
+		})
+	}
+}
+
+// ofReleases takes a printer from its factory over updates.
+func ofReleases(t *testing.T, b *bench) {
 	b.start(1)
 	b.is("sealed", 0)
 	b.agent.takeReleased(t.Context(), b.target(1, approverKey(t), 1).Approvals) // a stranger's
@@ -163,10 +173,8 @@ func TestApprovalsOfReleases(t *testing.T) {
 	b.is("approved", 3)
 }
 
-// TestApprovalsAtThePrinter: the approver's word is kept, a damaged file is not the end.
-func TestApprovalsAtThePrinter(t *testing.T) {
-	b := &bench{t: t, swtpm: rigtest.Swtpm(t), key: approverKey(t), state: t.TempDir()}
-	t.Cleanup(func() { b.stop() })
+// atThePrinter: the approver's word is kept, a damaged file is not the end.
+func atThePrinter(t *testing.T, b *bench) {
 	b.start(1)
 	var text string
 	if err := b.agent.state(t.Context(), func(r intake.Reply) error { text = r.Text; return nil }); err != nil {
