@@ -88,7 +88,7 @@ func TestReads(t *testing.T) {
 	for _, fs := range []sticktest.FS{sticktest.FAT12, sticktest.FAT16, sticktest.FAT32, sticktest.ExFAT} {
 		for _, table := range []sticktest.Table{sticktest.Bare, sticktest.MBR, sticktest.GPT} {
 			for _, size := range []struct{ sector, cluster int }{{512, 1}, {512, 8}, {1024, 2}, {4096, 1}, {4096, 4}} {
-				if testing.Short() && size.sector == 1024 {
+				if testing.Short() && (size.sector == 1024 || size.cluster == 1) {
 					continue
 				}
 				for _, scatter := range []bool{false, true} {
