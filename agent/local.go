@@ -124,6 +124,7 @@ func (a *Agent) statusView(ctx context.Context) (*intake.Status, error) {
 		Heaters: []intake.HeaterView{}, Recipients: []intake.GrantView{},
 		Sensors: len(a.board.Sensors), Sticks: a.stickNames(), Watchdog: a.dog.state(a.cfg.Watchdog != ""),
 	}
+	v.Queue = fmt.Sprintf("%s, %d of %d jobs, at most %d MiB", a.cfg.Queue, len(a.queue.List()), a.cfg.QueueJobs, a.cfg.QueueBytes>>20)
 	if st.Trip != 0 {
 		v.Trip = watch.Reason(st.Trip).String()
 	}

@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -222,7 +223,7 @@ func (s *side) serve(ctx context.Context, server *tls.Config) error {
 	}
 	srv := &http.Server{Handler: handler, TLSConfig: server, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Minute,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug)}
-	if err := keepBase(s.cfg.Dir, cmp.Or(s.cfg.PublicHTTPS, "https://"+ln.Addr().String())); err != nil {
+	if err := keepBase(s.cfg.Dir, s.base(ln.Addr().(*net.TCPAddr))); err != nil {
 		return errors.Join(err, ln.Close())
 	}
 	done := make(chan error, 1)
@@ -251,6 +252,16 @@ func (s *side) serve(ctx context.Context, server *tls.Config) error {
 			return nil
 		}
 	}
+}
+
+// base is the URL that printers fetch sealed files below: at the first name of this machine, if it
+// listens on all of its addresses.
+func (s *side) base(at *net.TCPAddr) string {
+	addr := at.String()
+	if at.IP.IsUnspecified() && len(s.cfg.Hosts) > 0 {
+		addr = net.JoinHostPort(s.cfg.Hosts[0], strconv.Itoa(at.Port))
+	}
+	return cmp.Or(s.cfg.PublicHTTPS, "https://"+addr)
 }
 
 func (s *side) ready(https string) {

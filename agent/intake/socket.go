@@ -120,26 +120,6 @@ type StickJob struct {
 	Why      string    `json:"why,omitempty"`
 }
 
-// QueueView is the queue of jobs.
-type QueueView struct {
-	Mode     string   `json:"mode"`  // "manual" or "auto"
-	Clear    bool     `json:"clear"` // the bed was said to be clear since the last job began
-	MostJobs int      `json:"most_jobs"`
-	Most     int64    `json:"most_bytes"`
-	Jobs     []Queued `json:"jobs"`
-}
-
-// Queued is one job in the queue, known by the random id of its ticket.
-type Queued struct {
-	ID        string    `json:"id"`
-	State     string    `json:"state"`         // see package queue
-	Why       string    `json:"why,omitempty"` // its file is not there: a code
-	Size      int64     `json:"size"`          // bytes of the sealed file
-	Copies    int       `json:"copies"`        // that its ticket allows in all
-	NotBefore time.Time `json:"not_before"`
-	NotAfter  time.Time `json:"not_after"`
-}
-
 // Status is the printer on one screen: machine data only.
 type Status struct {
 	Printer    string       `json:"printer"`
@@ -168,6 +148,7 @@ type Status struct {
 	Keys       string       `json:"keys"`               // in which state of the system they open jobs: "any", "approved" or "sealed"
 	Approved   uint64       `json:"approved,omitempty"` // the release that the present state was approved for; 0: approved at the printer
 	Sealed     string       `json:"sealed,omitempty"`   // why the keys open nothing
+	Queue      string       `json:"queue"`              // of sealed jobs, in short
 	Count      uint64       `json:"ticket_count"`       // what a re-credit has to name
 	Slot       string       `json:"slot,omitempty"`
 	Update     string       `json:"update,omitempty"`

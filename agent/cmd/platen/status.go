@@ -66,6 +66,7 @@ func writeStatus(w io.Writer, st *intake.Status) error {
 	row("keys", "%s", keysRow(st))
 	row("enrolled", "%t", st.Enrolled)
 	row("tickets", "count %d%s", st.Count, strings.TrimSuffix(", "+st.Tickets, ", "))
+	row("queue", "%s", st.Queue)
 	if len(st.Recipients) == 0 {
 		row("sends to", "nobody")
 	}

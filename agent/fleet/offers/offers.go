@@ -20,7 +20,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -104,7 +103,7 @@ type Desk struct {
 	log    *slog.Logger
 
 	mu    sync.Mutex
-	tried map[string]time.Time // files of offers, when they were last sent in vain
+	tried map[evidence.PrinterID]time.Time // when an offer was last sent in vain
 	woken chan struct{}
 }
 
@@ -112,18 +111,14 @@ type Desk struct {
 // for as long as keep. record is told of each offer that a printer has.
 func NewDesk(dir string, keep time.Duration, record func(store.Event), log *slog.Logger) *Desk {
 	return &Desk{dir: filepath.Join(dir, "offers"), held: Held(dir), keep: keep, record: record, log: log,
-		tried: map[string]time.Time{}, woken: make(chan struct{}, 1)}
+		tried: map[evidence.PrinterID]time.Time{}, woken: make(chan struct{}, 1)}
 }
 
 // Listens notes that a printer waits for offers from now on. It does not block.
 func (d *Desk) Listens(id evidence.PrinterID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for path := range d.tried {
-		if strings.HasPrefix(path, filepath.Join(d.dir, id.String())+string(filepath.Separator)) {
-			delete(d.tried, path)
-		}
-	}
+	delete(d.tried, id)
 	select {
 	case d.woken <- struct{}{}:
 	default: // it is about to look anyway
@@ -187,15 +182,15 @@ func (d *Desk) round(ctx context.Context, s Sender) {
 	wg.Wait()
 }
 
-// printer sends one printer its offers, one after the other.
+// printer sends one printer its offers, one after the other, until one does not get there.
 func (d *Desk) printer(ctx context.Context, s Sender, id evidence.PrinterID) {
 	files, err := filepath.Glob(filepath.Join(d.dir, id.String(), "*"+ending))
 	if err != nil {
 		return
 	}
 	for _, path := range files {
-		if ctx.Err() != nil || !d.due(path) {
-			continue
+		if ctx.Err() != nil || !d.due(id) {
+			return
 		}
 		o, err := read(path)
 		if err == nil && time.Now().After(o.Until) {
@@ -209,9 +204,9 @@ func (d *Desk) printer(ctx context.Context, s Sender, id evidence.PrinterID) {
 		if err != nil {
 			d.log.Debug("an offer is not sent now", "printer", id.String(), "error", err)
 			d.mu.Lock()
-			d.tried[path] = time.Now()
+			d.tried[id] = time.Now()
 			d.mu.Unlock()
-			continue
+			return
 		}
 		d.remove(path)
 		d.record(store.Event{Event: store.Offered, Printer: id.String(), Job: o.Job})
@@ -224,18 +219,15 @@ func send(ctx context.Context, s Sender, id evidence.PrinterID, envelope []byte)
 	return s.Offer(ctx, id, envelope)
 }
 
-// due reports whether an offer is to be sent now.
-func (d *Desk) due(path string) bool {
+// due reports whether a printer is to be sent something now.
+func (d *Desk) due(id evidence.PrinterID) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	at, ok := d.tried[path]
+	at, ok := d.tried[id]
 	return !ok || time.Since(at) >= retryEvery
 }
 
 func (d *Desk) remove(path string) {
-	d.mu.Lock()
-	delete(d.tried, path)
-	d.mu.Unlock()
 	if err := os.Remove(path); err != nil {
 		d.log.Error("an offer cannot be removed and will be sent again", "error", err)
 	}

@@ -128,11 +128,8 @@ func (q *Queue) enter(j *job) error {
 		}
 		q.remove(i)
 	}
-	if j.ticket.Size > min(q.limits.Each, q.limits.Bytes) {
-		return errLarge
-	}
-	if n, bytes := q.used(); n >= q.limits.Jobs || bytes+j.ticket.Size > q.limits.Bytes {
-		return errFull
+	if err := q.room(j.ticket.Size); err != nil {
+		return err
 	}
 	q.jobs = append(q.jobs, j)
 	q.notify()
@@ -146,11 +143,20 @@ func (q *Queue) Room(bytes int64) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.prune()
-	n, used := q.used()
-	switch {
-	case bytes > min(q.limits.Each, q.limits.Bytes):
+	return q.room(bytes)
+}
+
+// room is Room while the lock is held.
+func (q *Queue) room(bytes int64) error {
+	if bytes > min(q.limits.Each, q.limits.Bytes) {
 		return errLarge
-	case n >= q.limits.Jobs || used+bytes > q.limits.Bytes:
+	}
+	for _, j := range q.jobs {
+		if j.state != Failed { // which has no memory any more
+			bytes += j.ticket.Size
+		}
+	}
+	if len(q.jobs) >= q.limits.Jobs || bytes > q.limits.Bytes {
 		return errFull
 	}
 	return nil
@@ -159,14 +165,6 @@ func (q *Queue) Room(bytes int64) error {
 // index is the place of a job, -1 if it is not there. The lock is held.
 func (q *Queue) index(id string) int {
 	return slices.IndexFunc(q.jobs, func(j *job) bool { return j.id == id })
-}
-
-// used is how many jobs there are and the bytes of their files. The lock is held.
-func (q *Queue) used() (n int, bytes int64) {
-	for _, j := range q.jobs {
-		bytes += j.ticket.Size
-	}
-	return len(q.jobs), bytes
 }
 
 // remove takes a job out and lets its memory go; an attempt under way lets go of it itself.
