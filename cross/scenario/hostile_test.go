@@ -125,8 +125,8 @@ func send(of *world, lane int, files <-chan hostile.File) *corpus {
 	if _, err := c.ready(); err != nil {
 		wrong = errors.Join(wrong, err) // the agent takes jobs after all of them
 	}
-	if text, _ := c.w.sim.said(0); heated.MatchString(text) != sound {
-		wrong = errors.Join(wrong, fmt.Errorf("printer %d was heated: %v", lane, !sound))
+	if text, _ := c.w.sim.said(0); !sound && heated.MatchString(text) {
+		wrong = errors.Join(wrong, fmt.Errorf("printer %d was heated or moved", lane))
 	}
 	if wrong != nil {
 		text, _ := c.w.agent.said(0)
