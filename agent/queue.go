@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"platen/agent/attest"
 	"platen/agent/confine"
 	"platen/agent/intake"
 	"platen/agent/intake/fetch"
@@ -67,6 +68,9 @@ func (a *Agent) queueOp(ctx context.Context, req intake.Request, file *os.File, 
 	case intake.OpQueueDrop:
 		return a.queue.Drop(req.Job)
 	case intake.OpBedClear:
+		if a.recovery.pending() {
+			return errBroken // it may lie there
+		}
 		return a.sup.bedClear()
 	}
 	return reply(intake.Reply{Queue: &intake.QueueView{
@@ -179,6 +183,9 @@ func unbegun(err error) queue.End {
 	if isBroken(err) || errors.Is(err, errBusy) || errors.Is(err, errNotReady) || errors.Is(err, errGoing) || errors.Is(err, errStopping) {
 		return queue.Again
 	}
+	if _, sealed := errors.AsType[*attest.SealedError](err); sealed { // as the system may be once it is approved
+		return queue.Again
+	}
 	_, ticket := errors.AsType[*intake.TicketError](err)
 	_, file := errors.AsType[*intake.FileError](err)
 	if ticket || file {
@@ -201,7 +208,7 @@ func (a *Agent) autoPrint(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if !a.sup.inviting() || a.recovery.pending() {
+		if !a.sup.inviting() || a.recovery.pending() || a.unsealed(ctx) != nil {
 			continue
 		}
 		_, err := a.startQueued(ctx, intake.Request{Job: queue.Next})
