@@ -25,9 +25,9 @@ func (p *proof) seen(clean, leaky *sights) []claim {
 		p.deleted(clean, leaky), p.cores(clean, leaky), swap(clean, leaky),
 		judged("agent", "the agent's memory never holds it during a print", len(clean.agent.hits) > 0,
 			fmt.Sprintf("%d KiB%s", clean.agent.bytes>>10, spotted(clean.agent.hits)),
-			len(clean.session.hits) > 0 && len(leaky.agent.hits) > 0,
-			fmt.Sprintf("the session has it at that moment (%s; %d KiB more of it are closed even to root); an agent that reads on: %s",
-				kinds(clean.session.hits), clean.session.hidden>>10, kinds(leaky.agent.hits))),
+			clean.session.had() && len(leaky.session.hits) > 0 && len(leaky.agent.hits) > 0,
+			fmt.Sprintf("the session has it at that moment (%d places: %s; %d KiB more of it are closed even to root), a leaking one as: %s; an agent that reads on: %s",
+				len(clean.session.hits), kinds(clean.session.hits), clean.session.hidden>>10, kinds(leaky.session.hits), kinds(leaky.agent.hits))),
 		judged("after", "no process holds it once the job has ended", len(clean.restHits) > 0,
 			fmt.Sprintf("%d processes: %s%s", len(clean.rest), names(clean.rest), join(clean.restHits)),
 			slices.ContainsFunc(leaky.restHits, func(s string) bool { return strings.HasPrefix(s, filepath.Base(h.leaky)) }),
@@ -74,7 +74,7 @@ func swap(clean, leaky *sights) claim {
 	return judged("swap", "no swap page holds it", clean.swapped > 0 || len(clean.loose) > 0 && (on || clean.allLocked),
 		fmt.Sprintf("%s, %d mappings with swapped pages; the session says: %s; it has it in %d places that can be read, %d of them in mappings that are locked, and in %d KiB of secret memory, which is never swapped",
 			swaps, clean.swapped, locked, len(clean.session.hits), len(clean.session.hits)-len(clean.loose), clean.session.hidden>>10),
-		len(clean.session.hits) > 0 && strings.Contains(kinds(leaky.loose), copied),
+		clean.session.had() && strings.Contains(kinds(leaky.loose), copied),
 		"a session that unlocks a copy: "+kinds(leaky.loose))
 }
 

@@ -68,7 +68,7 @@ func (r *record) bytes() []byte {
 }
 
 // imageSize is how large the printer's file system is in bytes.
-const imageSize = 64 << 20
+const imageSize = 96 << 20
 
 // newHouse makes a house below a new folder of its own, with a printer that is not
 // switched on yet.
@@ -262,15 +262,21 @@ func (h *house) owner(ctx context.Context, args ...string) error {
 }
 
 // lastLog is the end of what agent and session have logged.
-func (h *house) lastLog() []byte {
+func (h *house) lastLog() string {
 	if h.agent == nil {
-		return nil
+		return ""
 	}
 	text, err := os.ReadFile(h.agent.Log)
 	if err != nil {
-		return []byte(err.Error())
+		return err.Error()
 	}
-	return text[max(0, len(text)-4000):]
+	var lines []string
+	for l := range strings.Lines(string(text)) {
+		if strings.HasPrefix(l, "time=") { // not what the runtime says of a crash
+			lines = append(lines, l)
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-12):], "")
 }
 
 // close ends all of it and removes what is left.
@@ -288,7 +294,9 @@ func (h *house) close() error {
 		errs = append(errs, h.tpm.Stop())
 	}
 	if h.image != "" {
-		errs = append(errs, h.unmount())
+		if err := h.unmount(); err != nil { // nothing of this is to stay mounted in any case
+			errs = append(errs, err, unix.Unmount(h.box.Dir, unix.MNT_DETACH))
+		}
 	}
 	return errors.Join(append(errs, os.RemoveAll(h.desk.Dir))...)
 }

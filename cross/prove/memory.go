@@ -36,6 +36,9 @@ type memory struct {
 	hits   []spot
 }
 
+// had reports whether a model can be there: it was seen, or it is where nobody else can see.
+func (m memory) had() bool { return len(m.hits) > 0 || m.hidden > 0 }
+
 // spot is a pattern in memory.
 type spot struct {
 	kind string

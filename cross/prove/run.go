@@ -397,15 +397,31 @@ func (h *house) shred(hits []leak.Hit) error {
 		if err != nil {
 			return err
 		}
-		fi, err := f.Stat()
-		if err == nil {
-			_, err = f.Write(make([]byte, fi.Size()))
-		}
-		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		if err := errors.Join(blank(f), f.Sync(), f.Close()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// blank overwrites what a file has, and leaves its holes as they are: a core is mostly
+// holes.
+func blank(f *os.File) error {
+	for at := int64(0); ; {
+		from, err := f.Seek(at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if at, err = f.Seek(from, unix.SEEK_HOLE); err != nil {
+			return err
+		}
+		if _, err := f.WriteAt(make([]byte, at-from), from); err != nil {
+			return err
+		}
+	}
 }
 
 // enrolled enrols the printer and has its owner grant the fleet all machine data there
