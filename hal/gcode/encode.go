@@ -14,14 +14,14 @@ import (
 const MaxCommand = 80
 
 // maxFilament is how far the absolute filament position runs before G92 sets it
-// back to zero: the float32 of 8-bit firmware still resolves 0.03 µm there.
-const maxFilament = 500 * unit.Millimetre
+// back to zero: the float32 of 8-bit firmware still resolves 0.01 µm there.
+const maxFilament = 100 * unit.Millimetre
 
-// Digits behind the point: 1 µm for axes, 0.1 µm for filament. Filament positions
-// are absolute, so that rounding does not add up.
+// Digits behind the point: 1 µm for axes, 10 nm for filament, which a line of 0.1 mm
+// takes 4 µm of. Filament positions are absolute, so that rounding does not add up.
 const (
 	axisDigits     = 3
-	filamentDigits = 4
+	filamentDigits = 5
 )
 
 // Encoder turns operations into G-code commands. The zero value is ready to use
@@ -120,12 +120,12 @@ func (e *Encoder) move(dst []byte, op motion.Op) []byte {
 	if limit := e.maxFilament(); e.filament > limit || e.filament < -limit {
 		dst = e.resetFilament(dst)
 	}
-	axis, filament := axisDigits, filamentDigits
+	axis, filament := axisDigits, e.filamentDigits()
 	if op.Arc() {
 		return e.arc(dst, op)
 	}
 	if e.Compact && e.brief(op) {
-		axis, filament = axisDigits-1, filamentDigits-1
+		axis, filament = axis-1, filament-1
 	}
 	dst = append(dst, "G1"...)
 	for i, a := range [...]motion.Axes{motion.X, motion.Y, motion.Z} {
@@ -162,7 +162,7 @@ func (e *Encoder) arc(dst []byte, op motion.Op) []byte {
 	for i, c := range centre {
 		dst = e.word(dst, "IJ"[i], c, axisDigits)
 	}
-	return e.rest(dst, op, filamentDigits)
+	return e.rest(dst, op, e.filamentDigits())
 }
 
 // rest writes filament and feed, where they change, and ends the line.
@@ -226,6 +226,14 @@ func (e *Encoder) maxFilament() int64 {
 		return 10 * int64(unit.Millimetre)
 	}
 	return int64(maxFilament)
+}
+
+// filamentDigits are those of filament behind the point.
+func (e *Encoder) filamentDigits() int {
+	if e.Compact {
+		return filamentDigits - 1
+	}
+	return filamentDigits
 }
 
 // resetFilament sets the absolute position to zero where it stands. The part that

@@ -232,14 +232,15 @@ func along(g seg, f func(pt)) {
 }
 
 // off is how far a point of an outer wall's centre line is from the exact offset of
-// the section. At corners that offset may be round or pointed.
+// the section, by the width of most walls or by its own, whichever is nearer. At corners
+// that offset may be round or pointed.
 func (j *judge) off(p pt, width float64) float64 {
 	i, d, f := j.edges.nearest(p, 3)
 	if i < 0 {
 		return 3
 	}
 	off := min(math.Abs(d-j.width/2), math.Abs(d-width/2))
-	if off < 0.002 || d <= j.width/2 || d > 1.5*j.width {
+	if off < 0.002 || d <= min(j.width, width)/2 || d > 1.5*max(j.width, width) {
 		return off
 	}
 	// Beyond a corner: either of its lines, made longer, will do.
@@ -251,7 +252,8 @@ func (j *judge) off(p pt, width float64) float64 {
 		if l < 1e-6 || g.a.to(g.b, g.near(corner)).minus(corner).long() > 0.02 {
 			return
 		}
-		off = min(off, math.Abs(e.cross(p.minus(g.a))/l-j.width/2))
+		far := e.cross(p.minus(g.a)) / l
+		off = min(off, math.Abs(far-j.width/2), math.Abs(far-width/2))
 	})
 	return off
 }

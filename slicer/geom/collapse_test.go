@@ -88,7 +88,7 @@ func TestOffsetIsWhatSidesSweep(t *testing.T) {
 		if rapid.Bool().Draw(t, "shrink") {
 			delta = -delta
 		}
-		join := rapid.SampledFrom([]Join{JoinRound, JoinMiter}).Draw(t, "join")
+		join := rapid.SampledFrom([]Join{JoinRound, JoinMiter, JoinBlunt}).Draw(t, "join")
 		err := k.Offset(&got, &src, delta, join)
 		for i := range k.sides {
 			switch k.sides[i].corner {

@@ -80,7 +80,7 @@ func FuzzKernel(f *testing.F) {
 			t.Fatal("areas do not add up")
 		}
 		for _, d := range []unit.Length{3, 900, unit.Millimetre} {
-			for _, join := range []Join{JoinRound, JoinMiter} {
+			for _, join := range []Join{JoinRound, JoinMiter, JoinBlunt} {
 				if err := k.Offset(&moved, &union, d, join); err != nil {
 					t.Fatal(err)
 				}

@@ -64,7 +64,7 @@ func mitre(n1, n2 vector, delta float64) vector {
 // keeps its number of points.
 func onePoint(n1, n2 vector, delta float64, join Join) bool {
 	half := math.Sqrt(max(0, (1+n1.dot(n2))/2)) // cos(θ/2)
-	return math.Abs(delta)*(1-half) <= float64(roundTolerance)*half || join == JoinMiter && half*miterLimit >= 1
+	return math.Abs(delta)*(1-half) <= float64(roundTolerance)*half || join == JoinMiter && half*miterLimit >= 1 || join == JoinBlunt && half >= bluntHalf
 }
 
 // outerReach is how far the sides at an outer corner are longer once they have moved.
@@ -81,15 +81,18 @@ func (k *Kernel) joinOuter(p Point, n1, n2 vector, delta float64, join Join) {
 		k.put(p, mitre(n1, n2, delta))
 		return
 	}
-	if join == JoinMiter {
-		m := between(n1, n2, delta)
+	switch m := between(n1, n2, delta); join {
+	case JoinMiter:
 		k.put(p, mitre(n1, m, delta))
 		k.put(p, mitre(m, n2, delta))
-		return
+	case JoinBlunt:
+		k.joinOuter(p, n1, m, delta, join)
+		k.joinOuter(p, m, n2, delta, join)
+	default:
+		k.put(p, n1.times(delta))
+		k.arc(p, n1, n2, delta, 12)
+		k.put(p, n2.times(delta))
 	}
-	k.put(p, n1.times(delta))
-	k.arc(p, n1, n2, delta, 12)
-	k.put(p, n2.times(delta))
 }
 
 // arc appends the points between the displacements n1 and n2, by halving the angle

@@ -17,7 +17,13 @@ const (
 	// farther than three times the offset from the corner, until they meet the line
 	// across at the distance of the offset.
 	JoinMiter
+	// JoinBlunt is JoinMiter for slight turns; a sharper one becomes several of at most
+	// 30°, so that the corners stay within a thirtieth of the offset of the arc.
+	JoinBlunt
 )
+
+// bluntHalf is the cosine of half the turn that JoinBlunt leaves as it is.
+const bluntHalf = 0.9659
 
 // roundTolerance is how far the chords of a round join may be from the true arc.
 const roundTolerance = 3 * unit.Millimetre / 1000

@@ -43,14 +43,17 @@ func TestOffsetMatchesDistance(t *testing.T) {
 		if rapid.Bool().Draw(t, "shrink") {
 			delta = -delta
 		}
-		join := rapid.SampledFrom([]Join{JoinRound, JoinMiter}).Draw(t, "join")
+		join := rapid.SampledFrom([]Join{JoinRound, JoinMiter, JoinBlunt}).Draw(t, "join")
 		if err := k.Offset(&dst, &src, delta, join); err != nil {
 			t.Fatal(err)
 		}
 		d := math.Abs(float64(delta))
 		far := d + slack
-		if join == JoinMiter {
+		switch join {
+		case JoinMiter:
 			far = d*miterLimit + slack
+		case JoinBlunt:
+			far = d/bluntHalf + slack
 		}
 		for _, p := range rapid.SliceOfN(rapid.Custom(drawPoint), 60, 60).Draw(t, "probes") {
 			checkShape(t, &dst, p)
@@ -90,7 +93,7 @@ func TestOffsetProperties(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := rapid.SampledFrom([]unit.Length{40, 3000, 60_000}).Draw(t, "delta")
-		join := rapid.SampledFrom([]Join{JoinRound, JoinMiter}).Draw(t, "join")
+		join := rapid.SampledFrom([]Join{JoinRound, JoinMiter, JoinBlunt}).Draw(t, "join")
 		ops := []error{
 			k.Offset(&less, &src, d, join), k.Offset(&more, &src, d+d/4, join),
 			k.Difference(&left, &less, &more),
@@ -143,6 +146,7 @@ func TestOffsetShapes(t *testing.T) {
 		{"shrink", plain, -2 * mm, JoinRound, 36, 1},
 		{"shrink to nothing", plain, -5 * mm, JoinMiter, 0, 0},
 		{"shrink to a point and beyond", plain, -700 * mm, JoinMiter, 0, 0},
+		{"grow, blunt", plain, mm, JoinBlunt, 140 + 16*0.19891, 1},
 		{"grow, hole stays", holed, mm / 2, JoinMiter, 121 - 1, 2},
 		{"grow, hole closes", holed, mm, JoinMiter, 144, 1},
 		{"shrink, hole grows", holed, -mm, JoinMiter, 64 - 16, 2},

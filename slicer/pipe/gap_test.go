@@ -185,7 +185,7 @@ func TestStraighten(t *testing.T) {
 		s, c := math.Sincos(float64(i) / 399)
 		bend[i] = geom.Point{X: unit.Length(s * 20 * float64(mm)), Y: unit.Length(c * 20 * float64(mm))}
 	}
-	left := straighten(slices.Clone(bend))
+	left := straighten(slices.Clone(bend), simplify)
 	if len(left) < 10 || len(left) > 60 {
 		t.Errorf("%d points left of a bend", len(left))
 	}
@@ -201,7 +201,7 @@ func TestStraighten(t *testing.T) {
 		}
 	}
 	straight := []geom.Point{{X: 0}, {X: mm}, {X: 2 * mm}, {X: 3 * mm}}
-	if got := straighten(straight); len(got) != 2 || got[1].X != 3*mm {
+	if got := straighten(straight, simplify); len(got) != 2 || got[1].X != 3*mm {
 		t.Errorf("%d points left of a straight line", len(got))
 	}
 }

@@ -19,6 +19,10 @@ type Shell struct {
 	Hangs      bool        // walls say how far they hang over the layer below
 }
 
+// wider is how much room, in hundredths of a line, goes to the two lines beside it: a
+// nozzle lays lines of a third more than its own width well, and very thin ones badly.
+const wider = 70
+
 // shell lays the walls of a layer and fills the gaps between them; what is left
 // inside is for skin and infill.
 func (w *worker) shell(l *Layer) error {
@@ -29,7 +33,7 @@ func (w *worker) shell(l *Layer) error {
 		return w.spiral(l)
 	}
 	p := wall.Params{
-		Width: w.p.Width, Count: w.p.Walls, Apart: w.p.Apart, Join: geom.JoinMiter,
+		Width: w.p.Width, Count: w.p.Walls, Apart: w.p.Apart, Wider: w.p.Width * wider / 100, Join: geom.JoinBlunt,
 		// Lines of skin end a quarter of a width before the wall: their round ends, and
 		// the joints between them, then just fill what is left.
 		Overlap: -w.p.inset(),

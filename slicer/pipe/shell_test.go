@@ -93,7 +93,7 @@ func TestShellSwitches(t *testing.T) {
 			t.Errorf("layer %d has %d walls", index, l.Walls.Len())
 		}
 	}
-	thin, gap := square(0, 0, 20, 0.4), square(0, 5, 20, 6.2) // one line; two and 0.3 mm between them
+	thin, gap := square(0, 0, 20, 0.4), square(0, 5, 20, 6.3) // one line; two and 0.4 mm between them
 	for _, c := range []struct {
 		shell  Shell
 		lo, hi unit.Length // of the Y of gap lines

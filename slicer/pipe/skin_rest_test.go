@@ -51,7 +51,7 @@ func TestCornersOfFaces(t *testing.T) {
 		}
 		without = bare(l)
 	})
-	if with > 0.009 || without < with+0.0015 || dabs < 13 {
+	if with > 0.009 || without < with+0.001 || dabs < 13 {
 		t.Errorf("%.3f %% is bare, %.3f %% without %d lines in corners", 100*with, 100*without, dabs)
 	}
 }

@@ -140,7 +140,7 @@ func (g *gapFiller) lay(dst *Strokes, area float64, ring []geom.Point) bool {
 		_, part := g.piece(lo, end)
 		start := len(dst.Pts)
 		dst.Pts = append(dst.Pts, g.mids[lo:end+1]...)
-		dst.Pts = dst.Pts[:start+len(straighten(dst.Pts[start:]))]
+		dst.Pts = dst.Pts[:start+len(straighten(dst.Pts[start:], g.slack()))]
 		width := 0.0
 		if long := length(dst.Pts[start:]); long > 0 {
 			width = min(scale*part/long, 2*float64(g.width))
@@ -158,6 +158,14 @@ func (g *gapFiller) ends() float64 {
 		return 0.5
 	}
 	return 0.2
+}
+
+// slack is how far the line may be from the middle of a gap: less where it is seen.
+func (g *gapFiller) slack() unit.Length {
+	if g.bare {
+		return simplify
+	}
+	return g.width / 16
 }
 
 // prolong moves the end of the middle line at point i straight on, as it comes from
@@ -270,15 +278,15 @@ func (g *gapFiller) before(hi, lo int) int {
 // bounds the work: all of them are looked at again for each one more.
 const mostStraight = 64
 
-// straighten leaves out points of a line such that all of them are within simplify
-// of what is left.
-func straighten(line []geom.Point) []geom.Point {
+// straighten leaves out points of a line such that all of them are within tol of what
+// is left.
+func straighten(line []geom.Point, tol unit.Length) []geom.Point {
 	if len(line) < 3 {
 		return line
 	}
 	kept, from := 1, 1 // from is the first point left out since the last one kept
 	for i := 1; i+1 < len(line); i++ {
-		if i-from < mostStraight && along(line[kept-1], line[i+1], line[from:i+1]) {
+		if i-from < mostStraight && along(line[kept-1], line[i+1], line[from:i+1], tol) {
 			continue
 		}
 		line[kept] = line[i]
@@ -289,9 +297,9 @@ func straighten(line []geom.Point) []geom.Point {
 	return line[:kept+1]
 }
 
-// along reports whether all points are within simplify of the line from a to b.
-func along(a, b geom.Point, pts []geom.Point) bool {
-	most := float64(distance(a, b) * float64(simplify))
+// along reports whether all points are within tol of the line from a to b.
+func along(a, b geom.Point, pts []geom.Point, tol unit.Length) bool {
+	most := float64(distance(a, b) * float64(tol))
 	for _, p := range pts {
 		if math.Abs(float64(geom.Cross(a, b, p))) > most {
 			return false

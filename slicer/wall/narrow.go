@@ -10,12 +10,14 @@ import (
 // mostPieces bounds the pieces in which the rings of one wall are looked at.
 const mostPieces = 1 << 18
 
-// part is a piece of a ring that is as wide from end to end.
+// part is a piece of a ring.
 type part struct {
 	from   geom.Point
 	ux, uy float64 // its direction
-	width  unit.Length
-	out    float64 // how far it is moved to its right
+	long   float64
+	width  float64 // of its line, by the room that it has
+	even   float64 // the same, evened out along the ring
+	sharp  bool    // the ring turns sharply where it begins
 }
 
 // narrower finds where two sides of a wall share room.
@@ -39,12 +41,14 @@ func (n *narrower) wipe() {
 // side by side they take what room there is. It adds points to the rings of such
 // walls: do it last, when all that follows from the shape of the walls is known.
 func (b *Builder) Narrow(w *Walls, p Params) error {
-	if p.Width <= 0 || p.Width > maxWidth {
+	if p.Width <= 0 || p.Width > maxWidth || p.Wider < 0 || p.Wider > p.Width {
 		return ErrParams
 	}
 	for i := range w.n {
 		if w.near[i] {
-			b.narrow.wall(w, i, p.Width)
+			b.narrow.wall(w, i, p)
+		} else {
+			smooth(&w.lines[i])
 		}
 		if i > 0 {
 			b.narrow.corners(w, i, p.Width)
@@ -54,70 +58,146 @@ func (b *Builder) Narrow(w *Walls, p Params) error {
 }
 
 // wall does one wall.
-func (n *narrower) wall(w *Walls, i int, width unit.Length) {
-	line := &w.lines[i]
+func (n *narrower) wall(w *Walls, i int, p Params) {
+	line, width := &w.lines[i], p.Width
 	step := n.step(line, width)
 	n.grid.load(line, width)
 	n.rings.Reset()
-	widths := w.widths[i][:0]
+	n.widths = n.widths[:0]
 	changed := false
 	for r := range line.Len() {
 		ring := line.Ring(r)
 		n.parts = n.parts[:0]
+		same := true
 		for k, a := range ring {
-			n.edge(a, ring[(k+1)%len(ring)], step, width)
+			same = n.edge(a, ring[(k+1)%len(ring)], step, p) && same
 		}
 		start := len(n.rings.Pts)
-		for k := range n.parts {
-			changed = changed || n.parts[k].width != width
-			widths = n.write(widths, k, width)
+		if same {
+			n.rings.Pts = append(n.rings.Pts, ring...)
+			for range ring {
+				n.widths = append(n.widths, width)
+			}
+		} else {
+			changed = true
+			n.evenOut(width)
+			n.write(width)
 		}
+		n.cut(start + thin(n.rings.Pts[start:], n.widths[start:]))
 		if len(n.rings.Pts) >= start+3 {
 			n.rings.Ends = append(n.rings.Ends, int32(len(n.rings.Pts)))
 		} else {
-			n.rings.Pts, widths = n.rings.Pts[:start], widths[:start]
+			n.cut(start)
 		}
 	}
 	if !changed {
+		smooth(line)
 		return
 	}
-	w.widths[i] = widths
+	w.widths[i] = append(w.widths[i][:0], n.widths...)
 	line.Reset()
 	line.Append(&n.rings)
 }
 
-// write appends part k of the ring at hand to the rings: its width, and the point
-// where it begins. A part that goes straight on from the one before begins at the
-// end of that, both moved; if that makes a step it gets a point at either end of it.
-func (n *narrower) write(widths []unit.Length, k int, width unit.Length) []unit.Length {
-	p, q := &n.parts[(k+len(n.parts)-1)%len(n.parts)], &n.parts[k]
-	sin, cos := float64(p.ux*q.uy)-float64(p.uy*q.ux), float64(p.ux*q.ux)+float64(p.uy*q.uy)
-	add := func(dx, dy float64, wide unit.Length) {
-		n.rings.Pts = append(n.rings.Pts, geom.Point{
-			X: q.from.X + unit.Length(math.Round(dx)), Y: q.from.Y + unit.Length(math.Round(dy)),
-		})
-		widths = append(widths, wide)
+// cut drops the points of the rings from number end on.
+func (n *narrower) cut(end int) { n.rings.Pts, n.widths = n.rings.Pts[:end], n.widths[:end] }
+
+// mostEven is over how many pieces on either side a width is evened out at most.
+const mostEven = 16
+
+// evenOut makes the widths of the ring at hand change evenly: each becomes the mean of
+// those within half a line on either side, as far as the ring does not turn sharply.
+func (n *narrower) evenOut(width unit.Length) {
+	m := len(n.parts)
+	for k := range n.parts {
+		p, q := &n.parts[(k+m-1)%m], &n.parts[k]
+		q.sharp = float64(p.ux*q.ux)+float64(p.uy*q.uy) < sharpCos
 	}
-	if p.out == 0 && q.out == 0 {
-		add(0, 0, q.width)
-		return widths
-	}
-	if math.Abs(sin) > 0.1 {
-		// Where the two moved lines meet, unless that is far away.
-		dx := (float64(q.out*p.ux) - float64(p.out*q.ux)) / sin
-		dy := (float64(q.out*p.uy) - float64(p.out*q.uy)) / sin
-		if far := max(math.Abs(p.out), math.Abs(q.out)); float64(dx*dx)+float64(dy*dy) <= 4*far*far {
-			add(dx, dy, q.width)
-			return widths
+	reach := float64(width) / 2
+	for k := range n.parts {
+		p := &n.parts[k]
+		sum, long := float64(p.width*p.long), p.long
+		far := p.long / 2
+		for j, steps := k, 0; steps < mostEven && steps < m-1 && !n.parts[j].sharp; steps++ {
+			j = (j + m - 1) % m
+			q := &n.parts[j]
+			if far += q.long; far-q.long/2 > reach {
+				break
+			}
+			sum, long = sum+float64(q.width*q.long), long+q.long
 		}
-	} else if cos > 0 && math.Abs(p.out-q.out) <= float64(width)/64 {
-		mean := (p.out + q.out) / 2
-		add(mean*q.uy, -mean*q.ux, q.width)
-		return widths
+		far = p.long / 2
+		for j, steps := (k+1)%m, 0; steps < mostEven && steps < m-1 && !n.parts[j].sharp; steps++ {
+			q := &n.parts[j]
+			if far += q.long; far-q.long/2 > reach {
+				break
+			}
+			sum, long = sum+float64(q.width*q.long), long+q.long
+			j = (j + 1) % m
+		}
+		p.even = sum / long
 	}
-	add(p.out*p.uy, -p.out*p.ux, min(p.width, q.width)) // the step
-	add(q.out*q.uy, -q.out*q.ux, q.width)
-	return widths
+	for k := range n.parts { // the round end of a wider line would be outside at a corner
+		p, q := &n.parts[(k+m-1)%m], &n.parts[k]
+		if least := min(p.even, q.even); q.sharp && least < float64(width) {
+			p.even, q.even = least, least
+		}
+	}
+}
+
+// sharpCos is the cosine of the least turn that is a corner: lines on either side of it
+// have widths of their own.
+const sharpCos = 0.6
+
+// joint is where two parts of a ring meet once they are moved.
+type joint struct {
+	end, begin   geom.Point // of the one and of the other: the same but for a step
+	before, from float64    // their widths there
+}
+
+// joint is where part k of the ring at hand begins, moved so that the outer side of the
+// line stays where it was. Where the ring turns sharply the point is where the two moved
+// lines meet, or a step if they do so far away.
+func (n *narrower) joint(k int, width unit.Length) joint {
+	p, q := &n.parts[(k+len(n.parts)-1)%len(n.parts)], &n.parts[k%len(n.parts)]
+	to := func(dx, dy float64) geom.Point {
+		return geom.Point{X: q.from.X + unit.Length(math.Round(dx)), Y: q.from.Y + unit.Length(math.Round(dy))}
+	}
+	sin, cos := float64(p.ux*q.uy)-float64(p.uy*q.ux), float64(p.ux*q.ux)+float64(p.uy*q.uy)
+	if !q.sharp { // along the bisector
+		wide := (p.even + q.even) / 2
+		by := (float64(width) - wide) / 2 / (1 + cos)
+		at := to(by*(p.uy+q.uy), -by*(p.ux+q.ux))
+		return joint{at, at, wide, wide}
+	}
+	a, b := (float64(width)-p.even)/2, (float64(width)-q.even)/2 // how far each is moved to its right
+	if math.Abs(sin) > 0.1 {
+		dx := (float64(b*p.ux) - float64(a*q.ux)) / sin
+		dy := (float64(b*p.uy) - float64(a*q.uy)) / sin
+		if far := max(math.Abs(a), math.Abs(b)); float64(dx*dx)+float64(dy*dy) <= 4*far*far {
+			at := to(dx, dy)
+			return joint{at, at, p.even, q.even}
+		}
+	}
+	return joint{to(a*p.uy, -a*p.ux), to(b*q.uy, -b*q.ux), p.even, q.even}
+}
+
+// write appends the ring at hand to the rings. Parts that become wider or narrower are
+// split into lines that hardly do.
+func (n *narrower) write(width unit.Length) {
+	j := n.joint(0, width)
+	for k := range n.parts {
+		next := n.joint(k+1, width)
+		if j.end != j.begin {
+			n.add(j.end, unit.Length(min(j.before, j.from)))
+		}
+		m := 1 + int(math.Abs(next.before-j.from)*alike/float64(width))
+		for i := range m {
+			f := (float64(i) + 0.5) / float64(m)
+			n.add(between(j.begin, next.end, i, m), unit.Length(math.Round(j.from+float64(f*(next.before-j.from)))))
+		}
+		j = next
+	}
 }
 
 // step is how long the pieces are in which rings are looked at.
@@ -132,31 +212,28 @@ func (n *narrower) step(line *geom.Region, width unit.Length) float64 {
 	return max(float64(width)/2, long/mostPieces)
 }
 
-// edge appends the parts of an edge.
-func (n *narrower) edge(a, b geom.Point, step float64, width unit.Length) {
+// edge appends the parts of an edge, and reports whether all of them have the room that
+// they take.
+func (n *narrower) edge(a, b geom.Point, step float64, p Params) bool {
 	ux, uy, long := direction(a, b)
 	if long == 0 {
-		return
+		return true
 	}
 	m := parts(a, b, step)
-	last := unit.Length(-1)
+	same := true
 	for i := range m {
-		p, q := between(a, b, i, m), between(a, b, i+1, m)
-		most := width * (100 + wider - 3) / 100
-		if len(n.parts) > 0 && n.parts[len(n.parts)-1].width > width {
-			most = width * (100 + wider + 3) / 100 // rather go on than change to and fro
-		}
-		if w := n.room(middle(p, q), ux, uy, width, most); w != last {
-			n.parts = append(n.parts, part{from: p, ux: ux, uy: uy, width: w, out: float64(width-w) / 2})
-			last = w
-		}
+		from, to := between(a, b, i, m), between(a, b, i+1, m)
+		w := n.room(middle(from, to), ux, uy, p.Width, p.Width+p.Wider)
+		n.parts = append(n.parts, part{from: from, ux: ux, uy: uy, long: long / float64(m), width: w})
+		same = same && w == float64(p.Width)
 	}
+	return same
 }
 
 // room is how wide the line through m in direction u may be: half of it on its
 // outer side, and half of what is between it and the line on the opposite side, if
-// that is no more than most, in steps of 1/128.
-func (n *narrower) room(m geom.Point, ux, uy float64, width, most unit.Length) unit.Length {
+// that is no more than most.
+func (n *narrower) room(m geom.Point, ux, uy float64, width, most unit.Length) float64 {
 	free := math.Inf(1)
 	g := &n.grid
 	// What is on its left, as far as most.
@@ -173,11 +250,9 @@ func (n *narrower) room(m geom.Point, ux, uy float64, width, most unit.Length) u
 		}
 	}
 	if free > float64(most) {
-		return width
+		return float64(width)
 	}
-	const steps = 128
-	share := math.Ceil((float64(width) + free) / 2 / float64(width) * steps)
-	return unit.Length(int64(width) * int64(share) / steps)
+	return (float64(width) + free) / 2
 }
 
 // ahead is how far a line in direction u can be moved from m to its left before it

@@ -33,13 +33,9 @@ const maxWidth = 100 * unit.Millimetre
 // thinnest is the narrowest wall that is printed, in line widths⁻¹.
 const thinnest = 4
 
-// wider is how much room, in hundredths of a line, is shared out to the two lines
-// beside it; more gets a line of its own.
-const wider = 30
-
 // ErrParams reports parameters that describe no wall.
 var ErrParams = errors.New("wall parameters: the width must be between 0 and 100 mm, the count between 0 and 1000, " +
-	"apart between 0 and the width, the overlap no more than that either way")
+	"apart and wider between 0 and the width, the overlap no more than that either way")
 
 // Params says how walls are laid.
 type Params struct {
@@ -55,6 +51,9 @@ type Params struct {
 	// would be laid twice in one place, and a single line in the middle fits better.
 	// 0 leaves nothing out.
 	Apart unit.Length
+	// Wider is how much room at most is shared out to the two lines beside it by
+	// [Builder.Narrow], up to Width; more gets a line of its own. 0 shares none.
+	Wider unit.Length
 	// Join says how corners are rounded.
 	Join geom.Join
 	// Thin finds what is too narrow for the outermost wall, Gaps what is between the
@@ -156,6 +155,7 @@ type Builder struct {
 	next    geom.Region // that one more leaves
 	ready   bool        // room is there
 	reached geom.Region // of it by the next one
+	large   geom.Region // parts of a gap
 }
 
 // Wipe overwrites the builder's scratch memory.
@@ -165,13 +165,15 @@ func (b *Builder) Wipe() {
 	b.room.Wipe()
 	b.next.Wipe()
 	b.reached.Wipe()
+	b.large.Wipe()
 }
 
 // Walls sets dst to the walls of r, a region as [geom.Kernel.Union] leaves it.
 func (b *Builder) Walls(dst *Walls, r *geom.Region, p Params) error {
 	dst.Reset()
 	if p.Width <= 0 || p.Width > maxWidth || p.Count < 0 || p.Count > maxCount ||
-		p.Overlap < -p.Width || p.Overlap > p.Width || p.Apart < 0 || p.Apart > p.Width {
+		p.Overlap < -p.Width || p.Overlap > p.Width || p.Apart < 0 || p.Apart > p.Width ||
+		p.Wider < 0 || p.Wider > p.Width {
 		return ErrParams
 	}
 	if err := b.walls(dst, r, p); err != nil {
@@ -208,7 +210,7 @@ func (b *Builder) walls(dst *Walls, r *geom.Region, p Params) error {
 		}
 		tight := lost(line, next, p.Width) >= least
 		if tight {
-			opened, err := b.crowd(dst, i, p)
+			opened, err := b.crowd(dst, r, i, p)
 			if err != nil {
 				return err
 			}
@@ -232,7 +234,7 @@ func (b *Builder) walls(dst *Walls, r *geom.Region, p Params) error {
 // crowd looks at wall i where it is too narrow for another inside of it: it sets next
 // to the room inside of it, notes whether two of its sides share room, and takes out
 // what is too narrow even for that. It reports whether there was any.
-func (b *Builder) crowd(dst *Walls, i int, p Params) (bool, error) {
+func (b *Builder) crowd(dst *Walls, r *geom.Region, i int, p Params) (bool, error) {
 	line, half := &dst.lines[i], p.Width/2
 	if err := b.kernel.Offset(&b.next, line, -half, geom.JoinMiter); err != nil {
 		return false, err
@@ -244,6 +246,11 @@ func (b *Builder) crowd(dst *Walls, i int, p Params) (bool, error) {
 		var err error
 		if opened, err = b.open(line, p); err != nil {
 			return false, err
+		}
+		if opened && i == 0 && p.Join != geom.JoinMiter {
+			if err := b.reopen(line, r, p); err != nil {
+				return false, err
+			}
 		}
 		near = !opened || lost(line, &b.next, half) >= least
 	}
@@ -259,13 +266,29 @@ func (b *Builder) open(line *geom.Region, p Params) (bool, error) {
 	if half == 0 {
 		return false, nil
 	}
-	if err := b.kernel.Offset(&b.reached, line, -half, p.Join); err != nil {
+	if err := b.kernel.Offset(&b.reached, line, -half, geom.JoinMiter); err != nil {
 		return false, err
 	}
 	if lost(line, &b.reached, half) < float64(half)*float64(half) {
 		return false, nil
 	}
 	return true, b.kernel.Offset(line, &b.reached, half, geom.JoinMiter)
+}
+
+// reopen sets line, the outermost wall of r, to what open leaves of it where corners are
+// pointed, with corners as they should be. Else there would be rings in the middle of
+// crosses whose arms are too narrow for them.
+func (b *Builder) reopen(line, r *geom.Region, p Params) error {
+	if err := b.kernel.Offset(line, r, -p.Width/2, geom.JoinMiter); err != nil {
+		return err
+	}
+	if _, err := b.open(line, p); err != nil {
+		return err
+	}
+	if err := b.kernel.Offset(&b.reached, line, p.Width/2, geom.JoinMiter); err != nil {
+		return err
+	}
+	return b.kernel.Offset(line, &b.reached, -p.Width/2, p.Join)
 }
 
 // gap finds what wall i does not reach of the room that the walls before it leave.
@@ -303,18 +326,51 @@ func (b *Builder) slim(dst *Walls, i int, line *geom.Region, p Params) error {
 	}
 	least := p.Width / thinnest
 	if i > 0 {
-		least = p.Width * wider / 100
+		least = max(least, min(p.Wider, p.Width*3/10))
 	}
 	area := gap.Area2()
-	if err := b.kernel.Offset(gap, gap, -least/2, geom.JoinMiter); err != nil {
+	if err := b.without(gap, least); err != nil {
 		return err
 	}
-	if err := b.kernel.Offset(gap, gap, least/2, geom.JoinMiter); err != nil {
-		return err
+	if i > 0 && p.Wider > least {
+		if err := b.pockets(gap, p); err != nil {
+			return err
+		}
 	}
-	if i > 0 && area-gap.Area2() >= int64(p.Width)*int64(p.Width)/4 {
+	if i > 0 && p.Wider > 0 && area-gap.Area2() >= int64(p.Width)*int64(p.Width)/4 {
 		dst.near[i-1] = true
 	}
+	return nil
+}
+
+// without takes out of r what is narrower than least.
+func (b *Builder) without(r *geom.Region, least unit.Length) error {
+	if err := b.kernel.Offset(r, r, -least/2, geom.JoinMiter); err != nil {
+		return err
+	}
+	return b.kernel.Offset(r, r, least/2, geom.JoinMiter)
+}
+
+// pockets takes out of a gap what is shared out to the lines beside it, but for small
+// places as there are in corners, where those do not become wider.
+func (b *Builder) pockets(gap *geom.Region, p Params) error {
+	small, large := &b.reached, &b.large
+	small.Reset()
+	large.Reset()
+	for i := range gap.Len() {
+		ring := gap.Ring(i)
+		if a := geom.Area2(ring); a > 0 && a < int64(p.Width)*int64(p.Width) {
+			small.Add(ring)
+		} else {
+			large.Add(ring)
+		}
+	}
+	if err := b.without(large, p.Wider); err != nil {
+		return err
+	}
+	gap.Reset()
+	gap.Append(large)
+	gap.Append(small)
 	return nil
 }
 
