@@ -212,8 +212,11 @@ func (a *Agent) autoPrint(ctx context.Context) error {
 			continue
 		}
 		_, err := a.startQueued(ctx, intake.Request{Job: queue.Next})
-		if e, ok := errors.AsType[*queue.Error](err); err != nil && !(ok && e.Code == "none") && ctx.Err() == nil {
-			a.log.Warn("job of the queue not started", "error", err.Error())
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		if code := errorCode(err); code != "queue-none" && a.queue.refusals.news(code, time.Now()) {
+			a.log.Warn("job of the queue not started", "code", code, "error", err.Error())
 		}
 	}
 }
