@@ -84,7 +84,7 @@ func (a *Agent) showApprovals(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("taking approvals: %w", err)
 	}
-	if left > 0 && a.tpm.Bound() {
+	if left > 0 && a.cfg.ApproverKey != nil {
 		a.log.Warn("approvals are not signed by approver_key", "number", left)
 	}
 	return nil

@@ -76,11 +76,10 @@ type TPM struct {
 	closeErr error
 	once     sync.Once
 
-	id    evidence.PrinterID
-	boot  uint64
-	tls   *Signer
-	job   *ECDH
-	bound bool
+	id   evidence.PrinterID
+	boot uint64
+	tls  *Signer
+	job  *ECDH
 }
 
 type request struct {
@@ -120,7 +119,7 @@ func New(ctx context.Context, cfg Config) (*TPM, error) {
 		return nil, err
 	}
 	base, stop := context.WithCancel(context.Background())
-	t := &TPM{requests: make(chan request, queueLen), base: base, stop: stop, done: make(chan struct{}), bound: approver != nil}
+	t := &TPM{requests: make(chan request, queueLen), base: base, stop: stop, done: make(chan struct{})}
 	o := &owner{link: link, logger: cfg.Logger, keys: newKeyring(policy), log: agentLog{dir: cfg.StateDir}, approver: approver}
 	go t.own(o)
 	_, err = call(ctx, t, func(o *owner) (struct{}, error) { return struct{}{}, t.prepare(o) })

@@ -64,9 +64,6 @@ func newApprover(key *ecdsa.PublicKey) (*approver, error) {
 
 func policyRef() tpm2.TPM2BDigest { return tpm2.TPM2BDigest{Buffer: []byte(approval.Ref)} }
 
-// Bound reports whether the job keys are bound to states that an approver approved.
-func (t *TPM) Bound() bool { return t.bound }
-
 // SetApprovals replaces what the TPM is shown. Approvals that the approver did not sign
 // are left out; their number is returned.
 func (t *TPM) SetApprovals(ctx context.Context, list []approval.Approval) (left int, err error) {

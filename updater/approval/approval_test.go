@@ -86,6 +86,31 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// FuzzParse: what is taken is well formed, and is the same when it is written again.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`[{"release":1,"pcrs":[{"pcr":14,"value":"0000000000000000000000000000000000000000000000000000000000000000"}],"signature":"AA=="}]`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		list, err := Parse(text)
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same, err := Parse(again)
+		if err != nil || len(same) != len(list) {
+			t.Fatalf("%d approvals became %d: %v", len(list), len(same), err)
+		}
+		for i, a := range list {
+			if a.Signed() != same[i].Signed() || len(a.Differs(&[numPCRs]Digest{})) > numPCRs {
+				t.Fatal("an approval changed")
+			}
+		}
+	})
+}
+
 func TestStates(t *testing.T) {
 	one, two := Measured{1, sha256.Sum256([]byte("1"))}, Measured{2, sha256.Sum256([]byte("2"))}
 	after := func(runs ...Measured) (v Digest) {
