@@ -65,6 +65,8 @@ func (r *recovery) open(path string, key [32]byte, boot uint64, l *intake.Ledger
 	defer r.mu.Unlock()
 	r.file, r.ledger, r.boot, r.there = file, l, boot, true // what is no marker goes as well
 	switch {
+	case r.now != nil: // a print has begun while the marker could not be read
+		r.now.Boot = boot
 	case ok && m.Boot < boot:
 		r.broken, r.written = &m, m
 		r.log.Warn("a power loss has broken a print")
@@ -248,14 +250,14 @@ func (r *recovery) layer(l seam.Layer) {
 	}
 }
 
-// status notes the quarters of the print that runs.
+// status notes the quarters of the print that runs; the last one ends with it.
 func (r *recovery) status(st seam.Status) {
 	if r == nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if q := st.Progress / 25; r.now != nil && q > r.share && (st.Phase == seam.PhasePrinting || st.Phase == seam.PhasePaused) {
+	if q := st.Progress / 25; r.now != nil && q > r.share && q < 4 && (st.Phase == seam.PhasePrinting || st.Phase == seam.PhasePaused) {
 		r.share = q
 		r.wake()
 	}

@@ -238,3 +238,32 @@ func TestProgramsWithoutLayers(t *testing.T) {
 		}
 	})
 }
+
+// TestSealedMeanwhile: a print in clear may begin while the TPM opens nothing. Once it does,
+// the print is marked, and what an older marker said is of no interest any more.
+func TestSealedMeanwhile(t *testing.T) {
+	p := newPrinter(t)
+	p.life(func(r *recovery, l *intake.Ledger) { p.begin(r, l) })
+	p.boot++
+	l, err := intake.OpenLedger(t.Context(), filepath.Join(p.dir, "tickets.json"), [32]byte{1}, p.tpm, p.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRecovery(slog.New(slog.DiscardHandler))
+	ctx, off := context.WithCancel(t.Context())
+	defer func() { off(); <-r.gone }()
+	go r.run(ctx)
+	r.ready([16]byte{})
+	r.begin(fresh([16]byte{9}, testTag))
+	r.settle(t.Context())
+	if m, _ := p.disk(); m.Job != [16]byte(p.tk.Job) {
+		t.Fatal("the disk has changed without its key")
+	}
+	if err := r.open(filepath.Join(p.dir, "marker"), [32]byte{2}, p.boot, l); err != nil {
+		t.Fatal(err)
+	}
+	r.settle(t.Context())
+	if m, ok := p.disk(); !ok || m.Job != [16]byte{9} || m.Boot != p.boot || r.pending() {
+		t.Errorf("the disk has %v, of this print: %v", ok, m.Job == [16]byte{9})
+	}
+}
