@@ -31,9 +31,9 @@ const (
 // r is read to its end. Errors of r are passed on; after an error nothing of the
 // model is left in v.
 //
-// At its fullest the vault holds 26 bytes a triangle of an STL or OBJ file, and 36
-// of a 3MF file or as much as its compressed bytes, whichever is more; afterwards
-// 19. A mesh that has to be repaired takes up to 70 for a while, if they are there.
+// At its fullest the vault holds 26 bytes a triangle of an STL or OBJ file, 31 of an STL
+// file if they are there, and 36 of a 3MF file or as much as its compressed bytes,
+// whichever is more; afterwards 19. A mesh that has to be repaired takes up to 70 for a while, if they are there.
 func Load(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format) (*Mesh, error) {
 	return LoadSecure(ctx, v, r, size, f, nil)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"platen/hal/unit"
@@ -209,6 +210,36 @@ func TestMendAnything(t *testing.T) {
 		}
 		if r := m.Repairs(); (r.Open == 0) != (closedWrong(m) == 0) {
 			t.Fatalf("seed %d: %+v, and %d edges are open", seed, r, closedWrong(m))
+		}
+	}
+}
+
+// Twins are dropped while a file arrives, if there is room, and else at its end: with the
+// same outcome. The control is a file without them.
+func TestTwinsWhileArriving(t *testing.T) {
+	ball := solids.Sphere(solids.Point{}, 10*mm, 80)
+	twice := slices.Concat(ball, ball[:500], ball)
+	for _, c := range []struct {
+		body   solids.Soup
+		copies int
+	}{{ball, 0}, {twice, 500 + len(ball)}} {
+		file := binarySTL(t, c.body)
+		var got [2]*Mesh
+		for i, budget := range []int64{16 << 20, 1<<19 + int64(len(c.body))*26} {
+			v := newVault(t, budget)
+			l, err := newLoader(v, int64(len(c.body)))
+			if err != nil || (l.twins != nil) != (i == 0) {
+				t.Fatalf("with %d bytes: %v, twins %v", budget, err, l != nil && l.twins != nil)
+			}
+			if got[i], err = Load(context.Background(), newVault(t, budget), bytes.NewReader(file), int64(len(file)), STL); err != nil {
+				t.Fatal(err)
+			}
+			if n := got[i].Repairs().Duplicate; n != c.copies {
+				t.Errorf("%d copies, %d were there", n, c.copies)
+			}
+		}
+		if !slices.Equal(got[0].Triangles(), got[1].Triangles()) || got[0].Bounds() != got[1].Bounds() {
+			t.Error("the two are not the same")
 		}
 	}
 }

@@ -215,18 +215,18 @@ func shift(c unit.Length, d int64) unit.Length {
 func (m *Mesh) measures() (six, area float64) {
 	o := m.bounds.Min
 	for _, t := range m.tris {
-		a, b, c := sub(m.verts[t[0]], o), sub(m.verts[t[1]], o), sub(m.verts[t[2]], o)
-		six += sixVolume(a, b, c)
-		area += math.Sqrt(length2(cross(sub(m.verts[t[1]], m.verts[t[0]]), sub(m.verts[t[2]], m.verts[t[0]]))))
+		a := m.verts[t[0]]
+		n := cross(sub(m.verts[t[1]], a), sub(m.verts[t[2]], a))
+		six += sixVolume(sub(a, o), n)
+		area += math.Sqrt(length2(n))
 	}
 	return six, area / 2
 }
 
-// sixVolume is six times the signed volume between a triangle and the origin. The
-// cross product is exact; the others are rounded one by one, the same on every
-// machine.
-func sixVolume(a, b, c [3]int64) float64 {
-	n := cross(b, c)
+// sixVolume is six times the signed volume between a triangle and the origin: a is one
+// of its corners, n its normal as long as twice its area, which is exact. Products are
+// rounded one by one, the same on every machine.
+func sixVolume(a, n [3]int64) float64 {
 	return float64(float64(a[0])*float64(n[0])) + float64(float64(a[1])*float64(n[1])) + float64(float64(a[2])*float64(n[2]))
 }
 

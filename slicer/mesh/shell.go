@@ -113,9 +113,9 @@ func (m *Mesh) measureShells(shells []shell, of []int32) {
 	}
 	for _, t := range m.tris {
 		s := &shells[of[t[0]]]
-		a, b, c := sub(m.verts[t[0]], o), sub(m.verts[t[1]], o), sub(m.verts[t[2]], o)
-		s.six += sixVolume(a, b, c)
-		n := cross(sub(m.verts[t[1]], m.verts[t[0]]), sub(m.verts[t[2]], m.verts[t[0]]))
+		a := m.verts[t[0]]
+		n := cross(sub(m.verts[t[1]], a), sub(m.verts[t[2]], a))
+		s.six += sixVolume(sub(a, o), n)
 		square := 0.0
 		for i, x := range n {
 			s.normal[i] += float64(x)

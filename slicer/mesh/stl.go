@@ -31,6 +31,7 @@ type loader struct {
 	n     int
 	most  int // triangles
 	place placing
+	twins *twins // nil if there is no room to look for twins while the file arrives
 	fixed Repairs
 }
 
@@ -43,12 +44,18 @@ func newLoader(v *vault.Vault, n int64) (*loader, error) {
 	if err != nil {
 		return nil, err
 	}
-	weld, err := newWelder(v)
-	if err != nil {
-		return nil, err
+	l := &loader{tris: tris, most: int(n)}
+	if v.Free() > n*perCorner+4*int64(tableFor(int(n)))+1<<20 {
+		if l.twins, err = newTwins(v, tris, int(n)); err != nil {
+			return nil, err
+		}
 	}
-	return &loader{weld: weld, tris: tris, most: int(n)}, nil
+	l.weld, err = newWelder(v)
+	return l, err
 }
+
+// perCorner is what welding takes at most for each triangle of a closed surface.
+const perCorner = 16
 
 // facet adds a triangle given by its nine coordinates in mm.
 func (l *loader) facet(c *[9]float64) error {
@@ -67,8 +74,32 @@ func (l *loader) facet(c *[9]float64) error {
 		return nil
 	}
 	l.tris[l.n] = t
-	l.n++
+	if l.n++; l.n-l.seen() == atOnce {
+		l.settle()
+	}
 	return nil
+}
+
+// atOnce is how many triangles are looked at together: one by one, each would wait for
+// memory.
+const atOnce = 1 << 12
+
+// seen is how many triangles are no twins.
+func (l *loader) seen() int {
+	if l.twins == nil {
+		return l.n
+	}
+	return l.twins.n
+}
+
+// settle drops twins among the triangles that are new.
+func (l *loader) settle() {
+	for _, t := range l.tris[l.seen():l.n] {
+		if !l.twins.add(t) {
+			l.fixed.Duplicate++
+		}
+	}
+	l.n = l.seen()
 }
 
 // finish makes the mesh.
@@ -77,12 +108,33 @@ func (l *loader) finish(v *vault.Vault) (*Mesh, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := assemble(v, verts, l.tris, l.n, 0)
+	l.settle()
+	var m *Mesh
+	if l.twins == nil {
+		m, err = assemble(v, verts, l.tris, l.n, 0)
+	} else {
+		m, err = l.whole(v, verts)
+	}
 	if err == nil {
 		m.repairs.Degenerate += l.fixed.Degenerate
+		m.repairs.Duplicate += l.fixed.Duplicate
 		m.welded = true
 	}
 	return m, err
+}
+
+// whole makes the mesh if nothing has to be dropped any more.
+func (l *loader) whole(v *vault.Vault, verts []Vertex) (*Mesh, error) {
+	if l.n == 0 {
+		return nil, ErrGeometry
+	}
+	m := &Mesh{verts: verts, vault: v, tris: l.tris[:l.n], spare: l.tris}
+	if l.fixed.Degenerate > 0 {
+		m.measure()
+	} else { // each corner is one of a triangle
+		m.bounds = around(verts)
+	}
+	return m, nil
 }
 
 func loadBinary(v *vault.Vault, src *source, n int64) (*Mesh, error) {

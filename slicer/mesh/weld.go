@@ -97,37 +97,60 @@ func (w *welder) finish() ([]Vertex, error) {
 	return vault.Grow(w.v, w.verts, max(w.n, 1))
 }
 
-// dropDuplicates removes triangles that are in tris before with the same corners
-// and the same side out, keeps the order of the others, and returns how many are
-// left.
+// twins keeps triangles, but for those that are the same as one before: the same corners
+// and the same side out. Its table is open addressing over indices into tris.
+type twins struct {
+	tris  []Triangle
+	n     int
+	table []int32 // index+1, 0 is free
+	seed  [3]uint64
+}
+
+// newTwins makes a table for most triangles, which are kept in tris.
+func newTwins(v *vault.Vault, tris []Triangle, most int) (*twins, error) {
+	table, err := vault.Scratch[int32](v, tableFor(most))
+	if err != nil {
+		return nil, err
+	}
+	return &twins{tris: tris, table: table, seed: [3]uint64{rand.Uint64() | 1, rand.Uint64() | 1, rand.Uint64() | 1}}, nil
+}
+
+// tableFor is how long the table is for so many triangles.
+func tableFor(most int) int { return most + most/4 + 1 }
+
+// add keeps a triangle, its lowest corner first, and reports whether it is the first of
+// its kind.
+func (w *twins) add(t Triangle) bool {
+	t = lowestFirst(t)
+	h := uint64(t[0])*w.seed[0] + uint64(t[1])*w.seed[1] + uint64(t[2])*w.seed[2]
+	at := int((h >> 32) * uint64(len(w.table)) >> 32)
+	for w.table[at] != 0 {
+		if w.tris[w.table[at]-1] == t {
+			return false
+		}
+		if at++; at == len(w.table) {
+			at = 0
+		}
+	}
+	w.tris[w.n] = t
+	w.n++
+	w.table[at] = int32(w.n)
+	return true
+}
+
+// dropDuplicates removes triangles that are in tris before, keeps the order of the
+// others, and returns how many are left.
 func dropDuplicates(v *vault.Vault, tris []Triangle) (int, error) {
-	size := len(tris) + len(tris)/4 + 1
 	mark := v.Mark()
 	defer v.ReleaseScratch(mark)
-	table, err := vault.Scratch[int32](v, size)
+	w, err := newTwins(v, tris, len(tris))
 	if err != nil {
 		return 0, err
 	}
-	s0, s1, s2 := rand.Uint64()|1, rand.Uint64()|1, rand.Uint64()|1
-	kept := 0
-next:
 	for _, t := range tris {
-		t = lowestFirst(t)
-		h := uint64(t[0])*s0 + uint64(t[1])*s1 + uint64(t[2])*s2
-		at := int((h >> 32) * uint64(size) >> 32)
-		for table[at] != 0 {
-			if tris[table[at]-1] == t {
-				continue next
-			}
-			if at++; at == size {
-				at = 0
-			}
-		}
-		tris[kept] = t
-		kept++
-		table[at] = int32(kept)
+		w.add(t)
 	}
-	return kept, nil
+	return w.n, nil
 }
 
 // lowestFirst rotates a triangle so that its lowest index comes first.
