@@ -323,6 +323,7 @@ func compare(t *testing.T, whole, first, second []deposit, layer uint32, stands 
 	if ahead < -mm/50 {
 		t.Fatalf("the nozzle stood %v over the layer that was told: it is one that had not begun", ahead)
 	}
+	t.Logf("told layer %d; the nozzle stood %v higher", layer, ahead)
 	same := func(name string, got, want []deposit, up unit.Length) {
 		if len(got) != len(want) {
 			t.Fatalf("%s: %d lines, want %d", name, len(got), len(want))
