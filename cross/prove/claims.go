@@ -67,11 +67,12 @@ func swap(clean, leaky *sights) claim {
 		swaps, on = "swap is on", true
 	}
 	locked := "all its memory locked"
-	if !clean.allLocked {
+	allLocked := strings.Contains(clean.says, "all-locked")
+	if !allLocked {
 		locked = "its vault locked, and no right to lock the rest (LimitMEMLOCK=infinity gives it)"
 	}
 	const copied = "in hexadecimal" // which only the planted copy is
-	return judged("swap", "no swap page holds it", clean.swapped > 0 || len(clean.loose) > 0 && (on || clean.allLocked),
+	return judged("swap", "no swap page holds it", clean.swapped > 0 || len(clean.loose) > 0 && (on || allLocked),
 		fmt.Sprintf("%s, %d mappings with swapped pages; the session says: %s; it has it in %d places that can be read, %d of them in mappings that are locked, and in %d KiB of secret memory, which is never swapped",
 			swaps, clean.swapped, locked, len(clean.session.hits), len(clean.session.hits)-len(clean.loose), clean.session.hidden>>10),
 		clean.session.had() && strings.Contains(kinds(leaky.loose), copied),
@@ -84,7 +85,8 @@ func standings(clean, leaky *sights) []claim {
 	loose, looseAgent := leaky.state[0], leaky.state[1]
 	return []claim{
 		judged("confined", "/proc shows the session confined as claimed: no_new_privs, filter, no capability, no core, closed memory",
-			!s.noNewPriv || !s.filtered || !s.caps || !s.core || s.peeks, s.String(),
+			!s.noNewPriv || !s.filtered || !s.caps || !s.core || s.peeks || landlocks() != strings.Contains(clean.says, "landlock"),
+			fmt.Sprintf("%s; Landlock, which /proc does not show: %s, and it says it holds %s", s, word(landlocks(), "the kernel has it", "the kernel has none"), clean.says),
 			loose.peeks && !loose.core, "a session that leaves out cores and memory: "+loose.String()),
 		judged("agent-held", "and the agent: no_new_privs, filter, no core",
 			!a.noNewPriv || !a.filtered || !a.core, a.String(), !looseAgent.core, "an agent that leaves it out: "+looseAgent.String()),

@@ -132,9 +132,26 @@ func (h *house) mount(ctx context.Context) error {
 	return nil
 }
 
-// unmount takes the printer's file system away; nothing may run on it.
+// unmount takes the printer's file system away, and ends whatever still stands on it: a
+// session, say, that its agent had just begun to start.
 func (h *house) unmount() error {
-	if err := unix.Unmount(h.box.Dir, 0); err != nil {
+	var err error
+	for range 200 {
+		if err = unix.Unmount(h.box.Dir, 0); !errors.Is(err, unix.EBUSY) {
+			break
+		}
+		all, perr := processes()
+		if perr != nil {
+			return perr
+		}
+		for _, p := range all {
+			if cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", p.pid)); err == nil && cwd == h.box.Dir {
+				_ = syscall.Kill(p.pid, syscall.SIGKILL) // it may be gone by now
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err != nil {
 		return fmt.Errorf("unmounting the printer's file system: %w", err)
 	}
 	return nil

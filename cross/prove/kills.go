@@ -31,55 +31,62 @@ const (
 // deaths are the ways a process is killed: by the kernel, and by what a bug does.
 var deaths = []syscall.Signal{syscall.SIGKILL, syscall.SIGSEGV, syscall.SIGABRT, syscall.SIGBUS}
 
+// killed is what came of killing.
+type killed struct {
+	counts [victims]int
+	found  []leak.Hit
+}
+
+// claim is the claim about kills; control is what the leaking build left.
+func (k *killed) claim(control []leak.Hit) claim {
+	c := k.counts
+	return judged("kills", "whatever is killed at whatever moment, the disk is clean and the next agent comes up", len(k.found) > 0,
+		fmt.Sprintf("%d kills: agent %d, session %d, both %d, power %d (the image as it was at that moment)%s",
+			c[theAgent]+c[theSession]+c[both]+c[thePower], c[theAgent], c[theSession], c[both], c[thePower], first(k.found)),
+		len(control) > 0, "a session that keeps a file, killed: "+kindsOf(control))
+}
+
 // kills kills agent, session, both or the power again and again, at moments drawn by
 // chance, and looks at the disk each time; then another agent has to come up.
-func (p *proof) kills(ctx context.Context) (claim, error) {
+func (p *proof) kills(ctx context.Context) (*killed, error) {
 	h := p.h
-	const what = "whatever is killed at whatever moment, the disk is clean and the next agent comes up"
 	rng := rand.New(rand.NewPCG(p.o.seed, 1))
 	if err := h.on(ctx, h.box.Bin("platen"), "idle"); err != nil {
-		return claim{}, err
+		return nil, err
 	}
 	c := draw(p.o.seed + 20)
 	j, err := h.seal(ctx, c.stl.Word, c.stl.STL())
 	if err != nil {
-		return claim{}, err
+		return nil, err
 	}
 	before := h.wire.count()
 	client, err := h.print(j)
 	if err != nil {
-		return claim{}, err
+		return nil, err
 	}
 	if err := printed(ctx, client); err != nil {
-		return claim{}, err
+		return nil, err
 	}
 	if _, err := h.await(ctx, "idle"); err != nil {
-		return claim{}, err
+		return nil, err
 	}
 	moves := h.wire.count() - before
 	s := h.patterns(c)
-	var counts [victims]int
-	var found []leak.Hit
+	k := &killed{}
 	for n := range p.o.kills {
 		v := victim(n) % victims
 		if v == thePower && h.image == "" {
 			v = both
 		}
-		counts[v]++
+		k.counts[v]++
 		hits, err := p.kill(ctx, j, v, rng.IntN(moves), rng, s)
 		if err != nil {
-			return claim{}, fmt.Errorf("kill %d: %w", n+1, err)
+			return nil, fmt.Errorf("kill %d: %w", n+1, err)
 		}
-		found = append(found, hits...)
+		k.found = append(k.found, hits...)
 	}
 	h.off(syscall.SIGTERM)
-	control, err := p.killLeaky(ctx)
-	if err != nil {
-		return claim{}, err
-	}
-	return judged("kills", what, len(found) > 0, fmt.Sprintf("%d kills: agent %d, session %d, both %d, power %d (the image as it was at that moment)%s",
-		p.o.kills, counts[theAgent], counts[theSession], counts[both], counts[thePower], first(found)),
-		len(control) > 0, "a session that keeps a file, killed: "+kindsOf(control)), nil
+	return k, nil
 }
 
 // kill starts a job, kills, looks and brings the printer back.
@@ -238,5 +245,7 @@ func (p *proof) killLeaky(ctx context.Context) ([]leak.Hit, error) {
 	h.wire.setSlow(false)
 	h.off(syscall.SIGKILL)
 	unix.Sync()
-	return h.disk(h.patterns(c))
+	own := leak.NewSet() // this one alone, not what the leaking build has left before
+	own.AddCanary(c.stl)
+	return h.disk(own)
 }

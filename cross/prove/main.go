@@ -145,6 +145,11 @@ func (p *proof) all(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("printing canaries: %w", err)
 	}
+	killed, err := p.kills(ctx)
+	if err != nil {
+		return fmt.Errorf("killing: %w", err)
+	}
+	// From here on the printer's file system has what mistakes have left there.
 	leaky, err := p.h.canary(ctx, p.h.leaky, draw(p.o.seed+10), false)
 	if err != nil {
 		return fmt.Errorf("printing canaries with the leaking build: %w", err)
@@ -163,10 +168,11 @@ func (p *proof) all(ctx context.Context) error {
 		}
 		p.say(c)
 	}
-	if c, err = p.kills(ctx); err != nil {
-		return fmt.Errorf("killing: %w", err)
+	control, err := p.killLeaky(ctx)
+	if err != nil {
+		return fmt.Errorf("killing the leaking build: %w", err)
 	}
-	p.say(c)
+	p.say(killed.claim(control))
 	return nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // standing is what /proc says of what a process gave up.
@@ -22,15 +24,25 @@ type standing struct {
 
 // String says it in a few words.
 func (s standing) String() string {
-	word := func(ok bool, yes, no string) string {
-		if ok {
-			return yes
-		}
-		return no
-	}
 	return fmt.Sprintf("%d threads, %s, %s, %s, %s, %s", s.threads, word(s.noNewPriv, "NoNewPrivs 1", "NoNewPrivs 0"),
 		word(s.filtered, "Seccomp 2 ("+s.filters+" filters)", "not filtered"), word(s.caps, "no capability", "capabilities"),
 		word(s.core, "core limit 0", "core limit not 0"), word(s.peeks, "memory open to its user", "memory closed to its user"))
+}
+
+// word is yes or no.
+func word(ok bool, yes, no string) string {
+	if ok {
+		return yes
+	}
+	return no
+}
+
+// landlocks reports whether the kernel has Landlock (landlock_create_ruleset(2), which
+// tells its version).
+func landlocks() bool {
+	const version = 1
+	_, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, version)
+	return e == 0
 }
 
 // stands reads what every thread of a process gave up.
