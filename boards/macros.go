@@ -44,9 +44,9 @@ type Macros [macros]string
 // defaults are the macros of a board that says nothing of its own. Lines of heaters
 // that the board does not have are left out.
 var defaults = Macros{
-	MacroStart: "M107\nM140 S{first_bed}\nM104 S{first_hot_end}\nG28\nM190 S{first_bed}\nM109 S{first_hot_end}\n",
-	MacroEnd:   "M104 S0\nM140 S0\nG91\nG1 Z10 F{lift}\nG90\nG1 X{left} Y{back} F{travel}\nM107\nM84\n",
-	MacroPause: "G91\nM83\nG1 E-2 F{retract_feed}\nG1 Z5 F{lift}\nG90\n",
+	MacroStart:   "M107\nM140 S{first_bed}\nM104 S{first_hot_end}\nG28\nM190 S{first_bed}\nM109 S{first_hot_end}\n",
+	MacroEnd:     "M104 S0\nM140 S0\nG91\nG1 Z10 F{lift}\nG90\nG1 X{left} Y{back} F{travel}\nM107\nM84\n",
+	MacroPause:   "G91\nM83\nG1 E-2 F{retract_feed}\nG1 Z5 F{lift}\nG90\n",
 	MacroRecover: "M107\nM190 S{bed}\nM109 S{hot_end}\nG91\nG1 Z5 F{lift}\nG90\nG28 X Y\nM83\nG1 E12 F150\nG1 E-2 F{retract_feed}\n",
 }
 
