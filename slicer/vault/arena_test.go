@@ -11,7 +11,6 @@ type point struct{ x, y int32 }
 
 // kernel is working memory as the rooms of the slicer have it.
 type kernel struct {
-	name   string // of no design
 	points []point
 	deep   struct {
 		ends []int32
