@@ -5,8 +5,9 @@
 // for each layer without allocating once they have warmed up. Wall 0 is the
 // outermost: its centre line runs half a line width inside the contour, that of
 // wall 1 a whole width farther in, and so on. Where the region is too narrow for a
-// wall, that wall has no ring there. [Builder.Narrow] then makes lines narrower where
-// two of them share less room than they take.
+// wall, that wall has no ring there. [Builder.Narrow] then makes lines narrower or
+// wider, evenly along the ring, where two of them share less room than they take, or not
+// enough more for a line of its own, and leaves out points of rows of very short pieces.
 //
 // A width is that of a bar: a line of width w and height h holds w × h, and its
 // neighbour is w away. Where others speak of w as the width of a bead with round edges,
