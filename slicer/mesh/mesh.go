@@ -3,7 +3,8 @@
 // [Load] takes STL and OBJ straight from a reader: triangles are decoded one by one
 // from a small buffer that is itself in the vault, and no copy of the file exists
 // anywhere. A 3MF file, whose table of contents is at its end, is kept in the vault,
-// compressed as it is, until its parts are read. Equal corners are made one, exactly.
+// compressed as it is, until its parts are read; what looks like its model is read while
+// it arrives, and counts if the table agrees. Equal corners are made one, exactly.
 // [Mesh.Apply] scales and turns the model, [Mesh.Place] drops it onto the bed and
 // centres it, after which every coordinate is within ±unit.MaxCoordinate and all
 // arithmetic on it is exact.
