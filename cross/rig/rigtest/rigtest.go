@@ -5,17 +5,26 @@ package rigtest
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
+	"testing/fstest"
 
 	"platen/cross/rig"
 )
 
-// Swtpm starts a software TPM in a folder of the test's own.
+// Swtpm starts a software TPM in a folder of the test's own. Making one takes seconds: the
+// first of every test of a process is a copy of the same one, as is the second, and so on.
+// Those of one test and its subtests differ.
 func Swtpm(t testing.TB) *rig.Swtpm {
 	t.Helper()
-	s, err := rig.StartSwtpm(t.Context(), t.TempDir())
+	dir := t.TempDir()
+	Check(t, made.place(t, dir))
+	s, err := rig.StartSwtpm(t.Context(), dir)
 	Check(t, err)
 	t.Cleanup(func() {
 		if err := s.Stop(); err != nil {
@@ -23,6 +32,48 @@ func Swtpm(t testing.TB) *rig.Swtpm {
 		}
 	})
 	return s
+}
+
+var made factory
+
+// factory keeps the files of TPMs as they were when they were made.
+type factory struct {
+	mu   sync.Mutex
+	tpms []fstest.MapFS
+	used map[string]int // by name of a test
+}
+
+// place lays a TPM into dir that the test has not had.
+func (f *factory) place(t testing.TB, dir string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.used == nil {
+		f.used = map[string]int{}
+	}
+	name, _, _ := strings.Cut(t.Name(), "/")
+	n := f.used[name]
+	f.used[name]++
+	if n < len(f.tpms) {
+		return os.CopyFS(dir, f.tpms[n])
+	}
+	s, err := rig.StartSwtpm(t.Context(), dir)
+	if err != nil {
+		return err
+	}
+	if err := s.Stop(); err != nil {
+		return err
+	}
+	files := fstest.MapFS{}
+	err = fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(filepath.Join(dir, path))
+		files[path] = &fstest.MapFile{Data: b, Mode: 0o600}
+		return err
+	})
+	f.tpms = append(f.tpms, files)
+	return err
 }
 
 // Mosquitto starts a broker in a folder of the test's own.
