@@ -103,7 +103,7 @@ const mostCorners = 1 << 18
 // seen from above or below.
 func (w *worker) corners(l *Layer) {
 	e, seen := &l.exposed, &w.fill.rester.big
-	if !e.top && !e.bottom || l.corners.Len()*(len(e.above.Pts)+len(l.below.Pts)) > mostCorners {
+	if !e.top && !e.bottom || int64(l.corners.Len())*int64(len(e.above.Pts)+len(l.below.Pts)) > mostCorners {
 		return
 	}
 	seen.Reset()
