@@ -62,7 +62,7 @@ type Config struct {
 	Agents map[[32]byte]uint64
 	// NonceEvery is the time between two nonces to each printer; 0 means 60 s.
 	NonceEvery time.Duration
-	// Keep is how long events are kept; 0 means store.DefaultKeep.
+	// Keep is how long events and sealed files are kept; 0 means store.DefaultKeep.
 	Keep time.Duration
 	// Bridge, if set, takes the place of the broker; BridgeCA is its authority in DER.
 	Bridge   *ingest.BridgeConfig
@@ -157,11 +157,7 @@ func (s *side) open() error {
 		return err
 	}
 	s.ingest = ingest.New(s.verifier, s.store, s.cfg.Emit, s.cfg.Logger)
-	keep := s.cfg.Keep
-	if keep == 0 {
-		keep = store.DefaultKeep
-	}
-	s.offers = offers.NewDesk(s.cfg.Dir, keep, s.record, s.cfg.Logger)
+	s.offers = offers.NewDesk(s.cfg.Dir, cmp.Or(s.cfg.Keep, store.DefaultKeep), s.record, s.cfg.Logger)
 	return nil
 }
 

@@ -79,7 +79,7 @@ func Hold(dir string, r io.Reader) (string, error) {
 	sum := sha256.New()
 	_, err = io.Copy(io.MultiWriter(f, sum), r)
 	name := hex.EncodeToString(sum.Sum(nil))
-	if err = errors.Join(err, f.Close()); err == nil {
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), filepath.Join(Held(dir), name))
 	}
 	if err != nil {

@@ -282,12 +282,16 @@ func (d *Download) acceptPart(res *http.Response, offset int64) error {
 	return nil
 }
 
-// anew empties the sink. A source may cause that only a few times.
+// anew empties the sink. A source may cause that only a few times; what it does not go on with
+// because another one has begun it is not its fault.
 func (d *Download) anew() error {
 	if d.sink.Len() == 0 {
 		return nil
 	}
-	if d.resets[d.at]++; d.resets[d.at] > mostResets {
+	if d.from == d.at {
+		d.resets[d.at]++
+	}
+	if d.resets[d.at] > mostResets {
 		return &Error{Code: "unsteady", What: "a source begins anew again and again"}
 	}
 	return d.sink.Reset()

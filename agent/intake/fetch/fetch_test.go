@@ -360,6 +360,14 @@ func TestSourcesInTurn(t *testing.T) {
 	if got := strings.Join(attempts(t, New(a.Pool()), d, sink), " "); got != "broken broken broken ok" || second.asked.Load() != 1 {
 		t.Errorf("attempts: %s, the second was asked %d times", got, second.asked.Load())
 	}
+	short := torn(10_000, whole)
+	first = serve(t, a, "127.0.0.1", turns(short, short, short, short, short, whole)).start(t)
+	second = serve(t, a, "127.0.0.1", short).start(t)
+	d, sink = download(t, first.url(), second.url())
+	codes := append(attempts(t, New(a.Pool()), d, sink), attempts(t, New(a.Pool()), d, sink)...) // on a bad network neither is at fault
+	if got, want := strings.Join(append(codes, attempts(t, New(a.Pool()), d, sink)...), " "), strings.Repeat("broken broken broken broken broken again ", 2)+"ok"; got != want {
+		t.Errorf("attempts: %s, want %s", got, want)
+	}
 	d, sink = download(t)
 	if got := strings.Join(attempts(t, New(a.Pool()), d, sink), " "); got != "status final" {
 		t.Errorf("without sources: %s", got)

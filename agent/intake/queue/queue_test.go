@@ -384,6 +384,35 @@ func TestFetching(t *testing.T) {
 	}
 }
 
+// TestReplacedBeforeItsAttempt: a job whose file was added in the moment before its turn is not fetched
+// any more.
+func TestReplacedBeforeItsAttempt(t *testing.T) {
+	file := sealed(t, 1000)
+	s, c := serve(t, file)
+	q := quiet(Limits{Jobs: 8, Bytes: 1 << 20, Each: 1 << 20})
+	defer q.Close()
+	asked := 0
+	s.do(func(http.ResponseWriter, *http.Request) { asked++ })
+	if err := q.Offer(ticket(1, file, s.URL)); err != nil {
+		t.Fatal(err)
+	}
+	old, _ := q.due()
+	if err := q.Add(ticket(1, file), hold(t, file)); err != nil {
+		t.Fatal(err)
+	}
+	q.attempt(t.Context(), c, old)
+	if s := shown(q); asked != 0 || old.state != Waiting || s != "01 ready" {
+		t.Errorf("asked %d times for a job that is %s; the queue is %s", asked, old.state, s)
+	}
+	if err := q.Offer(ticket(2, file, s.URL)); err != nil {
+		t.Fatal(err)
+	}
+	other, _ := q.due()
+	if q.attempt(t.Context(), c, other); asked != 1 {
+		t.Errorf("control: asked %d times", asked)
+	}
+}
+
 // TestOneJobHoldsNoneUp: while the source of one job cannot be trusted, the next one's file comes.
 func TestOneJobHoldsNoneUp(t *testing.T) {
 	file := sealed(t, 1000)

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"platen/agent/intake"
@@ -62,7 +63,7 @@ func (j *job) dueAt() time.Time {
 // attempt tries to get the file of a job.
 func (q *Queue) attempt(ctx context.Context, c *fetch.Client, j *job) {
 	q.mu.Lock()
-	if j.state != Waiting || q.index(j.id) < 0 {
+	if j.state != Waiting || !slices.Contains(q.jobs, j) { // it went meanwhile, or is another one of its id
 		q.mu.Unlock()
 		return
 	}
@@ -100,7 +101,7 @@ func (j *job) begin() (err error) {
 func (q *Queue) attempted(ctx context.Context, j *job, held *intake.Held, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if i := q.index(j.id); i < 0 || q.jobs[i] != j { // dropped meanwhile
+	if !slices.Contains(q.jobs, j) { // dropped meanwhile
 		if held != nil {
 			held.Close()
 		}
