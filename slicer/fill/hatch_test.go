@@ -170,36 +170,46 @@ func TestJoinsStayInside(t *testing.T) {
 		if err := h.Hatch(&joined, r, p); err != nil {
 			t.Fatal(err)
 		}
-		spans := map[[2]geom.Point]int{}
-		for i := range plain.Ends {
-			spans[ordered(plain.Line(i)[0], plain.Line(i)[1])]++
-		}
-		for i := range joined.Ends {
-			line := joined.Line(i)
-			for j := 1; j < len(line); j++ {
-				if s := ordered(line[j-1], line[j]); spans[s] > 0 {
-					spans[s]--
-					continue
-				}
-				joins++
-				m := geom.Point{X: (line[j-1].X + line[j].X) / 2, Y: (line[j-1].Y + line[j].Y) / 2}
-				if d := toBoundary(r, m); d > rounding {
-					t.Fatalf("a join is %.1f from the boundary", d)
-				}
-			}
-		}
-		for s, n := range spans {
-			if n != 0 {
-				t.Fatalf("span %v is drawn %d times too few", s, n)
-			}
-		}
-		if joined.Len() > plain.Len() {
-			t.Fatal("joining made more lines")
-		}
+		joins += joinsOf(t, r, &plain, &joined, rounding)
 	})
 	if joins < 20 {
 		t.Fatalf("only %d joins", joins)
 	}
+}
+
+// joinsOf is how many joins there are in joined, which draws what plain does and else
+// follows the boundary of r, no farther from it than off.
+func joinsOf(t *rapid.T, r *geom.Region, plain, joined *Lines, off float64) (joins int) {
+	spans := map[[2]geom.Point]int{}
+	for i := range plain.Ends {
+		line := plain.Line(i)
+		for j := 1; j < len(line); j++ {
+			spans[ordered(line[j-1], line[j])]++
+		}
+	}
+	for i := range joined.Ends {
+		line := joined.Line(i)
+		for j := 1; j < len(line); j++ {
+			if s := ordered(line[j-1], line[j]); spans[s] > 0 {
+				spans[s]--
+				continue
+			}
+			joins++
+			m := geom.Point{X: (line[j-1].X + line[j].X) / 2, Y: (line[j-1].Y + line[j].Y) / 2}
+			if d := toBoundary(r, m); d > off {
+				t.Fatalf("a join is %.1f from the boundary", d)
+			}
+		}
+	}
+	for s, n := range spans {
+		if n != 0 {
+			t.Fatalf("span %v is drawn %d times too few", s, n)
+		}
+	}
+	if joined.Len() > plain.Len() {
+		t.Fatal("joining made more lines")
+	}
+	return joins
 }
 
 func ordered(a, b geom.Point) [2]geom.Point {

@@ -147,35 +147,7 @@ func TestJoinAllStaysInside(t *testing.T) {
 		if err := h.Hatch(&joined, r, p); err != nil {
 			t.Fatal(err)
 		}
-		spans := map[[2]geom.Point]int{}
-		for i := range plain.Ends {
-			line := plain.Line(i)
-			for j := 1; j < len(line); j++ {
-				spans[ordered(line[j-1], line[j])]++
-			}
-		}
-		for i := range joined.Ends {
-			line := joined.Line(i)
-			for j := 1; j < len(line); j++ {
-				if s := ordered(line[j-1], line[j]); spans[s] > 0 {
-					spans[s]--
-					continue
-				}
-				joins++
-				m := geom.Point{X: (line[j-1].X + line[j].X) / 2, Y: (line[j-1].Y + line[j].Y) / 2}
-				if d := toBoundary(r, m); d > 2*rounding {
-					t.Fatalf("a join is %.1f from the boundary", d)
-				}
-			}
-		}
-		for s, n := range spans {
-			if n != 0 {
-				t.Fatalf("span %v is drawn %d times too few", s, n)
-			}
-		}
-		if joined.Len() > plain.Len() {
-			t.Fatal("joining made more lines")
-		}
+		joins += joinsOf(t, r, &plain, &joined, 2*rounding)
 		if joined.Len() < plain.Len() {
 			fewer++
 		}

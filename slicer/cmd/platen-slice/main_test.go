@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
-	"image/png"
+	"image/color"
 	"io"
 	"math"
 	"os"
@@ -161,8 +161,7 @@ func TestInspect(t *testing.T) {
 }
 
 func TestPreview(t *testing.T) {
-	dir := t.TempDir()
-	name := filepath.Join(dir, "layer.SVG")
+	name := filepath.Join(t.TempDir(), "layer.SVG")
 	if code, _, errs := run(t, models+"/tee.stl", "-o", name, "--layer", "1"); code != 0 {
 		t.Fatal(errs)
 	}
@@ -186,28 +185,8 @@ func TestPreview(t *testing.T) {
 	if lines < 50 {
 		t.Errorf("%d lines", lines)
 	}
-	name = filepath.Join(dir, "layer.png")
-	if code, _, errs := run(t, models+"/tee.stl", "-o", name); code != 0 {
-		t.Fatal(errs)
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	img, err := png.Decode(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	walls := 0
-	for y := range img.Bounds().Dy() {
-		for x := range img.Bounds().Dx() {
-			if r, g, b, _ := img.At(x, y).RGBA(); uint8(r>>8) == 0xd9 && uint8(g>>8) == 0x5f && uint8(b>>8) == 0x30 {
-				walls++
-			}
-		}
-	}
-	if walls < 1000 {
+	img := picture(t, models+"/tee.stl")
+	if walls := dots(img, img.Bounds(), color.RGBA{0xd9, 0x5f, 0x30, 0xff}); walls < 1000 {
 		t.Errorf("%d pixels of outer wall", walls)
 	}
 }
