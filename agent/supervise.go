@@ -107,7 +107,7 @@ func (s *supervisor) run(ctx context.Context) {
 			wait = firstRetry - time.Since(begun)
 		}
 		if s.spent {
-			wait = 0
+			s.spent, wait = false, 0
 		}
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("session ended", "error", err.Error())

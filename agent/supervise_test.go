@@ -53,6 +53,34 @@ func TestAwait(t *testing.T) {
 	}
 }
 
+// TestSessionsThatCannotBeStarted: behind a session that ended with its job the next comes at once, and only
+// the next: where none can be started the pauses grow as ever.
+func TestSessionsThatCannotBeStarted(t *testing.T) {
+	for spent, want := range map[bool]int{true: 5, false: 4} { // at 0 seconds, if spent twice, and at 1, 3 and 7
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			n := 0
+			log := slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+				if n++; n == 100 {
+					cancel()
+				}
+				return len(p), nil
+			}), nil))
+			s := &supervisor{log: log, args: []string{"no program takes a \x00"}, spent: spent}
+			time.AfterFunc(10*time.Second, cancel)
+			s.run(ctx)
+			if n != want {
+				t.Errorf("behind a job: %v; started %d times in ten seconds, want %d", spent, n, want)
+			}
+		})
+	}
+}
+
+// writerFunc writes.
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
 // same tells errors apart by identity, and none from any.
 func same(got, want error) bool {
 	return (got == nil) == (want == nil) && (want == nil || errors.Is(got, want))
