@@ -101,3 +101,26 @@ func (r *Region) Area2() int64 {
 func Cross(o, a, b Point) int64 {
 	return int64(a.X-o.X)*int64(b.Y-o.Y) - int64(a.Y-o.Y)*int64(b.X-o.X)
 }
+
+// Inside reports whether p lies inside ring.
+func Inside(ring []Point, p Point) bool {
+	in := false
+	a := ring[len(ring)-1]
+	for _, b := range ring {
+		if (a.Y > p.Y) != (b.Y > p.Y) && (Cross(a, b, p) > 0) == (b.Y > a.Y) {
+			in = !in
+		}
+		a = b
+	}
+	return in
+}
+
+// Holds reports whether p lies inside an odd number of rings of r: in it, once it is as
+// [Kernel.Union] leaves it.
+func (r *Region) Holds(p Point) bool {
+	in := false
+	for i := range r.Len() {
+		in = in != Inside(r.Ring(i), p)
+	}
+	return in
+}

@@ -194,7 +194,7 @@ func (s *sorter) group() {
 // of all goes to the contour whose box is nearest.
 func (s *sorter) islandOf(p geom.Point) int32 {
 	for _, i := range s.index.at(s.index.strip(p)) {
-		if is := &s.islands[i]; is.boxDistance2(p) == 0 && contains(is.ring, p) {
+		if is := &s.islands[i]; is.boxDistance2(p) == 0 && geom.Inside(is.ring, p) {
 			return i
 		}
 	}
@@ -211,19 +211,6 @@ func (is *island) boxDistance2(p geom.Point) int64 {
 	dx := int64(max(is.lo.X-p.X, p.X-is.hi.X, 0))
 	dy := int64(max(is.lo.Y-p.Y, p.Y-is.hi.Y, 0))
 	return dx*dx + dy*dy
-}
-
-// contains reports whether p lies inside ring.
-func contains(ring []geom.Point, p geom.Point) bool {
-	in := false
-	a := ring[len(ring)-1]
-	for _, b := range ring {
-		if (a.Y > p.Y) != (b.Y > p.Y) && (geom.Cross(a, b, p) > 0) == (b.Y > a.Y) {
-			in = !in
-		}
-		a = b
-	}
-	return in
 }
 
 // island goes on with the next island that is not done, and reports whether there

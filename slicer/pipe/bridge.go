@@ -85,7 +85,7 @@ func (s *spanner) island(r *geom.Region, i int) {
 	s.one.Reset()
 	s.one.Add(r.Ring(i))
 	for k := range r.Len() {
-		if hole := r.Ring(k); geom.Area2(hole) < 0 && inside(s.one.Ring(0), hole[0]) {
+		if hole := r.Ring(k); geom.Area2(hole) < 0 && geom.Inside(s.one.Ring(0), hole[0]) {
 			s.one.Add(hole)
 		}
 	}
@@ -147,7 +147,7 @@ func (w *worker) carried(l *Layer, angle fill.Angle, spacing unit.Length) (share
 		a, b := s.lines.Line(i)[0], s.lines.Line(i)[1]
 		d := distance(a, b)
 		sum += d
-		if w.lies(l, beyond(b, a, w.p.Width)) && w.lies(l, beyond(a, b, w.p.Width)) {
+		if l.below.Holds(beyond(b, a, w.p.Width)) && l.below.Holds(beyond(a, b, w.p.Width)) {
 			good += d
 			longest = max(longest, d)
 		}
@@ -162,17 +162,6 @@ func beyond(a, b geom.Point, far unit.Length) geom.Point {
 		X: b.X + unit.Length(math.Round(float64(b.X-a.X)/d*float64(far))),
 		Y: b.Y + unit.Length(math.Round(float64(b.Y-a.Y)/d*float64(far))),
 	}
-}
-
-// lies reports whether there is something below a place.
-func (w *worker) lies(l *Layer, p geom.Point) bool {
-	in := false
-	for i := range l.below.Len() {
-		if inside(l.below.Ring(i), p) {
-			in = !in
-		}
-	}
-	return in
 }
 
 // bridge lays lines over one and what carries them.

@@ -157,7 +157,7 @@ func (g *gapFiller) stroke(k *geom.Kernel, dst *Strokes, outer []geom.Point) err
 		if ring[0].X > hi {
 			break
 		}
-		if inside(outer, ring[0]) {
+		if geom.Inside(outer, ring[0]) {
 			g.part.Add(ring)
 		}
 	}

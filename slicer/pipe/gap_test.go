@@ -79,7 +79,7 @@ func TestGaps(t *testing.T) {
 			for _, q := range s.Line(i) {
 				odd := 0
 				for r := range gap.Len() {
-					if inside(gap.Ring(r), q) {
+					if geom.Inside(gap.Ring(r), q) {
 						odd++
 					}
 				}

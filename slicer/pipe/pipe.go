@@ -128,6 +128,7 @@ func (l *Layer) reset() {
 	l.Runs.Reset()
 	l.Hangs.Reset()
 	l.Support.Reset()
+	l.corners.Reset()
 	l.held.reset()
 	l.base.Reset()
 	l.Spiral = false

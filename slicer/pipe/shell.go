@@ -48,7 +48,6 @@ func (w *worker) shell(l *Layer) error {
 	if err := w.walls.Walls(&l.Walls, &l.Outline, p); err != nil {
 		return err
 	}
-	l.corners.Reset()
 	for i := range l.Walls.Len() + 1 {
 		if err := w.gaps.fill(&w.kernel, &l.Gaps, l.Walls.Gap(i), w.p.Width, i == 0); err != nil {
 			return err

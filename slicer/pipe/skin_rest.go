@@ -109,7 +109,7 @@ func (w *worker) corners(l *Layer) {
 	seen.Reset()
 	for i := range l.corners.Len() {
 		ring := l.corners.Ring(i)
-		if e.top && !holds(&e.above, ring[0]) || e.bottom && !holds(&l.below, ring[0]) {
+		if e.top && !e.above.Holds(ring[0]) || e.bottom && !l.below.Holds(ring[0]) {
 			seen.Add(ring)
 		}
 	}
@@ -125,15 +125,6 @@ func (l *Layer) keepCorners(gap *geom.Region) {
 			l.corners.Add(ring)
 		}
 	}
-}
-
-// holds reports whether a point is in a region.
-func holds(r *geom.Region, p geom.Point) bool {
-	in := false
-	for i := range r.Len() {
-		in = in != inside(r.Ring(i), p)
-	}
-	return in
 }
 
 // dabs appends to dst a line for each of the parts of a region without holes that is

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"platen/hal/unit"
-	"platen/slicer/geom"
 	"platen/slicer/internal/solids"
 )
 
@@ -87,20 +86,5 @@ func TestCornersInsideStayOpen(t *testing.T) {
 	})
 	if open == 0 || filled == 0 {
 		t.Errorf("%d layers inside, %d outside", open, filled)
-	}
-}
-
-// What holds a point is told ring by ring.
-func TestHolds(t *testing.T) {
-	var r geom.Region
-	r.Add([]geom.Point{{X: 0, Y: 0}, {X: 9 * mm, Y: 0}, {X: 9 * mm, Y: 9 * mm}, {X: 0, Y: 9 * mm}})
-	r.Add([]geom.Point{{X: 3 * mm, Y: 3 * mm}, {X: 3 * mm, Y: 6 * mm}, {X: 6 * mm, Y: 6 * mm}, {X: 6 * mm, Y: 3 * mm}})
-	for _, c := range []struct {
-		x, y unit.Length
-		want bool
-	}{{1, 1, true}, {5, 5, false}, {7, 5, true}, {10, 5, false}} {
-		if got := holds(&r, geom.Point{X: c.x * mm, Y: c.y * mm}); got != c.want {
-			t.Errorf("%d, %d: %v", c.x, c.y, got)
-		}
 	}
 }

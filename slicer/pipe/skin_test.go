@@ -168,7 +168,7 @@ func TestCells(t *testing.T) {
 					p := geom.Point{
 						X: unit.Length(col*pitch + 1 + i%5*(pitch-2)/4), Y: unit.Length(row*pitch + 1 + i/5*(pitch-2)/4),
 					}
-					if windsAround(&r, p) {
+					if r.Holds(p) {
 						some = true
 					} else {
 						every = false
@@ -203,16 +203,6 @@ func TestCells(t *testing.T) {
 func (c *cells) has(col, row int64) bool {
 	col, row = col-c.x0, row-c.y0
 	return col >= 0 && col < 64*c.words && row >= 0 && row < c.rows && c.bits[row*c.words+col>>6]>>(col&63)&1 != 0
-}
-
-func windsAround(r *geom.Region, p geom.Point) bool {
-	in := false
-	for i := range r.Len() {
-		if inside(r.Ring(i), p) {
-			in = !in
-		}
-	}
-	return in
 }
 
 // byRole sums up the length of lines in mm, and what they hold in mm³.

@@ -322,16 +322,3 @@ func distance(a, b geom.Point) float64 {
 	dx, dy := float64(a.X-b.X), float64(a.Y-b.Y)
 	return math.Sqrt(float64(dx*dx) + float64(dy*dy))
 }
-
-// inside reports whether p lies inside ring.
-func inside(ring []geom.Point, p geom.Point) bool {
-	in := false
-	a := ring[len(ring)-1]
-	for _, b := range ring {
-		if (a.Y > p.Y) != (b.Y > p.Y) && (geom.Cross(a, b, p) > 0) == (b.Y > a.Y) {
-			in = !in
-		}
-		a = b
-	}
-	return in
-}

@@ -109,7 +109,7 @@ func TestOverhangOfAnything(t *testing.T) {
 				m := middle(a, c)
 				depth := math.Inf(-1)
 				if !below.Empty() {
-					if depth = toBoundary(below, m); !contains(below, m) {
+					if depth = toBoundary(below, m); !below.Holds(m) {
 						depth = -depth
 					}
 				}
@@ -134,21 +134,6 @@ func TestOverhangOfAnything(t *testing.T) {
 			t.Errorf("no edge hangs by %d quarters", h)
 		}
 	}
-}
-
-func contains(r *geom.Region, p geom.Point) bool {
-	in := false
-	for i := range r.Ends {
-		ring := r.Ring(i)
-		a := ring[len(ring)-1]
-		for _, b := range ring {
-			if (a.Y > p.Y) != (b.Y > p.Y) && (geom.Cross(a, b, p) > 0) == (b.Y > a.Y) {
-				in = !in
-			}
-			a = b
-		}
-	}
-	return in
 }
 
 func BenchmarkOverhang(b *testing.B) {
