@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync"
 
 	"platen/agent/attest"
@@ -111,8 +112,11 @@ func (a *Agent) keepApprovals(ctx context.Context, released, local []approval.Ap
 	return a.showApprovals(ctx)
 }
 
-// takeReleased takes the approvals that came with the newest release; none leave those
-// that there are. A printer that is bound to nobody has no use for any.
+// errReleased reports approvals of a release that are another approver's.
+var errReleased = errors.New("none of them is signed by approver_key: sign them with the approver's key (platen-ota approve)")
+
+// takeReleased takes the approvals that came with the newest release; none, or none of the
+// approver's, leave those that there are. A printer that is bound to nobody has no use for any.
 func (a *Agent) takeReleased(ctx context.Context, text []byte) {
 	if len(text) == 0 || a.cfg.ApproverKey == nil {
 		return
@@ -120,6 +124,9 @@ func (a *Agent) takeReleased(ctx context.Context, text []byte) {
 	a.approvals.mu.Lock()
 	defer a.approvals.mu.Unlock()
 	list, err := approval.Parse(text)
+	if err == nil && !slices.ContainsFunc(list, func(x approval.Approval) bool { return x.Verify(a.cfg.ApproverKey) }) {
+		err = errReleased // those that there are stay
+	}
 	if err == nil && !reflect.DeepEqual(list, a.approvals.released) {
 		err = a.keepApprovals(ctx, list, a.approvals.local)
 	}

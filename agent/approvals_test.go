@@ -132,6 +132,8 @@ func ofReleases(t *testing.T, b *bench) {
 	b.is("sealed", 0)
 	b.agent.takeReleased(t.Context(), b.target(1, b.key, 1).Approvals)
 	b.is("approved", 1)
+	b.agent.takeReleased(t.Context(), b.target(1, approverKey(t), 1).Approvals) // a stranger's takes nothing away
+	b.is("approved", 1)
 	ledger := b.agent.ledger
 
 	// What is not approved is not staged, and takes nothing away.

@@ -67,7 +67,7 @@ type Config struct {
 	// Bridge, if set, takes the place of the broker; BridgeCA is its authority in DER.
 	Bridge   *ingest.BridgeConfig
 	BridgeCA []byte
-	// Emit is told of each event; it may be nil.
+	// Emit is told of each event, by any goroutine; it may be nil.
 	Emit func(store.Event)
 	// Logger takes what an operator should know; nil discards it.
 	Logger *slog.Logger
