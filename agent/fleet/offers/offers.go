@@ -193,15 +193,16 @@ func (d *Desk) printer(ctx context.Context, s Sender, id evidence.PrinterID) {
 			return
 		}
 		o, err := read(path)
-		if err == nil && time.Now().After(o.Until) {
+		if err != nil {
+			d.log.Debug("an offer cannot be read", "printer", id.String(), "error", err)
+			continue // it keeps no other back
+		}
+		if time.Now().After(o.Until) {
 			d.log.Warn("an offer was given up: its ticket has ended", "printer", id.String(), "job", o.Job)
 			d.remove(path)
 			continue
 		}
-		if err == nil {
-			err = send(ctx, s, id, o.Envelope)
-		}
-		if err != nil {
+		if err := send(ctx, s, id, o.Envelope); err != nil {
 			d.log.Debug("an offer is not sent now", "printer", id.String(), "error", err)
 			d.mu.Lock()
 			d.tried[id] = time.Now()

@@ -78,6 +78,10 @@ func TestDesk(t *testing.T) {
 			}
 		}
 		put(one, "01", "a", time.Hour)
+		unread := filepath.Join(dir, "offers", one.String(), "00.json")
+		if err := os.WriteFile(unread, []byte("{"), 0o600); err != nil { // which keeps no other back
+			t.Fatal(err)
+		}
 		put(two, "02", "b", time.Hour)
 		put(two, "03", "c", 10*time.Minute)
 		step(2*time.Second, "1:a", 3)
@@ -91,6 +95,9 @@ func TestDesk(t *testing.T) {
 		}
 		cancel()
 		run.Wait()
+		if err := os.Remove(unread); err != nil {
+			t.Error(err)
+		}
 	})
 	left, err := filepath.Glob(filepath.Join(dir, "offers", "*", "*"))
 	if err != nil || len(left) != 0 {
