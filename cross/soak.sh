@@ -2,6 +2,7 @@
 # Long property tests and fuzzing: every fuzz target for FUZZTIME (default 2m), every
 # property test with many more cases.
 set -eu
+export RAPID_SEED=0 # a new one for each property
 cd "$(dirname "$0")/.."
 for dir in $(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do
 	for target in $(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go | sed 's/func //'); do
@@ -9,6 +10,7 @@ for dir in $(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname 
 		go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-2m}" "$dir"
 	done
 done
+go test -count=5 -timeout 2h $(go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | sed -n 's/ .*rapid.*//p')
 go test -count=1 -timeout 2h ./hal/envelope/... ./hal/flash ./hal/watch/... ./slicer/geom/... -rapid.checks=100000
 PLATEN_PROGRAMS="${PROGRAMS:-50000000}" go test -count=1 -timeout 2h -run TestNoAcceptedProgramLeavesTheEnvelope ./hal/gcodefile
 PLATEN_SOAK=1 go test -count=1 -timeout 2h -run 'TestSupervisedMachineKeepsTheContract|TestFaultsOfHeaters' ./hal/watch

@@ -12,6 +12,7 @@ for c in qemu-arm qemu-arm-static; do
 	done
 done
 [ -n "$qemu" ] || { echo "test-arm: needs qemu-arm: install qemu-user" >&2; exit 1; }
+export RAPID_SEED="${RAPID_SEED:-1}" # as in test.sh
 export GOOS=linux GOARCH=arm GOARM=7 CGO_ENABLED=0
 # Without vet and symbol tables: lint vets, and linking is a good part of the time.
 exec go test -short -vet=off -ldflags "-s -w" -timeout 15m -exec "$qemu" "$@"
