@@ -208,8 +208,8 @@ func (a *Agent) autoPrint(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if !a.sup.inviting() || a.recovery.pending() || a.unsealed(ctx) != nil {
-			continue
+		if !a.sup.inviting() || a.recovery.pending() || len(a.queue.List()) == 0 || a.unsealed(ctx) != nil {
+			continue // the TPM is asked last
 		}
 		_, err := a.startQueued(ctx, intake.Request{Job: queue.Next})
 		if err == nil || ctx.Err() != nil {
