@@ -122,8 +122,8 @@ func send(of *world, lane int, files <-chan hostile.File) *corpus {
 			break
 		}
 	}
-	if _, err := c.ready(); err != nil {
-		wrong = errors.Join(wrong, err) // the agent takes jobs after all of them
+	if wrong == nil {
+		_, wrong = c.ready() // the agent takes jobs after all of them
 	}
 	if text, _ := c.w.sim.said(0); !sound && heated.MatchString(text) {
 		wrong = errors.Join(wrong, fmt.Errorf("printer %d was heated or moved", lane))
@@ -169,7 +169,7 @@ func (w *world) beside(n int) (*world, error) {
 }
 
 // ready waits for a session that has not had a file yet, and tells how much CPU time those
-// before it took.
+// before it took: too much of it is an error.
 func (c *corpus) ready() (spent time.Duration, err error) {
 	c.session = 0
 	if err := c.w.agent.await("session ready", patience); err != nil {
@@ -184,14 +184,15 @@ func (c *corpus) ready() (spent time.Duration, err error) {
 	if took := spent - c.spent; c.sent > 0 && took > c.most {
 		c.most, c.dearest = took, c.last
 	}
+	if err == nil && c.most > refusalTime {
+		c.session = 0 // no more are sent
+		err = fmt.Errorf("%s took %v of CPU time", c.dearest, c.most)
+	}
 	return spent, err
 }
 
 // try sends one file: one that means harm has to be refused, a sound one taken.
 func (c *corpus) try(f hostile.File) error {
-	if c.most > refusalTime {
-		return fmt.Errorf("%s took %v of CPU time", c.dearest, c.most)
-	}
 	data, err := statusOf(c.session, "VmData:")
 	if err != nil {
 		return err
@@ -277,11 +278,10 @@ func cmdResident(ts *testscript.TestScript, neg bool, args []string) {
 // childTime is the CPU time of all children of a process that have ended (proc_pid_stat(5):
 // cutime and cstime, in hundredths of a second).
 func childTime(pid int) (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields, err := statFields(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
-	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
 	var ticks int64
 	for _, f := range fields[13:15] {
 		n, err := strconv.ParseInt(f, 10, 64)

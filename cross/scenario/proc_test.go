@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,17 +40,25 @@ func child(parent int) (int, error) {
 		return 0, err
 	}
 	for _, path := range stats {
-		b, err := os.ReadFile(path)
+		fields, err := statFields(path)
 		if err != nil {
 			continue // ended meanwhile
 		}
-		text := string(b)
-		fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:]) // proc_pid_stat(5): state, parent
 		if len(fields) > 1 && fields[0] != "Z" && fields[1] == strconv.Itoa(parent) {
 			return strconv.Atoi(filepath.Base(filepath.Dir(path)))
 		}
 	}
 	return 0, fmt.Errorf("process %d has no child", parent)
+}
+
+// statFields are the fields of a process after its name (proc_pid_stat(5)): its state, its
+// parent, and so on.
+func statFields(path string) ([]string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])), nil
 }
 
 // pidArg reads the id of a process, or takes it from what was printed last.
