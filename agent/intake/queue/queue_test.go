@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -391,8 +392,8 @@ func TestReplacedBeforeItsAttempt(t *testing.T) {
 	s, c := serve(t, file)
 	q := quiet(Limits{Jobs: 8, Bytes: 1 << 20, Each: 1 << 20})
 	defer q.Close()
-	asked := 0
-	s.do(func(http.ResponseWriter, *http.Request) { asked++ })
+	var asked atomic.Int32
+	s.do(func(http.ResponseWriter, *http.Request) { asked.Add(1) })
 	if err := q.Offer(ticket(1, file, s.URL)); err != nil {
 		t.Fatal(err)
 	}
@@ -401,15 +402,15 @@ func TestReplacedBeforeItsAttempt(t *testing.T) {
 		t.Fatal(err)
 	}
 	q.attempt(t.Context(), c, old)
-	if s := shown(q); asked != 0 || old.state != Waiting || s != "01 ready" {
-		t.Errorf("asked %d times for a job that is %s; the queue is %s", asked, old.state, s)
+	if s := shown(q); asked.Load() != 0 || old.state != Waiting || s != "01 ready" {
+		t.Errorf("asked %d times for a job that is %s; the queue is %s", asked.Load(), old.state, s)
 	}
 	if err := q.Offer(ticket(2, file, s.URL)); err != nil {
 		t.Fatal(err)
 	}
 	other, _ := q.due()
-	if q.attempt(t.Context(), c, other); asked != 1 {
-		t.Errorf("control: asked %d times", asked)
+	if q.attempt(t.Context(), c, other); asked.Load() != 1 {
+		t.Errorf("control: asked %d times", asked.Load())
 	}
 }
 
