@@ -12,7 +12,7 @@ log=build/test.log
 # Under CI, where twenty minutes on two cores are all there is, long tests are shorter.
 go test $race ${CI:+-short} -vet=off -ldflags "-s -w" -timeout 15m -v ./... >"$log" 2>&1
 code=$?
-skipped=$(grep -A1 -E '^ *--- SKIP' "$log" | grep -vE '^--$' || true)
+skipped=$(grep -a -A1 -E '^ *--- SKIP' "$log" | grep -vE '^--$' || true)
 if [ -n "$skipped" ]; then
 	echo "skipped:"
 	echo "$skipped"
@@ -25,9 +25,9 @@ if [ $code -ne 0 ]; then
 	# What each package that failed said last, without what passed.
 	awk '/^(=== (RUN|PAUSE|CONT|NAME)| *--- (PASS|SKIP)|PASS$)/ { next }
 		{ line[n++ % 80] = $0 }
-		/^(ok|FAIL)\t|^\?/ { if (/^FAIL/) for (i = n > 80 ? n - 80 : 0; i < n; i++) print line[i % 80]; n = 0 }' "$log"
+		/^(ok  |FAIL)\t|^\?/ { if (/^FAIL/) for (i = n > 80 ? n - 80 : 0; i < n; i++) print line[i % 80]; n = 0 }' "$log"
 	echo "the whole output is in $log"
 	sed -nE 's/^ *(--- FAIL|panic:|WARNING: DATA RACE)/\1/p' "$log" | head -40
 fi
-grep -E '^(ok|FAIL|--- FAIL)' "$log"
+grep -aE '^(ok|FAIL|--- FAIL)' "$log"
 exit $code

@@ -48,6 +48,9 @@ func brokenPrint(ctx context.Context) (b *intake.BrokenView, err error) {
 // digest is the SHA-256 of a file, by which the printer knows it again after a power loss.
 // Where the file is read does not change.
 func digest(f *os.File) ([]byte, error) {
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, err // the agent says why it takes no other
+	}
 	h := sha256.New()
 	if _, err := io.Copy(h, io.NewSectionReader(f, 0, math.MaxInt64)); err != nil {
 		return nil, fmt.Errorf("reading the file: %w", err)
