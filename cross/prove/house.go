@@ -136,7 +136,7 @@ func (h *house) mount(ctx context.Context) error {
 // session, say, that its agent had just begun to start.
 func (h *house) unmount() error {
 	var err error
-	for range 200 {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if err = unix.Unmount(h.box.Dir, 0); !errors.Is(err, unix.EBUSY) {
 			break
 		}
@@ -149,7 +149,6 @@ func (h *house) unmount() error {
 				_ = syscall.Kill(p.pid, syscall.SIGKILL) // it may be gone by now
 			}
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	if err != nil {
 		return fmt.Errorf("unmounting the printer's file system: %w", err)
