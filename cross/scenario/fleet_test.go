@@ -49,8 +49,8 @@ func cmdFleet(ts *testscript.TestScript, _ bool, args []string) {
 		"--public-https", "https://"+f.listen.Addr().String(), "--ek-ca", strings.Join(w.swtpm.CAs, ","), "--agent", "41="+agent)
 	ts.Check(err)
 	ts.Check(f.up.await(`"event":"ready"`, patience))
-	text, _ := f.up.said(0)
-	f.to = strings.TrimPrefix(field(strings.ReplaceAll(text, `":"`, `": "`), "https"), "https://")
+	lines, _ := f.up.said(0)
+	f.to = strings.TrimPrefix(field(strings.ReplaceAll(strings.Join(lines, "\n"), `":"`, `": "`), "https"), "https://")
 	ts.Setenv("FLEET", "https://"+f.to)
 	f.conns.Go(f.relay)
 }

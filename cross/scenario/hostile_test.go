@@ -128,12 +128,12 @@ func send(of *world, lane int, files <-chan hostile.File) *corpus {
 	if wrong == nil {
 		_, wrong = c.ready() // the agent takes jobs after all of them
 	}
-	if text, _ := c.w.sim.said(0); !sound && heated.MatchString(text) {
+	if lines, _ := c.w.sim.said(0); !sound && slices.ContainsFunc(lines, heated.MatchString) {
 		wrong = errors.Join(wrong, fmt.Errorf("printer %d was heated or moved", lane))
 	}
 	if wrong != nil {
-		text, _ := c.w.agent.said(0)
-		wrong = fmt.Errorf("%w\nagent's log:\n%s", wrong, text)
+		lines, _ := c.w.agent.said(0)
+		wrong = fmt.Errorf("%w\nagent's log:\n%s", wrong, strings.Join(lines, "\n"))
 	}
 	c.err = wrong
 	return c

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
@@ -189,10 +188,10 @@ func (p *process) read(r *os.File) {
 
 // said is what the process has written from line number from on, and a channel
 // that is closed when there is more.
-func (p *process) said(from int) (string, <-chan struct{}) {
+func (p *process) said(from int) ([]string, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return strings.Join(p.lines[from:], "\n"), p.wake
+	return p.lines[from:], p.wake
 }
 
 // count is how many lines there are.

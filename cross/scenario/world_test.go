@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -185,27 +186,32 @@ func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
 // dump shows the agent's log of a script that fails.
 func (w *world) dump(ts *testscript.TestScript) {
 	if w.agent != nil {
-		text, _ := w.agent.said(0)
-		ts.Logf("agent's log:\n%s", text)
+		lines, _ := w.agent.said(0)
+		ts.Logf("agent's log:\n%s", strings.Join(lines, "\n"))
 	}
 }
 
-// await waits until the process has written what matches, from its mark on.
+// await waits until the process has written a line that matches, from its mark on. Each
+// line is looked at once: a simulator says ten thousands.
 func (p *process) await(re string, patience time.Duration) error {
 	r, err := regexp.Compile(re)
 	if err != nil {
 		return err
 	}
 	limit := time.After(patience)
+	from, last := p.from, "nothing"
 	for {
-		text, more := p.said(p.from)
-		if r.MatchString(text) {
+		lines, more := p.said(from)
+		if slices.ContainsFunc(lines, r.MatchString) {
 			return nil
+		}
+		if from += len(lines); len(lines) > 0 {
+			last = strings.Join(lines[max(0, len(lines)-10):], "\n")
 		}
 		select {
 		case <-more:
 		case <-limit:
-			return fmt.Errorf("%q did not come; last was\n%s", re, text[max(0, len(text)-1000):])
+			return fmt.Errorf("%q did not come; last was\n%s", re, last)
 		}
 	}
 }
@@ -215,14 +221,15 @@ func look(ts *testscript.TestScript, p *process, neg bool, args []string) {
 		ts.Fatalf("want one regular expression, and a process that runs")
 	}
 	if !neg {
-		if err := p.await("(?m)"+args[0], patience); err != nil {
+		if err := p.await(args[0], patience); err != nil {
 			worldOf(ts).dump(ts)
 			ts.Fatalf("%v", err)
 		}
 		return
 	}
-	if text, _ := p.said(p.from); regexp.MustCompile("(?m)" + args[0]).MatchString(text) {
-		ts.Fatalf("%q was said:\n%s", args[0], text)
+	lines, _ := p.said(p.from)
+	if at := slices.IndexFunc(lines, regexp.MustCompile(args[0]).MatchString); at >= 0 {
+		ts.Fatalf("%q was said:\n%s", args[0], lines[at])
 	}
 }
 
