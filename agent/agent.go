@@ -58,8 +58,8 @@ type Agent struct {
 	machine   *telemetry.Machine
 	client    *http.Client
 	dog       dog
-	fleet     fleetLink
-	updates   *updates // nil if updates are not configured
+	fleets    []*fleetLink // [fleet] and each [[recipient]], in that order
+	updates   *updates     // nil if updates are not configured
 	queue     jobQueue
 	recovery  *recovery
 }
@@ -133,7 +133,7 @@ func (a *Agent) serve(ctx context.Context, server *intake.Server) error {
 		}
 		task("telemetry", collector.Run)
 	}
-	if a.fleet.configured() {
+	if len(a.fleets) > 0 {
 		task("renewal", a.renew)
 	}
 	if a.updates != nil {
@@ -183,7 +183,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 			return fmt.Errorf("opening the grants: %w", err)
 		}
 	}
-	if err := a.openFleet(); err != nil {
+	if err := a.openFleets(); err != nil {
 		return err
 	}
 	if err := a.openQueue(); err != nil {

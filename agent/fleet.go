@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
+	"platen/agent/config"
 	"platen/agent/consent"
 	"platen/agent/evidence"
 	"platen/agent/intake"
@@ -23,10 +25,9 @@ import (
 // renewEvery is how often the client certificate's age is looked at.
 const renewEvery = time.Hour
 
-// fleetLink is what the printer knows of its fleet. The zero value is a printer
-// that belongs to none.
+// fleetLink is what the printer knows of one operator's side: [fleet], or a [[recipient]].
 type fleetLink struct {
-	base  string // enrolment service
+	cfg   *config.Fleet
 	roots *x509.CertPool
 	dir   string // where the result of the enrolment is kept
 
@@ -40,39 +41,50 @@ const _ = uint(uplink.MaxOffer - intake.MaxTicket)
 // resultFile is the stored result of the enrolment, in its CBOR frame.
 const resultFile = "enrolment.cbor"
 
-// openFleet reads the fleet's CA and the stored enrolment.
-func (a *Agent) openFleet() error {
-	f := a.cfg.Fleet
-	if f == nil {
-		return nil
+// openFleets reads each fleet's CA and the stored enrolment with it.
+func (a *Agent) openFleets() error {
+	for _, cfg := range a.cfg.Fleets() {
+		f, err := a.openFleet(cfg)
+		if err != nil {
+			return err
+		}
+		a.fleets = append(a.fleets, f)
+		if a.client == nil { // that of the first: releases come from there
+			a.client = pinned(f.roots)
+		}
 	}
-	pem, err := os.ReadFile(f.CA)
-	if err != nil {
-		return fmt.Errorf("reading the fleet's CA: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("reading the fleet's CA: %s holds no PEM certificate", f.CA)
-	}
-	a.client = pinned(roots)
-	a.fleet = fleetLink{base: f.Enrol, roots: roots, dir: filepath.Join(a.cfg.State, "fleet")}
-	b, err := os.ReadFile(filepath.Join(a.fleet.dir, resultFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("reading the enrolment: %w", err)
-	}
-	res, err := evidence.DecodeEnrolResult(b)
-	if err != nil || res.Printer != a.tpm.ID() {
-		a.log.Warn("stored enrolment is of no use: enrol again")
-		return nil
-	}
-	a.fleet.res = &res
 	return nil
 }
 
-func (f *fleetLink) configured() bool { return f.base != "" }
+func (a *Agent) openFleet(cfg *config.Fleet) (*fleetLink, error) {
+	pem, err := os.ReadFile(cfg.CA)
+	if err != nil {
+		return nil, fmt.Errorf("reading the fleet's CA: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("reading the fleet's CA: %s holds no PEM certificate", cfg.CA)
+	}
+	dir := "fleet"
+	if cfg.Name != "" {
+		dir += "-" + cfg.Name
+	}
+	f := &fleetLink{cfg: cfg, roots: roots, dir: filepath.Join(a.cfg.State, dir)}
+	b, err := os.ReadFile(filepath.Join(f.dir, resultFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return f, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the enrolment: %w", err)
+	}
+	res, err := evidence.DecodeEnrolResult(b)
+	if err != nil || res.Printer != a.tpm.ID() {
+		a.log.Warn("stored enrolment is of no use: enrol again", "fleet", cfg.Name)
+		return f, nil
+	}
+	f.res = &res
+	return f, nil
+}
 
 func (f *fleetLink) result() *evidence.EnrolResult {
 	f.mu.Lock()
@@ -89,44 +101,86 @@ func (f *fleetLink) chain(res *evidence.EnrolResult) [][]byte {
 	return res.Certs
 }
 
-func (a *Agent) enrolled() bool { return a.fleet.result() != nil }
+// enrolled reports whether any fleet has taken this printer.
+func (a *Agent) enrolled() bool {
+	return slices.ContainsFunc(a.fleets, func(f *fleetLink) bool { return f.result() != nil })
+}
 
-// enrol joins the fleet, or renews the certificate if the fleet knows this TPM, and
-// keeps what it gave.
-func (a *Agent) enrol(ctx context.Context, claim string, reply func(intake.Reply) error) error {
-	if !a.fleet.configured() {
-		return errors.New("the printer belongs to no fleet: set [fleet] in the configuration")
+// fleetNamed is the fleet of that name; "" is [fleet].
+func (a *Agent) fleetNamed(name string) (*fleetLink, error) {
+	for _, f := range a.fleets {
+		if f.cfg.Name == name {
+			return f, nil
+		}
 	}
-	res, err := uplink.Enrol(ctx, a.fleet.base, a.fleet.roots, claim, a.tpm, a.tpm.TLSKey().Public())
+	if name == "" {
+		return nil, errors.New("the printer belongs to no fleet: set [fleet] in the configuration")
+	}
+	return nil, fmt.Errorf("the configuration has no [[recipient]] named %q", name)
+}
+
+// enrol joins the fleet of that name, or renews the certificate if the fleet knows this
+// TPM, and keeps what it gave.
+func (a *Agent) enrol(ctx context.Context, req intake.Request, reply func(intake.Reply) error) error {
+	f, err := a.fleetNamed(req.To)
 	if err != nil {
 		return err
 	}
+	res, err := a.join(ctx, f, req.Claim)
+	if err != nil {
+		return err
+	}
+	return reply(intake.Reply{Event: "enrolled", Text: res.Recipient.String()})
+}
+
+// join enrols the printer with one fleet.
+func (a *Agent) join(ctx context.Context, f *fleetLink, claim string) (*evidence.EnrolResult, error) {
+	res, err := uplink.Enrol(ctx, f.cfg.Enrol, f.roots, claim, a.tpm, a.tpm.TLSKey().Public())
+	if err != nil {
+		return nil, err
+	}
+	if err := a.soleRecipient(f, res.Recipient); err != nil {
+		return nil, err
+	}
 	b, err := res.Encode()
 	if err != nil {
-		return fmt.Errorf("keeping the enrolment: %w", err)
+		return nil, fmt.Errorf("keeping the enrolment: %w", err)
 	}
-	dir, err := slot.OpenDir(a.fleet.dir)
+	dir, err := slot.OpenDir(f.dir)
 	if err != nil {
-		return fmt.Errorf("keeping the enrolment: %w", err)
+		return nil, fmt.Errorf("keeping the enrolment: %w", err)
 	}
 	defer dir.Close()
 	if err := slot.Replace(dir, resultFile, b); err != nil {
-		return fmt.Errorf("keeping the enrolment: %w", err)
+		return nil, fmt.Errorf("keeping the enrolment: %w", err)
 	}
-	a.fleet.mu.Lock()
-	a.fleet.res = &res
-	a.fleet.mu.Unlock()
+	f.mu.Lock()
+	f.res = &res
+	f.mu.Unlock()
 	a.log.Info("enrolled", "recipient", res.Recipient.String())
-	return reply(intake.Reply{Event: "enrolled", Text: res.Recipient.String()})
+	return &res, nil
+}
+
+// soleRecipient refuses a fleet that gives itself the id of another one: it would be sent
+// what the owner has granted to that.
+func (a *Agent) soleRecipient(f *fleetLink, r evidence.RecipientID) error {
+	for _, other := range a.fleets {
+		if res := other.result(); other != f && res != nil && res.Recipient == r {
+			return errors.New("this fleet says that it is another recipient, with which the printer is enrolled already: nothing was kept")
+		}
+	}
+	return nil
 }
 
 // renew asks for a new client certificate when a third of the old one's life is
 // left. The printer goes on printing without one.
 func (a *Agent) renew(ctx context.Context) error {
 	for {
-		if res := a.fleet.result(); res != nil && uplink.Due(*res, time.Now()) {
-			if err := a.enrol(ctx, "", func(intake.Reply) error { return nil }); err != nil && ctx.Err() == nil {
-				a.log.Warn("certificate not renewed", "error", err.Error())
+		for _, f := range a.fleets {
+			if res := f.result(); res != nil && uplink.Due(*res, time.Now()) {
+				if _, err := a.join(ctx, f, ""); err != nil && ctx.Err() == nil {
+					a.log.Warn("certificate not renewed", "fleet", f.cfg.Name, "error", err.Error())
+				}
 			}
 		}
 		select {
@@ -137,20 +191,26 @@ func (a *Agent) renew(ctx context.Context) error {
 	}
 }
 
-// dial begins a link to a granted recipient.
+// dial begins a link to a granted recipient, by the fleet that has its id and no other.
 func (a *Agent) dial(g consent.Grant) (telemetry.Link, error) {
-	res := a.fleet.result()
-	if res == nil || res.Recipient != g.Recipient {
-		return nil, errors.New("the printer is not enrolled with this recipient: platen enrol")
+	for _, f := range a.fleets {
+		if res := f.result(); res != nil && res.Recipient == g.Recipient {
+			return a.dialFleet(f, res)
+		}
 	}
+	return nil, errors.New("the printer is not enrolled with this recipient: platen enrol")
+}
+
+func (a *Agent) dialFleet(f *fleetLink, res *evidence.EnrolResult) (telemetry.Link, error) {
 	cfg, err := uplink.FromEnrolment(*res, a.tpm.TLSKey(), a.log)
 	if err != nil {
 		return nil, err
 	}
-	if a.cfg.Fleet.Offers {
+	cfg.ALPN = f.cfg.ALPN
+	if f.cfg.Offers {
 		cfg.Offer = func(envelope []byte, retained bool) { a.offered(context.Background(), envelope, retained) }
 	}
-	cfg.Chain = func() [][]byte { return a.fleet.chain(res) } // a renewed one is used at the next connection
+	cfg.Chain = func() [][]byte { return f.chain(res) } // a renewed one is used at the next connection
 	return uplink.Dial(cfg)
 }
 

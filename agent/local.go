@@ -59,7 +59,7 @@ func (a *Agent) handle(ctx context.Context, req intake.Request, file *os.File, r
 	case intake.OpRevoke:
 		return a.revoke(req.Recipient)
 	case intake.OpEnrol:
-		return a.enrol(ctx, req.Claim, reply)
+		return a.enrol(ctx, req, reply)
 	case intake.OpUpdate:
 		return a.updateNow(ctx, reply)
 	}

@@ -85,6 +85,7 @@ type Config struct {
 	QueueBytes   Size                `toml:"queue_bytes"`   // how much memory their sealed files take at most
 	JobCA        string              `toml:"job_ca"`        // PEM certificates that sources of jobs must chain to; "": the system's
 	Fleet        *Fleet              `toml:"fleet"`
+	Recipients   []*Fleet            `toml:"recipient"` // further recipients of machine data, each with an enrolment of its own
 	Update       *Update             `toml:"update"`
 	Dir          string              `toml:"-"` // the folder of the file
 	OwnerKey     ed25519.PublicKey   `toml:"-"`
@@ -92,12 +93,14 @@ type Config struct {
 	ApproverKey  *ecdsa.PublicKey    `toml:"-"`
 }
 
-// Fleet is the operator's side this printer belongs to.
+// Fleet is an operator's side this printer belongs to: [fleet], or one of [[recipient]].
 type Fleet struct {
+	Name  string `toml:"name"`  // of a [[recipient]], a-z, 0-9 and "-"; [fleet] has none
 	Enrol string `toml:"enrol"` // https URL of the enrolment service
 	CA    string `toml:"ca"`    // PEM certificate that it must chain to; it names the broker
 
-	Offers bool `toml:"offers"` // take offers of jobs from its broker, while the owner grants it anything
+	Offers bool   `toml:"offers"` // take offers of jobs from its broker, while the owner grants it anything
+	ALPN   string `toml:"alpn"`   // protocol to ask its broker for, such as "x-amzn-mqtt-ca" on port 443 of AWS IoT Core; "" is none
 }
 
 // Update says where releases come from.
@@ -155,8 +158,8 @@ func (c *Config) absolute() {
 	for i := range c.Operators {
 		paths = append(paths, &c.Operators[i])
 	}
-	if c.Fleet != nil {
-		paths = append(paths, &c.Fleet.CA)
+	for _, f := range c.Fleets() {
+		paths = append(paths, &f.CA)
 	}
 	if c.Update != nil {
 		paths = append(paths, &c.Update.Root, &c.Update.Slots)
@@ -197,12 +200,7 @@ func (c *Config) check() error {
 	if c.QueueJobs < 0 || c.QueueJobs > 256 {
 		errs = append(errs, errors.New("queue_jobs is not 0 to 256"))
 	}
-	if f := c.Fleet; f != nil {
-		errs = append(errs, need("fleet.enrol", f.Enrol), need("fleet.ca", f.CA))
-		if f.Enrol != "" && !strings.HasPrefix(f.Enrol, "https://") {
-			errs = append(errs, errors.New("fleet.enrol is not an https URL"))
-		}
-	}
+	errs = append(errs, c.checkFleets())
 	if u := c.Update; u != nil {
 		if time.Duration(u.Period) < time.Minute {
 			errs = append(errs, errors.New("update.period is below 1m, more often than releases come"))

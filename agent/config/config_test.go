@@ -86,3 +86,30 @@ func TestLoadRefuses(t *testing.T) {
 		t.Errorf("no file: %v", err)
 	}
 }
+
+// TestRecipients reads further recipients beside [fleet], and refuses tables that are not apart.
+func TestRecipients(t *testing.T) {
+	one := "board = \"sim\"\n[fleet]\nenrol = \"https://a\"\nca = \"a.pem\"\n"
+	more := func(name, rest string) string {
+		return "[[recipient]]\nname = \"" + name + "\"\nenrol = \"https://b\"\nca = \"b.pem\"\n" + rest
+	}
+	c, err := Load(write(t, one+more("service", "alpn = \"mqtt\"\n")+more("mine", "offers = true\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := c.Fleets(); len(all) != 3 || all[0].Name != "" || all[1].ALPN != "mqtt" || !all[2].Offers || all[2].CA != filepath.Join(c.Dir, "b.pem") {
+		t.Errorf("fleets: %+v", all)
+	}
+	for name, text := range map[string]string{
+		"same name":       one + more("x", "") + more("x", ""),
+		"no name":         one + more("", ""),
+		"name of a path":  one + more("../x", ""),
+		"name of [fleet]": one + "name = \"x\"\n",
+		"plain http":      one + strings.Replace(more("x", ""), "https", "http", 1),
+		"too many":        one + more("a", "") + more("b", "") + more("c", "") + more("d", "") + more("e", "") + more("f", "") + more("g", "") + more("h", "") + more("i", ""),
+	} {
+		if _, err := Load(write(t, text)); err == nil {
+			t.Errorf("%s: loaded", name)
+		}
+	}
+}

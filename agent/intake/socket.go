@@ -34,7 +34,7 @@ const (
 	OpHalt   Op = "halt"   // stop at once
 	OpGrant  Op = "grant"  // Envelope is an owner-signed grant
 	OpRevoke Op = "revoke" // Recipient gets nothing more
-	OpEnrol  Op = "enrol"  // join the fleet of the configuration with Claim
+	OpEnrol  Op = "enrol"  // join a fleet of the configuration with Claim
 	OpUpdate Op = "update" // check for a release now
 
 	OpRecredit Op = "recredit" // Envelope is an operator-signed re-credit
@@ -60,6 +60,7 @@ type Request struct {
 	Envelope  []byte `json:"envelope,omitempty"`  // ticket or grant; OpPrint without one: the file is in clear
 	Recipient string `json:"recipient,omitempty"` // id of a recipient of machine data
 	Claim     string `json:"claim,omitempty"`     // code that lets a printer into a fleet
+	To        string `json:"to,omitempty"`        // OpEnrol: name of a [[recipient]] of the configuration; "" is [fleet]
 	Object    uint16 `json:"object,omitempty"`    // OpSkip: from 1
 	Detach    bool   `json:"detach,omitempty"`    // OpPrint: do not wait for the end
 

@@ -53,6 +53,9 @@ type Config struct {
 	// time and holds up the connection. An offer is acknowledged whatever becomes of it: the
 	// broker learns nothing else.
 	Offer func(envelope []byte, retained bool)
+	// ALPN, if set, is the protocol that the handshake asks for (RFC 7301): brokers that
+	// share port 443 with web servers want one. A broker that does not agree is not spoken to.
+	ALPN string
 	// Logger takes what an operator should know; nil discards it.
 	Logger *slog.Logger
 }
@@ -163,6 +166,9 @@ func (l *Link) attempt(ctx context.Context, _ autopaho.ClientConfig, _ *url.URL)
 	if err != nil {
 		return nil, err
 	}
+	if got := conn.(*tls.Conn).ConnectionState().NegotiatedProtocol; got != l.cfg.ALPN {
+		return nil, errors.Join(fmt.Errorf("the broker does not speak protocol %q", l.cfg.ALPN), conn.Close())
+	}
 	g := newGuard(conn, l.largest(), l.offers())
 	l.change(func() {
 		l.end() // of the connection before, if that is not known to be gone yet
@@ -180,9 +186,13 @@ func (l *Link) tlsConfig() *tls.Config {
 			cert.Certificate, cert.Leaf = chain, nil
 		}
 	}
-	return &tls.Config{
+	conf := &tls.Config{
 		MinVersion: tls.VersionTLS13, RootCAs: l.cfg.Roots, ServerName: l.host, Certificates: []tls.Certificate{cert},
 	}
+	if l.cfg.ALPN != "" {
+		conf.NextProtos = []string{l.cfg.ALPN}
+	}
+	return conf
 }
 
 // offers is the topic of offers, "" if none are taken.

@@ -17,7 +17,8 @@ import (
 )
 
 func enrolCmd() *cobra.Command {
-	return &cobra.Command{
+	var to string
+	c := &cobra.Command{
 		Use:   "enrol CLAIM",
 		Short: "Join the fleet of the configuration with a claim code",
 		Long: `Prove to the fleet which TPM this printer has and which release runs on it, and take the certificate for
@@ -25,7 +26,7 @@ its connection. Nothing else is sent: that needs a grant (platen consent).`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var got intake.Reply
-			r, err := ask(c.Context(), intake.Request{Op: intake.OpEnrol, Claim: args[0]}, nil, func(r intake.Reply) { got = r })
+			r, err := ask(c.Context(), intake.Request{Op: intake.OpEnrol, Claim: args[0], To: to}, nil, func(r intake.Reply) { got = r })
 			if err != nil {
 				return refused(c, r, err)
 			}
@@ -35,6 +36,8 @@ its connection. Nothing else is sent: that needs a grant (platen consent).`,
 			})
 		},
 	}
+	c.Flags().StringVar(&to, "to", "", "name of a [[recipient]] of the configuration, instead of [fleet]")
+	return c
 }
 
 func consentCmd() *cobra.Command {
