@@ -32,6 +32,26 @@ var (
 	ErrUnavailable = errors.New("the repository cannot be reached")
 )
 
+// Why a release cannot be installed here.
+var (
+	// ErrHardware reports a release for other revisions of the board.
+	ErrHardware = errors.New("the release is not for this revision of the board")
+	// ErrNoPart reports a release with a part for which this printer is not set up.
+	ErrNoPart = errors.New("the release brings a part for which this printer has no place: set [update] up for it")
+	// ErrNoWayBack reports a controller whose firmware cannot be kept for going back.
+	ErrNoWayBack = errors.New("the controller's firmware cannot be read to be kept: install one by platen controller flash first")
+)
+
+// Why a signed release is not enough by itself, and what stands in the way of any.
+var (
+	// ErrFloor reports that what was seen last cannot be read from, or kept in, the TPM.
+	ErrFloor = errors.New("the TPM does not keep what was seen last, without which an old release could come back: see platen doctor")
+	// ErrOwner reports a release that the owner, whose word is asked for, has not approved.
+	ErrOwner = errors.New("the owner has not approved this release: platen update approve")
+	// ErrLog reports a release without proof that the transparency log has it.
+	ErrLog = errors.New("the release is not in the transparency log that this printer asks for")
+)
+
 // Why nothing was staged although nothing is wrong.
 var (
 	// ErrUpToDate reports that nothing newer is published.
@@ -58,7 +78,8 @@ var codes = [...]struct {
 	{ErrTruncated, "truncated"}, {ErrSlow, "slow"}, {ErrTarget, "target"},
 	{ErrUnknownBoard, "unknown_board"}, {ErrUnavailable, "unavailable"},
 	{ErrUpToDate, "up_to_date"}, {ErrHeld, "held"}, {ErrOnTrial, "on_trial"},
-	{ErrUnapproved, "unapproved"}, {ErrFailedBefore, "failed_before"}, {ErrSlot, "slot"},
+	{ErrUnapproved, "unapproved"}, {ErrFloor, "floor"}, {ErrOwner, "owner"}, {ErrLog, "log"}, {ErrFailedBefore, "failed_before"}, {ErrSlot, "slot"},
+	{ErrHardware, "hardware"}, {ErrNoPart, "no_part"}, {ErrNoWayBack, "no_way_back"},
 }
 
 // Code is the stable, short code of an error of this package for logs, evidence and

@@ -55,9 +55,31 @@ type Target struct {
 	Size    int64    // length in bytes
 	SHA256  [32]byte // digest of the contents
 
+	// Set is what belongs to the release beside this target: each a target of its own, of
+	// another kind, and without a Set. All of it is put on trial, confirmed or taken back
+	// as one.
+	Set []Target
+	// Hardware names the revisions of the board that the release is for; empty: any.
+	Hardware []string
+	Deltas   []Delta // ways to make it out of something older
+
 	// Approvals are the states in which printers open jobs, from the release's metadata
 	// (package approval reads them), nil if there are none.
 	Approvals []byte
+}
+
+// The kinds of targets that make up a set.
+const (
+	KindAgent      = "agent"      // leads the set
+	KindRoot       = "rootfs"     // a root file system
+	KindController = "controller" // the motion controller's firmware
+)
+
+// Resumed is a writer that holds the beginning of a target already. A Source hashes what
+// Head reads, and fetches and writes the rest.
+type Resumed interface {
+	io.Writer
+	Head() io.Reader
 }
 
 // Floor is what a printer never goes below.
@@ -91,6 +113,10 @@ type Config struct {
 	Bootloader Bootloader
 	Log        *slot.Log
 	Hold       func() bool // reports that nothing may be changed now; nil: never
+	Hardware   string      // revision of the board, as releases name it; "" if there is only one
+	Root       Bootloader  // of the root file system's partitions; nil: releases cannot bring one
+	Controller Controller  // the motion controller; nil: releases cannot bring its firmware
+	Images     slot.FS     // where images of its firmware are kept; needed with Controller
 	// Accept says why a release is not to be staged; nil: any is.
 	Accept   func(context.Context, Target) error
 	Progress func(done, total int64) // bytes of the download; may be nil
@@ -112,6 +138,9 @@ func New(cfg Config) (*Updater, error) {
 	if cfg.Accept == nil {
 		cfg.Accept = func(context.Context, Target) error { return nil }
 	}
+	if cfg.Controller != nil && cfg.Images == nil {
+		return nil, errors.New("updater needs a place for images of the controller's firmware")
+	}
 	if cfg.Progress == nil {
 		cfg.Progress = func(int64, int64) {}
 	}
@@ -129,6 +158,7 @@ type Booted struct {
 	Trial   bool     // not confirmed yet
 	Floor   uint64   // no release below it is ever staged
 	Bad     uint64   // the release that failed its last trial, 0 if none
+	Why     slot.Why // why that trial failed
 	Staged  uint64   // the release that starts next, 0 if none
 }
 
@@ -143,7 +173,7 @@ func (u *Updater) Booted() (Booted, error) {
 		return Booted{}, err
 	}
 	floor := max(rec.Floor, u.cfg.Source.Floor().Release)
-	b := Booted{Slot: cur, Release: u.cfg.Release, Floor: floor, Bad: rec.Bad}
+	b := Booted{Slot: cur, Release: u.cfg.Release, Floor: floor, Bad: rec.Bad, Why: rec.Why}
 	if cur != slot.None {
 		s := rec.Slot(cur)
 		b.Digest, b.Trial = s.Digest, rec.Trying == cur
@@ -180,7 +210,7 @@ func (u *Updater) Check(ctx context.Context) (Target, error) {
 	case t.Release == b.Bad:
 		return t, fmt.Errorf("release %d: %w", t.Release, ErrFailedBefore)
 	}
-	return t, nil
+	return t, u.fits(t)
 }
 
 // refresh exchanges floors with the source before and after it fetches, so that
@@ -204,100 +234,6 @@ func (u *Updater) refresh(ctx context.Context) error {
 	return err
 }
 
-// Stage checks, writes a newer release into the slot that does not run and puts it
-// on trial. After nil the caller restarts, through the bootloader, into it.
-func (u *Updater) Stage(ctx context.Context) (Target, error) {
-	b, err := u.Booted()
-	if err != nil {
-		return Target{}, err
-	}
-	if b.Trial {
-		return Target{}, ErrOnTrial
-	}
-	if u.cfg.Hold() {
-		return Target{}, ErrHeld
-	}
-	t, err := u.Check(ctx)
-	if err != nil {
-		return t, err
-	}
-	if err := u.cfg.Accept(ctx, t); err != nil {
-		return t, fmt.Errorf("release %d: %w", t.Release, err)
-	}
-	rec, err := u.cfg.Log.Load()
-	if err != nil && !errors.Is(err, slot.ErrRecord) {
-		return t, err
-	}
-	idle := idleSlot(b.Slot, rec)
-	if err := u.fill(ctx, t, idle, *rec.Slot(idle)); err != nil {
-		return t, err
-	}
-	u.cfg.Logger.Info("update staged", "release", t.Release, "slot", idle.String())
-	return t, nil
-}
-
-// idleSlot is the slot that may be overwritten: never the running one and never,
-// unless it runs from no slot, the confirmed one.
-func idleSlot(cur slot.Name, rec slot.Record) slot.Name {
-	if cur != slot.None {
-		return cur.Other()
-	}
-	return rec.Active.Other()
-}
-
-// fill puts t on trial in slot idle. If a stage that was interrupted left t there
-// already, and it still reads back, nothing is fetched again.
-func (u *Updater) fill(ctx context.Context, t Target, idle slot.Name, has slot.Slot) error {
-	if has.Digest == t.SHA256 && !has.Confirmed {
-		if err := u.try(t, idle); !errors.Is(err, ErrSlot) {
-			return err
-		}
-	}
-	if err := u.write(ctx, t, idle); err != nil {
-		return err
-	}
-	if u.cfg.Hold() { // the download may have taken long
-		return ErrHeld
-	}
-	return u.try(t, idle)
-}
-
-func (u *Updater) write(ctx context.Context, t Target, idle slot.Name) error {
-	w, err := u.cfg.Bootloader.Open(idle)
-	if err != nil {
-		return fmt.Errorf("open slot %s: %w", idle, err)
-	}
-	err = u.cfg.Source.Download(ctx, t, &meter{w: w, total: t.Size, progress: u.cfg.Progress})
-	if err = errors.Join(err, w.Close()); err == nil {
-		return nil
-	}
-	_, undo := u.cfg.Log.Update(func(r *slot.Record) error {
-		*r.Slot(idle) = slot.Slot{}
-		return nil
-	})
-	return errors.Join(fmt.Errorf("write release %d to slot %s: %w", t.Release, idle, err), undo)
-}
-
-// try gives the slot its release number, if it holds what was signed, and puts it
-// on trial.
-func (u *Updater) try(t Target, idle slot.Name) error {
-	_, err := u.cfg.Log.Update(func(r *slot.Record) error {
-		s := r.Slot(idle)
-		if s.Digest != t.SHA256 {
-			return fmt.Errorf("slot %s: %w", idle, ErrSlot)
-		}
-		s.Release = t.Release
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if err := u.cfg.Bootloader.Try(idle); err != nil {
-		return fmt.Errorf("put slot %s on trial: %w", idle, err)
-	}
-	return nil
-}
-
 // Confirm makes the running slot the confirmed one and raises the floor to its
 // release. The caller has found the release healthy before. If the running slot is
 // confirmed already, or the factory binary runs, it only keeps the floors level.
@@ -307,6 +243,9 @@ func (u *Updater) Confirm() error {
 		return err
 	}
 	if b.Slot != slot.None && b.Trial {
+		if err := u.confirmRoot(b.Slot); err != nil {
+			return err
+		}
 		if err := u.cfg.Bootloader.Confirm(b.Slot); err != nil {
 			return fmt.Errorf("confirm slot %s: %w", b.Slot, err)
 		}
@@ -328,25 +267,12 @@ func (u *Updater) Confirm() error {
 	return u.cfg.Source.Raise(Floor{Release: b.Floor})
 }
 
-// Forgive lets a release that failed its trial here be tried again.
+// Forgive lets a release that failed its trial here be tried again, and a controller that
+// was given up be flashed again.
 func (u *Updater) Forgive() error {
 	_, err := u.cfg.Log.Update(func(r *slot.Record) error {
-		r.Bad = 0
+		r.Bad, r.Flashes = 0, 0
 		return nil
 	})
 	return err
-}
-
-// meter reports progress of what passes through it.
-type meter struct {
-	w           io.Writer
-	done, total int64
-	progress    func(done, total int64)
-}
-
-func (m *meter) Write(p []byte) (int, error) {
-	n, err := m.w.Write(p)
-	m.done += int64(n)
-	m.progress(m.done, m.total)
-	return n, err
 }

@@ -98,7 +98,7 @@ func start(t *testing.T, d *updatertest.Disk) boot.Choice {
 
 func failTrial(t *testing.T, d *updatertest.Disk) {
 	t.Helper()
-	_, err := slot.NewLog(d).Update(func(r *slot.Record) error { r.FallBack(); return nil })
+	_, err := slot.NewLog(d).Update(func(r *slot.Record) error { r.FallBack(slot.Crashed); return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -141,8 +141,10 @@ func (l *launcher) after(ctx context.Context, c Choice, end ending) (done bool, 
 			case r.Trying != c.Slot: // confirmed meanwhile
 			case stopped:
 				r.Tries++ // stopped on purpose: this start does not count
+			case end.timedOut:
+				r.FallBack(slot.Late)
 			default:
-				r.FallBack()
+				r.FallBack(slot.Crashed)
 			}
 			return nil
 		})
@@ -195,7 +197,7 @@ func (l *launcher) notStarted(ctx context.Context, c Choice, err error) (bool, e
 	case c.Trial:
 		_, err := l.log.Update(func(r *slot.Record) error {
 			if r.Trying == c.Slot {
-				r.FallBack()
+				r.FallBack(slot.NotStarted)
 			}
 			return nil
 		})

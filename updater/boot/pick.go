@@ -69,8 +69,12 @@ func pickTrial(fsys slot.FS, log *slot.Log, rec slot.Record, logger *slog.Logger
 		logger.Error("slot on trial refused", "slot", n.String(), "reason", bad.Error())
 	}
 	now, err := log.Update(func(r *slot.Record) error {
-		if bad != nil || r.Tries == 0 {
-			r.FallBack()
+		switch {
+		case bad != nil:
+			r.FallBack(slot.Damaged)
+			return nil
+		case r.Tries == 0:
+			r.FallBack(slot.Restarted)
 			return nil
 		}
 		r.Tries--

@@ -38,7 +38,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 
@@ -105,7 +104,7 @@ func (s *Slots) Try(n slot.Name) error {
 		if r.Active == n || r.Slot(n).Digest != rec.Slot(n).Digest {
 			return fmt.Errorf("slot %s changed meanwhile: %w", n, updater.ErrSlot)
 		}
-		r.Trying, r.Tries = n, DefaultTries
+		r.Try(n, DefaultTries)
 		return nil
 	})
 	return err
@@ -126,7 +125,9 @@ func (s *Slots) Confirm(n slot.Name) error {
 	return err
 }
 
-// Open empties slot n and returns the writer of its new contents.
+// Open empties slot n and returns the writer of its new contents. If the record plans
+// contents for it that are there in part, the writer goes on with them: see
+// updater.Resumed.
 func (s *Slots) Open(n slot.Name) (io.WriteCloser, error) {
 	if err := s.idle(n); err != nil {
 		return nil, err
@@ -138,17 +139,22 @@ func (s *Slots) Open(n slot.Name) (io.WriteCloser, error) {
 		if r.Active == n { // refused when it should have started, so it does not run
 			r.Active = s.running
 		}
-		if r.Trying == n {
-			r.Trying, r.Tries = slot.None, 0
-		}
+		r.EndTrial(n)
 		*r.Slot(n) = slot.Slot{}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return newWriter(s.fs, s.log, n)
+	f, err := s.log.BeginFile(s.fs, file(n), slot.Program, slot.Agent, n)
+	if err != nil {
+		return nil, fmt.Errorf("make slot %s: %w", n, err)
+	}
+	return &writer{Fill: f, fs: s.fs, log: s.log, name: n}, nil
 }
+
+// Read opens what is in slot n, for deltas.
+func (s *Slots) Read(n slot.Name) (slot.File, error) { return s.fs.Open(file(n), slot.Read) }
 
 // idle refuses everything but the slot this process does not run from.
 func (s *Slots) idle(n slot.Name) error {
@@ -163,66 +169,42 @@ func (s *Slots) idle(n slot.Name) error {
 
 func file(n slot.Name) string { return n.String() + "/platen" }
 
-// writer fills a slot. It hashes what it is given, and what it reads back must have
-// the same hash before the record learns of it.
+// writer fills a slot. What it reads back is what the record learns of it.
 type writer struct {
+	*slot.Fill
 	fs   slot.FS
 	log  *slot.Log
 	name slot.Name
-	f    slot.File
-	sum  hash.Hash
-	size int64
+	done bool
 	err  error
 }
 
-func newWriter(fsys slot.FS, log *slot.Log, n slot.Name) (*writer, error) {
-	f, err := fsys.Open(file(n)+".new", slot.Program)
-	if err != nil {
-		return nil, fmt.Errorf("make slot %s: %w", n, err)
-	}
-	return &writer{fs: fsys, log: log, name: n, f: f, sum: sha256.New()}, nil
-}
-
-func (w *writer) Write(p []byte) (int, error) {
-	if w.err != nil {
-		return 0, w.err
-	}
-	n, err := w.f.WriteAt(p, w.size)
-	w.size += int64(n)
-	w.sum.Write(p[:n])
-	if err != nil {
-		w.err = fmt.Errorf("write slot %s: %w", w.name, err)
-	}
-	return n, w.err
+// Keep leaves what was written for another writer to go on with.
+func (w *writer) Keep() error {
+	w.done = true
+	return w.Fill.Keep()
 }
 
 // Close makes the contents durable, reads them back and enters their hash in the
 // record. A second Close does nothing.
 func (w *writer) Close() error {
-	if w.f == nil {
+	if w.done {
 		return w.err
 	}
-	f := w.f
-	w.f = nil
-	if w.err == nil {
-		w.err = f.Sync()
+	w.done = true
+	got, err := w.Finish()
+	if err == nil {
+		err = slot.Commit(w.fs, file(w.name)+".new", file(w.name))
 	}
-	want := slot.Slot{Size: uint64(w.size), Digest: [32]byte(w.sum.Sum(nil))}
-	if w.err == nil {
-		w.err = check(f, want)
-	}
-	w.err = errors.Join(w.err, f.Close())
-	if w.err == nil {
-		w.err = slot.Commit(w.fs, file(w.name)+".new", file(w.name))
-	}
-	if w.err == nil {
-		_, w.err = w.log.Update(func(r *slot.Record) error {
-			*r.Slot(w.name) = want
+	if err == nil {
+		_, err = w.log.Update(func(r *slot.Record) error {
+			*r.Slot(w.name) = slot.Slot{Size: got.Size, Digest: got.Digest}
+			r.Filling = slot.Filling{}
 			return nil
 		})
 	}
-	if w.err != nil {
-		w.err = fmt.Errorf("close slot %s: %w", w.name, w.err)
+	if err != nil {
+		w.err = fmt.Errorf("close slot %s: %w", w.name, err)
 	}
 	return w.err
 }
@@ -252,11 +234,11 @@ func check(f slot.File, want slot.Slot) error {
 	if uint64(size) != want.Size {
 		return fmt.Errorf("size: %w", updater.ErrSlot)
 	}
-	h := sha256.New()
-	if _, err := io.Copy(h, io.NewSectionReader(f, 0, size)); err != nil {
+	got, err := slot.Sum(f, size)
+	if err != nil {
 		return err
 	}
-	if [32]byte(h.Sum(nil)) != want.Digest {
+	if got != want.Digest {
 		return fmt.Errorf("digest: %w", updater.ErrSlot)
 	}
 	return nil
@@ -295,11 +277,15 @@ func InstallFS(fsys slot.FS, src io.Reader, release uint64) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(w, src)
+	sum := sha256.New()
+	_, err = io.Copy(w, io.TeeReader(src, sum))
 	if err = errors.Join(err, w.Close()); err != nil {
 		return err
 	}
 	_, err = s.log.Update(func(r *slot.Record) error {
+		if r.Slot(slot.A).Digest != [32]byte(sum.Sum(nil)) {
+			return fmt.Errorf("slot a does not hold what was installed: %w", updater.ErrSlot)
+		}
 		r.Slot(slot.A).Release = release
 		r.Confirm(slot.A)
 		return nil

@@ -157,10 +157,28 @@ func (d *Dir) Lock() (func(), error) {
 
 type osFile struct{ *os.File }
 
+// OpenDevice opens a block device, or a file that stands for one, which keeps its size.
+// The mode is Read or Edit; a device that is mounted is not opened to be edited.
+func OpenDevice(path string, mode Mode) (File, error) {
+	flag := os.O_RDONLY
+	if mode != Read {
+		flag = os.O_RDWR | os.O_EXCL // of a block device: nobody else has it
+	}
+	f, err := os.OpenFile(path, flag, 0)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+// Size is a file's length, or what a block device holds.
 func (f osFile) Size() (int64, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return 0, err
+	}
+	if st.Mode()&os.ModeDevice != 0 {
+		return f.Seek(0, io.SeekEnd)
 	}
 	return st.Size(), nil
 }

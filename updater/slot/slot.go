@@ -1,5 +1,6 @@
 // Package slot holds the slot record: which of the two places an update can live
-// in is confirmed, which is on trial, and how far back this printer may never go.
+// in is confirmed, which is on trial, what else belongs to each (a root file system, a
+// firmware of the controller), and how far back this printer may never go.
 // Start at [Log], which reads and changes a [Record].
 //
 // # Requirements
@@ -20,13 +21,17 @@
 // # Layout
 //
 // One file of 8192 bytes named "slots": copy 0 at offset 0, copy 1 at 4096. A copy
-// is 192 bytes and so lies within one sector of any medium. Little-endian:
+// is 448 bytes and so lies within one sector of any medium. Little-endian:
 //
 //	 0  magic "PLTNSLOT"
-//	 8  version (uint16, 1), active, trying, tries (bytes), three zero bytes
+//	 8  version (uint16, 2), active, trying, tries, turns, why, flashes (bytes)
 //	16  generation, floor, bad (uint64 each), clock (int64, Unix seconds)
-//	48  slot A, slot B: release, size (uint64), digest (32 bytes), flags, 7 zeros
-//	160 SHA-256 of the 160 bytes before it
+//	48  the boot that was armed (16 bytes)
+//	64  slot A, slot B: release, size (uint64), digest (32 bytes), confirmed, root,
+//	    image, 5 zeros
+//	176 root A, root B, image A, image B: release, size (uint64), digest (32 bytes)
+//	368 filling: kind, place, 6 zeros, digest (32 bytes), done (uint64)
+//	416 SHA-256 of the 416 bytes before it
 //
 // The valid copy with the greater generation counts. A change goes to the other
 // copy, with the next generation, in one write, is made durable and read back.
@@ -44,8 +49,6 @@
 package slot
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -99,25 +102,106 @@ type Slot struct {
 	Size      uint64   // in bytes
 	Digest    [32]byte // SHA-256 of the contents, as read back; zero: nothing to boot
 	Confirmed bool     // it has run and been found healthy
+	Root      Name     // the root file system it runs on, of Record.Roots; None: any
+	Image     Name     // the controller firmware it runs with, of Record.Images; None: any
 }
 
 // Empty reports whether there is nothing in the slot that could be booted.
 func (s Slot) Empty() bool { return s.Digest == [32]byte{} }
 
+// Part is something that belongs to a release beside the agent: a root file system in
+// its partition, an image of the controller's firmware in its file.
+type Part struct {
+	Release uint64   // number it was released as; 0 if it has none yet
+	Size    uint64   // in bytes
+	Digest  [32]byte // SHA-256 of the contents, as read back; zero: nothing usable
+}
+
+// Empty reports whether the part's place holds nothing that could be used.
+func (p Part) Empty() bool { return p.Digest == [32]byte{} }
+
+// Factory is the number of a firmware that no release brought: it was in the controller
+// before. Releases have lower numbers.
+const Factory uint64 = 1 << 63
+
+// Kind says what a place holds.
+type Kind uint8
+
+// The kinds.
+const (
+	Agent Kind = iota // a slot's binary
+	Root              // a root file system
+	Image             // an image of the controller's firmware
+)
+
+// Filling is how far the file that is being written has got, so that writing can go on
+// after the agent was killed. What it says is checked by hashing all of it again.
+type Filling struct {
+	Kind   Kind
+	Place  Name     // None: nothing is being written
+	Digest [32]byte // SHA-256 that the contents are to have
+	Done   uint64   // bytes that are durable
+}
+
+// Why is the reason for the end of a trial.
+type Why uint8
+
+// The reasons. The agent names the ones from NoTPM on before it gives up; the others are
+// found by its launcher.
+const (
+	Unknown      Why = iota
+	Crashed          // it ended by itself
+	Late             // it was not confirmed in time
+	Damaged          // it did not read back
+	Restarted        // the board restarted in every one of its tries
+	NotStarted       // the system refused to execute it
+	RootFailed       // the bootloader came back with the old root file system
+	NoTPM            // the TPM did not quote
+	NoController     // the controller's session did not come up
+	NoFirmware       // the controller's firmware could not be installed
+	BadFirmware      // the controller answered as another firmware than that of the set
+	BadHeat          // temperatures were not those of an idle machine
+	NoUplink         // the fleet was not reached
+)
+
+var whys = [...]string{"unknown", "crashed", "late", "damaged", "restarted", "not-started", "root-failed",
+	"no-tpm", "no-controller", "no-firmware", "bad-firmware", "bad-heat", "no-uplink"}
+
+// String is the reason's stable code.
+func (w Why) String() string {
+	if int(w) >= len(whys) {
+		return whys[0]
+	}
+	return whys[w]
+}
+
 // Record is the state of both slots. It is a value; [Log.Update] changes it.
 type Record struct {
-	Generation uint64 // counts changes; set by Log
-	Active     Name   // the confirmed slot, None before the first install
-	Trying     Name   // the slot on trial, or None
-	Tries      uint8  // starts left for Trying
-	Floor      uint64 // no release below it is ever staged
-	Bad        uint64 // the release that failed its last trial here, 0 if none
-	Clock      int64  // no moment before it is ever believed, Unix seconds
+	Generation uint64   // counts changes; set by Log
+	Active     Name     // the confirmed slot, None before the first install
+	Trying     Name     // the slot on trial, or None
+	Tries      uint8    // starts left for Trying
+	Turns      uint8    // restarts of the board in a row that were to bring another root file system
+	Why        Why      // why the last trial failed, or, during one, why this one is about to
+	Flashes    uint8    // times in a row that the controller was about to be flashed for the running slot
+	Floor      uint64   // no release below it is ever staged
+	Bad        uint64   // the release that failed its last trial here, 0 if none
+	Clock      int64    // no moment before it is ever believed, Unix seconds
+	Armed      [16]byte // the boot in which the bootloader was told to try Trying's root; zero: not yet
 	Slots      [2]Slot
+	Roots      [2]Part // what the partitions hold
+	Images     [2]Part // what the kept images of controller firmware are
+	Filling    Filling
 }
 
 // Slot returns the entry of slot n, which must be A or B.
 func (r *Record) Slot(n Name) *Slot { return &r.Slots[n-A] }
+
+// Root returns the entry of root file system n, which must be A or B.
+func (r *Record) Root(n Name) *Part { return &r.Roots[n-A] }
+
+// Image returns the entry of firmware image n, which must be A or B.
+func (r *Record) Image(n Name) *Part { return &r.Images[n-A] }
 
 // RaiseFloor lifts the floors to release and clock (Unix seconds), never lowers them.
 func (r *Record) RaiseFloor(release uint64, clock int64) {
@@ -133,7 +217,8 @@ func (r *Record) Confirm(n Name) {
 	}
 	r.Active, s.Confirmed = n, true
 	if r.Trying == n {
-		r.Trying, r.Tries = None, 0
+		r.endTrial()
+		r.Why = Unknown
 	}
 	r.Floor = max(r.Floor, s.Release)
 	if r.Bad <= s.Release {
@@ -141,9 +226,9 @@ func (r *Record) Confirm(n Name) {
 	}
 }
 
-// FallBack ends the trial as failed: the slot is emptied and its release is Bad.
-// Without a trial it does nothing.
-func (r *Record) FallBack() {
+// FallBack ends the trial as failed: the slot is emptied and its release is Bad. Why is
+// what the agent has said before, or else why. Without a trial it does nothing.
+func (r *Record) FallBack(why Why) {
 	if r.Trying == None {
 		return
 	}
@@ -151,29 +236,40 @@ func (r *Record) FallBack() {
 	if s.Release != 0 {
 		r.Bad = s.Release
 	}
+	if r.Why == Unknown {
+		r.Why = why
+	}
 	*s = Slot{}
-	r.Trying, r.Tries = None, 0
+	r.endTrial()
+}
+
+// Try begins the trial of slot n, with a number of starts.
+func (r *Record) Try(n Name, tries uint8) {
+	r.endTrial()
+	r.Trying, r.Tries, r.Why = n, tries, Unknown
+}
+
+// EndTrial ends the trial of slot n, if it is on one, as neither passed nor failed.
+func (r *Record) EndTrial(n Name) {
+	if r.Trying == n {
+		r.endTrial()
+	}
+}
+
+// endTrial forgets what belongs to one trial only.
+func (r *Record) endTrial() {
+	r.Trying, r.Tries, r.Turns, r.Flashes, r.Armed = None, 0, 0, 0, [16]byte{}
 }
 
 // ErrRecord reports that both copies of the record are invalid.
 var ErrRecord = errors.New("slot record is damaged in both copies: install again, or stage an update")
 
-const (
-	fileName = "slots"
-	copyAt   = 4096 // distance of the copies
-	fileSize = 2 * copyAt
-	bodySize = 160
-	copySize = bodySize + sha256.Size
-	version  = 1
-)
-
-var magic = [8]byte{'P', 'L', 'T', 'N', 'S', 'L', 'O', 'T'}
-
 // Log reads and changes the record in a file system. Its methods may be called
 // from any goroutine, and from two processes on the same files.
 type Log struct {
-	mu sync.Mutex
-	fs FS
+	mu   sync.Mutex
+	fs   FS
+	step int64 // see SetEvery
 }
 
 // NewLog returns the log of the record in fsys.
@@ -275,67 +371,4 @@ func (l *Log) write(r Record, at int) error {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
-}
-
-// check refuses records that no sequence of changes should ever produce.
-func (r *Record) check() error {
-	switch {
-	case r.Active > B || r.Trying > B:
-		return errors.New("slot record names an unknown slot")
-	case r.Trying != None && r.Trying == r.Active:
-		return errors.New("slot record tries the active slot")
-	case r.Trying != None && r.Slot(r.Trying).Empty():
-		return errors.New("slot record tries an empty slot")
-	}
-	return nil
-}
-
-func image(r Record) []byte {
-	p := make([]byte, fileSize)
-	copy(p, encode(r))
-	return p
-}
-
-func encode(r Record) []byte {
-	le := binary.LittleEndian
-	p := append(make([]byte, 0, copySize), magic[:]...)
-	p = le.AppendUint16(p, version)
-	p = append(p, byte(r.Active), byte(r.Trying), r.Tries, 0, 0, 0)
-	for _, v := range [...]uint64{r.Generation, r.Floor, r.Bad, uint64(r.Clock)} {
-		p = le.AppendUint64(p, v)
-	}
-	for _, s := range r.Slots {
-		p = le.AppendUint64(p, s.Release)
-		p = le.AppendUint64(p, s.Size)
-		p = append(p, s.Digest[:]...)
-		flags := byte(0)
-		if s.Confirmed {
-			flags = 1
-		}
-		p = append(p, flags, 0, 0, 0, 0, 0, 0, 0)
-	}
-	sum := sha256.Sum256(p)
-	return append(p, sum[:]...)
-}
-
-func decode(p []byte) (Record, bool) {
-	var r Record
-	if len(p) != copySize || [8]byte(p[:8]) != magic {
-		return r, false
-	}
-	if sha256.Sum256(p[:bodySize]) != [32]byte(p[bodySize:]) {
-		return r, false
-	}
-	le := binary.LittleEndian
-	if le.Uint16(p[8:]) != version {
-		return r, false
-	}
-	r.Active, r.Trying, r.Tries = Name(p[10]), Name(p[11]), p[12]
-	r.Generation, r.Floor, r.Bad = le.Uint64(p[16:]), le.Uint64(p[24:]), le.Uint64(p[32:])
-	r.Clock = int64(le.Uint64(p[40:]))
-	for i := range r.Slots {
-		s := p[48+56*i:]
-		r.Slots[i] = Slot{Release: le.Uint64(s), Size: le.Uint64(s[8:]), Digest: [32]byte(s[16:48]), Confirmed: s[48] == 1}
-	}
-	return r, r.check() == nil
 }

@@ -34,7 +34,7 @@ func install(release uint64) func(*slot.Record) error {
 func try(n slot.Name, release uint64) func(*slot.Record) error {
 	return func(r *slot.Record) error {
 		*r.Slot(n) = filled(release)
-		r.Trying, r.Tries = n, 3
+		r.Try(n, 3)
 		return nil
 	}
 }
@@ -43,7 +43,7 @@ func confirm(n slot.Name) func(*slot.Record) error {
 	return func(r *slot.Record) error { r.Confirm(n); return nil }
 }
 
-func fallBack(r *slot.Record) error { r.FallBack(); return nil }
+func fallBack(r *slot.Record) error { r.FallBack(slot.Crashed); return nil }
 
 func mustUpdate(t *testing.T, l *slot.Log, fn func(*slot.Record) error) slot.Record {
 	t.Helper()
@@ -75,7 +75,7 @@ func TestLifeOfARecord(t *testing.T) {
 	}
 	b := filled(5)
 	b.Confirmed = true
-	want := slot.Record{Generation: 5, Active: slot.B, Floor: 5, Bad: 6, Slots: [2]slot.Slot{{}, b}}
+	want := slot.Record{Generation: 5, Active: slot.B, Floor: 5, Bad: 6, Why: slot.Crashed, Slots: [2]slot.Slot{{}, b}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
@@ -123,7 +123,7 @@ func TestEveryFlippedBit(t *testing.T) {
 	first := mustUpdate(t, l, install(1))
 	second := mustUpdate(t, l, try(slot.B, 2))
 	whole, _ := d.Contents("slots")
-	for i := range 192 {
+	for i := range 448 {
 		for bit := range 8 {
 			for at, want := range map[int]slot.Record{0: second, 4096: first} {
 				p := bytes.Clone(whole)

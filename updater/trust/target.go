@@ -5,13 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"hash"
 	"io"
-	"path"
 	"regexp"
-	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
@@ -25,7 +21,49 @@ type custom struct {
 	Kind    string `json:"kind"`
 	SHA256  string `json:"sha256"` // what the printer measures when it starts it, hex
 
+	Hardware []string `json:"hardware"` // revisions of the board; empty: any
+	Set      []member `json:"set"`      // what belongs to it
+
 	Approvals json.RawMessage `json:"approvals"` // for the agent to read
+}
+
+// member names a target that belongs to a release of the same board.
+type member struct {
+	Kind    string `json:"kind"`
+	Release uint64 `json:"release"`
+	SHA256  string `json:"sha256"` // hex
+}
+
+// maxSet bounds the members of a set.
+const maxSet = 8
+
+// members resolves the members of a set. Each has to be signed by its own role as well.
+func (c *Client) members(board string, members []member) ([]updater.Target, error) {
+	if len(members) > maxSet {
+		return nil, fmt.Errorf("a set has more than %d members: %w", maxSet, updater.ErrMetadata)
+	}
+	var set []updater.Target
+	for _, m := range members {
+		t, err := c.member(board, m)
+		if err != nil {
+			return nil, err
+		}
+		set = append(set, t)
+	}
+	return set, nil
+}
+
+func (c *Client) member(board string, m member) (updater.Target, error) {
+	for name, file := range c.set.Targets[metadata.TARGETS].Signed.Targets {
+		var cu custom
+		if file.Custom == nil || json.Unmarshal(*file.Custom, &cu) != nil ||
+			cu.Board != board || cu.Kind != m.Kind || cu.Release != m.Release || cu.SHA256 != m.SHA256 {
+			continue
+		}
+		cu.Set = nil // sets are not nested
+		return c.target(name, file, cu)
+	}
+	return updater.Target{}, fmt.Errorf("a set names a %s %d that is not released: %w", m.Kind, m.Release, updater.ErrMetadata)
 }
 
 // Find is the highest release for a board in the last verified metadata.
@@ -34,7 +72,7 @@ func (c *Client) Find(board, kind string) (updater.Target, error) {
 		return updater.Target{}, fmt.Errorf("metadata has not been verified yet: %w", updater.ErrUnavailable)
 	}
 	var best updater.Target
-	for name, file := range c.set.Targets[metadata.TARGETS].Signed.Targets {
+	for name, file := range c.entries(board, kind) {
 		var cu custom
 		if file.Custom == nil || json.Unmarshal(*file.Custom, &cu) != nil || cu.Board != board || cu.Kind != kind {
 			continue
@@ -78,92 +116,25 @@ func (c *Client) target(name string, file *metadata.TargetFiles, cu custom) (upd
 	case file.Length > c.cfg.MaxTarget:
 		return updater.Target{}, fmt.Errorf("release %d is longer than %d bytes: %w", cu.Release, c.cfg.MaxTarget, updater.ErrTooLong)
 	}
+	set, err := c.members(cu.Board, cu.Set)
+	if err != nil {
+		return updater.Target{}, fmt.Errorf("release %d: %w", cu.Release, err)
+	}
 	return updater.Target{
+		Set: set, Hardware: cu.Hardware,
 		Path: name, Board: cu.Board, Kind: cu.Kind, Release: cu.Release,
 		Size: file.Length, SHA256: [32]byte(sum), Approvals: cu.Approvals,
 	}, nil
 }
 
-// Resuming a download: how often in a row nothing more may arrive, and the wait
-// before each new request.
-const (
-	maxFruitless = 3
-	resumeWait   = 500 * time.Millisecond
-)
-
 // Download streams the contents of t, which Find has returned, to w. A connection
-// that breaks is resumed where it broke. Memory does not grow with the size. What
-// was written to w is good only if Download returns nil.
+// that breaks is resumed where it broke, at the next mirror if there is one. Memory does
+// not grow with the size. What was written to w is good only if Download returns nil;
+// after updater.ErrTarget the next Download begins at another mirror.
 func (c *Client) Download(ctx context.Context, t updater.Target, w io.Writer) error {
-	d := &download{c: c, t: t, w: w, sum: sha256.New()}
-	for fruitless := 0; ; {
-		before := d.done
-		err := d.some(ctx)
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil || !errors.Is(err, updater.ErrTruncated) && !errors.Is(err, updater.ErrUnavailable) {
-			return fmt.Errorf("download release %d: %w", t.Release, err)
-		}
-		if fruitless++; d.done > before {
-			fruitless = 0
-		}
-		if fruitless >= maxFruitless {
-			return fmt.Errorf("download release %d: %w", t.Release, err)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(resumeWait):
-		}
-	}
-	if [32]byte(d.sum.Sum(nil)) != t.SHA256 {
-		return fmt.Errorf("download release %d: %w", t.Release, updater.ErrTarget)
-	}
-	return nil
-}
-
-// download is what has been written of one target.
-type download struct {
-	c    *Client
-	t    updater.Target
-	w    io.Writer
-	sum  hash.Hash
-	done int64
-}
-
-// some writes what one request brings; nil means that the target is complete.
-func (d *download) some(ctx context.Context) error {
-	p := newPace(ctx, d.c.cfg.Stall)
-	defer p.stop()
-	name := path.Join("targets", path.Dir(d.t.Path), hex.EncodeToString(d.t.SHA256[:])+"."+path.Base(d.t.Path))
-	body, err := p.open(d.c.fetch, name, d.done)
-	if err != nil {
-		return absent(err)
-	}
-	defer body.Close()
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := body.Read(buf)
-		if d.done+int64(n) > d.t.Size {
-			return fmt.Errorf("more than %d bytes: %w", d.t.Size, updater.ErrTooLong)
-		}
-		if n > 0 {
-			d.sum.Write(buf[:n])
-			d.done += int64(n)
-			if _, err := d.w.Write(buf[:n]); err != nil {
-				return err
-			}
-		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if d.done < d.t.Size {
-		return fmt.Errorf("%d of %d bytes: %w", d.done, d.t.Size, updater.ErrTruncated)
+	f := File{Path: t.Path, Size: t.Size, sums: metadata.Hashes{"sha256": t.SHA256[:]}, prefixed: true}
+	if err := c.fetchFile(ctx, f, w); err != nil {
+		return fmt.Errorf("download release %d: %w", t.Release, err)
 	}
 	return nil
 }

@@ -1,0 +1,186 @@
+package slot
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// DefaultEvery is how many bytes are written between two checkpoints: what at most is
+// fetched again after a kill or a power cut.
+const DefaultEvery = 16 << 20
+
+// Fill writes the contents of one place, and can go on where an earlier one was
+// interrupted. The record's Filling says which place, what it is to hold and how much of
+// that is durable; [Log.Begin] makes one.
+//
+// Its memory does not grow with what is written.
+type Fill struct {
+	log  *Log
+	f    File
+	at   Filling
+	done int64 // bytes written
+	head int64 // bytes that were there
+	err  error
+}
+
+// Plan says in the record what is going to be written where. What is there of the same
+// contents already stays; without it, writing begins at 0.
+func (l *Log) Plan(kind Kind, place Name, digest [32]byte) error {
+	_, err := l.Update(func(r *Record) error {
+		if f := r.Filling; f.Kind != kind || f.Place != place || f.Digest != digest {
+			r.Filling = Filling{Kind: kind, Place: place, Digest: digest}
+		}
+		return nil
+	})
+	return err
+}
+
+// Drop forgets what was written of a plan, so that the next [Log.Begin] starts at 0.
+func (l *Log) Drop() error {
+	_, err := l.Update(func(r *Record) error {
+		r.Filling = Filling{}
+		return nil
+	})
+	return err
+}
+
+// Planned returns how many bytes of a place are durable that the plan wants there.
+func (l *Log) Planned(kind Kind, place Name) (int64, error) {
+	rec, err := l.Load()
+	if err != nil && !errors.Is(err, ErrRecord) {
+		return 0, err
+	}
+	if f := rec.Filling; f.Kind == kind && f.Place == place && f.Digest != [32]byte{} {
+		return int64(f.Done), nil
+	}
+	return 0, nil
+}
+
+// BeginFile is Begin for a place that is a file of fsys. It is written under name+".new";
+// whoever finishes the Fill puts it in its place by [Commit]. mode is Create or Program.
+func (l *Log) BeginFile(fsys FS, name string, mode Mode, kind Kind, place Name) (*Fill, error) {
+	head, err := l.Planned(kind, place)
+	if err != nil {
+		return nil, err
+	}
+	if head > 0 {
+		if f, err := fsys.Open(name+".new", Edit); err == nil {
+			if size, err := f.Size(); err == nil && size >= head {
+				return l.Begin(f, kind, place, head), nil
+			}
+			f.Close() // it is cut to nothing
+		}
+	}
+	f, err := fsys.Open(name+".new", mode)
+	if err != nil {
+		return nil, err
+	}
+	return l.Begin(f, kind, place, 0), nil
+}
+
+// Begin returns the Fill of a place, into f, of which the first head bytes stay. It takes
+// f over.
+func (l *Log) Begin(f File, kind Kind, place Name, head int64) *Fill {
+	return &Fill{log: l, f: f, at: Filling{Kind: kind, Place: place}, done: head, head: head}
+}
+
+// Head reads what was there before the first Write.
+func (w *Fill) Head() *io.SectionReader { return io.NewSectionReader(w.f, 0, w.head) }
+
+// Write appends p.
+func (w *Fill) Write(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	every := w.log.every()
+	for rest := p; len(rest) > 0 && w.err == nil; {
+		n := int(min(int64(len(rest)), every-w.done%every))
+		n, w.err = w.f.WriteAt(rest[:n], w.done)
+		w.done += int64(n)
+		rest = rest[n:]
+		if w.err == nil && w.done%every == 0 {
+			w.err = w.checkpoint()
+		}
+	}
+	if w.err != nil {
+		return 0, w.err
+	}
+	return len(p), nil
+}
+
+// checkpoint makes what was written durable and then says so.
+func (w *Fill) checkpoint() error {
+	if err := w.f.Sync(); err != nil {
+		return err
+	}
+	_, err := w.log.Update(func(r *Record) error {
+		if f := &r.Filling; f.Kind == w.at.Kind && f.Place == w.at.Place && f.Digest != [32]byte{} {
+			f.Done = uint64(w.done)
+		}
+		return nil
+	})
+	return err
+}
+
+// Keep closes the file and leaves what was written for another Fill to go on with.
+func (w *Fill) Keep() error {
+	if w.f == nil {
+		return nil
+	}
+	if w.err == nil {
+		w.err = w.checkpoint()
+	}
+	f := w.f
+	w.f = nil
+	return errors.Join(w.err, f.Close())
+}
+
+// Finish makes the contents durable, reads them back, closes the file, and returns what
+// is there. A second one returns an error.
+func (w *Fill) Finish() (Part, error) {
+	if w.f == nil {
+		return Part{}, errors.New("this place was closed before")
+	}
+	f := w.f
+	w.f = nil
+	if w.err == nil {
+		w.err = f.Sync()
+	}
+	var sum [32]byte
+	if w.err == nil {
+		sum, w.err = Sum(f, w.done)
+	}
+	if w.err = errors.Join(w.err, f.Close()); w.err != nil {
+		return Part{}, w.err
+	}
+	return Part{Size: uint64(w.done), Digest: sum}, nil
+}
+
+// sumBuffer bounds the memory of a read-back.
+const sumBuffer = 256 << 10
+
+// Sum is the SHA-256 of the first size bytes of a file.
+func Sum(f File, size int64) ([32]byte, error) {
+	h := sha256.New()
+	n, err := io.CopyBuffer(h, io.NewSectionReader(f, 0, size), make([]byte, min(size, sumBuffer)+1))
+	if err == nil && n < size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return [32]byte{}, fmt.Errorf("read back: %w", err)
+	}
+	return [32]byte(h.Sum(nil)), nil
+}
+
+// SetEvery changes how many bytes are written between two checkpoints, from
+// [DefaultEvery]. It is called before the log is used.
+func (l *Log) SetEvery(bytes int64) { l.step = bytes }
+
+func (l *Log) every() int64 {
+	if l.step > 0 {
+		return l.step
+	}
+	return DefaultEvery
+}
