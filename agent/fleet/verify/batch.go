@@ -1,9 +1,12 @@
 package verify
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/google/go-tpm/tpm2"
 
 	"platen/agent/evidence"
 )
@@ -20,30 +23,36 @@ func (v *Verifier) Batch(from evidence.PrinterID, wire []byte) (Verdict, error) 
 	if err != nil {
 		return Verdict{}, refuse(BadEncoding, err)
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	if h.Printer != from {
 		return Verdict{}, refuse(PrinterSwapped, fmt.Errorf("it speaks for %v", h.Printer))
 	}
+	v.mu.Lock()
 	p, ok := v.printers[from]
+	v.mu.Unlock()
 	if !ok {
 		return Verdict{}, refuse(UnknownPrinter, nil)
 	}
 	if h.Recipient != v.cfg.Recipient {
 		return Verdict{}, refuse(WrongRecipient, nil)
 	}
-	return v.judge(p, b, h)
-}
-
-func (v *Verifier) judge(p *printer, b evidence.Batch, h evidence.Header) (Verdict, error) {
-	digest, err := h.Digest()
-	if err != nil {
-		return Verdict{}, refuse(BadEncoding, err)
-	}
-	att, err := quoted(p.ak, p.signer, b.Quote, digest)
+	// Nearly all the time goes into the signature, so nobody waits for it: an id is the
+	// digest of its key, so a printer that enrols anew meanwhile has the same.
+	clock, err := quoted(p.ak, p.signer, b.Quote, sha256.Sum256(b.Header))
 	if err != nil {
 		return Verdict{}, err
 	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if p, ok = v.printers[from]; !ok {
+		return Verdict{}, refuse(UnknownPrinter, nil)
+	}
+	return v.judge(p, b, h, clock)
+}
+
+// judge goes on where the quote is the printer's; Header is canonical, so its digest is
+// what the quote is over.
+func (v *Verifier) judge(p *printer, b evidence.Batch, h evidence.Header, clock tpm2.TPMSClockInfo) (Verdict, error) {
+	digest := sha256.Sum256(b.Header)
 	if uint64(len(b.Msgs)) != h.Count || evidence.Root(b.Msgs) != h.Root {
 		return Verdict{}, refuse(WrongRoot, nil)
 	}
@@ -52,7 +61,7 @@ func (v *Verifier) judge(p *printer, b evidence.Batch, h evidence.Header) (Verdi
 		return Verdict{}, err
 	}
 	next := p.Chain.clone()
-	place, err := next.admit(h, digest, att.ClockInfo)
+	place, err := next.admit(h, digest, clock)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -65,7 +74,7 @@ func (v *Verifier) judge(p *printer, b evidence.Batch, h evidence.Header) (Verdi
 	return Verdict{
 		Printer: h.Printer, Header: h, Release: number, Agent: agent, Msgs: b.Msgs,
 		Missing: place.missing, Late: place.late, NewChain: place.newChain,
-		Fresh: len(h.Nonce) > 0 && age <= v.cfg.Fresh, Age: age, Clock: att.ClockInfo.Clock,
+		Fresh: len(h.Nonce) > 0 && age <= v.cfg.Fresh, Age: age, Clock: clock.Clock,
 	}, nil
 }
 

@@ -258,22 +258,6 @@ func TestFreshness(t *testing.T) {
 	refuses(t, v, p.id, p.batch("x"), NonceStale)
 }
 
-func BenchmarkBatch(b *testing.B) {
-	t := &testing.T{}
-	p := newSoft(t)
-	v, _ := newVerifier(t, p)
-	wires := make([][]byte, 0, b.N)
-	for range b.N {
-		wires = append(wires, p.batch("one", "two", "three"))
-	}
-	b.ResetTimer()
-	for _, w := range wires {
-		if _, err := v.Batch(p.id, w); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 func FuzzBatch(f *testing.F) {
 	t := &testing.T{}
 	p := newSoft(t)

@@ -189,9 +189,7 @@ func (s *Session) certified(c evidence.Certified, use string, r role) error {
 		return refuse(BadKey, err)
 	}
 	purpose := evidence.Purpose(use)
-	info, err := att.Attested.Certify()
-	if err != nil || att.Type != tpm2.TPMSTAttestCertify || !bytes.Equal(info.Name.Buffer, name.Buffer) ||
-		!bytes.Equal(att.ExtraData.Buffer, purpose[:]) {
+	if att.kind != tpm2.TPMSTAttestCertify || !bytes.Equal(att.name, name.Buffer) || !bytes.Equal(att.extra, purpose[:]) {
 		return refuse(NotCertified, fmt.Errorf("%s key: the statement is about something else", use))
 	}
 	return nil

@@ -46,17 +46,12 @@ func parsePublic(b []byte) (*tpm2.TPMTPublic, error) {
 
 // checkSig checks an ECDSA signature with SHA-256 over attest.
 func checkSig(key *ecdsa.PublicKey, attest, sig []byte) error {
-	s, err := parse[tpm2.TPMTSignature](sig)
-	if err != nil || s.SigAlg != tpm2.TPMAlgECDSA {
-		return refuse(BadSignature, errors.New("not an ECDSA signature of a TPM"))
-	}
-	ec, err := s.Signature.ECDSA()
-	if err != nil || ec.Hash != tpm2.TPMAlgSHA256 {
-		return refuse(BadSignature, errors.New("not over SHA-256"))
+	r, s, ok := readECDSA(sig)
+	if !ok {
+		return refuse(BadSignature, errors.New("not a TPM's ECDSA signature over SHA-256"))
 	}
 	digest := sha256.Sum256(attest)
-	r, ss := new(big.Int).SetBytes(ec.SignatureR.Buffer), new(big.Int).SetBytes(ec.SignatureS.Buffer)
-	if !ecdsa.Verify(key, digest[:], r, ss) {
+	if !ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(r), new(big.Int).SetBytes(s)) {
 		return refuse(BadSignature, nil)
 	}
 	return nil
@@ -68,54 +63,54 @@ var magic = []byte{0xff, 'T', 'C', 'G'}
 
 // statement checks that the attestation key signed attest and that the TPM made it,
 // and returns it.
-func statement(ak *ecdsa.PublicKey, signer, attest, sig []byte) (*tpm2.TPMSAttest, error) {
+func statement(ak *ecdsa.PublicKey, signer, attest, sig []byte) (attested, error) {
 	if err := checkSig(ak, attest, sig); err != nil {
-		return nil, err
+		return attested{}, err
 	}
 	if !bytes.HasPrefix(attest, magic) {
-		return nil, refuse(BadMagic, nil)
+		return attested{}, refuse(BadMagic, nil)
 	}
-	att, err := parse[tpm2.TPMSAttest](attest)
-	if err != nil {
-		return nil, refuse(BadAttest, err)
+	att, ok := readAttest(attest)
+	if !ok {
+		return attested{}, refuse(BadAttest, nil)
 	}
-	if !bytes.Equal(att.QualifiedSigner.Buffer, signer) {
-		return nil, refuse(WrongSigner, nil)
+	if !bytes.Equal(att.signer, signer) {
+		return attested{}, refuse(WrongSigner, nil)
 	}
 	return att, nil
 }
 
 // quoted checks that a quote is the printer's, over qualifying and over the values
-// of exactly the PCRs of evidence.Selection in the SHA-256 bank.
-func quoted(ak *ecdsa.PublicKey, signer []byte, q evidence.Quote, qualifying [32]byte) (*tpm2.TPMSAttest, error) {
+// of exactly the PCRs of evidence.Selection in the SHA-256 bank, and returns the TPM's
+// clock at that moment.
+func quoted(ak *ecdsa.PublicKey, signer []byte, q evidence.Quote, qualifying [32]byte) (tpm2.TPMSClockInfo, error) {
 	att, err := statement(ak, signer, q.Attest, q.Sig)
 	if err != nil {
-		return nil, err
+		return att.clock, err
 	}
-	if att.Type != tpm2.TPMSTAttestQuote {
-		return nil, refuse(NotAQuote, nil)
+	if att.kind != tpm2.TPMSTAttestQuote {
+		return att.clock, refuse(NotAQuote, nil)
 	}
-	info, err := att.Attested.Quote()
-	if err != nil {
-		return nil, refuse(NotAQuote, err)
-	}
-	if !rightPCRs(info.PCRSelect) {
-		return nil, refuse(WrongBank, nil)
+	if !bytes.Equal(att.selection, wantSelection()) {
+		return att.clock, refuse(WrongBank, nil)
 	}
 	values := q.PCRs.Digest()
-	if !bytes.Equal(info.PCRDigest.Buffer, values[:]) {
-		return nil, refuse(WrongPCRs, nil)
+	if !bytes.Equal(att.pcrDigest, values[:]) {
+		return att.clock, refuse(WrongPCRs, nil)
 	}
-	if !bytes.Equal(att.ExtraData.Buffer, qualifying[:]) {
-		return nil, refuse(WrongQualifying, nil)
+	if !bytes.Equal(att.extra, qualifying[:]) {
+		return att.clock, refuse(WrongQualifying, nil)
 	}
-	return att, nil
+	return att.clock, nil
 }
 
-func rightPCRs(sel tpm2.TPMLPCRSelection) bool {
-	pcrs := evidence.Selection()
-	return len(sel.PCRSelections) == 1 && sel.PCRSelections[0].Hash == tpm2.TPMAlgSHA256 &&
-		bytes.Equal(sel.PCRSelections[0].PCRSelect, tpm2.PCClientCompatible.PCRs(pcrs[:]...))
+// wantSelection is the TPML_PCR_SELECTION of evidence.Selection.
+func wantSelection() []byte {
+	b := []byte{0, 0, 0, 1, 0, byte(tpm2.TPMAlgSHA256), 3, 0, 0, 0} // one bank, three bytes of bits
+	for _, pcr := range evidence.Selection() {
+		b[7+pcr/8] |= 1 << (pcr % 8)
+	}
+	return b
 }
 
 // release checks that a log replays to the agent's PCR and that every agent in it
