@@ -3,6 +3,7 @@ package scenario
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,6 +20,18 @@ import (
 var commands = []string{
 	"platen/agent/cmd/platen", "platen/agent/cmd/platen-fleet", "platen/updater/cmd/platen-ota",
 	"platen/hal/cmd/platen-sim", "platen/slicer/cmd/platen-slice", "filippo.io/age/cmd/age",
+}
+
+// atOnce is how many scripts run at a time: most of their time is waiting for printers
+// that take theirs.
+const atOnce = "5"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
 }
 
 func TestScripts(t *testing.T) {
