@@ -195,7 +195,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	}
 	a.sup = &supervisor{
 		log: a.log, args: sessionArgs(a.cfg, a.board.ID, device), dog: a.dog.file,
-		onStatus: func(st seam.Status) { a.machine.Set(st) },
+		onStatus: func(st seam.Status) { a.machine.Set(st) }, onReceipt: a.machine.Ended,
 		bounds:   patience,
 		recovery: a.recovery,
 	}
@@ -204,6 +204,8 @@ func (a *Agent) open(ctx context.Context) (err error) {
 
 // collector is telemetry, with its sources.
 func (a *Agent) collector() (*telemetry.Collector, error) {
+	jobs := telemetry.NewJobs(filepath.Join(a.cfg.State, "jobs.json"), a.log)
+	a.machine.Follow(jobs)
 	return telemetry.New(telemetry.Config{
 		Grants: a.consent,
 		Quoter: a.tpm,
@@ -214,6 +216,7 @@ func (a *Agent) collector() (*telemetry.Collector, error) {
 		},
 		Dial:     a.dial,
 		Loaded:   a.machine.Loaded,
+		Jobs:     jobs,
 		Urgent:   a.machine.Urgent(),
 		StateDir: RunDir(a.cfg),
 		Logger:   a.log,

@@ -57,6 +57,8 @@ type supervisor struct {
 	log      *slog.Logger
 	args     []string          // of the session process, after its name
 	onStatus func(seam.Status) // told of every status
+
+	onReceipt func(seam.Receipt) // told of the last receipt of each job; may be nil
 	recovery *recovery         // told where prints have got to; nil for nobody
 	bounds   bounds
 	dog      func() *os.File // the board's watchdog, to hand to a session; nil, and nil from it, for none
@@ -213,6 +215,9 @@ func (s *supervisor) receipt(r seam.Receipt) {
 	if s.told = r.Code; r.Code != seam.CodeLoaded {
 		s.log.Info("job ended", "code", r.Code.String(), "reason", int(r.Reason))
 		s.recovery.end(r.Job)
+		if s.onReceipt != nil {
+			s.onReceipt(r)
+		}
 	}
 	s.done <- r // it has room for both
 }

@@ -5,9 +5,14 @@
 // else, a name, a unit, a resolution, a shortest period, a purpose and the
 // profiles it may be granted under. A [Sample] can be made of a listed item and
 // nothing else (it has no text and no bytes), an [Encoder] drops every sample
-// that was not granted, rounds the others to their resolution and withholds what
-// would leak a design while a job is loaded, and [Decode] on the other end
-// refuses whatever is not in the list. Default is deny, by type.
+// that was not granted, rounds the others to their resolution or bucket and
+// withholds what would leak a design while a job is loaded, and [Decode] on the
+// other end refuses whatever is not in the list. Default is deny, by type. [Page] is
+// the list as a page for people, REFERENCE.md in this folder.
+//
+// For a recipient under profile vendor a job is behind a [Cover]: from its beginning
+// to the end of the bucket of a factor of two that its duration falls into, the same
+// is said of every job, whatever it prints.
 //
 // The package is pure: no files, no network, no clock of its own.
 package catalog
@@ -20,7 +25,7 @@ import (
 )
 
 // Version is the edition of the list. It rises when an item is added or changed.
-const Version = 1
+const Version = 2
 
 // ID is the number of an item on the wire; 0 is none. A number is never reused.
 type ID uint16
@@ -30,16 +35,29 @@ const (
 	State    ID = 1
 	Fault    ID = 2
 	Progress ID = 3
+	Alert    ID = 4
+	Severity ID = 5
 
 	BedTemp     ID = 10
 	ChamberTemp ID = 11
+	HeatInBand  ID = 12
+	AmbientTemp ID = 13
 	HotEnd0     ID = 16
+
+	SensorsMissing ID = 24
+	Filament       ID = 25
+	Door           ID = 26
 
 	HostCPU     ID = 32
 	HostMemory  ID = 33
 	HostDisk    ID = 34
 	HostSoCTemp ID = 35
 	HostUptime  ID = 36
+
+	HostThrottled   ID = 37
+	HostNetErrors   ID = 38
+	HostNetReceived ID = 39
+	HostNetSent     ID = 40
 
 	AgentRelease ID = 48
 	AgentUptime  ID = 49
@@ -48,6 +66,20 @@ const (
 
 	LinkResends ID = 64
 	LinkErrors  ID = 65
+
+	JobID       ID = 96
+	JobStart    ID = 97
+	JobDuration ID = 98
+	JobResult   ID = 99
+	JobMaterial ID = 100
+
+	OdometerJobs     ID = 112
+	OdometerTime     ID = 113
+	OdometerMaterial ID = 114
+
+	LogUnknown  ID = 128
+	LogErrors   ID = 129
+	LogRestarts ID = 130
 )
 
 // MaxHotEnds is how many hot ends have an item of their own.
@@ -118,6 +150,10 @@ const (
 	UnitPercent      Unit = "%"
 	UnitMilliCelsius Unit = "m°C"
 	UnitSecond       Unit = "s"
+	UnitMillimetre   Unit = "mm"
+	UnitMebibyte     Unit = "MiB"
+	UnitTime         Unit = "s since 1970"
+	UnitMask         Unit = "bits"
 	UnitCount        Unit = "count"
 	UnitNumber       Unit = "number"
 )
@@ -132,6 +168,9 @@ const (
 	ClassHost    Class = "host"
 	ClassAgent   Class = "agent"
 	ClassLink    Class = "link"
+	ClassSensor  Class = "sensor"
+	ClassJob     Class = "job"
+	ClassLog     Class = "log"
 )
 
 // Item is one line of the catalogue.
@@ -140,11 +179,13 @@ type Item struct {
 	Name       string
 	Unit       Unit
 	Class      Class
-	Resolution int64         // in Unit; what leaves is a multiple of it
+	Resolution int64         // in Unit; what leaves is a multiple of it, or see Ratio
+	Ratio      int64         // percent, 0 for none: what leaves is the upper edge of a bucket; the first ends at Resolution, each next one is that much longer
 	Lo, Hi     int64         // range in Unit; a measurement beyond is reported as the end
-	Period     time.Duration // shortest period under profile vendor
+	Period     time.Duration // shortest period under profile vendor; longer than a minute, under all
 	Profiles   Profile       // the profiles it may be granted under
 	IdleOnly   bool          // withheld while a job is loaded
+	Covered    bool          // withheld under profile vendor while a job is covered, and until what it heated is cold
 	Urgent     bool          // may come before its period has passed
 	Purpose    string
 }
@@ -183,7 +224,7 @@ func Granted(p Profile) []ID {
 
 // PeriodFor is the shortest period of the item under profile p.
 func (it Item) PeriodFor(p Profile) time.Duration {
-	if p == Vendor {
+	if p == Vendor || it.Period > minute {
 		return it.Period
 	}
 	return p.MinPeriod()
@@ -191,8 +232,8 @@ func (it Item) PeriodFor(p Profile) time.Duration {
 
 // line is the canonical text of the item: what a grant is about.
 func (it Item) line() string {
-	return fmt.Sprintf("%d\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%t\t%t\t%s\n", it.ID, it.Name, it.Unit, it.Class,
-		it.Resolution, it.Lo, it.Hi, int64(it.Period/time.Second), it.Profiles, it.IdleOnly, it.Urgent, it.Purpose)
+	return fmt.Sprintf("%d\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%t\t%t\t%t\t%s\n", it.ID, it.Name, it.Unit, it.Class,
+		it.Resolution, it.Ratio, it.Lo, it.Hi, int64(it.Period/time.Second), it.Profiles, it.IdleOnly, it.Covered, it.Urgent, it.Purpose)
 }
 
 // Digest is the SHA-256 of the canonical lines of the items ids, in the order of
@@ -215,38 +256,6 @@ func Digest(ids []ID) ([32]byte, error) {
 		}
 	}
 	return [32]byte(h.Sum(nil)), nil
-}
-
-// Table is the catalogue as people read it: one line an item, columns aligned.
-func Table() string {
-	rows := [][]string{{"id", "name", "unit", "step", "every", "profiles", "when", "purpose"}}
-	for _, it := range list {
-		when := "always"
-		if it.IdleOnly {
-			when = "idle"
-		} else if it.Urgent {
-			when = "always, at once"
-		}
-		rows = append(rows, []string{fmt.Sprint(it.ID), it.Name, string(it.Unit), fmt.Sprint(it.Resolution),
-			it.Period.String(), it.Profiles.names(), when, it.Purpose})
-	}
-	width := make([]int, len(rows[0]))
-	for _, r := range rows {
-		for i, c := range r {
-			width[i] = max(width[i], len([]rune(c)))
-		}
-	}
-	var b strings.Builder
-	for _, r := range rows {
-		for i, c := range r {
-			b.WriteString(c)
-			if i < len(r)-1 {
-				b.WriteString(strings.Repeat(" ", width[i]-len([]rune(c))+2))
-			}
-		}
-		b.WriteByte('\n')
-	}
-	return b.String()
 }
 
 // names lists the profiles of a set.

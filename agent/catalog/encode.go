@@ -2,15 +2,17 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
 )
 
-// MaxMessage bounds an encoded message in bytes: every item at its longest is less,
-// and a frame of evidence has room for one such message whatever else is in it.
+// MaxMessage bounds an encoded message in bytes: a frame of evidence has room for one
+// such message whatever else is in it. What does not fit comes with the next one.
 const MaxMessage = 160
 
 // ErrMessage reports bytes that are not a message of this catalogue.
@@ -82,36 +84,107 @@ func NewEncoder(p Profile, items []ID) (*Encoder, error) {
 	return e, nil
 }
 
-// Encode appends one message of the moment at to dst: of the samples, those that
-// are granted, not withheld while a job is loaded, and not sooner than their
-// period after the message before. The last sample of an item counts. A message
-// may be empty but for its time.
-//
-// at is the nominal moment on the grid, so that a late timer does not make an
-// item miss its period.
-func (e *Encoder) Encode(dst []byte, at time.Time, loaded bool, samples []Sample) ([]byte, error) {
-	m := map[uint16]int64{0: max(0, at.Unix())}
+// Cover is what a recipient under profile vendor is shown of a job in place of the
+// job itself; the zero Cover hides nothing.
+type Cover struct {
+	Job     bool  // a job runs, or its bucket has not ended: it is printing, whatever it does
+	Heat    bool  // what the job heated is hidden
+	Quarter uint8 // share of the bucket that has passed: 0, 25, 50, 75 or 100
+}
+
+// Moment is when a message is made, and what of it may be seen.
+type Moment struct {
+	At     time.Time // nominal, on the grid, so that a late timer does not make an item miss its period
+	Loaded bool      // a job is, or may be, loaded
+	Cover  Cover
+}
+
+// Codes of items that the encoder itself has to know.
+const (
+	StatePrinting = 4
+	StatePaused   = 5
+	StateLoading  = 3
+	StateFault    = 7
+	HeatOff       = 0
+	HeatInOrder   = 1
+	HeatOutOfBand = 2
+)
+
+// Encode appends one message of the moment m to dst: of the samples, those that are
+// granted, that the moment does not hide, and that come not sooner than their period
+// after the message before. The last sample of an item counts. If not all of them fit
+// into [MaxMessage], those that were not sent for longest do, urgent ones first. A
+// message may be empty but for its time.
+func (e *Encoder) Encode(dst []byte, m Moment, samples []Sample) ([]byte, error) {
+	values := make([]int64, len(list))
+	var due []int
 	for _, s := range samples {
 		if s.pos == 0 {
 			return dst, errors.New("a sample of no item")
 		}
 		i := int(s.pos - 1)
 		it := &list[i]
-		if !e.granted[i] || it.IdleOnly && loaded || !e.due(i, at) {
+		v, ok := e.seen(it, s.value, m)
+		if !ok || !e.granted[i] || !e.due(i, m.At) {
 			continue
 		}
-		m[uint16(it.ID)] = step(s.value, it.Resolution)
-	}
-	for id := range m {
-		if i := index(ID(id)); i >= 0 {
-			e.last[i] = at
+		if !slices.Contains(due, i) {
+			due = append(due, i)
 		}
+		values[i] = it.wire(v)
 	}
-	b, err := e.enc.Marshal(m)
+	slices.SortStableFunc(due, e.before)
+	sec := max(0, m.At.Unix())
+	out := map[uint16]int64{0: sec}
+	size := 1 + length(sec)
+	for _, i := range due {
+		n := length(int64(list[i].ID)) + length(values[i])
+		if length(int64(len(out)+1))+size+n > MaxMessage {
+			continue
+		}
+		size += n
+		out[uint16(list[i].ID)] = values[i]
+		e.last[i] = m.At
+	}
+	b, err := e.enc.Marshal(out)
 	if err != nil {
 		return dst, fmt.Errorf("encode a message: %w", err)
 	}
 	return append(dst, b...), nil
+}
+
+// seen is the value of an item as the recipient may see it at m, if it may.
+func (e *Encoder) seen(it *Item, v int64, m Moment) (int64, bool) {
+	if it.IdleOnly && (m.Loaded || e.profile == Vendor && m.Cover.Job) {
+		return 0, false
+	}
+	if it.ID == Progress && e.profile != Owner {
+		return int64(m.Cover.Quarter), m.Cover.Job
+	}
+	if e.profile != Vendor {
+		return v, true
+	}
+	switch {
+	case it.Covered:
+		return v, !m.Loaded && !m.Cover.Job && !m.Cover.Heat
+	case it.ID == State && v != StateFault && (m.Cover.Job || v == StateLoading || v == StatePaused):
+		return StatePrinting, true
+	case it.ID == HeatInBand && m.Cover.Job && v == HeatOff:
+		return HeatInOrder, true
+	}
+	return v, true
+}
+
+// before orders the items of a message: urgent ones, then those that were not sent for
+// longest, then by number.
+func (e *Encoder) before(a, b int) int {
+	if list[a].Urgent != list[b].Urgent {
+		if list[a].Urgent {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(e.last[a].Compare(e.last[b]), cmp.Compare(a, b))
 }
 
 func (e *Encoder) due(i int, at time.Time) bool {
@@ -121,6 +194,60 @@ func (e *Encoder) due(i int, at time.Time) bool {
 	}
 	return at.Sub(e.last[i]) >= it.PeriodFor(e.profile)
 }
+
+// length is how many bytes the canonical form of an integer has, or the head of a map
+// of so many pairs (RFC 8949, 3.1).
+func length(v int64) int {
+	if v < 0 {
+		v = -1 - v
+	}
+	switch {
+	case v < 24:
+		return 1
+	case v < 1<<8:
+		return 2
+	case v < 1<<16:
+		return 3
+	case v < 1<<32:
+		return 5
+	}
+	return 9
+}
+
+// wire is how v, which is in the item's range, is written: how many of the resolution it
+// is, rounded to the nearest, or the number of its bucket.
+func (it *Item) wire(v int64) int64 {
+	if it.Ratio == 0 {
+		return step(v, it.Resolution)
+	}
+	if v <= 0 {
+		return 0
+	}
+	k := int64(1)
+	for edge := it.Resolution; edge < v; k++ {
+		edge = edge * it.Ratio / 100
+	}
+	return k
+}
+
+// value is what the number n on the wire says.
+func (it *Item) value(n int64) int64 {
+	if it.Ratio == 0 {
+		return n * it.Resolution
+	}
+	if n <= 0 {
+		return 0
+	}
+	edge := it.Resolution
+	for range n - 1 {
+		edge = edge * it.Ratio / 100
+	}
+	return edge
+}
+
+// Bucket is the end of the bucket that v falls into, for items that have some; else v
+// as it is sent.
+func (it Item) Bucket(v int64) int64 { return it.value(it.wire(min(max(v, it.Lo), it.Hi))) }
 
 // step rounds v to the nearest multiple of r and returns how many r that is.
 func step(v, r int64) int64 {
@@ -133,7 +260,7 @@ func step(v, r int64) int64 {
 // Value is one value of a decoded message.
 type Value struct {
 	Item  Item
-	Value int64 // in the item's unit, a multiple of its resolution
+	Value int64 // in the item's unit: a multiple of its resolution, or the end of its bucket
 }
 
 // Message is what one encoded message says.
@@ -187,10 +314,10 @@ func Decode(b []byte) (Message, error) {
 		if !ok {
 			continue
 		}
-		if n < step(it.Lo, it.Resolution) || n > step(it.Hi, it.Resolution) {
+		if n < it.wire(it.Lo) || n > it.wire(it.Hi) {
 			return Message{}, fmt.Errorf("%w: item %s is out of range", ErrMessage, it.Name)
 		}
-		out.Values = append(out.Values, Value{*it, n * it.Resolution})
+		out.Values = append(out.Values, Value{*it, it.value(n)})
 	}
 	if len(out.Values) != len(m)-1 {
 		return Message{}, fmt.Errorf("%w: an item is not in the catalogue", ErrMessage)

@@ -18,7 +18,7 @@ import (
 )
 
 // Version is the version of the wire; both ends must have the same one.
-const Version = 4
+const Version = 5
 
 // MaxMessage is the size of the largest message in bytes.
 const MaxMessage = 512
@@ -164,82 +164,13 @@ type Status struct {
 	Beat     uint8  // changes with each round of the supervision of the machine
 	Trip     uint8  // watch.Reason: why the supervision stopped the machine or held the program
 	Missing  uint16 // bit n is sensor n of the board file, which cannot be read
+	Ambient  int32  // of the air in the box in 1/1000 °C; NoAmbient if it is not known
+	Filament uint8  // 0 not known, 1 there, 2 none
+	Door     uint8  // 0 not known, 1 closed, 2 open
 }
 
-// Code is how a job ended or what it reached.
-type Code uint8
-
-// The codes of a Receipt.
-const (
-	CodeLoaded    Code = iota + 1 // read, authenticated and indexed
-	CodeDone                      // printed to the end
-	CodeCancelled                 // cancelled by the owner
-	CodeRefused                   // not a file that can be printed; see Reason
-	CodeFault                     // the machine stopped; see Reason
-)
-
-// String names the code in lower case.
-func (c Code) String() string {
-	names := [...]string{"none", "loaded", "done", "cancelled", "refused", "fault"}
-	if int(c) < len(names) {
-		return names[c]
-	}
-	return "unknown"
-}
-
-// Reason explains a Refused or Fault receipt as a code.
-type Reason uint8
-
-// The reasons.
-const (
-	ReasonNone       Reason = iota
-	ReasonDecrypt           // the sealed file does not open or was altered
-	ReasonFormat            // not a file of the format it claims
-	ReasonGeometry          // the mesh cannot be printed, for example it is empty
-	ReasonTooBig            // does not fit the locked memory
-	ReasonEnvelope          // does not fit the machine
-	ReasonMachine           // the controller stopped or is gone
-	ReasonConfine           // the session could not be confined
-	ReasonInternal          // anything else
-	ReasonOutOfReach        // the model lies outside the build volume
-	ReasonGCode             // a line of a pre-sliced file is refused
-	ReasonSlicing           // a model on a board that prints pre-sliced files only, or none
-	ReasonProfile           // the settings that came along are none, or not for this board or file
-	ReasonPlate             // a package with several plates, or without the one that was chosen
-	ReasonRecover           // a print that was broken off cannot go on where it was
-)
-
-// String names the reason and what to do about it.
-func (r Reason) String() string {
-	names := [...]string{
-		"none",
-		"the sealed or encrypted file does not open: seal it again to this printer's current key, which platen recipient prints",
-		"the file is no model and no G-code: export it again",
-		"the mesh cannot be printed: it is empty or damaged beyond repair",
-		"the file does not fit the printer's locked memory: make it smaller (fewer triangles, .bgcode in place of .gcode) or raise vault in the configuration",
-		"the program asks for what the machine cannot do: check the board file's limits",
-		"the controller stopped or is gone: look at the printer, then at platen status",
-		"the session or its system cannot keep a model to itself: run platen doctor",
-		"internal error: see the agent's log",
-		"the model does not fit the build volume: scale it down",
-		"a line of the file is nothing that may be printed: platen check names it",
-		"the board has no hot end and prints no models: give it G-code",
-		"the profile is not for this job: it asks for what the board or the model does not allow, or comes with G-code, or places a sealed model",
-		"the file has several plates, or not this one: choose one with --plate",
-		"the broken print cannot go on: its controller has levelled the bed, or another tool printed, or it had not that layer; clear the bed, platen discard",
-	}
-	if int(r) < len(names) {
-		return names[r]
-	}
-	return "unknown reason"
-}
-
-// Receipt says what became of a job.
-type Receipt struct {
-	Job    [16]byte
-	Code   Code
-	Reason Reason
-}
+// NoAmbient is the Ambient of a box that has no sensor for it, or whose sensor is missing.
+const NoAmbient = -1 << 31
 
 // Skip leaves out one of the objects of the model that is printed, from the next layer
 // on that is not planned yet.
@@ -253,7 +184,6 @@ func (Key) kind() Kind       { return KindKey }
 func (c Command) kind() Kind { return c.Kind }
 func (Ready) kind() Kind     { return KindReady }
 func (Status) kind() Kind    { return KindStatus }
-func (Receipt) kind() Kind   { return KindReceipt }
 
 var le = binary.LittleEndian
 
@@ -376,11 +306,12 @@ func (s Status) append(dst []byte) []byte {
 	dst = le.AppendUint32(dst, s.Resends)
 	dst = le.AppendUint32(dst, s.LinkErrs)
 	dst = append(dst, s.Beat, s.Trip)
-	return le.AppendUint16(dst, s.Missing)
+	dst = le.AppendUint16(dst, s.Missing)
+	return append(le.AppendUint32(dst, uint32(s.Ambient)), s.Filament, s.Door)
 }
 
 func (s *Status) parse(b []byte) bool {
-	if len(b) != 4+9*MaxHeaters+12 {
+	if len(b) != 4+9*MaxHeaters+18 {
 		return false
 	}
 	s.Phase, s.Fault, s.Progress, s.NHeaters = Phase(b[0]), b[1], b[2], b[3]
@@ -398,21 +329,8 @@ func (s *Status) parse(b []byte) bool {
 	b = b[9*MaxHeaters:]
 	s.Resends, s.LinkErrs = le.Uint32(b), le.Uint32(b[4:])
 	s.Beat, s.Trip, s.Missing = b[8], b[9], le.Uint16(b[10:])
-	return true
-}
-
-func (r Receipt) append(dst []byte) []byte {
-	dst = append(dst, r.Job[:]...)
-	return append(dst, byte(r.Code), byte(r.Reason))
-}
-
-func (r *Receipt) parse(b []byte) bool {
-	if len(b) != 18 {
-		return false
-	}
-	copy(r.Job[:], b)
-	r.Code, r.Reason = Code(b[16]), Reason(b[17])
-	return r.Code >= CodeLoaded && r.Code <= CodeFault && r.Reason <= ReasonRecover
+	s.Ambient, s.Filament, s.Door = int32(le.Uint32(b[12:])), b[16], b[17]
+	return s.Filament <= 2 && s.Door <= 2
 }
 
 func boolByte(b bool) byte {

@@ -45,6 +45,7 @@ func (s *session) job(ctx context.Context, st *seam.Start, file *os.File) error 
 		r.Code, r.Reason = judge(err)
 		phase = seam.PhaseFault
 	}
+	r.Material = s.fed.bucket()
 	if err := s.vault.Close(); err != nil {
 		s.log.Error("vault not closed")
 	}
@@ -83,7 +84,7 @@ func (s *session) print(ctx context.Context, st *seam.Start, file *os.File) erro
 	s.setPhase(seam.PhasePrinting)
 	defer s.marks.end()
 	prog := s.pause.hold(fresh(b, s.begun(ctx, job, st)), ctx.Done())
-	err = s.machine.Run(ctx, s.marks.watch(envelope.Check(b.Limits, envelope.Fit(b.Limits, prog))))
+	err = s.machine.Run(ctx, s.marks.watch(s.fed.watch(envelope.Check(b.Limits, envelope.Fit(b.Limits, prog)))))
 	if err != nil && !errors.Is(err, hal.ErrHalted) {
 		s.cool()
 	}

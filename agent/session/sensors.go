@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"platen/agent/seam"
 	"platen/boards"
 	"platen/hal"
 	"platen/hal/sensor/gpio"
@@ -196,6 +197,16 @@ func (b *box) read() watch.Box {
 		}
 	}
 	return w
+}
+
+// tell adds to a status what sensors of the box say that are no fan's.
+func (b *box) tell(st *seam.Status) {
+	w := b.read()
+	if w.HasAmbient {
+		st.Ambient = int32(w.Ambient)
+	}
+	codes := map[watch.Contact]uint8{watch.Good: 1, watch.Bad: 2}
+	st.Filament, st.Door = codes[w.Filament], codes[w.Door]
 }
 
 func contact(v int64, ok bool) watch.Contact {

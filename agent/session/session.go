@@ -149,6 +149,7 @@ type session struct {
 
 	pause    pause
 	progress progress
+	fed      fed
 	marks    marks
 	news     chan seam.Layer // the newest of marks that is not sent yet
 	keys     secure.Keys     // of the job that comes or is read
@@ -354,7 +355,7 @@ func (s *session) setPhase(p seam.Phase) {
 // slow costs a report, nothing else.
 func (s *session) report() {
 	s.mu.Lock()
-	st := seam.Status{Phase: s.phase, Progress: s.progress.percent()}
+	st := seam.Status{Phase: s.phase, Progress: s.progress.percent(), Ambient: seam.NoAmbient}
 	s.mu.Unlock()
 	if s.machine != nil {
 		m := s.machine.State()

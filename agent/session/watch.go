@@ -73,6 +73,7 @@ func (s *session) supervised(st *seam.Status) {
 	}
 	if s.box != nil {
 		st.Missing = s.box.missing()
+		s.box.tell(st)
 	}
 }
 

@@ -26,7 +26,7 @@ func BenchmarkMessage(b *testing.B) {
 		if samples, err = m.AppendSamples(context.Background(), samples[:0]); err != nil {
 			b.Fatal(err)
 		}
-		if msg, err = enc.Encode(msg[:0], at, false, samples); err != nil {
+		if msg, err = enc.Encode(msg[:0], catalog.Moment{At: at}, samples); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -79,15 +79,15 @@ func period(g consent.Grant, ownerGrid time.Duration) time.Duration {
 // time of its slot, by the clock as it is now: the clock may have been set since the
 // slot before. Slots that passed while the collector was held up are left out; the
 // grid does not move.
-func (ch *channel) slot(now time.Time, loaded bool, samples []catalog.Sample) {
+func (ch *channel) slot(now time.Time, m catalog.Moment, samples []catalog.Sample) {
 	ahead := ch.next.Sub(now) // by the monotonic clock; not above zero, unless early
 	if ahead < 0 {
 		ahead += -ahead / ch.period * ch.period
 	}
-	at := now.Add(min(ahead, 0))
+	m.At = now.Add(min(ahead, 0))
 	ch.next = now.Add(ahead + ch.period)
 	ch.early = false
-	msg, err := ch.enc.Encode(nil, at, loaded, samples)
+	msg, err := ch.enc.Encode(nil, m, samples)
 	if err != nil {
 		ch.problem(err)
 		return

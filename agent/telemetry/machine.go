@@ -18,23 +18,49 @@ type Machine struct {
 	mu     sync.Mutex
 	st     seam.Status
 	at     time.Time
+	heat   heat
+	jobs   *Jobs
 	urgent chan struct{}
 }
 
 // NewMachine makes a Machine.
 func NewMachine() *Machine { return &Machine{urgent: make(chan struct{}, 1)} }
 
-// Set takes the session's last status. A new fault is urgent.
+// Follow has j told of what the machine does from now on.
+func (m *Machine) Follow(j *Jobs) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.jobs = j
+}
+
+// Set takes the session's last status. A new fault is urgent, and so is what the
+// supervision finds if it is as grave.
 func (m *Machine) Set(st seam.Status) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if st.Fault != 0 && st.Fault != m.st.Fault {
+	now := time.Now()
+	was, _ := alert(m.st)
+	is, severity := alert(st)
+	if st.Fault != 0 && st.Fault != m.st.Fault || is != was && severity == severityFault {
 		select {
 		case m.urgent <- struct{}{}:
 		default: // one is on its way already
 		}
 	}
-	m.st, m.at = st, time.Now()
+	m.st, m.at = st, now
+	m.heat.watch(st, now)
+	if m.jobs != nil {
+		m.jobs.Observe(st, now)
+	}
+}
+
+// Ended takes a receipt of the session.
+func (m *Machine) Ended(r seam.Receipt) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.jobs != nil {
+		m.jobs.Ended(r, time.Now())
+	}
 }
 
 // Urgent signals that a fault should leave before its slot comes.
@@ -71,6 +97,16 @@ func (m *Machine) AppendSamples(_ context.Context, dst []catalog.Sample) ([]cata
 		if id, ok := heaterItem(h.ID); ok {
 			dst = add(dst, id, int64(h.Actual))
 		}
+	}
+	dst = add(dst, catalog.HeatInBand, m.heat.code(m.st, m.at))
+	code, severity := alert(m.st)
+	dst = add(dst, catalog.Alert, code)
+	dst = add(dst, catalog.Severity, severity)
+	dst = add(dst, catalog.SensorsMissing, int64(m.st.Missing))
+	dst = add(dst, catalog.Filament, int64(m.st.Filament))
+	dst = add(dst, catalog.Door, int64(m.st.Door))
+	if m.st.Ambient != seam.NoAmbient {
+		dst = add(dst, catalog.AmbientTemp, int64(m.st.Ambient))
 	}
 	dst = add(dst, catalog.LinkResends, int64(m.st.Resends))
 	return add(dst, catalog.LinkErrors, int64(m.st.LinkErrs)), nil

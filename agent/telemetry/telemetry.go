@@ -75,6 +75,8 @@ type Config struct {
 	// Loaded reports whether a job is loaded: some items are withheld then. Nil
 	// means that it is not known, and they always are.
 	Loaded func() bool
+	// Jobs says what may be told of jobs; nil tells nothing of them, and covers none.
+	Jobs *Jobs
 	// Urgent wakes the collector for a fault, see [Machine.Urgent]; nil never does.
 	Urgent <-chan struct{}
 	// OwnerGrid lengthens the period of recipients under profile owner; a period
@@ -195,10 +197,27 @@ func (c *Collector) sample(ctx context.Context, now time.Time) {
 		return
 	}
 	samples := c.read(ctx)
-	loaded := c.cfg.Loaded()
-	for _, ch := range due {
-		ch.slot(now, loaded, samples)
+	m := catalog.Moment{Loaded: c.cfg.Loaded()}
+	if c.cfg.Jobs != nil {
+		m.Cover = c.cfg.Jobs.Cover(now)
 	}
+	for _, ch := range due {
+		ch.slot(now, m, c.withRecord(ch.grant, now, samples))
+	}
+}
+
+// withRecord adds to samples the next record of a job that the recipient of g is to be
+// told.
+func (c *Collector) withRecord(g consent.Grant, now time.Time, samples []catalog.Sample) []catalog.Sample {
+	if c.cfg.Jobs == nil {
+		return samples
+	}
+	record, n := c.cfg.Jobs.next(g, now)
+	if n == 0 {
+		return samples
+	}
+	c.cfg.Jobs.told(g, n)
+	return slices.Concat(samples, record)
 }
 
 func (c *Collector) read(ctx context.Context) []catalog.Sample {

@@ -1,0 +1,86 @@
+package catalog
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Table is the catalogue as people read it: one line an item, columns aligned.
+func Table() string {
+	rows := [][]string{{"id", "name", "unit", "step", "every", "profiles", "when", "purpose"}}
+	for _, it := range list {
+		rows = append(rows, []string{fmt.Sprint(it.ID), it.Name, string(it.Unit), it.step(),
+			it.Period.String(), it.Profiles.names(), it.when(), it.Purpose})
+	}
+	width := make([]int, len(rows[0]))
+	for _, r := range rows {
+		for i, c := range r {
+			width[i] = max(width[i], len([]rune(c)))
+		}
+	}
+	var b strings.Builder
+	for _, r := range rows {
+		for i, c := range r {
+			b.WriteString(c)
+			if i < len(r)-1 {
+				b.WriteString(strings.Repeat(" ", width[i]-len([]rune(c))+2))
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func (it Item) when() string {
+	switch {
+	case it.Urgent:
+		return "always, at once"
+	case it.IdleOnly:
+		return "idle"
+	case it.Covered:
+		return "idle for vendor"
+	}
+	return "always"
+}
+
+// step is how finely the item is sent.
+func (it Item) step() string {
+	if it.Ratio != 0 {
+		return fmt.Sprintf("%d, then ×%d.%02d", it.Resolution, it.Ratio/100, it.Ratio%100)
+	}
+	return fmt.Sprint(it.Resolution)
+}
+
+// Page is the catalogue as a page of reference in Markdown: each item with all that
+// the encoder does to it. REFERENCE.md is this text.
+func Page() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, pageHead, Version)
+	for _, it := range list {
+		fmt.Fprintf(&b, "| %d | `%s` | %s | %s | %s | %v | %s | %s | %s |\n", it.ID, it.Name, it.Class, it.Unit,
+			it.step(), it.Period, it.Profiles.names(), it.when(), it.Purpose)
+	}
+	b.WriteString(pageEnd)
+	return b.String()
+}
+
+const pageHead = `# What may leave a printer
+
+Generated from the list in this folder (edition %d); a test compares the two. Nothing that is not a line
+of this table can be encoded, and nothing is sent to anybody without a grant that the owner has signed.
+"platen catalogue" prints the list of a release; "platen catalogue --sign" and "--verify" sign and check it.
+
+| id | name | class | unit | step | at most every | profiles | when | purpose |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+`
+
+const pageEnd = `
+- *step*: what leaves is a multiple of it. With a second number, values leave as the end of a bucket: the first
+  bucket ends at the step, each next one is longer by that factor.
+- *at most every* holds under profile vendor. Under service and owner it is a second, but for what is said less often than once a minute.
+- *idle*: withheld from everybody while a job is loaded. *idle for vendor*: withheld from profile vendor from the
+  beginning of a job to the end of the bucket of its duration, and for two hours more, while things grow cold.
+- Under profile vendor, ` + "`state`" + ` is "printing" for all of that bucket (a fault ends it), and ` + "`progress`" + ` the share of
+  the bucket that has passed; profile service is told that share as well.
+- Buckets of a job's duration are eight: three bits are all that a recipient under profile vendor learns of a job.
+`

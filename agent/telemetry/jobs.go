@@ -1,0 +1,235 @@
+package telemetry
+
+import (
+	crand "crypto/rand"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"platen/agent/catalog"
+	"platen/agent/consent"
+	"platen/agent/seam"
+)
+
+// What is told of jobs, and when.
+const (
+	coldTime  = 2 * time.Hour              // from the end of a cover until what was heated is as cold as the room
+	mostDelay = time.Hour                  // of a record, drawn by chance
+	window    = 7*24*time.Hour + time.Hour // between two readings of the odometers
+	fewest    = 10                         // jobs in a window, for a reading
+	keepTime  = 7 * 24 * time.Hour         // how long a record waits for recipients that cannot be reached
+	maxKept   = 256                        // records
+	longest   = 128 * time.Hour            // end of the last bucket of durations
+)
+
+// Jobs makes of what a machine does what may be told of its jobs: the cover that a
+// vendor sees in place of one, a record of each in buckets, and odometers.
+//
+// Nothing exact is kept: the file of a Jobs holds buckets, and odometers to which each
+// job adds a whole number of hours, rounded up or down by chance so that the sum is
+// right in the mean. It is written when a job begins and when it ends.
+type Jobs struct {
+	path string // "" keeps nothing
+	log  *slog.Logger
+	draw *rand.Rand
+
+	mu sync.Mutex
+	t  tally
+}
+
+// NewJobs reads the file at path, which need not be there; one that cannot be read
+// begins anew. An empty path keeps nothing over a restart. A nil log discards.
+func NewJobs(path string, log *slog.Logger) *Jobs {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	var seed [32]byte
+	crand.Read(seed[:])
+	j := &Jobs{path: path, log: log, draw: rand.New(rand.NewChaCha8(seed))}
+	var err error
+	if j.t, err = loadTally(path); err != nil {
+		log.Warn("odometers begin anew", "error", err.Error())
+	}
+	return j
+}
+
+// Ended takes a receipt of the session. The last one of a job ends it.
+func (j *Jobs) Ended(r seam.Receipt, now time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch r.Code {
+	case seam.CodeDone:
+		j.finish(now, 1, r.Material)
+	case seam.CodeCancelled:
+		j.finish(now, 2, r.Material)
+	case seam.CodeRefused:
+		j.finish(now, 3, r.Material)
+	case seam.CodeFault:
+		j.finish(now, 4, r.Material)
+	}
+}
+
+// Observe takes what the machine does at now. Only changes of it are of consequence.
+func (j *Jobs) Observe(st seam.Status, now time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch st.Phase {
+	case seam.PhaseLoading, seam.PhasePrinting, seam.PhasePaused:
+		j.begin(now)
+	case seam.PhaseIdle: // whoever would have sent a receipt is gone
+		j.finish(now, 0, 0)
+	}
+}
+
+func (j *Jobs) begin(now time.Time) {
+	if !j.t.Open.IsZero() {
+		return
+	}
+	j.t.Open = now
+	if !now.Before(j.t.Until) { // else the cover of the job before goes on
+		j.t.From = now
+	}
+	j.keep()
+}
+
+// finish ends the open job, with a code of catalog.JobResult. What is refused or ends in
+// a fault is as long as it is by no design: its cover ends with it.
+func (j *Jobs) finish(now time.Time, code int64, material uint8) {
+	start := j.t.Open
+	if start.IsZero() {
+		return
+	}
+	took := max(now.Sub(start), 0)
+	shown := start.Add(bucket(took))
+	if code >= 3 {
+		shown = now
+	}
+	coarse, _ := catalog.Lookup(catalog.JobStart)
+	j.t.Open = time.Time{}
+	if shown.After(j.t.Until) {
+		j.t.Until = shown
+	}
+	j.t.add(record{
+		Due: shown.Add(time.Duration(j.draw.Int64N(int64(mostDelay)))), ID: int64(j.draw.Uint32()), Start: coarse.Bucket(start.Unix()),
+		Duration: int64(min(bucket(took), longest) / time.Second), Result: code, Material: length(material),
+	})
+	j.t.Jobs++
+	j.t.WindowJobs++
+	j.t.Hours += j.chance(int64(took/time.Second), 3600)
+	// The mean of what falls into a bucket that is twice as long as the one before, if
+	// all lengths are as likely by their logarithm, is 1/(2 ln 2) of its end.
+	j.t.Metres += j.chance(length(material)*7213/10_000, 1000)
+	j.keep()
+}
+
+// length is the end of a seam.Receipt's bucket of material, in mm.
+func length(bucket uint8) int64 {
+	if bucket == 0 {
+		return 0
+	}
+	return 1000 << (min(bucket, seam.MostMaterial) - 1)
+}
+
+// chance is v/unit, rounded up or down by chance so that it is right in the mean.
+func (j *Jobs) chance(v, unit int64) int64 {
+	n := v / unit
+	if j.draw.Int64N(unit) < v%unit {
+		n++
+	}
+	return n
+}
+
+// bucket is the end of the bucket that a duration falls into: an hour and its doublings up
+// to the longest, then whole multiples of that.
+func bucket(d time.Duration) time.Duration {
+	if d > longest {
+		return (d + longest - 1) / longest * longest
+	}
+	it, _ := catalog.Lookup(catalog.JobDuration)
+	return max(time.Duration(it.Bucket(int64((d+time.Second-1)/time.Second)))*time.Second, time.Hour)
+}
+
+// Cover is what hides a job at now.
+func (j *Jobs) Cover(now time.Time) catalog.Cover {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	c := catalog.Cover{
+		Job:  !j.t.Open.IsZero() || now.Before(j.t.Until),
+		Heat: !j.t.Open.IsZero() || now.Before(j.t.Until.Add(coldTime)),
+	}
+	if c.Job {
+		passed := now.Sub(j.t.From) // no more than is known after a restart: the longest
+		passed = min(max(passed, 0), longest)
+		c.Quarter = uint8(25 * (4 * passed / bucket(passed)))
+	}
+	return c
+}
+
+// next is the oldest record that is due at now and that the recipient of a grant has not
+// been told yet, with its number. A recipient is told what ends under its grant.
+func (j *Jobs) next(g consent.Grant, now time.Time) (samples []catalog.Sample, n uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.read(now)
+	told, ok := j.t.Told[key(g)]
+	if !ok {
+		j.tell(g, j.t.N)
+		return nil, 0
+	}
+	for _, r := range j.t.Records {
+		if r.N > told && !now.Before(r.Due) {
+			return r.samples(), r.N
+		}
+	}
+	return nil, 0
+}
+
+// told notes that a recipient has been told record n. Those before it that were not yet
+// due are left out: records come in the order in which their jobs ended.
+func (j *Jobs) told(g consent.Grant, n uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.tell(g, n)
+}
+
+func (j *Jobs) tell(g consent.Grant, n uint64) {
+	if j.t.Told == nil {
+		j.t.Told = map[string]uint64{}
+	}
+	for k := range j.t.Told { // earlier grants for the recipient
+		if strings.HasPrefix(k, g.Recipient.String()+" ") {
+			delete(j.t.Told, k)
+		}
+	}
+	j.t.Told[key(g)] = n
+	j.keep()
+}
+
+func key(g consent.Grant) string {
+	return g.Recipient.String() + " " + strconv.FormatUint(g.Serial, 10)
+}
+
+// read reads the odometers if their week is over.
+func (j *Jobs) read(now time.Time) {
+	if j.t.Window.IsZero() || now.Before(j.t.Window) { // the clock was set back
+		j.t.Window = now
+		return
+	}
+	if now.Sub(j.t.Window) < window {
+		return
+	}
+	if j.t.WindowJobs >= fewest {
+		j.t.add(record{Due: now, Odometer: &odometer{j.t.Jobs, j.t.Hours, j.t.Metres}})
+	}
+	j.t.Window, j.t.WindowJobs = now, 0
+	j.keep()
+}
+
+func (j *Jobs) keep() {
+	if err := j.t.save(j.path); err != nil {
+		j.log.Warn("odometers are not kept", "error", err.Error())
+	}
+}
