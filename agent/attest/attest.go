@@ -3,11 +3,13 @@
 //
 // Start at [New]. One goroutine owns the TPM; every method sends it a request
 // through a short queue and waits for the answer or the end of its context, so a
-// [TPM] may be shared freely. Nothing secret is stored: all keys are primaries,
-// derived anew from the TPM's own seeds whenever they are needed.
+// [TPM] may be shared freely. All keys are primaries, derived anew from the TPM's own
+// seeds and the number in its NV that is this printer's identity whenever they are
+// needed: nothing of them is on a disk, and they are gone with the number ([TPM.Forget]).
 //
 //	attestation key  P-256, restricted signing, endorsement hierarchy: signs quotes
-//	TLS key          P-256, signing, storage hierarchy: [TPM.TLSKey], a crypto.Signer
+//	TLS key          P-256, signing, storage hierarchy: [TPM.TLSKey], a crypto.Signer;
+//	                 for further recipients others, [TPM.Client]
 //	job key          P-256, ECDH, storage hierarchy: [TPM.JobKey], an ecdh.KeyExchanger
 //	content key      RSA-2048, decryption, storage hierarchy: [TPM.ContentKey]
 //
@@ -21,6 +23,9 @@
 // PCR 14 takes the digest of each agent before it speaks ([TPM.ExtendAgent]). The
 // log of those digests has to replay to the PCR's value for a verifier to accept
 // anything, so it is kept in a file that outlives the agent, not the boot.
+//
+// What ails a TPM is told in words for whoever stands at the printer: errors carry a
+// *[TroubleError], and [Look] says before anything fails what it would be.
 //
 // A TPM is /dev/tpmrm0 (the kernel's resource manager) or "swtpm:PATH", the unix
 // socket of a software TPM.
@@ -120,9 +125,9 @@ func New(ctx context.Context, cfg Config) (*TPM, error) {
 	}
 	base, stop := context.WithCancel(context.Background())
 	t := &TPM{requests: make(chan request, queueLen), base: base, stop: stop, done: make(chan struct{})}
-	o := &owner{link: link, logger: cfg.Logger, keys: newKeyring(policy), log: agentLog{dir: cfg.StateDir}, approver: approver}
+	o := &owner{link: link, logger: cfg.Logger, keys: bareKeyring(), log: agentLog{dir: cfg.StateDir}, approver: approver}
 	go t.own(o)
-	_, err = call(ctx, t, func(o *owner) (struct{}, error) { return struct{}{}, t.prepare(o) })
+	_, err = call(ctx, t, func(o *owner) (struct{}, error) { return struct{}{}, t.prepare(o, policy) })
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare the TPM: %w", err), t.Close())
 	}
@@ -130,14 +135,19 @@ func New(ctx context.Context, cfg Config) (*TPM, error) {
 }
 
 // prepare runs in the owner's goroutine.
-func (t *TPM) prepare(o *owner) error {
-	_, err := tpm2.Startup{StartupType: tpm2.TPMSUClear}.Execute(o.link)
-	if err != nil && !errors.Is(err, tpm2.TPMRCInitialize) {
-		return fmt.Errorf("start it: %w", err)
+func (t *TPM) prepare(o *owner, policy tpm2.TPM2BDigest) error {
+	err := startup(o.link)
+	if err != nil {
+		return err
 	}
 	if err := o.sweep(); err != nil {
 		return err
 	}
+	who, err := o.identity()
+	if err != nil {
+		return err
+	}
+	o.keys.identify(who, policy)
 	if t.boot, err = o.countBoot(); err != nil {
 		return err
 	}
@@ -148,13 +158,22 @@ func (t *TPM) prepare(o *owner) error {
 	if t.id, err = PrinterID(ak); err != nil {
 		return err
 	}
-	if t.tls, err = newSigner(t, o); err != nil {
+	if t.tls, err = newSigner(t, o, tlsKey); err != nil {
 		return err
 	}
 	if t.job, err = newECDH(t, o); err != nil {
 		return err
 	}
 	return o.loadLog()
+}
+
+// startup starts a TPM that nobody has started since it was reset.
+func startup(link transport.TPM) error {
+	_, err := tpm2.Startup{StartupType: tpm2.TPMSUClear}.Execute(link)
+	if err != nil && !errors.Is(err, tpm2.TPMRCInitialize) {
+		return fmt.Errorf("start it: %w", err)
+	}
+	return nil
 }
 
 // sweep flushes what an agent that was killed left loaded in a TPM that is ours
@@ -231,7 +250,7 @@ func call[T any](ctx context.Context, t *TPM, fn func(*owner) (T, error)) (T, er
 	out := make(chan answer, 1)
 	r := request{ctx, func(o *owner) {
 		v, err := fn(o)
-		out <- answer{v, err}
+		out <- answer{v, o.explain(err)}
 	}}
 	select {
 	case <-ctx.Done():

@@ -138,9 +138,9 @@ func mgf1(out, seed []byte, h hash.Hash) {
 }
 
 // contentTemplate is an RSA-2048 key that decrypts.
-func contentTemplate(label string) tpm2.TPMTPublic {
+func contentTemplate(who [32]byte) tpm2.TPMTPublic {
 	unique := make([]byte, contentBytes)
-	copy(unique, label)
+	copy(unique, who[:])
 	return tpm2.TPMTPublic{
 		Type: tpm2.TPMAlgRSA, NameAlg: tpm2.TPMAlgSHA256,
 		ObjectAttributes: tpm2.TPMAObject{Decrypt: true, FixedTPM: true, FixedParent: true, SensitiveDataOrigin: true, UserWithAuth: true, NoDA: true},

@@ -209,14 +209,17 @@ func (o *owner) activate(public, blob, secret []byte) (opened []byte, err error)
 		}
 		err = o.useEK(kind, func(ek tpm2.AuthHandle, _ tpm2.TPMTPublic) error {
 			return o.use(attestationKey, func(ak tpm2.AuthHandle) error {
-				rsp, err := tpm2.ActivateCredential{ActivateHandle: ak, KeyHandle: ek,
-					CredentialBlob: tpm2.TPM2BIDObject{Buffer: blob},
-					Secret:         tpm2.TPM2BEncryptedSecret{Buffer: secret}}.Execute(o.link)
-				if err != nil {
-					return err
-				}
-				opened = rsp.CertInfo.Buffer
-				return nil
+				return o.secretly(tpm2.AESEncryption(128, tpm2.EncryptOut), func(secrecy []tpm2.AuthOption) error {
+					ak.Auth = tpm2.HMAC(tpm2.TPMAlgSHA256, 16, secrecy...)
+					rsp, err := tpm2.ActivateCredential{ActivateHandle: ak, KeyHandle: ek,
+						CredentialBlob: tpm2.TPM2BIDObject{Buffer: blob},
+						Secret:         tpm2.TPM2BEncryptedSecret{Buffer: secret}}.Execute(o.link)
+					if err != nil {
+						return err
+					}
+					opened = rsp.CertInfo.Buffer
+					return nil
+				})
 			})
 		})
 		return opened, err

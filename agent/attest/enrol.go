@@ -16,27 +16,31 @@ import (
 // public keys, the maker's certificates and a certificate request whose common
 // name is the printer's id. claim is the code that lets the printer in, or empty.
 func (t *TPM) EnrolRequest(ctx context.Context, claim string) ([]byte, error) {
-	req, err := call(ctx, t, func(o *owner) (evidence.EnrolRequest, error) { return o.enrolRequest(claim) })
+	return t.enrolRequest(ctx, claim, t.tls)
+}
+
+func (t *TPM) enrolRequest(ctx context.Context, claim string, client *Signer) ([]byte, error) {
+	req, err := call(ctx, t, func(o *owner) (evidence.EnrolRequest, error) { return o.enrolRequest(claim, client.id) })
 	if err != nil {
 		return nil, fmt.Errorf("make an enrolment request: %w", err)
 	}
 	req.CSR, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
 		Subject:            pkix.Name{CommonName: t.id.String()},
 		SignatureAlgorithm: x509.ECDSAWithSHA256,
-	}, t.tls)
+	}, client)
 	if err != nil {
 		return nil, fmt.Errorf("make an enrolment request: %w", err)
 	}
 	return req.Encode()
 }
 
-func (o *owner) enrolRequest(claim string) (evidence.EnrolRequest, error) {
+func (o *owner) enrolRequest(claim string, client keyID) (evidence.EnrolRequest, error) {
 	req := evidence.EnrolRequest{V: evidence.Version, Claim: claim}
 	var err error
 	if req.EKs, err = o.endorsementKeys(); err != nil {
 		return req, err
 	}
-	if req.TLS, err = o.certify(tlsKey, evidence.UseTLS); err != nil {
+	if req.TLS, err = o.certify(client, evidence.UseTLS); err != nil {
 		return req, err
 	}
 	if req.Job, err = o.certify(jobKey, evidence.UseJob); err != nil {

@@ -86,3 +86,46 @@ func UseUnder(ctx context.Context, t *TPM, a approval.Approval, point []byte) er
 	})
 	return err
 }
+
+// UseEK uses the first endorsement key, with a challenge that is for nobody.
+func UseEK(ctx context.Context, t *TPM) error {
+	_, err := call(ctx, t, func(o *owner) ([]byte, error) {
+		eks, err := o.endorsementKeys()
+		if err != nil {
+			return nil, err
+		}
+		return o.activate(eks[0].Public, make([]byte, 68), make([]byte, 97))
+	})
+	return err
+}
+
+// Replug has the TPM reset by do, which ends connections to it, and connects anew.
+func Replug(ctx context.Context, t *TPM, path string, do func() error) error {
+	_, err := call(ctx, t, func(o *owner) (struct{}, error) {
+		if err := errors.Join(o.link.Close(), do()); err != nil {
+			return struct{}{}, err
+		}
+		var err error
+		o.link, err = Open(path)
+		return struct{}{}, err
+	})
+	return err
+}
+
+// Identity reads the number that all keys hang on, as the agent does or in clear.
+func Identity(ctx context.Context, t *TPM, secretly bool) ([32]byte, error) {
+	return call(ctx, t, func(o *owner) ([32]byte, error) {
+		if secretly {
+			return o.identity()
+		}
+		index, _, err := o.nvIndex(identityPublic())
+		if err != nil {
+			return [32]byte{}, err
+		}
+		rsp, err := tpm2.NVRead{AuthHandle: index, NVIndex: index, Size: 32}.Execute(o.link)
+		if err != nil {
+			return [32]byte{}, err
+		}
+		return [32]byte(rsp.Data.Buffer), nil
+	})
+}

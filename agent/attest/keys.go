@@ -18,22 +18,19 @@ import (
 	"platen/agent/evidence"
 )
 
-// keyID names a key of the printer.
-type keyID int
+// keyID names a key of the printer; label tells client keys apart.
+type keyID struct{ name, label string }
 
-const (
-	attestationKey keyID = iota
-	tlsKey
-	jobKey
-	contentKey
-	storageKey // salts the session that the secrets of the two before it travel in
-	numKeys
+var (
+	attestationKey = keyID{name: "attestation key"}
+	tlsKey         = keyID{name: "TLS key"}
+	jobKey         = keyID{name: "job key"}
+	contentKey     = keyID{name: "content key"}
+	storageKey     = keyID{name: "storage key"} // salts the sessions that secrets travel in
 )
 
 // String is the key's name in errors.
-func (k keyID) String() string {
-	return [numKeys]string{"attestation key", "TLS key", "job key", "content key", "storage key"}[k]
-}
+func (k keyID) String() string { return k.name }
 
 // key is a primary key. Its saved context stands for it between uses, because a
 // TPM without a resource manager holds three objects at a time.
@@ -45,44 +42,45 @@ type key struct {
 	name      tpm2.TPM2BName
 }
 
-type keyring [numKeys]*key
+type keyring map[keyID]*key
 
-// newKeyring describes the keys. policy is that of the keys that open jobs: with another
-// policy they are other keys. Empty, they are used in any state.
-func newKeyring(policy tpm2.TPM2BDigest) keyring {
-	ring := keyring{
-		attestationKey: {hierarchy: tpm2.TPMRHEndorsement, template: signingTemplate("platen attestation key v1", true)},
-		tlsKey:         {hierarchy: tpm2.TPMRHOwner, template: signingTemplate("platen tls key v1", false)},
-		jobKey:         {hierarchy: tpm2.TPMRHOwner, template: ecdhTemplate("platen job key v1")},
-		contentKey:     {hierarchy: tpm2.TPMRHOwner, template: contentTemplate("platen content key v1")},
-		storageKey:     {hierarchy: tpm2.TPMRHOwner, template: tpm2.ECCSRKTemplate},
-	}
+// bareKeyring has the one key that is the same whatever the printer's identity: the TCG's
+// storage root key.
+func bareKeyring() keyring {
+	return keyring{storageKey: {hierarchy: tpm2.TPMRHOwner, template: tpm2.ECCSRKTemplate}}
+}
+
+// identify describes the keys of an identity. policy is that of the keys that open jobs:
+// with another policy they are other keys. Empty, they are used in any state.
+func (ring keyring) identify(who identity, policy tpm2.TPM2BDigest) {
+	ring[attestationKey] = &key{hierarchy: tpm2.TPMRHEndorsement, template: signingTemplate(who.unique("attestation key"), true)}
+	ring[tlsKey] = &key{hierarchy: tpm2.TPMRHOwner, template: signingTemplate(who.unique("tls key"), false)}
+	ring[jobKey] = &key{hierarchy: tpm2.TPMRHOwner, template: ecdhTemplate(who.unique("job key"))}
+	ring[contentKey] = &key{hierarchy: tpm2.TPMRHOwner, template: contentTemplate(who.unique("content key"))}
 	if len(policy.Buffer) > 0 {
 		for _, id := range [...]keyID{jobKey, contentKey} {
 			ring[id].template.AuthPolicy = policy
 			ring[id].template.ObjectAttributes.UserWithAuth = false // the policy, and nothing else
 		}
 	}
-	return ring
 }
 
 // signingTemplate is a P-256 key that signs with ECDSA and SHA-256; a restricted
-// one signs only what the TPM itself made. The label makes it a key of its own.
-func signingTemplate(label string, restricted bool) tpm2.TPMTPublic {
-	return eccTemplate(label, tpm2.TPMAObject{SignEncrypt: true, Restricted: restricted},
+// one signs only what the TPM itself made. unique makes it a key of its own.
+func signingTemplate(unique [32]byte, restricted bool) tpm2.TPMTPublic {
+	return eccTemplate(unique, tpm2.TPMAObject{SignEncrypt: true, Restricted: restricted},
 		tpm2.TPMTECCScheme{Scheme: tpm2.TPMAlgECDSA,
 			Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgECDSA, &tpm2.TPMSSigSchemeECDSA{HashAlg: tpm2.TPMAlgSHA256})})
 }
 
 // ecdhTemplate is a P-256 key for key agreement.
-func ecdhTemplate(label string) tpm2.TPMTPublic {
-	return eccTemplate(label, tpm2.TPMAObject{Decrypt: true}, tpm2.TPMTECCScheme{Scheme: tpm2.TPMAlgNull})
+func ecdhTemplate(unique [32]byte) tpm2.TPMTPublic {
+	return eccTemplate(unique, tpm2.TPMAObject{Decrypt: true}, tpm2.TPMTECCScheme{Scheme: tpm2.TPMAlgNull})
 }
 
-func eccTemplate(label string, attrs tpm2.TPMAObject, scheme tpm2.TPMTECCScheme) tpm2.TPMTPublic {
+func eccTemplate(unique [32]byte, attrs tpm2.TPMAObject, scheme tpm2.TPMTECCScheme) tpm2.TPMTPublic {
 	attrs.FixedTPM, attrs.FixedParent, attrs.SensitiveDataOrigin = true, true, true
 	attrs.UserWithAuth, attrs.NoDA = true, true
-	unique := sha256.Sum256([]byte(label))
 	return tpm2.TPMTPublic{
 		Type: tpm2.TPMAlgECC, NameAlg: tpm2.TPMAlgSHA256, ObjectAttributes: attrs,
 		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, &tpm2.TPMSECCParms{
@@ -119,6 +117,9 @@ func (o *owner) use(id keyID, fn func(tpm2.AuthHandle) error) (err error) {
 
 func (o *owner) load(id keyID) (tpm2.TPMHandle, error) {
 	k := o.keys[id]
+	if k == nil {
+		return 0, errors.New("the TPM has forgotten this printer: restart the agent")
+	}
 	if k.context != nil {
 		rsp, err := tpm2.ContextLoad{Context: *k.context}.Execute(o.link)
 		if err == nil {
@@ -173,16 +174,17 @@ func eccPublic(public tpm2.TPMTPublic) (*ecdsa.PublicKey, error) {
 // a tls.Certificate, set SupportedSignatureAlgorithms to ECDSAWithP256AndSHA256.
 type Signer struct {
 	tpm    *TPM
+	id     keyID
 	public *ecdsa.PublicKey
 }
 
-func newSigner(t *TPM, o *owner) (*Signer, error) {
-	area, err := o.public(tlsKey)
+func newSigner(t *TPM, o *owner, id keyID) (*Signer, error) {
+	area, err := o.public(id)
 	if err != nil {
 		return nil, err
 	}
 	public, err := eccPublic(area)
-	return &Signer{t, public}, err
+	return &Signer{t, id, public}, err
 }
 
 // Public is the key's *ecdsa.PublicKey.
@@ -196,7 +198,7 @@ func (s *Signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byt
 	}
 	digest = bytes.Clone(digest)
 	return call(context.Background(), s.tpm, func(o *owner) (der []byte, err error) {
-		err = o.use(tlsKey, func(h tpm2.AuthHandle) error {
+		err = o.use(s.id, func(h tpm2.AuthHandle) error {
 			der, err = o.sign(h, digest)
 			return err
 		})

@@ -231,8 +231,7 @@ func (o *owner) useSecret(id keyID, fn func(tpm2.AuthHandle) error) error {
 		}
 	}
 	return o.use(id, func(key tpm2.AuthHandle) error {
-		return o.use(storageKey, func(salt tpm2.AuthHandle) error {
-			secrecy := []tpm2.AuthOption{tpm2.Salted(salt.Handle, o.keys[storageKey].public), tpm2.AESEncryption(128, tpm2.EncryptOut)}
+		return o.secretly(tpm2.AESEncryption(128, tpm2.EncryptOut), func(secrecy []tpm2.AuthOption) error {
 			if k == nil {
 				key.Auth = tpm2.HMAC(tpm2.TPMAlgSHA256, 16, secrecy...)
 			} else {

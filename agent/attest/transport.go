@@ -25,6 +25,8 @@ const (
 	// commandTime bounds one command on a socket. The slowest, an RSA key, takes a
 	// few seconds on hardware.
 	commandTime = 30 * time.Second
+	// dialTime bounds how long a software TPM is waited for that serves somebody else.
+	dialTime = 5 * time.Second
 	// maxUnixPath is the longest path of a unix socket: sun_path without its zero.
 	maxUnixPath = 107
 	// retryTime bounds how long a busy TPM is asked again.
@@ -51,7 +53,10 @@ func openSocket(socket string) (transport.TPMCloser, error) {
 	if len(socket) > maxUnixPath {
 		return nil, fmt.Errorf("open TPM: the socket's path has %d bytes, at most %d work: use a shorter folder", len(socket), maxUnixPath)
 	}
-	conn, err := net.DialTimeout("unix", socket, 5*time.Second)
+	conn, err := net.Dial("unix", socket)
+	for end := time.Now().Add(dialTime); errors.Is(err, syscall.EAGAIN) && time.Now().Before(end); conn, err = net.Dial("unix", socket) {
+		time.Sleep(10 * time.Millisecond) // it has not yet seen that the one before has gone
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open TPM: %w (is swtpm running?)", err)
 	}

@@ -15,6 +15,11 @@ type MosquittoConfig struct {
 	CA string
 	// Cert and Key are the broker's own.
 	Cert, Key string
+	// Addr is the address to listen on, host:port; empty takes a free one of the loopback.
+	Addr string
+	// Persist has the broker keep what it has not delivered in its folder when it is
+	// stopped, and not bound how much waits there.
+	Persist bool
 	// ACL is the lines of an access list, in which %u is the common name of the
 	// client's certificate; empty lets every client do everything.
 	ACL []string
@@ -29,7 +34,7 @@ type Mosquitto struct {
 
 // StartMosquitto runs a broker that takes TLS 1.3 with a client certificate and
 // nothing else, until Stop or the end of ctx. It keeps its configuration and log in
-// dir and stores no messages.
+// dir.
 func StartMosquitto(ctx context.Context, dir string, cfg MosquittoConfig) (*Mosquitto, error) {
 	mosquitto, err := find("mosquitto")
 	if err != nil {
@@ -37,6 +42,9 @@ func StartMosquitto(ctx context.Context, dir string, cfg MosquittoConfig) (*Mosq
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, fmt.Errorf("start mosquitto: %w", err)
+	}
+	if cfg.Addr != "" {
+		return startMosquitto(ctx, mosquitto, dir, cfg.Addr, cfg)
 	}
 	// Between finding a port and taking it somebody else may take it: then again.
 	for try := 0; ; try++ {
@@ -95,7 +103,12 @@ func writeMosquittoConf(dir, addr string, cfg MosquittoConfig) (string, error) {
 		"listener " + port + " " + host,
 		"cafile " + cfg.CA, "certfile " + cfg.Cert, "keyfile " + cfg.Key,
 		"tls_version tlsv1.3", "require_certificate true", "use_identity_as_username true",
-		"persistence false", "allow_anonymous false", "log_dest stderr", "log_type all",
+		"allow_anonymous false", "log_dest stderr", "log_type all",
+	}
+	if cfg.Persist {
+		lines = append(lines, "persistence true", "persistence_location "+dir+"/", "max_queued_messages 0")
+	} else {
+		lines = append(lines, "persistence false")
 	}
 	if os.Geteuid() == 0 { // it would change to a user who may not read the keys
 		lines = append(lines, "user root")

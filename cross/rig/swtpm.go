@@ -59,11 +59,15 @@ func StartSwtpm(ctx context.Context, dir string) (*Swtpm, error) {
 }
 
 func (s *Swtpm) start(ctx context.Context) error {
+	return s.startWith(ctx, "not-need-init,startup-clear")
+}
+
+func (s *Swtpm) startWith(ctx context.Context, flags string) error {
 	run, err := s.tool.start(ctx, filepath.Join(s.dir, "swtpm.log"), "socket", "--tpm2",
 		"--tpmstate", "dir="+filepath.Join(s.dir, "state"),
 		"--server", "type=unixio,path="+s.Socket,
 		"--ctrl", "type=unixio,path="+s.Socket+".ctrl",
-		"--flags", "not-need-init,startup-clear")
+		"--flags", flags)
 	if err != nil {
 		return err
 	}
@@ -87,6 +91,12 @@ func (s *Swtpm) start(ctx context.Context) error {
 func (s *Swtpm) Reset(ctx context.Context) error {
 	s.run.stop()
 	return s.start(ctx)
+}
+
+// ResetUnstarted is Reset of the TPM alone: nobody starts it again, as firmware does.
+func (s *Swtpm) ResetUnstarted(ctx context.Context) error {
+	s.run.stop()
+	return s.startWith(ctx, "not-need-init")
 }
 
 // Stop ends the TPM. Its state stays, so StartSwtpm with the same folder brings the
