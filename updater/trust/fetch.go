@@ -29,10 +29,36 @@ func absent(err error) error {
 	return err
 }
 
-// fetcher reads files of a repository by their slash-separated path.
+// fetcher reads files of a repository by their slash-separated path, whose parts are
+// escaped as those of a URL.
 type fetcher interface {
 	// open returns the contents of a file from offset on.
 	open(ctx context.Context, path string, offset int64) (io.ReadCloser, error)
+}
+
+// mirror is one place of a repository: its metadata and its targets.
+type mirror struct{ meta, files fetcher }
+
+func newMirror(location, files string, client *http.Client) (m mirror, err error) {
+	if m.meta, err = newFetcher(location, client); err != nil {
+		return mirror{}, err
+	}
+	if m.files = within(m.meta, "targets/"); files != "" {
+		m.files, err = newFetcher(files, client)
+	}
+	return m, err
+}
+
+// folder is a folder of a repository.
+type folder struct {
+	of   fetcher
+	name string
+}
+
+func within(of fetcher, name string) fetcher { return folder{of, name} }
+
+func (f folder) open(ctx context.Context, path string, offset int64) (io.ReadCloser, error) {
+	return f.of.open(ctx, f.name+path, offset)
 }
 
 func newFetcher(location string, client *http.Client) (fetcher, error) {
@@ -43,6 +69,9 @@ func newFetcher(location string, client *http.Client) (fetcher, error) {
 	switch u.Scheme {
 	case "http", "https":
 		u.Path = strings.TrimSuffix(u.Path, "/") + "/"
+		if u.RawPath != "" {
+			u.RawPath = strings.TrimSuffix(u.RawPath, "/") + "/"
+		}
 		return &httpFetcher{base: u, client: guarded(client)}, nil
 	case "file":
 		return dirFetcher(u.Path), nil
@@ -61,7 +90,11 @@ func (d dirFetcher) open(_ context.Context, path string, offset int64) (io.ReadC
 		return nil, fmt.Errorf("%w: %w", updater.ErrUnavailable, err)
 	}
 	defer root.Close()
-	name := filepath.FromSlash(path)
+	name, err := url.PathUnescape(path)
+	if err != nil {
+		return nil, errNotFound
+	}
+	name = filepath.FromSlash(name)
 	st, err := root.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errNotFound
@@ -117,7 +150,7 @@ func guarded(c *http.Client) *http.Client {
 }
 
 func (h *httpFetcher) open(ctx context.Context, path string, offset int64) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.base.ResolveReference(&url.URL{Path: path}).String(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.base.JoinPath(path).String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +200,7 @@ func from(res *http.Response, offset int64) error {
 func (c *Client) get(ctx context.Context, path string, limit int64) ([]byte, error) {
 	p := newPace(ctx, c.cfg.Stall)
 	defer p.stop()
-	body, err := p.open(c.fetch, path, 0)
+	body, err := p.open(c.mirrors[c.at].meta, path, 0)
 	if err != nil {
 		return nil, err
 	}

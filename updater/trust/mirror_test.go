@@ -180,7 +180,7 @@ func TestConstantMemory(t *testing.T) {
 	const size = 64 << 20
 	l := newLab(t)
 	c := l.client()
-	c.fetch = endless(size)
+	c.mirrors = []mirror{{files: endless(size)}}
 	sum := sha256.New()
 	if _, err := io.CopyN(sum, zeros{}, size); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 	"github.com/theupdateframework/go-tuf/v2/metadata/trustedmetadata"
@@ -11,25 +12,94 @@ import (
 	"platen/updater"
 )
 
+// Refresh fetches and verifies the newest metadata, from the first of the mirrors whose
+// metadata is good. An error is one of the reasons of package updater, that of the first
+// mirror that answered; then Find goes on answering from what was verified before.
+func (c *Client) Refresh(ctx context.Context) error {
+	if err := c.remember(ctx); err != nil {
+		return err
+	}
+	c.tell(ctx)
+	var first error
+	for i := range c.mirrors {
+		c.at = i
+		err := c.refreshHere(ctx)
+		if err == nil {
+			return nil
+		}
+		c.cfg.Logger.Warn("update metadata refused", "mirror", i, "code", updater.Code(err), "reason", err.Error())
+		c.cfg.Refused(err)
+		if first == nil || errors.Is(first, updater.ErrUnavailable) && !errors.Is(err, updater.ErrUnavailable) {
+			first = err
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return first
+}
+
+func (c *Client) refreshHere(ctx context.Context) error {
+	before := c.floor
+	set, err := c.refresh(ctx)
+	if err != nil {
+		c.floor = before
+		return err
+	}
+	c.lift(updater.Floor{Time: set.RefTime.Truncate(time.Hour)}) // spares the flash
+	if err := c.mark(ctx, set); err != nil {
+		c.floor = before
+		return err
+	}
+	c.set = set
+	if err := c.store.saveFloor(c.floor); err != nil {
+		return fmt.Errorf("keep the floor of time: %w", err)
+	}
+	return nil
+}
+
+func (c *Client) refresh(ctx context.Context) (*trustedmetadata.TrustedMetadata, error) {
+	set, err := c.begin()
+	if err != nil {
+		return nil, err
+	}
+	w := &walk{TrustedMetadata: set, marks: c.marks}
+	w.pass()
+	for _, step := range [...]func(context.Context, *walk) error{
+		c.loadRoots, c.loadTimestamp, c.loadSnapshot, c.loadTargets, c.loadRoles,
+	} {
+		set.RefTime = c.now()
+		if err := step(ctx, w); err != nil {
+			return nil, err
+		}
+	}
+	// The targets may have told a later time than was believed so far.
+	set.RefTime = c.now()
+	if set.Timestamp.Signed.IsExpired(set.RefTime) || set.Snapshot.Signed.IsExpired(set.RefTime) ||
+		set.Root.Signed.IsExpired(set.RefTime) {
+		return nil, fmt.Errorf("metadata older than the targets it names: %w", updater.ErrExpired)
+	}
+	return set, nil
+}
+
 // loadRoots walks from the factory root over the kept ones to the newest one.
-func (c *Client) loadRoots(ctx context.Context, set *trustedmetadata.TrustedMetadata) error {
+func (c *Client) loadRoots(ctx context.Context, w *walk) error {
 	for range maxRotations {
-		next := set.Root.Signed.Version + 1
-		data, err := c.store.root(next)
-		if err != nil || c.updateRoot(set, data) != nil {
+		data, err := c.store.root(w.Root.Signed.Version + 1)
+		if err != nil || c.updateRoot(w, data) != nil {
 			break // what cannot be used is fetched
 		}
 	}
 	for range maxRotations {
-		next := set.Root.Signed.Version + 1
+		next := w.Root.Signed.Version + 1
 		data, err := c.get(ctx, fmt.Sprintf("%d.root.json", next), maxRoot)
 		if errors.Is(err, errNotFound) {
-			return nil
+			return w.arrive()
 		}
 		if err != nil {
 			return fmt.Errorf("fetch root %d: %w", next, err)
 		}
-		if err := c.updateRoot(set, data); err != nil {
+		if err := c.updateRoot(w, data); err != nil {
 			return fmt.Errorf("root %d: %w", next, err)
 		}
 		if err := c.store.saveRoot(next, data); err != nil {
@@ -39,40 +109,54 @@ func (c *Client) loadRoots(ctx context.Context, set *trustedmetadata.TrustedMeta
 	return fmt.Errorf("more than %d new roots at once: %w", maxRotations, updater.ErrTooLong)
 }
 
-func (c *Client) updateRoot(set *trustedmetadata.TrustedMetadata, data []byte) error {
+func (c *Client) updateRoot(w *walk, data []byte) error {
 	err := guard(func() error {
-		_, err := set.UpdateRoot(data)
+		_, err := w.UpdateRoot(data)
 		return err
 	})
 	if err != nil {
 		return classify("root", err)
 	}
-	c.believe(set.Root.Signed.UnrecognizedFields, set.Root.Signed.Expires)
-	set.RefTime = c.now()
+	w.pass()
+	c.root = data
+	c.believe(w.Root.Signed.UnrecognizedFields, w.Root.Signed.Expires)
+	w.RefTime = c.now()
 	return nil
 }
 
-func (c *Client) loadTimestamp(ctx context.Context, set *trustedmetadata.TrustedMetadata) error {
+// versioned is the name under which the repository has a version of a role's metadata.
+func versioned(w *walk, name string, version int64) string {
+	if !w.Root.Signed.ConsistentSnapshot {
+		return name + ".json"
+	}
+	return fmt.Sprintf("%d.%s.json", version, name)
+}
+
+func (c *Client) loadTimestamp(ctx context.Context, w *walk) error {
 	if data, err := c.store.load("timestamp", maxTimestamp); err == nil {
 		// One that has expired still counts against rollback; one that is not valid
 		// any more does not count.
-		_ = updateTimestamp(set, data)
+		_ = updateTimestamp(w, data)
 	}
 	data, err := c.get(ctx, "timestamp.json", maxTimestamp)
 	if err != nil {
 		return fmt.Errorf("fetch timestamp: %w", absent(err))
 	}
-	err = updateTimestamp(set, data)
-	if errors.Is(err, &metadata.ErrEqualVersionNumber{}) {
-		return nil
-	}
-	if err != nil {
+	err = updateTimestamp(w, data)
+	same := errors.Is(err, &metadata.ErrEqualVersionNumber{})
+	if err != nil && !same {
 		return fmt.Errorf("timestamp: %w", classify("timestamp", err))
+	}
+	if err := above("timestamp", w.Timestamp.Signed.Version, w.marks.Timestamp); err != nil {
+		return err
+	}
+	if err := above("snapshot", w.Timestamp.Signed.Meta["snapshot.json"].Version, w.marks.Snapshot); err != nil || same {
+		return err
 	}
 	return c.store.save("timestamp", data)
 }
 
-func updateTimestamp(set *trustedmetadata.TrustedMetadata, data []byte) error {
+func updateTimestamp(w *walk, data []byte) error {
 	return guard(func() error {
 		md, err := metadata.Timestamp().FromBytes(data)
 		if err != nil {
@@ -81,33 +165,36 @@ func updateTimestamp(set *trustedmetadata.TrustedMetadata, data []byte) error {
 		if m := md.Signed.Meta["snapshot.json"]; m == nil || m.Version < 1 || m.Length < 0 || m.Length > maxSnapshot {
 			return fmt.Errorf("names no snapshot: %w", updater.ErrMetadata)
 		}
-		_, err = set.UpdateTimestamp(data)
+		_, err = w.UpdateTimestamp(data)
 		return err
 	})
 }
 
-func (c *Client) loadSnapshot(ctx context.Context, set *trustedmetadata.TrustedMetadata) error {
-	if data, err := c.store.load("snapshot", maxSnapshot); err == nil && updateSnapshot(set, data, true) == nil {
-		return nil
+func (c *Client) loadSnapshot(ctx context.Context, w *walk) error {
+	if data, err := c.store.load("snapshot", maxSnapshot); err == nil && updateSnapshot(w, data, true) == nil {
+		return above("targets", w.Snapshot.Signed.Meta["targets.json"].Version, w.marks.Targets)
 	}
-	meta := set.Timestamp.Signed.Meta["snapshot.json"]
+	meta := w.Timestamp.Signed.Meta["snapshot.json"]
 	limit := int64(maxSnapshot)
 	if meta.Length > 0 {
 		limit = meta.Length
 	}
-	data, err := c.get(ctx, fmt.Sprintf("%d.snapshot.json", meta.Version), limit)
+	data, err := c.get(ctx, versioned(w, "snapshot", meta.Version), limit)
 	if err != nil {
 		return fmt.Errorf("fetch snapshot: %w", absent(err))
 	}
-	if err := updateSnapshot(set, data, false); err != nil {
+	if err := updateSnapshot(w, data, false); err != nil {
 		return fmt.Errorf("snapshot: %w", classify("snapshot", err))
+	}
+	if err := above("targets", w.Snapshot.Signed.Meta["targets.json"].Version, w.marks.Targets); err != nil {
+		return err
 	}
 	return c.store.save("snapshot", data)
 }
 
-func updateSnapshot(set *trustedmetadata.TrustedMetadata, data []byte, stored bool) error {
+func updateSnapshot(w *walk, data []byte, stored bool) error {
 	return guard(func() error {
-		want := set.Timestamp.Signed.Meta["snapshot.json"]
+		want := w.Timestamp.Signed.Meta["snapshot.json"]
 		if !stored {
 			if err := want.VerifyLengthHashes(data); err != nil {
 				return err
@@ -128,33 +215,19 @@ func updateSnapshot(set *trustedmetadata.TrustedMetadata, data []byte, stored bo
 		if !stored && md.Signed.Version != want.Version {
 			return fmt.Errorf("version %d in the place of %d: %w", md.Signed.Version, want.Version, updater.ErrMixed)
 		}
-		_, err = set.UpdateSnapshot(data, stored)
+		_, err = w.UpdateSnapshot(data, stored)
 		return err
 	})
 }
 
-func (c *Client) loadTargets(ctx context.Context, set *trustedmetadata.TrustedMetadata) error {
-	if data, err := c.store.load("targets", maxTargets); err == nil && c.updateTargets(set, data) == nil {
-		return nil
-	}
-	meta := set.Snapshot.Signed.Meta["targets.json"]
-	limit := int64(maxTargets)
-	if meta.Length > 0 {
-		limit = meta.Length
-	}
-	data, err := c.get(ctx, fmt.Sprintf("%d.targets.json", meta.Version), limit)
-	if err != nil {
-		return fmt.Errorf("fetch targets: %w", absent(err))
-	}
-	if err := c.updateTargets(set, data); err != nil {
-		return fmt.Errorf("targets: %w", classify("targets", err))
-	}
-	return c.store.save("targets", data)
+func (c *Client) loadTargets(ctx context.Context, w *walk) error {
+	return c.loadRole(ctx, w, metadata.TARGETS, metadata.ROOT)
 }
 
-func (c *Client) updateTargets(set *trustedmetadata.TrustedMetadata, data []byte) error {
+// updateTargets verifies the metadata of the role targets, or of one that it delegates to.
+func (c *Client) updateTargets(w *walk, data []byte, role, parent string) error {
 	return guard(func() error {
-		md, err := set.UpdateTargets(data)
+		md, err := w.UpdateDelegatedTargets(data, role, parent)
 		if err != nil {
 			return err
 		}

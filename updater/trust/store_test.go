@@ -151,7 +151,7 @@ func TestPowerCuts(t *testing.T) {
 	d := updatertest.NewDisk()
 	cfg := l.config("")
 	open := func(d *updatertest.Disk) *Client {
-		c, err := newClient(cfg, d, dirFetcher(l.dir))
+		c, err := newClient(cfg, d, mirror{dirFetcher(l.dir), dirFetcher(filepath.Join(l.dir, "targets"))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -316,9 +316,9 @@ func FuzzMetadata(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, which uint8, data []byte) {
 		name := names[int(which)%len(names)]
-		mirror := maps.Clone(repo)
-		mirror[name] = data
-		c, err := newClient(l.config(""), updatertest.NewDisk(), mirror)
+		public := maps.Clone(repo)
+		public[name] = data
+		c, err := newClient(l.config(""), updatertest.NewDisk(), mirror{meta: public})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,7 +24,9 @@ type custom struct {
 	Hardware []string `json:"hardware"` // revisions of the board; empty: any
 	Set      []member `json:"set"`      // what belongs to it
 
-	Approvals json.RawMessage `json:"approvals"` // for the agent to read
+	Approvals json.RawMessage  `json:"approvals"` // for the agent to read
+	Rollout   *updater.Rollout `json:"rollout"`   // nil: for every printer
+	Delta     *deltaOf         `json:"delta"`     // then it is no release, see [deltas]
 }
 
 // member names a target that belongs to a release of the same board.
@@ -54,7 +56,7 @@ func (c *Client) members(board string, members []member) ([]updater.Target, erro
 }
 
 func (c *Client) member(board string, m member) (updater.Target, error) {
-	for name, file := range c.set.Targets[metadata.TARGETS].Signed.Targets {
+	for name, file := range c.entries(board, m.Kind) {
 		var cu custom
 		if file.Custom == nil || json.Unmarshal(*file.Custom, &cu) != nil ||
 			cu.Board != board || cu.Kind != m.Kind || cu.Release != m.Release || cu.SHA256 != m.SHA256 {
@@ -72,29 +74,41 @@ func (c *Client) Find(board, kind string) (updater.Target, error) {
 		return updater.Target{}, fmt.Errorf("metadata has not been verified yet: %w", updater.ErrUnavailable)
 	}
 	var best updater.Target
+	var top uint64 // the highest that is listed, for whomever it is
+	seen, ways := map[uint64]bool{}, deltas{}
 	for name, file := range c.entries(board, kind) {
 		var cu custom
-		if file.Custom == nil || json.Unmarshal(*file.Custom, &cu) != nil || cu.Board != board || cu.Kind != kind {
+		if file.Custom == nil || json.Unmarshal(*file.Custom, &cu) != nil {
+			continue
+		}
+		if cu.Delta != nil {
+			ways.add(name, file, *cu.Delta)
+			continue
+		}
+		if cu.Board != board || cu.Kind != kind {
 			continue
 		}
 		t, err := c.target(name, file, cu)
 		if err != nil {
 			return updater.Target{}, err
 		}
-		if t.Release == best.Release {
+		if seen[t.Release] {
 			return updater.Target{}, fmt.Errorf("release %d is there twice: %w", t.Release, updater.ErrMetadata)
 		}
-		if t.Release > best.Release {
+		seen[t.Release], top = true, max(top, t.Release)
+		if t.Release > best.Release && c.mayHave(t, cu.Rollout) {
 			best = t
 		}
 	}
-	if best.Release == 0 {
+	switch {
+	case top == 0:
 		return updater.Target{}, updater.ErrUnknownBoard
+	case top < c.floor.Release:
+		return updater.Target{}, fmt.Errorf("highest release %d is below the floor %d: %w", top, c.floor.Release, updater.ErrRollback)
+	case best.Release < c.floor.Release, best.Release == 0:
+		return updater.Target{}, fmt.Errorf("release %d is not for this printer: %w", top, updater.ErrUpToDate)
 	}
-	if best.Release < c.floor.Release {
-		return updater.Target{}, fmt.Errorf("highest release %d is below the floor %d: %w",
-			best.Release, c.floor.Release, updater.ErrRollback)
-	}
+	best.Deltas = ways.to(best)
 	return best, nil
 }
 

@@ -10,35 +10,44 @@
 //
 //   - Only what enough of the keys of the factory root, or of roots chained to it,
 //     have signed is a release. Online keys alone cannot make one.
-//   - Metadata and releases never go back. Time never goes back either: the moment
-//     metadata is checked against is the latest of the clock, the moment of the last
-//     successful refresh, and the moments at which verified roots and targets say
+//   - Metadata and releases never go back, though the disk be wiped or restored: what
+//     was seen last is kept in the TPM as well ([Memory]).
+//   - Time never goes back either. The moment metadata is checked against is the latest
+//     of the clock, the moment of the last successful refresh, that moment and what the
+//     TPM has counted since, and the moments at which verified roots and targets say
 //     they were signed.
-//   - A mirror can neither fill the memory nor hold the client for ever.
+//   - A mirror can neither fill the memory nor hold the client for ever, and what it
+//     refuses or spoils the next mirror may serve.
 //   - After a refused refresh everything is as before.
+//   - Who may release what is told in the top-level targets alone: see [Client.Find].
 //
 // # Non-requirements
 //
-//   - Delegated roles: releases are listed in the top-level targets role.
-//   - Surviving the loss of both this store and the slot record: the floors are kept
-//     in both, and one of them is enough.
+//   - Resisting somebody who can write to the TPM: he is the superuser already.
+//   - Knowing at once that a mirror is frozen: that shows when its timestamp expires.
 //
 // # Layout
 //
 // In Config.Dir: roots/N.root.json for every root after the factory's, the newest
-// timestamp.json, snapshot.json and targets.json byte for byte as received, and
-// "floor" (one line of JSON). Each is written beside, made durable and renamed.
+// timestamp.json, snapshot.json and targets.json and those of delegated roles, byte for
+// byte as received, and "floor" (one line of JSON). Each is written beside, made durable
+// and renamed. In Config.Memory: [Marks].
 //
 // # Failures
 //
 //   - A cached file that is torn, empty or not valid any more is fetched again.
-//   - A lost floor file counts as no floor; the updater raises it again from the slot
-//     record before every refresh.
+//   - A lost floor file counts as no floor; the TPM has it, and the updater raises it
+//     again from the slot record before every refresh.
+//   - Marks that cannot be read or kept stop the refresh: updater.ErrFloor.
+//   - Power lost between the TPM and the disk leaves the marks ahead of the store, which
+//     is then fetched again. Marks are kept before a raise is reported as done.
 package trust
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -54,30 +63,50 @@ type Config struct {
 	Dir         string           // the client's own folder
 	FactoryRoot []byte           // the root metadata the printer was made with
 	URL         string           // of the repository: http, https or file, or a path of a folder
+	Mirrors     []string         // where it is as well, asked in this order after URL
+	Files       string           // where the targets are; "": "targets/" of the repository
+	Board       string           // whose delegated roles are loaded; "": every board's
+	Printer     string           // a name of this printer that never changes, for rollouts by share
+	Ring        string           // the ring that its owner put it into, for rollouts; "": none
 	Client      *http.Client     // nil: one with timeouts of its own
 	Now         func() time.Time // nil: time.Now
+	NTP         []string         // "host:port" of servers that are asked if the clock is not set
+	Memory      Memory           // marks beyond the reach of the disk; nil: none
+	Ticks       Ticks            // a count of milliseconds that goes on over restarts; nil: none
 	Floor       updater.Floor    // what the build itself knows: its release, its time
 	MaxTarget   int64            // largest target in bytes; 0: 256 MiB
 	Stall       time.Duration    // 64 KiB have to arrive in it; 0: 30 s
 	Logger      *slog.Logger     // nil: none
+
+	// Foreign takes any TUF repository, with delegations of every kind, for
+	// [Client.Lookup] alone: such a client finds no releases.
+	Foreign bool
+	// Refused is told of every mirror whose metadata was refused, even if another one's
+	// was taken then; nil: nobody is.
+	Refused func(error)
 }
 
 // Limits of metadata files, in bytes, and of root versions in one refresh.
 const (
-	maxRoot      = 128 << 10
+	maxRoot      = 512 << 10
 	maxTimestamp = 16 << 10
-	maxSnapshot  = 256 << 10
-	maxTargets   = 2 << 20
+	maxSnapshot  = 1 << 20
+	maxTargets   = 4 << 20
 	maxRotations = 256
 )
 
 // Client verifies one repository. Its methods are called by one goroutine at a time.
 type Client struct {
-	cfg   Config
-	store store
-	fetch fetcher
-	floor updater.Floor
-	set   *trustedmetadata.TrustedMetadata // nil until a refresh succeeded
+	cfg     Config
+	store   store
+	mirrors []mirror
+	at      int // of mirrors: which is asked
+	floor   updater.Floor
+	marks   Marks // what Memory holds
+	kept    bool  // marks have been read
+	root    []byte
+	time    timer                            // beside the clock
+	set     *trustedmetadata.TrustedMetadata // nil until a refresh succeeded
 }
 
 var _ updater.Source = (*Client)(nil)
@@ -96,25 +125,32 @@ func (cfg Config) defaults() Config {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(error) {}
+	}
 	return cfg
 }
 
 // New returns a client. The factory root has to be valid; nothing is fetched.
 func New(cfg Config) (*Client, error) {
-	fetch, err := newFetcher(cfg.URL, cfg.Client)
-	if err != nil {
-		return nil, err
+	var mirrors []mirror
+	for _, at := range append([]string{cfg.URL}, cfg.Mirrors...) {
+		m, err := newMirror(at, cfg.Files, cfg.Client)
+		if err != nil {
+			return nil, err
+		}
+		mirrors = append(mirrors, m)
 	}
 	dir, err := slot.OpenDir(cfg.Dir, "roots")
 	if err != nil {
 		return nil, err
 	}
-	return newClient(cfg, dir, fetch)
+	return newClient(cfg, dir, mirrors...)
 }
 
-func newClient(cfg Config, fsys slot.FS, fetch fetcher) (*Client, error) {
+func newClient(cfg Config, fsys slot.FS, mirrors ...mirror) (*Client, error) {
 	cfg = cfg.defaults()
-	c := &Client{cfg: cfg, store: store{fsys}, fetch: fetch, floor: cfg.Floor}
+	c := &Client{cfg: cfg, store: store{fsys}, mirrors: mirrors, floor: cfg.Floor}
 	if _, err := c.begin(); err != nil {
 		return nil, fmt.Errorf("factory root: %w", err)
 	}
@@ -126,6 +162,19 @@ func newClient(cfg Config, fsys slot.FS, fetch fetcher) (*Client, error) {
 	return c, nil
 }
 
+// Close lets go of the folders of the store and of the mirrors.
+func (c *Client) Close() error {
+	var errs []error
+	if dir, ok := c.store.fs.(io.Closer); ok {
+		errs = append(errs, dir.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Root is the newest root that was verified, byte for byte as it was received. It may be
+// newer than the rest: roots are kept though what follows them is refused.
+func (c *Client) Root() []byte { return c.root }
+
 // begin starts a new set of metadata from the factory root.
 func (c *Client) begin() (set *trustedmetadata.TrustedMetadata, err error) {
 	err = guard(func() error {
@@ -135,6 +184,7 @@ func (c *Client) begin() (set *trustedmetadata.TrustedMetadata, err error) {
 	if err != nil {
 		return nil, classify("root", err)
 	}
+	c.root = c.cfg.FactoryRoot
 	c.believe(set.Root.Signed.UnrecognizedFields, set.Root.Signed.Expires)
 	return set, nil
 }
@@ -142,10 +192,20 @@ func (c *Client) begin() (set *trustedmetadata.TrustedMetadata, err error) {
 // Floor is what this printer never goes below, as far as the client knows.
 func (c *Client) Floor() updater.Floor { return c.floor }
 
-// Raise lifts the floor durably.
+// Raise lifts the floor durably, first in the TPM and then on the disk.
 func (c *Client) Raise(f updater.Floor) error {
+	ctx, cancel := context.WithTimeout(context.Background(), memoryTime)
+	defer cancel()
+	if err := c.remember(ctx); err != nil {
+		return err
+	}
 	before := c.floor
 	c.lift(f)
+	next := c.marks
+	next.Release = max(next.Release, c.floor.Release)
+	if err := c.keep(ctx, next); err != nil {
+		return err
+	}
 	if c.floor == before {
 		return nil
 	}
@@ -172,53 +232,4 @@ func (c *Client) believe(fields map[string]any, expires time.Time) {
 	if err == nil && at.Before(expires) {
 		c.lift(updater.Floor{Time: at})
 	}
-}
-
-// now is the moment metadata is checked against.
-func (c *Client) now() time.Time {
-	now := c.cfg.Now().UTC()
-	if c.floor.Time.After(now) {
-		return c.floor.Time
-	}
-	return now
-}
-
-// Refresh fetches and verifies the newest metadata. An error is one of the reasons
-// of package updater; then Find goes on answering from what was verified before.
-func (c *Client) Refresh(ctx context.Context) error {
-	before := c.floor
-	set, err := c.refresh(ctx)
-	if err != nil {
-		c.floor = before
-		c.cfg.Logger.Warn("update metadata refused", "code", updater.Code(err), "reason", err.Error())
-		return err
-	}
-	c.set = set
-	c.lift(updater.Floor{Time: set.RefTime.Truncate(time.Hour)}) // spares the flash
-	if err := c.store.saveFloor(c.floor); err != nil {
-		return fmt.Errorf("keep the floor of time: %w", err)
-	}
-	return nil
-}
-
-func (c *Client) refresh(ctx context.Context) (*trustedmetadata.TrustedMetadata, error) {
-	set, err := c.begin()
-	if err != nil {
-		return nil, err
-	}
-	for _, step := range [...]func(context.Context, *trustedmetadata.TrustedMetadata) error{
-		c.loadRoots, c.loadTimestamp, c.loadSnapshot, c.loadTargets,
-	} {
-		set.RefTime = c.now()
-		if err := step(ctx, set); err != nil {
-			return nil, err
-		}
-	}
-	// The targets may have told a later time than was believed so far.
-	set.RefTime = c.now()
-	if set.Timestamp.Signed.IsExpired(set.RefTime) || set.Snapshot.Signed.IsExpired(set.RefTime) ||
-		set.Root.Signed.IsExpired(set.RefTime) {
-		return nil, fmt.Errorf("metadata older than the targets it names: %w", updater.ErrExpired)
-	}
-	return set, nil
 }
