@@ -204,7 +204,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 
 // collector is telemetry, with its sources.
 func (a *Agent) collector() (*telemetry.Collector, error) {
-	jobs := telemetry.NewJobs(filepath.Join(a.cfg.State, "jobs.json"), a.log)
+	jobs := telemetry.NewJobs(filepath.Join(a.cfg.State, "jobs.json"), nil, a.log)
 	a.machine.Follow(jobs)
 	return telemetry.New(telemetry.Config{
 		Grants: a.consent,

@@ -41,14 +41,18 @@ type Jobs struct {
 }
 
 // NewJobs reads the file at path, which need not be there; one that cannot be read
-// begins anew. An empty path keeps nothing over a restart. A nil log discards.
-func NewJobs(path string, log *slog.Logger) *Jobs {
+// begins anew. An empty path keeps nothing over a restart. Delays, roundings and the
+// numbers of jobs are drawn from chance; nil is the system's. A nil log discards.
+func NewJobs(path string, chance rand.Source, log *slog.Logger) *Jobs {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	var seed [32]byte
-	crand.Read(seed[:])
-	j := &Jobs{path: path, log: log, draw: rand.New(rand.NewChaCha8(seed))}
+	if chance == nil {
+		var seed [32]byte
+		crand.Read(seed[:])
+		chance = rand.NewChaCha8(seed)
+	}
+	j := &Jobs{path: path, log: log, draw: rand.New(chance)}
 	var err error
 	if j.t, err = loadTally(path); err != nil {
 		log.Warn("odometers begin anew", "error", err.Error())
