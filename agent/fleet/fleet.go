@@ -26,6 +26,7 @@ import (
 	"sync"
 	"time"
 
+	"platen/agent/evidence"
 	"platen/agent/fleet/broker"
 	"platen/agent/fleet/ca"
 	"platen/agent/fleet/enrol"
@@ -99,9 +100,10 @@ type side struct {
 	ingest   *ingest.Ingest
 	offers   *offers.Desk
 	nonces   speaker
-	files    *files // of the update repository; nil if there is none
-	jobs     *files // sealed
-	mqtt     string // address
+	files    *files                   // of the update repository; nil if there is none
+	jobs     *files                   // sealed
+	mqtt     string                   // address
+	drop     func(evidence.PrinterID) // ends a printer's connection; nil at another's broker
 }
 
 // Up runs the fleet's side until ctx ends. It emits store.Ready with the addresses
@@ -193,7 +195,7 @@ func (s *side) listenMQTT(server *tls.Config) error {
 		if err != nil {
 			return err
 		}
-		s.nonces, s.mqtt = b, b.Addr()
+		s.nonces, s.mqtt, s.drop = b, b.Addr(), b.Drop
 	}
 	if s.cfg.PublicMQTT != "" {
 		s.mqtt = s.cfg.PublicMQTT
@@ -226,6 +228,7 @@ func (s *side) serve(ctx context.Context, server *tls.Config) error {
 	go func() { done <- srv.ServeTLS(ln, "", "") }()
 	var offering sync.WaitGroup
 	offering.Go(func() { s.offers.Run(ctx, s.nonces) })
+	offering.Go(func() { s.watchLeft(ctx) })
 	defer offering.Wait()
 	s.ready(ln.Addr().String())
 	tick := time.NewTicker(s.cfg.NonceEvery)

@@ -47,6 +47,8 @@ func (e *RefusedError) Error() string {
 	switch {
 	case strings.HasPrefix(e.Reason, "claim"):
 		hint = "ask the operator for a new code: platen-fleet claim new"
+	case e.Reason == "revoked":
+		hint = "the operator took this printer out of the fleet: platen-fleet revoke --undo takes that back"
 	case strings.HasPrefix(e.Reason, "untrusted_tpm"):
 		hint = "the operator has to trust the maker of this TPM: platen-fleet up --ek-ca"
 	}

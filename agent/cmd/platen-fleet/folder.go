@@ -100,6 +100,9 @@ type entry struct {
 	Release   uint64    `json:"release,omitempty"`
 	Seq       uint64    `json:"seq,omitempty"`
 	Last      time.Time `json:"last"` // verified batch
+
+	Left   string    `json:"left,omitempty"` // "revoked" or "gone"
+	LeftAt time.Time `json:"left_at,omitzero"`
 }
 
 func printersCmd() *cobra.Command {
@@ -177,7 +180,16 @@ func entries(dir, approver string) ([]entry, error) {
 			return nil, err
 		}
 		e := last[r.Printer.String()]
-		list = append(list, entry{r.Printer.String(), r.Enrolled, hex.EncodeToString(r.EK), to, opens, e.Release, e.Seq, e.At})
+		one := entry{Printer: r.Printer.String(), Enrolled: r.Enrolled, EK: hex.EncodeToString(r.EK), Recipient: to, Opens: opens,
+			Release: e.Release, Seq: e.Seq, Last: e.At}
+		d, left, err := store.Left(dir, r.Printer)
+		if err != nil {
+			return nil, err
+		}
+		if left {
+			one.Left, one.LeftAt = d.String(), d.At
+		}
+		list = append(list, one)
 	}
 	return list, nil
 }
@@ -195,6 +207,9 @@ func printEntries(w io.Writer, list []entry) error {
 		last := "no batch yet"
 		if !e.Last.IsZero() {
 			last = fmt.Sprintf("batch %d at %s, release %d", e.Seq, e.Last.Local().Format(time.DateTime), e.Release)
+		}
+		if e.Left != "" {
+			last += fmt.Sprintf("\n  %s at %s", e.Left, e.LeftAt.Local().Format(time.DateTime))
 		}
 		if _, err := fmt.Fprintf(w, "%s\n  %s\n  seal jobs to %s\n  opens them in %s\n", e.Printer, last, e.Recipient, e.Opens); err != nil {
 			return err

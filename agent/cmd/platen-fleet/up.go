@@ -41,7 +41,7 @@ func upCmd() *cobra.Command {
 		Short: "Run broker, enrolment, verifier, update files and sealed jobs",
 		Long: "Run the fleet's side until it is interrupted. It listens on this machine only unless\n" +
 			"told otherwise; port 0 takes a free port. With -o jsonl each event is one line of JSON:\n" +
-			"ready, enrolled, batch, missing, refused, offered, releases, stopped.",
+			"ready, enrolled, batch, missing, refused, offered, leaves, releases, stopped.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return up(c, &f) },
 	}
@@ -212,6 +212,8 @@ func line(e store.Event) string {
 		return fmt.Sprintf("%s %s batches %d to %d are missing", at, who, e.From, e.To)
 	case store.Refused:
 		return fmt.Sprintf("%s %s refused: %s", at, who, e.Reason)
+	case store.Leaves:
+		return fmt.Sprintf("%s %s is %s", at, who, e.Reason)
 	case store.Offered:
 		return fmt.Sprintf("%s %s has the offer of job %s", at, who, e.Job)
 	case store.Releases:

@@ -153,6 +153,9 @@ func (s *Service) begin(request []byte) ([]byte, error) {
 // entitled reports whether a claim code lets the printer in; an error says that
 // nothing does.
 func (s *Service) entitled(vs *verify.Session) (claim bool, err error) {
+	if s.cfg.Store.Left(vs.Printer) {
+		return false, &verify.Refusal{Reason: verify.Revoked}
+	}
 	if vs.Claim != "" {
 		return true, s.cfg.Store.CheckClaim(vs.Claim)
 	}
@@ -177,6 +180,9 @@ func (s *Service) finish(response []byte) ([]byte, error) {
 	enrolled, err := verify.EnrolFinish(ses.s, response)
 	if err != nil {
 		return nil, err
+	}
+	if s.cfg.Store.Left(ses.s.Printer) { // since it began
+		return nil, &verify.Refusal{Reason: verify.Revoked}
 	}
 	if ses.claim {
 		if err := s.cfg.Store.UseClaim(ses.s.Claim); err != nil {

@@ -28,7 +28,8 @@ const (
 	Flood verify.Reason = "flood"
 )
 
-// Limits of what is taken from one printer: a burst, and so many a second after it.
+// Limits of what is taken from one printer, unless others are given: a burst, and so
+// many a second after it.
 const (
 	burst = 30
 	rate  = 3
@@ -40,6 +41,8 @@ type Ingest struct {
 	store    *store.Store
 	emit     func(store.Event)
 	log      *slog.Logger
+
+	burst, rate float64
 
 	mu     sync.Mutex // one frame at a time: verdict, log and state belong together
 	bucket map[evidence.PrinterID]*bucket
@@ -61,13 +64,17 @@ func New(v *verify.Verifier, s *store.Store, emit func(store.Event), log *slog.L
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Ingest{verifier: v, store: s, emit: emit, log: log, bucket: map[evidence.PrinterID]*bucket{}}
+	return &Ingest{verifier: v, store: s, emit: emit, log: log, burst: burst, rate: rate, bucket: map[evidence.PrinterID]*bucket{}}
 }
 
-// Known reports whether a printer is enrolled.
+// Allow changes how many frames are taken from one printer: a burst, and so many a second
+// after it. It is called before the first frame.
+func (in *Ingest) Allow(burst, perSecond float64) { in.burst, in.rate = burst, perSecond }
+
+// Known reports whether a printer is enrolled and has not left.
 func (in *Ingest) Known(id evidence.PrinterID) bool {
 	_, ok := in.verifier.Record(id)
-	return ok
+	return ok && !in.store.Left(id)
 }
 
 // Nonce makes a nonce for a printer, nil if it is not enrolled.
@@ -96,7 +103,11 @@ func (in *Ingest) Frame(from evidence.PrinterID, frame []byte) error {
 		return in.record(store.Event{Event: store.Refused, Printer: from.String(), Reason: string(Flood)})
 	}
 	if !known {
-		return in.record(store.Event{Event: store.Refused, Printer: from.String(), Reason: string(verify.UnknownPrinter)})
+		reason := verify.UnknownPrinter
+		if in.store.Left(from) {
+			reason = verify.Revoked
+		}
+		return in.record(store.Event{Event: store.Refused, Printer: from.String(), Reason: string(reason)})
 	}
 	before, err := in.verifier.PrinterState(from)
 	if err != nil {
@@ -179,17 +190,17 @@ func (in *Ingest) record(e store.Event) error {
 func (in *Ingest) take(id evidence.PrinterID, now time.Time) (ok, news bool) {
 	b := in.bucket[id]
 	if b == nil {
-		b = &bucket{left: burst, at: now}
+		b = &bucket{left: in.burst, at: now}
 		in.bucket[id] = b
 	}
-	b.left = min(burst, b.left+rate*now.Sub(b.at).Seconds())
+	b.left = min(in.burst, b.left+in.rate*now.Sub(b.at).Seconds())
 	b.at = now
 	if b.left < 1 {
 		news, b.floods = !b.floods, true
 		return false, news
 	}
 	b.left--
-	if b.left > burst/2 {
+	if b.left > in.burst/2 {
 		b.floods = false
 	}
 	return true, false

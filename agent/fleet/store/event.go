@@ -22,6 +22,7 @@ const (
 	Refused  Kind = "refused"  // something was not believed; see Reason
 	Missing  Kind = "missing"  // batches From to To of a chain did not come
 	Offered  Kind = "offered"  // a printer has taken an offer of a job
+	Leaves   Kind = "leaves"   // a printer was revoked or is gone; see Reason
 	Releases Kind = "releases" // the releases known were read anew
 	Stopped  Kind = "stopped"  // the fleet's side goes down
 )

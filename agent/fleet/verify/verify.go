@@ -66,6 +66,7 @@ const (
 	UntrustedTPM     Reason = "untrusted_tpm"     // no trusted maker, not on the factory list
 	WrongSession     Reason = "wrong_session"     // the answer is for another challenge
 	NotActivated     Reason = "not_activated"     // the TPM did not open the challenge
+	Revoked          Reason = "revoked"           // the printer was taken out of the fleet
 	ChallengeExpired Reason = "challenge_expired" // the answer came too late or twice
 )
 
