@@ -39,6 +39,7 @@ type printer struct {
 	held    bool
 	tamper  func(path string, w http.ResponseWriter) bool
 	fetched []string
+	request *http.Request // the one that is being answered
 }
 
 func image(n uint64) []byte { return bytes.Repeat([]byte(fmt.Sprintf("agent %d. ", n)), 5000) }
@@ -60,7 +61,7 @@ func newPrinterAt(t *testing.T, now time.Time) *printer {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.fetched = append(p.fetched, r.URL.Path)
+		p.fetched, p.request = append(p.fetched, r.URL.Path), r
 		if p.tamper == nil || !p.tamper(r.URL.Path, w) {
 			http.FileServer(http.Dir(p.path("repo"))).ServeHTTP(w, r)
 		}
@@ -238,9 +239,9 @@ func TestHold(t *testing.T) {
 	p.stage(2)
 }
 
-// TestHeldAfterDownload: a print begins while the update is fetched. It waits, and
-// nothing is fetched twice.
-func TestHeldAfterDownload(t *testing.T) {
+// TestHeldDuringDownload: a print begins while the update is fetched. Writing stops, and
+// goes on when the printer is idle again.
+func TestHeldDuringDownload(t *testing.T) {
 	p := newPrinter(t)
 	p.release(2)
 	p.mirror(false, func(path string, _ http.ResponseWriter) bool {
@@ -248,13 +249,75 @@ func TestHeldAfterDownload(t *testing.T) {
 		return false
 	})
 	p.refuse(updater.ErrHeld)
+	if rec := p.record(); rec.Trying != slot.None || !rec.Slot(slot.B).Empty() {
+		t.Errorf("while a print runs: %+v", rec)
+	}
 	p.mirror(false, nil)
 	p.stage(2)
-	for _, path := range p.paths() {
-		if strings.HasSuffix(path, ".platen") {
-			t.Error("the release was fetched again")
+}
+
+// TestResumed: a download that broke off goes on where it was, also in another process;
+// what was damaged meanwhile is fetched anew.
+func TestResumed(t *testing.T) {
+	for _, damaged := range []bool{false, true} {
+		p := newPrinter(t)
+		p.release(2)
+		size := len(image(2))
+		p.mirror(false, func(path string, w http.ResponseWriter) bool {
+			if !strings.HasSuffix(path, ".platen") {
+				return false
+			}
+			if len(p.fetched) < 100 { // the first request, and what is tried again
+				w.Header().Set("Content-Length", fmt.Sprint(size))
+				if strings.Count(strings.Join(p.fetched, " "), ".platen") == 1 {
+					w.Write(image(2)[:size/2])
+				}
+			}
+			return true
+		})
+		p.refuse(updater.ErrTruncated)
+		rec := p.record()
+		if rec.Filling.Done != uint64(size/2) || rec.Filling.Place != slot.B || !rec.Slot(slot.B).Empty() {
+			t.Fatalf("after half of it: %+v", rec)
+		}
+		if damaged {
+			name := filepath.Join(p.path("slots"), "b", "platen.new")
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data[7] ^= 1
+			if err := os.WriteFile(name, data, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var sent int64
+		p.mirror(false, func(path string, w http.ResponseWriter) bool {
+			if !strings.HasSuffix(path, ".platen") {
+				return false
+			}
+			http.ServeContent(counted{w, &sent}, p.request, "x", time.Time{}, bytes.NewReader(image(2)))
+			return true
+		})
+		p.stage(2)
+		if want := int64(size - size/2); damaged && sent != want+int64(size) || !damaged && sent != want {
+			t.Errorf("damaged %v: %d of %d bytes were sent", damaged, sent, size)
+		}
+		if rec := p.record(); rec.Filling != (slot.Filling{}) {
+			t.Errorf("the record still plans %+v", rec.Filling)
 		}
 	}
+}
+
+// counted counts the bytes of a body.
+type counted struct {
+	http.ResponseWriter
+	n *int64
+}
+
+func (c counted) Write(p []byte) (int, error) {
+	*c.n += int64(len(p))
+	return c.ResponseWriter.Write(p)
 }
 
 func TestFailedTrialIsNotRepeated(t *testing.T) {

@@ -43,6 +43,13 @@ type LaunchConfig struct {
 	// to leave a printer without firmware, and whoever verifies will miss the entry.
 	Measure func(digest [32]byte, n slot.Name) error
 
+	// Root, if the root file system is updated as well, is brought in line with the slot
+	// that starts, by restarts of the board: Reboot is told what the restart has to be told,
+	// and returns once it is under way.
+	Root   *Root
+	Reboot func(ctx context.Context, arg string) error
+	Boot   [16]byte // names this start of the board; zero: the kernel's boot id
+
 	ConfirmTimeout time.Duration // a release on trial has to be confirmed in it; 5 min
 	StopGrace      time.Duration // from SIGTERM to SIGKILL; 20 s
 	Backoff        time.Duration // before the second start after a crash, doubles up to 60 s; 1 s
@@ -65,12 +72,16 @@ func (c LaunchConfig) defaults() LaunchConfig {
 	if c.Env == nil {
 		c.Env = os.Environ()
 	}
+	if c.Boot == [16]byte{} {
+		c.Boot = bootID()
+	}
 	return c
 }
 
 const (
 	maxBackoff   = 60 * time.Second
-	healthyAfter = time.Minute // a run this long resets the backoff
+	rebootWithin = 5 * time.Minute // from the order to restart to the end of everything
+	healthyAfter = time.Minute     // a run this long resets the backoff
 )
 
 // Run starts the right binary and keeps one running until ctx ends or the child ends
@@ -87,6 +98,9 @@ func Run(ctx context.Context, cfg LaunchConfig) error {
 	// The child's parent-death signal follows the thread that started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	if cfg.Root != nil && cfg.Reboot == nil {
+		return errors.New("a launcher of root file systems needs a way to restart the board")
+	}
 	l := &launcher{cfg: cfg, fs: dir, log: slot.NewLog(dir), wait: cfg.Backoff}
 	l.signals = make(chan os.Signal, 8)
 	signal.Notify(l.signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
@@ -121,6 +135,9 @@ func (l *launcher) once(ctx context.Context) (done bool, err error) {
 	if ctx.Err() != nil {
 		return l.after(ctx, c, ending{code: -1})
 	}
+	if again, done := l.align(ctx, c); again {
+		return done, nil
+	}
 	l.measure(c)
 	run, err := l.start(c)
 	if err != nil {
@@ -130,6 +147,35 @@ func (l *launcher) once(ctx context.Context) (done bool, err error) {
 	l.cfg.Logger.Info("agent ended", "slot", c.Slot.String(), "exit_code", end.code,
 		"timed_out", end.timedOut, "ran_s", int(end.ran.Seconds()))
 	return l.after(ctx, c, end)
+}
+
+// align gets the root file system of the choice running; again says that this start ends
+// here, done that the launcher's work does.
+func (l *launcher) align(ctx context.Context, c Choice) (again, done bool) {
+	if l.cfg.Root == nil {
+		return false, false
+	}
+	turn, arg, err := l.cfg.Root.Align(c, l.cfg.Boot)
+	if err != nil {
+		l.cfg.Logger.Error("root file system out of line", "slot", c.Slot.String(), "reason", err.Error())
+	}
+	switch turn {
+	case PickAgain:
+		return true, err != nil && l.pause(ctx)
+	case Reboot:
+		l.cfg.Logger.Info("board restarts into the other root file system", "slot", c.Slot.String(), "release", c.Entry.Release)
+		if err := l.cfg.Reboot(ctx, arg); err != nil {
+			l.cfg.Logger.Error("board does not restart", "reason", err.Error())
+			return true, l.pause(ctx)
+		}
+		select {
+		case <-ctx.Done(): // told to end by the shutdown
+			return true, true
+		case <-time.After(rebootWithin):
+			return true, false
+		}
+	}
+	return false, false
 }
 
 // after decides what the end of a child means.
