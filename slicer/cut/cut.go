@@ -145,11 +145,14 @@ type Cutter struct {
 	flags   []uint8
 	table   []int32 // edge → the segment that stands for it, +1
 	seed    [2]uint64
-	heads   []openEnd
-	tails   []openEnd
+	loose
 	repairs Repairs
 	copies  []geom.Point
 }
+
+// loose are the ends of outlines of a broken mesh that nothing follows, and that nothing
+// leads to: of all that a cutter works with, what grows as it is met.
+type loose struct{ heads, tails []openEnd }
 
 // String says nothing of the cutter.
 func (c *Cutter) String() string { return "cutter" }
@@ -327,7 +330,11 @@ func (c *Cutter) Rewind() { c.layer, c.n, c.repairs = 0, 0, Repairs{} }
 func (c *Cutter) Wipe() {
 	clear(c.heads[:cap(c.heads)])
 	clear(c.tails[:cap(c.tails)])
+	c.loose = loose{}
 }
+
+// Keep has all buffers that have grown moved into the vault of a, until [Cutter.Wipe].
+func (c *Cutter) Keep(a *vault.Arena) { a.Keep(&c.loose) }
 
 // Next replaces dst by the outlines of the next layer and reports whether there was
 // one. Outlines may cross and overlap as the surfaces of the mesh do: unite them

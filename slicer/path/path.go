@@ -13,6 +13,7 @@ package path
 import (
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"platen/hal/motion"
@@ -119,6 +120,7 @@ func (pl *Planner) LogValue() slog.Value { return slog.StringValue("planner") }
 // New makes a planner that hands its operations to yield. Once yield returns false
 // nothing follows.
 func New(p Params, yield func(motion.Op) bool) *Planner {
+	p.Objects = slices.Clone(p.Objects) // what a planner has is moved, and overwritten: it is its own
 	pl := &Planner{p: p, yield: yield, ok: true}
 	if p.Arcs > 0 {
 		pl.arcs = arc.New(p.Arcs, yield)

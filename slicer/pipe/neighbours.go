@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"platen/slicer/geom"
+	"platen/slicer/vault"
 )
 
 // neighbours is the stage that sees layers together with those around them. It is
@@ -19,13 +20,20 @@ type neighbours struct {
 }
 
 func newNeighbours(p Params) *neighbours {
-	return &neighbours{p: p, skins: skins{p: p}, props: newProps(p)}
+	return &neighbours{p: p, skins: skins{p: &p}, props: newProps(&p)}
 }
 
 func (n *neighbours) wipe() {
 	n.prev.Wipe()
 	n.skins.wipe()
 	n.props.wipe()
+}
+
+// keep has all buffers that have grown moved into the vault.
+func (n *neighbours) keep(a *vault.Arena) {
+	a.Keep(&n.prev)
+	n.skins.keep(a)
+	n.props.keep(a)
 }
 
 // lookahead is how many layers above a layer must be there before it is handed on.
@@ -100,7 +108,7 @@ func (r *run) meet() {
 		if !r.drain(n, false) {
 			return
 		}
-		r.p.Arena.Keep(&n.prev, &n.skins, n.props)
+		n.keep(r.p.Arena)
 	}
 	r.drain(n, true)
 }

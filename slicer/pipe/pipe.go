@@ -19,8 +19,8 @@
 // leave something of it open; outlines and nets of cells of the layers below; and the
 // scratch of each worker. All of it is on the Go heap only until it has grown to what a
 // layer needs: between two layers, [Params.Arena] moves buffers that have grown into the
-// vault. What they leave behind is the garbage collector's, which overwrites it in a
-// session, and the whole process is locked in memory and ends with the job.
+// vault and overwrites where they were. What grew more than once within a layer is the garbage
+// collector's, which overwrites it in a session; and the process ends with the job.
 package pipe
 
 import (
@@ -269,6 +269,7 @@ func (r *run) cutAll() {
 		r.p.Arena.Keep(l)
 		l.Index = i
 		r.cut.Next(&l.raw)
+		r.cut.Keep(r.p.Arena)
 		if i < 0 { // every layer of the raft is made from the first of the part
 			r.cut.Rewind()
 			raft.place(l)

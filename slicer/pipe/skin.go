@@ -6,6 +6,7 @@ import (
 	"platen/hal/unit"
 	"platen/slicer/fill"
 	"platen/slicer/geom"
+	"platen/slicer/vault"
 )
 
 // Skin says what is solid and how it is laid, besides counts of layers.
@@ -40,7 +41,7 @@ const (
 // is beyond doubt, which is nearly everywhere; outlines go along with the layer only
 // if there is any doubt, for the workers to look.
 type skins struct {
-	p    Params
+	p    *Params    // shared, and not to be kept
 	past []*passing // the layers below the one at hand, highest last
 	pool []*passing
 	lack cells
@@ -65,6 +66,16 @@ func (s *skins) wipe() {
 		}
 	}
 	s.lack.wipe()
+}
+
+// keep has all buffers that have grown moved into the vault.
+func (s *skins) keep(a *vault.Arena) {
+	a.Keep(s)
+	for _, list := range [][]*passing{s.past, s.pool} {
+		for _, p := range list {
+			a.Keep(p)
+		}
+	}
 }
 
 // exposed is what a layer carries to the workers about what covers it.

@@ -6,6 +6,7 @@ import (
 	"platen/slicer/fill"
 	"platen/slicer/geom"
 	"platen/slicer/support"
+	"platen/slicer/vault"
 )
 
 // Support says how support is printed. What is supported is in its plan.
@@ -81,7 +82,7 @@ const gapSlack = unit.Millimetre / 100
 
 // props is the part of the neighbours that knows what support meets which layer.
 type props struct {
-	p     Params
+	p     *Params // shared, and not to be kept
 	sweep *support.Sweep
 	base  geom.Region // what stands on the bed
 	under []*passed   // the layers below the one at hand, highest last
@@ -94,7 +95,7 @@ type passed struct {
 	top     unit.Length
 }
 
-func newProps(p Params) *props { return &props{p: p, sweep: support.NewSweep(p.Support.Plan)} }
+func newProps(p *Params) *props { return &props{p: p, sweep: support.NewSweep(p.Support.Plan)} }
 
 func (s *props) wipe() {
 	s.sweep.Wipe()
@@ -102,6 +103,16 @@ func (s *props) wipe() {
 	for _, list := range [][]*passed{s.under, s.spare} {
 		for _, q := range list {
 			q.outline.Wipe()
+		}
+	}
+}
+
+// keep has all buffers that have grown moved into the vault.
+func (s *props) keep(a *vault.Arena) {
+	a.Keep(s, s.sweep)
+	for _, list := range [][]*passed{s.under, s.spare} {
+		for _, q := range list {
+			a.Keep(q)
 		}
 	}
 }

@@ -10,9 +10,10 @@ import (
 // Arena is the part of a vault in which goroutines keep their working memory while they
 // make layers: the buffers of their kernels, which grow as they are appended to. A buffer
 // grows on the Go heap, as Go does it; [Arena.Keep], called between two layers, moves it
-// into the vault, where it stays until it outgrows its place. In steady state nothing
-// grows, and everything is in the vault. What a buffer leaves on the Go heap is for the
-// collector to overwrite (see GODEBUG, clobberfree, in package runtime).
+// into the vault, where it stays until it outgrows its place, and overwrites where it was.
+// In steady state nothing grows, and everything is in the vault. What is left on the Go heap
+// are the smaller places of a buffer that grew more than once within one layer: those are
+// for the collector to overwrite (see GODEBUG, clobberfree, in package runtime).
 //
 // Several goroutines may keep buffers in one arena, each its own. Places are not used
 // again before Close; since they double, all that a buffer has left is no larger than it.
@@ -39,15 +40,24 @@ func (v *Vault) NewArena() *Arena {
 // Keep moves the buffers of holders into the vault: of structs, by pointers to them, all
 // slices whose elements hold no pointers, those of embedded structs, arrays and slices of
 // structs included. Pointers, interfaces, maps and functions are not followed. The caller
-// is the only one that uses the holders meanwhile. What finds no room in the vault stays
-// where it is.
+// is the only one that uses the holders meanwhile, and nobody else has a slice of what they
+// hold: it is overwritten once all of it has been moved. What finds no room in the vault
+// stays where it is.
 func (a *Arena) Keep(holders ...any) {
 	if a == nil {
 		return
 	}
+	var left [][]byte
 	for _, h := range holders {
 		p := reflect.ValueOf(h)
-		planOf(p.Type().Elem()).each(p.UnsafePointer(), a.keep)
+		planOf(p.Type().Elem()).each(p.UnsafePointer(), func(h *header, size uintptr) {
+			if old := a.keep(h, size); old != nil {
+				left = append(left, old)
+			}
+		})
+	}
+	for _, b := range left { // not before: two holders may have had slices of one buffer
+		wipe(b)
 	}
 }
 
@@ -79,17 +89,29 @@ type header struct {
 	len, cap int
 }
 
-// keep moves one buffer, unless it is in the vault already.
-func (a *Arena) keep(h *header, size uintptr) {
+// keep moves one buffer, unless it is in the vault already, and returns where it was.
+func (a *Arena) keep(h *header, size uintptr) []byte {
 	if h.cap == 0 || size == 0 || a.v.holds(h.data) {
-		return
+		return nil
 	}
-	to := a.take(1 << bits.Len(uint(h.cap*int(size)-1)))
+	old := unsafe.Slice((*byte)(h.data), h.cap*int(size))
+	to := a.take(powerOf2(len(old)))
 	if to == nil {
-		return
+		return nil
 	}
-	copy(to, unsafe.Slice((*byte)(h.data), h.len*int(size)))
+	copy(to, old[:h.len*int(size)])
 	h.data, h.cap = unsafe.Pointer(&to[0]), len(to)/int(size)
+	return old
+}
+
+// powerOf2 is the size in bytes of the place for a buffer of n bytes: the next power of two, so
+// that all that one buffer has left is no larger than it; n itself where an int has no such
+// power, on 32-bit machines, for no vault has room for that anyway.
+func powerOf2(n int) int {
+	if b := bits.Len(uint(n - 1)); b < bits.UintSize-1 {
+		return 1 << b
+	}
+	return n
 }
 
 // take hands out n zeroed bytes, or nil if there are none.
