@@ -11,8 +11,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -55,7 +53,7 @@ type Config struct {
 	PublicHTTPS string
 	// TUF is the folder of the update repository; empty serves none.
 	TUF string
-	// EKCAs are PEM files with the authorities of TPM makers.
+	// EKCAs are PEM files with the authorities of TPM makers, or folders of such files.
 	EKCAs []string
 	// EKs is the factory list: SHA-256 digests of endorsement keys in PKIX form.
 	EKs map[[32]byte]bool
@@ -295,31 +293,4 @@ func (s *side) handler() (http.Handler, error) {
 		mux.Handle("GET /tuf/", http.StripPrefix("/tuf/", s.files))
 	}
 	return mux, nil
-}
-
-// makers reads the authorities of TPM makers; without files none is trusted.
-func makers(files []string) (*x509.CertPool, error) {
-	if len(files) == 0 {
-		return nil, nil
-	}
-	pool := x509.NewCertPool()
-	for _, f := range files {
-		rest, err := os.ReadFile(f)
-		if err != nil {
-			return nil, fmt.Errorf("read a TPM maker's authority: %w", err)
-		}
-		n := 0
-		for block, more := pem.Decode(rest); block != nil; block, more = pem.Decode(more) {
-			cert, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", f, err)
-			}
-			pool.AddCert(cert)
-			n++
-		}
-		if n == 0 {
-			return nil, fmt.Errorf("%s holds no certificate in PEM", f)
-		}
-	}
-	return pool, nil
 }

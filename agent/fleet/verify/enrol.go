@@ -8,10 +8,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/asn1"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/go-tpm/tpm2"
@@ -249,27 +247,6 @@ func (p Policy) trusted(eks []evidence.EK) (int, []byte, error) {
 		}
 	}
 	return 0, nil, refuse(UntrustedTPM, reason)
-}
-
-// oidSAN is the subject alternative name, which the TCG has makers mark critical
-// for the TPM's model and version; Go knows no such names.
-var oidSAN = asn1.ObjectIdentifier{2, 5, 29, 17}
-
-func (p Policy) checkCert(der []byte, key crypto.PublicKey) error {
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return errors.New("the endorsement certificate is malformed")
-	}
-	same, ok := cert.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !same.Equal(key) {
-		return errors.New("the endorsement certificate is for another key")
-	}
-	cert.UnhandledCriticalExtensions = slices.DeleteFunc(cert.UnhandledCriticalExtensions, oidSAN.Equal)
-	_, err = cert.Verify(x509.VerifyOptions{Roots: p.Roots, CurrentTime: p.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-	if err != nil {
-		return errors.New("the endorsement certificate chains to no trusted maker")
-	}
-	return nil
 }
 
 // makeChallenge seals a secret so that only a TPM that holds both keys opens it.
