@@ -46,7 +46,7 @@ by "platen controller resume".`,
 	f.StringVar(&o.board, "board", "", "board id, instead of the configuration's")
 	f.StringVar(&o.device, "device", "", "serial device, instead of the configuration's or the board's")
 	f.StringVar(&o.state, "state", "", "folder of the journal, instead of the configuration's")
-	c.AddCommand(controllerFlashCmd(&o), controllerResumeCmd(&o), controllerStatusCmd(&o))
+	c.AddCommand(controllerFlashCmd(&o), controllerResumeCmd(&o), controllerSaveCmd(&o), controllerStatusCmd(&o))
 	return c
 }
 
