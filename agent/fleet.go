@@ -135,7 +135,11 @@ func (a *Agent) enrol(ctx context.Context, req intake.Request, reply func(intake
 
 // join enrols the printer with one fleet.
 func (a *Agent) join(ctx context.Context, f *fleetLink, claim string) (*evidence.EnrolResult, error) {
-	res, err := uplink.Enrol(ctx, f.cfg.Enrol, f.roots, claim, a.tpm, a.tpm.TLSKey().Public())
+	client, err := a.tpm.Client(ctx, f.cfg.Name)
+	if err != nil {
+		return nil, err
+	}
+	res, err := uplink.Enrol(ctx, f.cfg.Enrol, f.roots, claim, client, client.Key().Public())
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +206,11 @@ func (a *Agent) dial(g consent.Grant) (telemetry.Link, error) {
 }
 
 func (a *Agent) dialFleet(f *fleetLink, res *evidence.EnrolResult) (telemetry.Link, error) {
-	cfg, err := uplink.FromEnrolment(*res, a.tpm.TLSKey(), a.log)
+	client, err := a.tpm.Client(context.Background(), f.cfg.Name)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := uplink.FromEnrolment(*res, client.Key(), a.log)
 	if err != nil {
 		return nil, err
 	}
