@@ -59,7 +59,8 @@ var Rules = []Rule{
 
 	{Package: "updater/slot"},
 	{Package: "updater/approval", Never: noReach},
-	{Package: "updater", May: []string{"updater/slot"}},
+	{Package: "updater/delta", Never: pure},
+	{Package: "updater", May: []string{"updater/slot", "updater/delta"}},
 	{Package: "updater/cmd/platen-ota", May: []string{"updater/...", "agent/cli"}},
 	{Package: "updater/updatertest", May: []string{"updater", "updater/slot", "updater/boot"}},
 	{Package: "updater/publish", May: []string{"updater", "updater/approval", "updater/slot"}},
@@ -74,7 +75,10 @@ var Rules = []Rule{
 	{Package: "agent/config", May: []string{"agent/consent", "updater/approval"}, Never: noReach},
 	{Package: "agent/confine", Never: []string{"os/exec"}},
 	{Package: "agent/marker", May: []string{"agent/durable", "agent/seam"}, Never: noReach},
-	{Package: "agent/consent", May: []string{"agent/catalog", "agent/durable", "agent/evidence"}, Never: noReach},
+	{Package: "agent/audit", May: []string{"agent/evidence", "updater/slot"}, Never: noReach},
+	{Package: "agent/spool", May: []string{"updater/slot"}, Never: noReach},
+	{Package: "agent/mirror", May: []string{"agent/evidence", "updater/slot"}, Never: noReach},
+	{Package: "agent/consent", May: []string{"agent/audit", "agent/catalog", "agent/durable", "agent/evidence"}, Never: noReach},
 	{Package: "agent/intake", May: []string{"agent/durable", "agent/seam/link"}},
 	{Package: "agent/intake/fetch"},
 	{Package: "agent/intake/stick", Never: noReach},
@@ -85,13 +89,13 @@ var Rules = []Rule{
 	{Package: "agent/uplink", May: []string{"agent/evidence", "agent/catalog", "agent/consent", "agent/telemetry"}},
 	{Package: "agent/session", May: []string{"hal/...", "slicer/...", "boards", "agent/seam", "agent/seam/link", "agent/confine"}, Never: noReach},
 	{Package: "agent/fleet/...", May: []string{"agent/fleet/...", "agent/durable", "agent/evidence", "agent/catalog"}},
-	{Package: "agent/cmd/platen-fleet", May: []string{"updater/approval", "agent/fleet/...", "agent/evidence", "agent/catalog", "agent/consent", "agent/intake", "agent/cli"}},
+	{Package: "agent/cmd/platen-fleet", May: []string{"updater/approval", "agent/fleet/...", "agent/audit", "agent/evidence", "agent/catalog", "agent/consent", "agent/intake", "agent/cli"}},
 	{Package: "agent/cmd/platen", May: []string{
-		"agent", "agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence",
+		"agent", "agent/attest", "agent/audit", "agent/mirror", "agent/spool", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence",
 		"agent/intake", "agent/intake/stick", "agent/seam/...", "agent/session", "agent/telemetry/...", "agent/uplink", "boards", "hal/...", "slicer/plate", "slicer/profile", "slicer/vault",
 		"slicer/pack", "slicer/secure", "slicer/vault", "updater", "updater/approval", "updater/boot", "updater/slot", "updater/trust"}},
 	{Package: "agent", May: []string{
-		"agent/attest", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/durable", "agent/evidence", "agent/intake", "agent/intake/fetch", "agent/intake/queue", "agent/intake/stick",
+		"agent/attest", "agent/audit", "agent/mirror", "agent/spool", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/durable", "agent/evidence", "agent/intake", "agent/intake/fetch", "agent/intake/queue", "agent/intake/stick",
 		"agent/marker", "agent/seam/...", "agent/telemetry/...", "agent/uplink", "boards", "hal", "hal/unit", "hal/watch", "hal/watchdog",
 		"updater", "updater/approval", "updater/boot", "updater/slot", "updater/trust"}},
 
