@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -13,7 +11,6 @@ import (
 	"platen/agent/cli"
 	"platen/updater"
 	"platen/updater/boot"
-	"platen/updater/trust"
 )
 
 // healthTime is how long a release on trial may take to prove itself healthy; the
@@ -38,16 +35,9 @@ func (a *Agent) openUpdates() error {
 	if u == nil {
 		return nil
 	}
-	root, err := os.ReadFile(u.Root)
+	source, err := a.openSource(u)
 	if err != nil {
-		return fmt.Errorf("reading the factory root of updates: %w", err)
-	}
-	source, err := trust.New(trust.Config{
-		Dir: filepath.Join(a.cfg.State, "tuf"), FactoryRoot: root, URL: u.URL, Client: a.client,
-		Floor: updater.Floor{Release: cli.Release()}, Logger: a.log,
-	})
-	if err != nil {
-		return fmt.Errorf("opening the update metadata: %w", err)
+		return err
 	}
 	slots, err := boot.Open(u.Slots, boot.Running())
 	if err != nil {

@@ -103,14 +103,6 @@ type Fleet struct {
 	ALPN   string `toml:"alpn"`   // protocol to ask its broker for, such as "x-amzn-mqtt-ca" on port 443 of AWS IoT Core; "" is none
 }
 
-// Update says where releases come from.
-type Update struct {
-	URL    string   `toml:"url"`   // base URL of the TUF repository
-	Root   string   `toml:"root"`  // the factory's root.json
-	Slots  string   `toml:"slots"` // folder of the two slots
-	Period Duration `toml:"period"`
-}
-
 // Load reads and checks the file at path, with the public keys it names.
 func Load(path string) (*Config, error) {
 	c := &Config{
@@ -162,7 +154,10 @@ func (c *Config) absolute() {
 		paths = append(paths, &f.CA)
 	}
 	if c.Update != nil {
-		paths = append(paths, &c.Update.Root, &c.Update.Slots)
+		paths = append(paths, &c.Update.Root, &c.Update.Slots, &c.Update.LogKey)
+		for i := range c.Update.Witnesses {
+			paths = append(paths, &c.Update.Witnesses[i])
+		}
 		if c.Update.Period == 0 {
 			c.Update.Period = Duration(time.Hour)
 		}
@@ -202,10 +197,7 @@ func (c *Config) check() error {
 	}
 	errs = append(errs, c.checkFleets())
 	if u := c.Update; u != nil {
-		if time.Duration(u.Period) < time.Minute {
-			errs = append(errs, errors.New("update.period is below 1m, more often than releases come"))
-		}
-		errs = append(errs, need("update.url", u.URL), need("update.root", u.Root), need("update.slots", u.Slots))
+		errs = append(errs, u.check(need)...)
 	}
 	for _, err := range errs {
 		if err != nil {

@@ -74,18 +74,25 @@ func decodeMarks(b []byte) (m Marks, ok bool) {
 	return m, true
 }
 
+// Remembered reads the marks of a memory; zero Marks if it has none, or none that are
+// whole.
+func Remembered(ctx context.Context, m Memory) (Marks, error) {
+	data, err := m.Load(ctx)
+	if err != nil {
+		return Marks{}, fmt.Errorf("read what was seen last: %w: %w", updater.ErrFloor, err)
+	}
+	marks, _ := decodeMarks(data)
+	return marks, nil
+}
+
 // remember reads the marks, once.
 func (c *Client) remember(ctx context.Context) error {
 	if c.cfg.Memory == nil || c.kept {
 		return nil
 	}
-	data, err := c.cfg.Memory.Load(ctx)
+	m, err := Remembered(ctx, c.cfg.Memory)
 	if err != nil {
-		return fmt.Errorf("read what was seen last: %w: %w", updater.ErrFloor, err)
-	}
-	m, ok := decodeMarks(data)
-	if !ok && len(data) > 0 {
-		c.cfg.Logger.Warn("marks in the TPM are damaged; those of the disk count")
+		return err
 	}
 	c.marks, c.kept = m, true
 	c.lift(updater.Floor{Release: m.Release, Time: m.Time})
