@@ -154,13 +154,8 @@ func (c *Config) absolute() {
 		paths = append(paths, &f.CA)
 	}
 	if c.Update != nil {
-		paths = append(paths, &c.Update.Root, &c.Update.Slots, &c.Update.LogKey)
-		for i := range c.Update.Witnesses {
-			paths = append(paths, &c.Update.Witnesses[i])
-		}
-		if c.Update.Period == 0 {
-			c.Update.Period = Duration(time.Hour)
-		}
+		c.Update.fill()
+		paths = append(paths, c.Update.paths()...)
 	}
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {

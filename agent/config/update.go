@@ -17,6 +17,13 @@ type Update struct {
 	Hardware string   `toml:"hardware"` // revision of the board, as releases name it
 	Offline  bool     `toml:"offline"`  // a release is healthy without reaching the fleet
 
+	Mirrors   []string `toml:"mirrors"`   // where the repository is as well, asked in this order after url
+	NTP       []string `toml:"ntp"`       // "host:port" of servers asked for the time if the clock was not set
+	Owner     bool     `toml:"owner"`     // a release waits until the owner (owner_key) has approved it
+	LogKey    string   `toml:"log_key"`   // file with the key of the transparency log that has to have a release; "": none
+	Witnesses []string `toml:"witnesses"` // files with keys of witnesses of that log
+	Quorum    int      `toml:"quorum"`    // how many of the witnesses must have signed
+
 	Controller *UpdateController `toml:"controller"` // releases may bring its firmware
 	Rootfs     *UpdateRootfs     `toml:"rootfs"`     // releases may bring a root file system
 }
@@ -71,7 +78,10 @@ func (h Hours) Wait(now time.Time) time.Duration {
 
 // paths are the paths of the table, which may be relative.
 func (u *Update) paths() []*string {
-	paths := []*string{&u.Root, &u.Slots}
+	paths := []*string{&u.Root, &u.Slots, &u.LogKey}
+	for i := range u.Witnesses {
+		paths = append(paths, &u.Witnesses[i])
+	}
 	if u.Controller != nil {
 		paths = append(paths, &u.Controller.Device)
 	}
