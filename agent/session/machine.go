@@ -26,6 +26,7 @@ func open(ctx context.Context, cfg Config) (hal.Machine, error) {
 	opt := driver.Options{
 		Logger: cfg.Logger,
 		Pins:   driver.Pins{USB: c.Link == "usb", Emergency: c.Emergency, Level: c.Level},
+		Urgent: true,
 	}
 	d, ok := dialects[c.Dialect]
 	if !ok {
