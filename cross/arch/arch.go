@@ -63,8 +63,9 @@ var Rules = []Rule{
 	{Package: "updater", May: []string{"updater/slot", "updater/delta"}},
 	{Package: "updater/cmd/platen-ota", May: []string{"updater/...", "agent/cli"}},
 	{Package: "updater/updatertest", May: []string{"updater", "updater/slot", "updater/boot"}},
-	{Package: "updater/publish", May: []string{"updater", "updater/approval", "updater/slot"}},
-	{Package: "updater/...", May: []string{"updater", "updater/slot", "updater/trust", "updater/boot"}},
+	{Package: "updater/publish", May: []string{"updater", "updater/approval", "updater/slot", "updater/translog"}},
+	{Package: "updater/translog", May: []string{"updater"}, Never: noReach},
+	{Package: "updater/...", May: []string{"updater", "updater/slot", "updater/translog", "updater/trust", "updater/boot"}},
 
 	{Package: "agent/cli"},
 	{Package: "agent/durable", Never: noReach},
