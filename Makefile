@@ -9,7 +9,7 @@ COMMANDS = agent/cmd/platen agent/cmd/platen-fleet updater/cmd/platen-ota hal/cm
 # What runs on a printer; simulators, the fleet's side and the desk's tools do not.
 ARM_PACKAGES = $(shell go list ./hal/... ./slicer/... ./boards/... ./updater/... ./agent/... | grep -Ev '/(fleet|publish|updatertest|haltest|sim|check|prusa|cmd|internal|securetest|loadertest)(/|$$)|/cmd/')
 
-.PHONY: all build demo prove-ram test test-arm cross bench soak lint vuln man tools clean
+.PHONY: all build demo prove-ram prove-evidence test test-arm cross bench soak lint vuln man tools clean
 
 all: build
 
@@ -28,11 +28,16 @@ prove-ram: build ## shows that a model is in the memory of one process only; nee
 	@CGO_ENABLED=0 go build -trimpath -o build/bin/ filippo.io/age/cmd/age ./cross/prove
 	@build/bin/prove $(PROVE)
 
+prove-evidence: ## shows that nothing a broker does to evidence goes unnoticed, and that kills lose none
+	@cross/tools.sh swtpm mosquitto
+	@CGO_ENABLED=0 go build -trimpath -o build/bin/prove-evidence ./cross/prove/evidence
+	@build/bin/prove-evidence $(PROVE)
+
 build/bin/platen-release-%: build
 	@CGO_ENABLED=0 go build -tags nethttpomithttp2 -trimpath -ldflags "-s -w -X platen/agent/cli.version=$(VERSION) -X platen/agent/cli.release=$*" -o $@ ./agent/cmd/platen
 
 test: ## all tests; the outside peers they need are fetched into build/tools
-	@cross/tools.sh swtpm mosquitto qemu-arm printcore strace mkfs.ext4 || [ -z "$$CI" ]
+	@cross/tools.sh swtpm mosquitto qemu-arm printcore strace mkfs.ext4 tpm2_checkquote mosquitto_sub cbor2 || [ -z "$$CI" ]
 	@cross/test.sh
 
 test-arm: ## unit tests as a 32-bit ARM machine runs them
@@ -61,7 +66,7 @@ man: build ## manual pages in build/man
 	@for c in $(notdir $(COMMANDS)); do build/bin/$$c man > build/man/$$c.1; done
 
 tools:
-	@cross/tools.sh swtpm mosquitto qemu-arm printcore strace mkfs.ext4
+	@cross/tools.sh swtpm mosquitto qemu-arm printcore strace mkfs.ext4 tpm2_checkquote mosquitto_sub cbor2
 
 clean:
 	rm -rf build

@@ -4,6 +4,7 @@
 # Debian packages and unpacked there.
 #
 #   cross/tools.sh PROGRAM...     programs: swtpm mosquitto qemu-arm printcore strace mkfs.ext4
+#                                 tpm2_checkquote mosquitto_sub cbor2,
 #                                 and fdmprinter, the definitions that CuraEngine needs
 #
 # On other systems it says what to install and ends with 1.
@@ -17,6 +18,9 @@ package() { # program -> packages
 	swtpm) echo swtpm swtpm-tools ;;
 	mosquitto | strace) echo "$1" ;;
 	mkfs.ext4) echo e2fsprogs ;;
+	tpm2_checkquote) echo tpm2-tools ;;
+	mosquitto_sub) echo mosquitto-clients ;;
+	cbor2) command -v python3 >/dev/null || echo python3 ;;
 	qemu-arm) echo qemu-user-static ;;
 	printcore) command -v python3 >/dev/null || echo python3 ;;
 	fdmprinter) ;;
@@ -30,11 +34,13 @@ alone() { # program -> packages
 	case $1 in
 	printcore) echo printcore printrun-common python3-serial ;;
 	fdmprinter) echo cura ;;
+	cbor2) echo python3-cbor2 ;;
 	esac
 }
 
 have() {
 	for dir in /usr "$tools/usr"; do
+		[ "$1" = cbor2 ] && [ -d "$dir/lib/python3/dist-packages/cbor2" ] && return 0
 		[ "$1" = fdmprinter ] && [ -f "$dir/share/cura/resources/definitions/fdmprinter.def.json" ] && return 0
 	done
 	for name in "$1" "$1-static"; do
