@@ -133,6 +133,9 @@ func (e *Encoder) Encode(dst []byte, m Moment, samples []Sample) ([]byte, error)
 		}
 		values[i] = it.wire(v)
 	}
+	if i := index(Progress); m.Cover.Job && e.profile != Owner && e.granted[i] && e.due(i, m.At) {
+		due, values[i] = append(due, i), list[i].wire(int64(m.Cover.Quarter))
+	}
 	slices.SortStableFunc(due, e.before)
 	sec := max(0, m.At.Unix())
 	out := map[uint16]int64{0: sec}
@@ -159,7 +162,7 @@ func (e *Encoder) seen(it *Item, v int64, m Moment) (int64, bool) {
 		return 0, false
 	}
 	if it.ID == Progress && e.profile != Owner {
-		return int64(m.Cover.Quarter), m.Cover.Job
+		return 0, false // the share of the cover takes its place, whatever the machine does
 	}
 	if e.profile != Vendor {
 		return v, true

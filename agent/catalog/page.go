@@ -2,7 +2,9 @@ package catalog
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
+	"time"
 )
 
 // Table is the catalogue as people read it: one line an item, columns aligned.
@@ -84,3 +86,43 @@ const pageEnd = `
   the bucket that has passed; profile service is told that share as well.
 - Buckets of a job's duration are eight: three bits are all that a recipient under profile vendor learns of a job.
 `
+
+// List is the catalogue for programs, as "platen catalogue -o json" prints it and as it is
+// signed.
+type List struct {
+	Version int    `json:"version"`
+	Items   []Line `json:"items"`
+}
+
+// Line is one item of a [List].
+type Line struct {
+	ID         ID       `json:"id"`
+	Name       string   `json:"name"`
+	Class      Class    `json:"class"`
+	Unit       Unit     `json:"unit"`
+	Resolution int64    `json:"resolution"`
+	Ratio      int64    `json:"ratio_percent,omitempty"`
+	Lowest     int64    `json:"lowest"`
+	Highest    int64    `json:"highest"`
+	Period     int64    `json:"period_s"`
+	Profiles   []string `json:"profiles"`
+	IdleOnly   bool     `json:"idle_only,omitempty"`
+	Covered    bool     `json:"covered,omitempty"`
+	Urgent     bool     `json:"urgent,omitempty"`
+	Purpose    string   `json:"purpose"`
+}
+
+// Published is the catalogue of this release.
+func Published() List {
+	l := List{Version: Version}
+	for _, it := range list {
+		l.Items = append(l.Items, Line{it.ID, it.Name, it.Class, it.Unit, it.Resolution, it.Ratio, it.Lo, it.Hi, int64(it.Period / time.Second),
+			strings.Split(it.Profiles.names(), ","), it.IdleOnly, it.Covered, it.Urgent, it.Purpose})
+	}
+	return l
+}
+
+// Same reports whether l is the catalogue of this release.
+func (l List) Same() bool {
+	return l.Version == Version && reflect.DeepEqual(l.Items, Published().Items)
+}

@@ -24,18 +24,7 @@ func Sign(g Grant, owner ed25519.PrivateKey) ([]byte, error) {
 	if err := g.Check(); err != nil {
 		return nil, err
 	}
-	text := []byte(g.Text())
-	sig := ed25519.Sign(owner, dsse.PAE(PayloadType, text))
-	env := dsse.Envelope{
-		PayloadType: PayloadType,
-		Payload:     base64.StdEncoding.EncodeToString(text),
-		Signatures:  []dsse.Signature{{KeyID: KeyID(owner.Public().(ed25519.PublicKey)), Sig: base64.StdEncoding.EncodeToString(sig)}},
-	}
-	b, err := json.Marshal(env)
-	if err != nil {
-		return nil, fmt.Errorf("encode the grant: %w", err)
-	}
-	return append(b, '\n'), nil
+	return seal(PayloadType, []byte(g.Text()), owner)
 }
 
 // Open returns the grant inside an envelope that the owner's key signed. Whether

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"platen/agent/attest"
-	"platen/agent/catalog"
 	"platen/agent/cli"
 	"platen/agent/config"
 	"platen/agent/confine"
@@ -88,18 +87,6 @@ func updateCmd() *cobra.Command {
 			}
 			return cli.Print(c, printEvent{got.Event, got.Text}, func(w io.Writer) error {
 				_, err := fmt.Fprintln(w, got.Event, got.Text)
-				return err
-			})
-		},
-	}
-}
-
-func catalogueCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "catalogue", Short: "Print everything that may ever leave the printer", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return cli.Print(c, catalog.Items(), func(w io.Writer) error {
-				_, err := io.WriteString(w, catalog.Table())
 				return err
 			})
 		},
