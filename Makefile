@@ -9,7 +9,7 @@ COMMANDS = agent/cmd/platen agent/cmd/platen-fleet updater/cmd/platen-ota hal/cm
 # What runs on a printer; simulators, the fleet's side and the desk's tools do not.
 ARM_PACKAGES = $(shell go list ./hal/... ./slicer/... ./boards/... ./updater/... ./agent/... | grep -Ev '/(fleet|publish|updatertest|haltest|sim|check|prusa|cmd|internal|securetest|loadertest)(/|$$)|/cmd/')
 
-.PHONY: all build demo prove-ram prove-evidence test test-arm cross bench soak lint vuln man tools clean
+.PHONY: all build demo prove-ram prove-privacy prove-evidence test test-arm cross bench soak lint vuln man tools clean
 
 all: build
 
@@ -32,6 +32,10 @@ prove-evidence: ## shows that nothing a broker does to evidence goes unnoticed, 
 	@cross/tools.sh swtpm mosquitto
 	@CGO_ENABLED=0 go build -trimpath -o build/bin/prove-evidence ./cross/prove/evidence
 	@build/bin/prove-evidence $(PROVE)
+
+prove-privacy: build ## shows that what a recipient is sent does not help to copy a part: T-P1 to T-P6
+	@CGO_ENABLED=0 go test -c -o build/bin/prove-privacy ./cross/privacy
+	@cd cross/privacy && ../../build/bin/prove-privacy -test.run '^TestProve$$' -test.timeout 2h -full -platen ../../build/bin/platen
 
 build/bin/platen-release-%: build
 	@CGO_ENABLED=0 go build -tags nethttpomithttp2 -trimpath -ldflags "-s -w -X platen/agent/cli.version=$(VERSION) -X platen/agent/cli.release=$*" -o $@ ./agent/cmd/platen
