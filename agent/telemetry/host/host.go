@@ -1,8 +1,10 @@
-// Package host reads the data of the board the agent runs on: load, memory, disk,
-// temperature of the processor, uptime. It is the only place that knows gopsutil.
+// Package host reads the data of the board the agent runs on: load, memory, disk, network,
+// temperature and throttling of the processor, uptime. It is the only place that knows
+// gopsutil.
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +15,7 @@ import (
 	"github.com/shirou/gopsutil/v3/disk"
 	"github.com/shirou/gopsutil/v3/host"
 	"github.com/shirou/gopsutil/v3/mem"
+	"github.com/shirou/gopsutil/v3/net"
 
 	"platen/agent/catalog"
 )
@@ -21,6 +24,8 @@ import (
 type Source struct {
 	// Path is a folder on the file system whose use is reported.
 	Path string
+	// Sys is where sysfs is, "" for /sys.
+	Sys string
 }
 
 // AppendSamples appends what of the board can be read. Processor load is the mean
@@ -61,6 +66,23 @@ func (s Source) AppendSamples(ctx context.Context, dst []catalog.Sample) ([]cata
 	if t, ok := processor(ctx); ok { // many boards have no such sensor
 		put(catalog.HostSoCTemp, t*1000, nil)
 	}
+	if slow, ok := throttled(cmp.Or(s.Sys, "/sys")); ok { // nor a place that tells
+		put(catalog.HostThrottled, map[bool]float64{true: 1}[slow], nil)
+	}
+	var sum net.IOCountersStat
+	cards, err := net.IOCountersWithContext(ctx, true)
+	for _, c := range cards {
+		if c.Name == "lo" {
+			continue
+		}
+		sum.BytesRecv += c.BytesRecv
+		sum.BytesSent += c.BytesSent
+		sum.Errin += c.Errin + c.Errout + c.Dropin + c.Dropout
+	}
+	const mib = 1 << 20
+	put(catalog.HostNetReceived, float64(sum.BytesRecv/mib), err)
+	put(catalog.HostNetSent, float64(sum.BytesSent/mib), err)
+	put(catalog.HostNetErrors, float64(sum.Errin), err)
 	return dst, errors.Join(errs...)
 }
 
