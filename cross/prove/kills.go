@@ -73,15 +73,21 @@ func (p *proof) kills(ctx context.Context) (*killed, error) {
 	moves := h.wire.count() - before
 	s := h.patterns(c)
 	k := &killed{}
-	for n := range p.o.kills {
-		v := victim(n) % victims
+	for done, tries := 0, 0; done < p.o.kills; tries++ {
+		if tries > 10*(p.o.kills+1) {
+			return nil, fmt.Errorf("%d of %d times there was nothing to kill", tries-done, tries)
+		}
+		v := victim(done) % victims
 		if v == thePower && h.image == "" {
 			v = both
 		}
-		k.counts[v]++
-		hits, err := p.kill(ctx, j, v, rng.IntN(moves), rng, s)
+		hits, took, err := p.kill(ctx, j, v, rng.IntN(moves), rng, s)
 		if err != nil {
-			return nil, fmt.Errorf("kill %d: %w", n+1, err)
+			return nil, fmt.Errorf("kill %d: %w", done+1, err)
+		}
+		if took {
+			k.counts[v]++
+			done++
 		}
 		k.found = append(k.found, hits...)
 	}
@@ -89,48 +95,77 @@ func (p *proof) kills(ctx context.Context) (*killed, error) {
 	return k, nil
 }
 
-// kill starts a job, kills, looks and brings the printer back.
-func (p *proof) kill(ctx context.Context, j job, v victim, moment int, rng *rand.Rand, s *leak.Set) ([]leak.Hit, error) {
+// kill starts a job, kills, looks and brings the printer back. took says that what was to be
+// killed was alive: a session that has just ended is not.
+func (p *proof) kill(ctx context.Context, j job, v victim, moment int, rng *rand.Rand, s *leak.Set) (hits []leak.Hit, took bool, err error) {
 	h := p.h
-	reached := h.wire.after(moment)
-	client, err := h.print(j)
-	if err != nil {
-		return nil, err
+	if err := p.reach(j, moment, rng); err != nil {
+		return nil, false, err
 	}
-	if rng.IntN(4) == 0 { // while it is taken in and read
-		time.Sleep(time.Duration(rng.Int64N(int64(300 * time.Millisecond))))
-	} else {
-		select {
-		case <-reached:
-		case <-client.Done:
-		case <-time.After(patience):
-			return nil, errors.New("the print does not go on")
-		}
-	}
-	death := deaths[rng.IntN(len(deaths))]
-	session, agent := h.session(), h.agent.Cmd.Process
-	var hits []leak.Hit
-	switch v {
-	case theAgent:
-		agent.Signal(death)
-		<-h.agent.Done
-	case theSession:
-		if session != 0 {
-			kill(session, death)
-		}
-	case both:
-		h.off(death)
-	case thePower:
-		if hits, err = h.cut(ctx, s); err != nil {
-			return nil, err
-		}
+	if hits, took, err = p.take(ctx, v, deaths[rng.IntN(len(deaths))], s); err != nil {
+		return nil, false, err
 	}
 	unix.Sync()
 	more, err := h.disk(s)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return append(hits, more...), h.back(ctx)
+	return append(hits, more...), took, h.back(ctx)
+}
+
+// reach starts a job and waits for a moment of it: so many moves, or somewhere before the first.
+func (p *proof) reach(j job, moment int, rng *rand.Rand) error {
+	h := p.h
+	reached := h.wire.after(moment)
+	client, err := h.print(j)
+	if err != nil {
+		return err
+	}
+	if rng.IntN(4) == 0 { // while it is taken in and read
+		time.Sleep(time.Duration(rng.Int64N(int64(300 * time.Millisecond))))
+		return nil
+	}
+	select {
+	case <-reached:
+	case <-client.Done:
+	case <-time.After(patience):
+		return errors.New("the print does not go on")
+	}
+	return nil
+}
+
+// take kills one of the victims, and reports whether it was alive.
+func (p *proof) take(ctx context.Context, v victim, death syscall.Signal, s *leak.Set) (hits []leak.Hit, took bool, err error) {
+	h := p.h
+	session := h.session()
+	switch v {
+	case theAgent:
+		if err := h.agent.Cmd.Process.Signal(death); errors.Is(err, os.ErrProcessDone) {
+			return nil, false, nil
+		} else if err != nil {
+			return nil, false, err
+		}
+		select {
+		case <-h.agent.Done:
+		case <-time.After(patience):
+			return nil, false, errors.New("the agent does not end")
+		}
+	case theSession:
+		if session == 0 {
+			return nil, false, nil
+		}
+		if err := kill(session, death); errors.Is(err, syscall.ESRCH) {
+			return nil, false, nil
+		} else if err != nil {
+			return nil, false, err
+		}
+	case both:
+		h.off(death)
+		return nil, session != 0, nil
+	case thePower:
+		hits, err = h.cut(ctx, s)
+	}
+	return hits, err == nil, err
 }
 
 // back brings the printer to where it takes the next job.
@@ -173,10 +208,14 @@ func (h *house) disk(s *leak.Set) ([]leak.Hit, error) {
 // cut takes the power away: what the image holds at one moment, without any sync, is what
 // the printer wakes up with. It returns what of a model is in it.
 func (h *house) cut(ctx context.Context, s *leak.Set) ([]leak.Hit, error) {
-	session, agent := h.session(), h.agent.Cmd.Process
-	agent.Signal(syscall.SIGSTOP)
-	if session != 0 {
-		syscall.Kill(session, syscall.SIGSTOP)
+	session := h.session()
+	for _, pid := range []int{h.agent.Cmd.Process.Pid, session} {
+		if pid == 0 {
+			continue
+		}
+		if err := stop(pid); err != nil {
+			return nil, err
+		}
 	}
 	snapshot, err := still(h.image)
 	if err != nil {

@@ -214,7 +214,10 @@ func (h *house) session() int {
 
 // family lists the processes that this one has started, and theirs, and the session.
 func (h *house) family(all []proc) []proc {
-	ours := map[int]bool{os.Getpid(): true, h.session(): true}
+	ours := map[int]bool{os.Getpid(): true}
+	if session := h.session(); session != 0 { // 0 is the parent of all that the kernel has started
+		ours[session] = true
+	}
 	for range all { // until nothing is added any more
 		before := len(ours)
 		for _, p := range all {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -123,18 +124,45 @@ func (h *house) off(sig syscall.Signal) {
 	}
 }
 
-// kill sends a signal and waits until the process is gone, or dead and not yet waited for.
+// kill sends a signal and waits until the process has ended.
 func kill(pid int, sig syscall.Signal) error {
 	if err := syscall.Kill(pid, sig); err != nil {
 		return err
 	}
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil || strings.Contains(string(b), ") Z ") {
+		if ended(pid) {
 			return nil
 		}
 	}
 	return fmt.Errorf("process %d does not end", pid)
+}
+
+// ended reports whether a process is gone, or dead and not yet waited for.
+func ended(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.Contains(string(b), ") Z ")
+}
+
+// stop stops a process and waits until all of its threads stand still, or it has ended.
+func stop(pid int) error {
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		if err != nil {
+			return err
+		}
+		still := true
+		for _, t := range threads {
+			b, err := os.ReadFile(t)
+			still = still && (err != nil || strings.Contains(string(b), ") T ") || strings.Contains(string(b), ") Z "))
+		}
+		if still {
+			return nil
+		}
+	}
+	return fmt.Errorf("process %d does not stop", pid)
 }
 
 // enrolled enrols the printer and has its owner grant the fleet all machine data there

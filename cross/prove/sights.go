@@ -193,8 +193,11 @@ func (h *house) remaining(v *sights, c canaries, wide bool) error {
 			continue // it is the printer's controller, and it looks
 		}
 		m, err := look(p.pid, s)
+		if err != nil && ended(p.pid) {
+			continue
+		}
 		if err != nil {
-			continue // ended meanwhile
+			return fmt.Errorf("looking at the memory of %s: %w", filepath.Base(p.exe), err)
 		}
 		v.rest = append(v.rest, filepath.Base(p.exe))
 		if len(m.hits) > 0 {

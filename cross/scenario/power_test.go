@@ -24,7 +24,7 @@ func cmdPower(ts *testscript.TestScript, _ bool, args []string) {
 	session, err := child(agent)
 	ts.Check(err)
 	for _, pid := range []int{agent, session} {
-		ts.Check(syscall.Kill(pid, syscall.SIGSTOP))
+		ts.Check(stop(pid))
 	}
 	w.stop(w.sim)
 	w.sim = nil

@@ -80,13 +80,8 @@ func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	w, pid := worldOf(ts), pidArg(ts, args[1])
 	if sig == syscall.SIGSTOP {
-		ts.Check(syscall.Kill(pid, sig))
-		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-			if b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); strings.Contains(string(b), "State:\tT") {
-				return // all of its threads stand still
-			}
-		}
-		ts.Fatalf("process %d does not stop", pid)
+		ts.Check(stop(pid))
+		return
 	}
 	if a := w.agent; a != nil && pid == a.cmd.Process.Pid {
 		a.pipe.Close() // who reads its log goes with it, as a terminal does
@@ -105,6 +100,27 @@ func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("process %d is still there", pid)
 		}
 	}
+}
+
+// stop stops a process and waits until all of its threads stand still.
+func stop(pid int) error {
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		if err != nil {
+			return err
+		}
+		moves := func(path string) bool {
+			fields, err := statFields(path)
+			return err == nil && fields[0] != "T" // one that has ended moves nothing
+		}
+		if len(threads) > 0 && !slices.ContainsFunc(threads, moves) {
+			return nil
+		}
+	}
+	return fmt.Errorf("process %d does not stop", pid)
 }
 
 // links reads where the descriptors of a process lead.

@@ -66,10 +66,13 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
-			if name != "root" {
-				return false, fmt.Errorf("unknown condition %q", name)
+			switch name {
+			case "root":
+				return os.Geteuid() == 0, nil
+			case "traced": // by the proof: see strace
+				return os.Getenv("PLATEN_STRACE") != "", nil
 			}
-			return os.Geteuid() == 0, nil
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"printer": cmdPrinter, "power": cmdPower, "sim": cmdSim, "agent": cmdAgent, "platen": cmdPlaten, "exits": cmdExits,
