@@ -47,6 +47,13 @@ func (r *Repo) publish(now time.Time) (Versions, error) {
 	if err := r.checkFiles(targets); err != nil {
 		return Versions{}, err
 	}
+	list, err := releases(targets)
+	if err != nil {
+		return Versions{}, err
+	}
+	if err := r.logReleases(list); err != nil {
+		return Versions{}, err
+	}
 	snapshot, meta, err := r.snapshot(targets, now)
 	if err != nil {
 		return Versions{}, err

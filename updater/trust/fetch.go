@@ -196,11 +196,15 @@ func from(res *http.Response, offset int64) error {
 	return fmt.Errorf("%w: status %d", updater.ErrUnavailable, res.StatusCode)
 }
 
-// get reads a whole file of at most limit bytes.
+// get reads a whole file of metadata of at most limit bytes.
 func (c *Client) get(ctx context.Context, path string, limit int64) ([]byte, error) {
+	return c.read(ctx, c.mirrors[c.at].meta, path, limit)
+}
+
+func (c *Client) read(ctx context.Context, from fetcher, path string, limit int64) ([]byte, error) {
 	p := newPace(ctx, c.cfg.Stall)
 	defer p.stop()
-	body, err := p.open(c.mirrors[c.at].meta, path, 0)
+	body, err := p.open(from, path, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -56,6 +56,7 @@ import (
 
 	"platen/updater"
 	"platen/updater/slot"
+	"platen/updater/translog"
 )
 
 // Config is what a Client works with. Dir, FactoryRoot and URL are needed.
@@ -73,6 +74,7 @@ type Config struct {
 	NTP         []string         // "host:port" of servers that are asked if the clock is not set
 	Memory      Memory           // marks beyond the reach of the disk; nil: none
 	Ticks       Ticks            // a count of milliseconds that goes on over restarts; nil: none
+	Log         *translog.Policy // the log that has to have a release; nil: none
 	Floor       updater.Floor    // what the build itself knows: its release, its time
 	MaxTarget   int64            // largest target in bytes; 0: 256 MiB
 	Stall       time.Duration    // 64 KiB have to arrive in it; 0: 30 s
