@@ -53,7 +53,7 @@ func TestFloor(t *testing.T) {
 		t.Errorf("the TPM's clock says %d after %d, %v", second, first, err)
 	}
 	setFloor(t, tpm, 6)
-	if err := tpm.Forget(t.Context()); err != nil {
+	if err := tpm.Forget(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	closeTPM(t, tpm)

@@ -8,10 +8,12 @@ import (
 	"fmt"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"platen/agent/evidence"
 )
 
 // identityIndex is the NV index of the printer's identity, beside that of boots.
-const identityIndex tpm2.TPMHandle = 0x01805049
+const identityIndex tpm2.TPMHandle = evidence.IdentityIndex
 
 // identity is a random number that is in the template of each of the printer's keys. With
 // another one they are other keys, and whoever does not know it cannot have them made.
@@ -95,21 +97,46 @@ func (o *owner) secretly(way tpm2.AuthOption, fn func([]tpm2.AuthOption) error) 
 	})
 }
 
-// Forget makes the printer another one to everybody: its identity and the counters of its
-// boots and tickets are removed from the TPM, and with the identity all keys are gone for
-// good. The TPM is of no use afterwards but to be closed; the next [New] makes a new
-// identity. Indices of others, and floors that must not fall, stay.
-func (t *TPM) Forget(ctx context.Context) error {
-	_, err := call(ctx, t, func(o *owner) (struct{}, error) { return struct{}{}, o.forget() })
+// Holds lists the NV indices that [TPM.Forget] removes, in that order.
+func (t *TPM) Holds(ctx context.Context, keep bool) ([]uint64, error) {
+	return call(ctx, t, func(o *owner) ([]uint64, error) {
+		var list []uint64
+		for _, at := range forgotten(keep) {
+			_, err := tpm2.NVReadPublic{NVIndex: at}.Execute(o.link)
+			if err == nil {
+				list = append(list, uint64(at))
+			} else if !errors.Is(err, tpm2.TPMRCHandle) {
+				return nil, fmt.Errorf("find NV index %#x: %w", uint32(at), err)
+			}
+		}
+		return list, nil
+	})
+}
+
+// forgotten are the indices that go with the printer's owner. The identity is the last:
+// until then it can be done again. A printer that keeps it keeps what it counted, too.
+func forgotten(keep bool) []tpm2.TPMHandle {
+	if keep {
+		return []tpm2.TPMHandle{headIndex}
+	}
+	return []tpm2.TPMHandle{ticketIndex, headIndex, bootIndex, identityIndex}
+}
+
+// Forget makes the printer another one to everybody: its identity and its counters, of
+// boots, tickets and heads of the audit log, are removed from the TPM, and with the
+// identity all keys are gone for good. The TPM is of no use afterwards but to be closed;
+// the next [New] makes a new identity. Indices of others, and the floor of releases, which
+// must not fall, stay. With keep all but the counter of the audit log's heads stays.
+func (t *TPM) Forget(ctx context.Context, keep bool) error {
+	_, err := call(ctx, t, func(o *owner) (struct{}, error) { return struct{}{}, o.forget(keep) })
 	if err != nil {
 		return fmt.Errorf("make the TPM forget the printer: %w", err)
 	}
 	return nil
 }
 
-// forget removes the identity last: until then it can be done again.
-func (o *owner) forget() error {
-	for _, at := range []tpm2.TPMHandle{ticketIndex, bootIndex, identityIndex} {
+func (o *owner) forget(keep bool) error {
+	for _, at := range forgotten(keep) {
 		rsp, err := tpm2.NVReadPublic{NVIndex: at}.Execute(o.link)
 		if errors.Is(err, tpm2.TPMRCHandle) {
 			continue
@@ -122,6 +149,8 @@ func (o *owner) forget() error {
 			return fmt.Errorf("undefine NV index %#x: %w", uint32(at), err)
 		}
 	}
-	o.keys = bareKeyring()
+	if !keep {
+		o.keys = bareKeyring()
+	}
 	return nil
 }

@@ -58,7 +58,7 @@ func TestForget(t *testing.T) {
 	if again, err := a.Secret("test"); err != nil || again != secret || a.ID() != id {
 		t.Errorf("closing changed the printer: %v", err)
 	}
-	if err := a.Forget(t.Context()); err != nil {
+	if err := a.Forget(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.Quote(t.Context(), [32]byte{}); err == nil {

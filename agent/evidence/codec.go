@@ -76,6 +76,7 @@ const (
 	magicChallenge = "PlC1"
 	magicResponse  = "PlA1"
 	magicResult    = "PlR1"
+	magicReceipt   = "PlG1"
 )
 
 // frame wraps body, padded with zeros to size bytes; size 0 adds no padding.

@@ -72,4 +72,5 @@ const (
 const (
 	EnrolBeginPath  = "/v1/enrol/begin"
 	EnrolFinishPath = "/v1/enrol/finish"
+	LeavePath       = "/v1/leave" // takes the PEM of a Receipt
 )

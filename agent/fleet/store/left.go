@@ -100,3 +100,6 @@ func (s *Store) AllLeft() (map[evidence.PrinterID]bool, error) {
 	}
 	return all, nil
 }
+
+// Leave takes a printer out of the fleet; see the function Leave.
+func (s *Store) Leave(id evidence.PrinterID, d Departure) error { return Leave(s.dir, id, d) }
