@@ -94,11 +94,11 @@ var Rules = []Rule{
 	{Package: "agent/cmd/platen", May: []string{
 		"agent", "agent/attest", "agent/audit", "agent/mirror", "agent/spool", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence",
 		"agent/intake", "agent/intake/stick", "agent/seam/...", "agent/session", "agent/telemetry/...", "agent/uplink", "boards", "hal/...", "slicer/plate", "slicer/profile", "slicer/vault",
-		"slicer/pack", "slicer/secure", "slicer/vault", "updater", "updater/approval", "updater/boot", "updater/slot", "updater/trust"}},
+		"slicer/pack", "slicer/secure", "slicer/vault", "updater", "updater/approval", "updater/boot", "updater/boot/...", "updater/slot", "updater/trust"}},
 	{Package: "agent", May: []string{
 		"agent/attest", "agent/audit", "agent/mirror", "agent/spool", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/durable", "agent/evidence", "agent/intake", "agent/intake/fetch", "agent/intake/queue", "agent/intake/stick",
 		"agent/marker", "agent/seam/...", "agent/telemetry/...", "agent/uplink", "boards", "hal", "hal/unit", "hal/watch", "hal/watchdog",
-		"updater", "updater/approval", "updater/boot", "updater/slot", "updater/trust"}},
+		"updater", "updater/approval", "updater/boot", "updater/boot/...", "updater/slot", "updater/trust"}},
 
 	{Package: "cross/arch"},
 	{Package: "cross/...", May: []string{"cross/...", "agent/...", "hal/...", "slicer/...", "updater/...", "boards"}},
@@ -121,7 +121,7 @@ var Owners = map[string][]string{
 // NeverInDevice lists packages of ours and outside ones that the device binary
 // must not contain, whatever its golden list says.
 var NeverInDevice = []string{
-	"platen/agent/fleet/...", "platen/agent/intake/stick/sticktest", "platen/updater/publish", "platen/updater/updatertest", "platen/hal/sim/...", "platen/hal/haltest",
+	"platen/agent/fleet/...", "platen/agent/intake/stick/sticktest", "platen/updater/publish", "platen/updater/updatertest", "platen/updater/boot/boottest", "platen/hal/sim/...", "platen/hal/haltest",
 	"platen/cross/...", "testing", "testing/...", "github.com/mochi-mqtt/...", "pgregory.net/rapid", "github.com/rogpeppe/...",
 }
 

@@ -83,6 +83,9 @@ func Running() slot.Name { return slot.Parse(os.Getenv(EnvSlot)) }
 // Log is the slot record that s works on.
 func (s *Slots) Log() *slot.Log { return s.log }
 
+// FS is where the slots are.
+func (s *Slots) FS() slot.FS { return s.fs }
+
 // Current is the slot this process runs from.
 func (s *Slots) Current() (slot.Name, error) { return s.running, nil }
 
