@@ -175,13 +175,12 @@ func TestLogOutlivesAgents(t *testing.T) {
 	}
 	run(two, two)
 	// Power lost between writing the log and extending: one entry too many.
-	path := filepath.Join(dir, "pcr14.log")
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	path := filepath.Join(dir, "pcr14.eventlog")
+	longer, err := evidence.Log{Digests: [][32]byte{two, {1}}}.EventLog()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.WriteString("0000000000000000000000000000000000000000000000000000000000000001\n")
-	if err := errors.Join(err, f.Close()); err != nil {
+	if err := os.WriteFile(path, longer, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	run(two, two)

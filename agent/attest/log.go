@@ -1,10 +1,7 @@
 package attest
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,9 +14,9 @@ import (
 	"platen/agent/evidence"
 )
 
-// logName is the file of the log of PCR 14: one SHA-256 digest in hexadecimal a
-// line, oldest first.
-const logName = "pcr14.log"
+// logName is the file of the log of PCR 14, in the format of [evidence.Log.EventLog], which
+// tpm2_eventlog reads.
+const logName = "pcr14.eventlog"
 
 // agentLog is the log of evidence.AgentPCR since the TPM was reset.
 type agentLog struct {
@@ -117,15 +114,11 @@ func (l *agentLog) read() ([][32]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the log of PCR 14: %w", err)
 	}
-	var digests [][32]byte
-	for lines := bufio.NewScanner(bytes.NewReader(raw)); lines.Scan(); {
-		b, err := hex.DecodeString(lines.Text())
-		if err != nil || len(b) != 32 || len(digests) >= evidence.MaxFullLog {
-			return nil, fmt.Errorf("read the log of PCR 14: line %d is not a digest: remove the file and restart the machine", len(digests)+1)
-		}
-		digests = append(digests, [32]byte(b))
+	log, err := evidence.ParseEventLog(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read the log of PCR 14: %w: remove %s and restart the machine", err, filepath.Join(l.dir, logName))
 	}
-	return digests, nil
+	return log.Digests, nil
 }
 
 // write replaces the file at once: a crash leaves the old log or the new one.
@@ -133,11 +126,11 @@ func (l *agentLog) write(digests [][32]byte) error {
 	if l.dir == "" {
 		return nil
 	}
-	var text bytes.Buffer
-	for _, d := range digests {
-		fmt.Fprintf(&text, "%x\n", d)
+	b, err := evidence.Log{Digests: digests}.EventLog()
+	if err != nil {
+		return fmt.Errorf("write the log of PCR 14: %w", err)
 	}
-	if err := durable.Replace(filepath.Join(l.dir, logName), text.Bytes()); err != nil {
+	if err := durable.Replace(filepath.Join(l.dir, logName), b); err != nil {
 		return fmt.Errorf("write the log of PCR 14: %w", err)
 	}
 	return nil
