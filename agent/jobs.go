@@ -165,7 +165,7 @@ func (a *Agent) startHeld(ctx context.Context, ticket intake.Ticket, held *intak
 		return err
 	})
 	if err != nil && taken {
-		a.recovery.end(start.Job)
+		a.recovery.back(start.Job, from)
 	}
 	return receipts, err
 }
@@ -226,7 +226,7 @@ func (a *Agent) clear(ctx context.Context, req intake.Request, file *os.File, si
 		return nil
 	})
 	if err != nil {
-		a.recovery.end(start.Job)
+		a.recovery.back(start.Job, from)
 	}
 	return receipts, err
 }

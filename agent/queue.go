@@ -103,7 +103,7 @@ func (a *Agent) enqueue(ctx context.Context, envelope []byte, file io.Reader, si
 	if err != nil {
 		return "", err
 	}
-	if err := a.queue.Room(size); err != nil {
+	if err := a.queue.Room(ticket, size); err != nil {
 		return "", err
 	}
 	if !a.holding.TryLock() {
@@ -245,6 +245,7 @@ func (a *Agent) offered(ctx context.Context, envelope []byte, retained bool) {
 	if err == nil {
 		return
 	}
+	a.refused(err)
 	if code := errorCode(err); a.queue.refusals.news(code, time.Now()) {
 		a.log.Warn("offer refused", "code", code, "error", err.Error())
 	}

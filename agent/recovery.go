@@ -139,7 +139,7 @@ func (r *recovery) keep(ctx context.Context, all bool) (wait time.Duration) {
 		m := *r.now
 		now = &m
 	}
-	pending, share := r.broken != nil, r.share
+	broken, share := r.broken, r.share // what is broken is not written to
 	quarter := now != nil && now.Count > 0 && share != r.counted
 	r.mu.Unlock()
 	if file == nil {
@@ -151,8 +151,10 @@ func (r *recovery) keep(ctx context.Context, all bool) (wait time.Duration) {
 		}
 	}
 	switch {
-	case now == nil && !pending && r.there:
+	case now == nil && broken == nil && r.there:
 		r.remove()
+	case now == nil && broken != nil && *broken != r.written: // it is back
+		r.write(*broken)
 	case now == nil || *now == r.written && !quarter:
 	case quarter:
 		r.write(*now) // the count after this one is good with the very layer only
@@ -234,6 +236,25 @@ func (r *recovery) begin(m marker.Marker) {
 	defer r.mu.Unlock()
 	m.Boot = r.boot
 	r.now, r.broken, r.session, r.share, r.counted = &m, nil, m.Job, 0, 0
+	r.wake()
+}
+
+// back notes that a job could not be handed to the session after all: one that was to go on from
+// where it was broken is broken as before, and can be tried again; any other ends. What a resume
+// counted stays counted.
+func (r *recovery) back(job [16]byte, from *marker.Marker) {
+	if from == nil {
+		r.end(job)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.now == nil || r.now.Job != job {
+		return
+	}
+	m := *from
+	m.Count = r.now.Count
+	r.now, r.broken = nil, &m
 	r.wake()
 }
 

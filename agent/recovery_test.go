@@ -196,6 +196,68 @@ func TestBroken(t *testing.T) {
 	})
 }
 
+// TestBack: a print that was to go on, and could not be handed to a session, is as broken as
+// before, on the disk as well, and can be tried again; a new one that could not be ends.
+func TestBack(t *testing.T) {
+	p := newPrinter(t)
+	job := [16]byte(p.tk.Job)
+	p.life(func(r *recovery, l *intake.Ledger) {
+		r.ready([16]byte{})
+		p.begin(r, l)
+		r.layer(seam.Layer{Layer: 12, Mark: seam.MarkParked})
+	})
+	broken := func(r *recovery) *marker.Marker {
+		t.Helper()
+		r.ready([16]byte{})
+		from, err := r.admit(true, job, testTag, true)
+		if err != nil || from.Layer != 12 || from.Mark != seam.MarkParked {
+			t.Fatalf("the broken print cannot go on: %v", err)
+		}
+		return from
+	}
+	for _, settled := range []bool{true, false, true} {
+		p.boot++
+		p.life(func(r *recovery, l *intake.Ledger) {
+			from := broken(r)
+			n, err := l.Resume(t.Context(), p.tk, from.Count, from.Layer, p.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := *from
+			m.Count = n
+			r.begin(m)
+			if settled {
+				r.settle(t.Context())
+			}
+			r.back([16]byte{9}, from) // of some other job
+			if r.pending() {
+				t.Error("another job's failure breaks this one")
+			}
+			r.back(job, from)
+			if again := broken(r); again.Count != n {
+				t.Errorf("its marker names count %d, the ledger's is %d", again.Count, n)
+			}
+		})
+	}
+	p.boot++
+	p.life(func(r *recovery, l *intake.Ledger) {
+		if err := l.Resumable(p.tk, broken(r).Count, 12); errorCode(err) != "ticket-resume" {
+			t.Errorf("what was tried is not counted: %v", err)
+		}
+		if err := r.discard(); err != nil {
+			t.Fatal(err)
+		}
+		r.begin(fresh([16]byte{7}, testTag))
+		r.back([16]byte{7}, nil)
+		if r.settle(t.Context()); r.pending() {
+			t.Error("a print that never began is broken")
+		}
+		if _, ok := p.disk(); ok {
+			t.Error("a print that never began has a marker")
+		}
+	})
+}
+
 // TestAnotherAgent: an agent that comes within the same boot goes on with the marker of the
 // session that it finds, and drops that of one which has ended: no power was lost.
 func TestAnotherAgent(t *testing.T) {

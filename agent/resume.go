@@ -98,7 +98,9 @@ func (a *Agent) clearMark(ctx context.Context, req intake.Request) (m marker.Mar
 	if len(req.Digest) != sha256.Size {
 		m.Mark = seam.MarkNone
 	}
-	from, err = a.recovery.admit(req.Resume, [16]byte{}, m.Tag, a.board.Recovers())
+	if from, err = a.recovery.admit(req.Resume, [16]byte{}, m.Tag, a.board.Recovers()); from != nil {
+		m.Layer, m.Mark = from.Layer, from.Mark // the power may be lost again before a layer is told
+	}
 	return m, from, err
 }
 

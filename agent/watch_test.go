@@ -183,7 +183,7 @@ func TestFloodIsBounded(t *testing.T) {
 	if err := s.await(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	receipts, err := s.start(&seam.Start{Format: seam.FormatAny}, nil, along{}, nil)
+	receipts, err := s.start(&seam.Start{Job: [16]byte{1}, Format: seam.FormatAny}, nil, along{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestStartZeroesTheFileKey(t *testing.T) {
 		if err := s.await(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		st := &seam.Start{Format: seam.FormatAny, Sealed: true, FileKey: [16]byte{1, 2, 3}}
+		st := &seam.Start{Job: [16]byte{1}, Format: seam.FormatAny, Sealed: true, FileKey: [16]byte{1, 2, 3}}
 		content := []seam.Key{{Group: 1, Key: [32]byte{4}}}
 		if _, err := s.start(st, nil, along{keys: content}, count); (err == nil) != (count == nil) {
 			t.Fatalf("start: %v", err)
@@ -259,7 +259,7 @@ func TestNoJobBeforeRestart(t *testing.T) {
 	if !s.retire() {
 		t.Error("not retired though nothing goes on")
 	}
-	if _, err := s.start(&seam.Start{Format: seam.FormatAny}, nil, along{}, nil); !errors.Is(err, errGoing) {
+	if _, err := s.start(&seam.Start{Job: [16]byte{1}, Format: seam.FormatAny}, nil, along{}, nil); !errors.Is(err, errGoing) {
 		t.Errorf("a job after that: %v", err)
 	}
 }

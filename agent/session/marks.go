@@ -56,7 +56,9 @@ func (m *marks) parked(on bool) {
 		m.park = nil
 	}
 	if on {
-		m.park = time.AfterFunc(parkTime, func() { m.turn(seam.MarkLayer, seam.MarkParked) })
+		var own *time.Timer
+		own = time.AfterFunc(parkTime, func() { m.stands(&own) })
+		m.park = own
 		return
 	}
 	if m.last.Mark == seam.MarkParked {
@@ -65,12 +67,14 @@ func (m *marks) parked(on bool) {
 	}
 }
 
-// turn makes one mark another, unless that has been taken back.
-func (m *marks) turn(from, to seam.Mark) {
+// stands tells that the nozzle is parked by now, unless that has been taken back: own, which
+// is read under the lock, is the timer of that pause, and no longer the one that counts if the
+// print went on, or went on and paused again, as it ran out.
+func (m *marks) stands(own **time.Timer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.park != nil && m.last.Mark == from {
-		m.last.Mark = to
+	if m.park == *own && m.last.Mark == seam.MarkLayer {
+		m.last.Mark = seam.MarkParked
 		m.tell(m.last)
 	}
 }

@@ -205,6 +205,26 @@ func TestMarks(t *testing.T) {
 	})
 }
 
+// TestParkedTimer: a timer that has run out as its pause ended says nothing of the next pause.
+func TestParkedTimer(t *testing.T) {
+	var told []seam.Layer
+	m := marks{tell: func(l seam.Layer) { told = append(told, l) }}
+	m.say(seam.Layer{Layer: 3, Mark: seam.MarkLayer})
+	m.parked(true)
+	first := m.park
+	m.parked(false)
+	m.parked(true)
+	defer m.end()
+	if m.stands(&first); len(told) != 1 {
+		t.Errorf("told %v: the second pause has only begun", told)
+	}
+	if second := m.park; second != first {
+		if m.stands(&second); len(told) != 2 || told[1].Mark != seam.MarkParked {
+			t.Errorf("control: told %v", told)
+		}
+	}
+}
+
 // journal is what a simulated printer has laid down.
 type journal struct {
 	mu    sync.Mutex

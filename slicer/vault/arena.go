@@ -3,6 +3,7 @@ package vault
 import (
 	"math/bits"
 	"reflect"
+	"slices"
 	"sync"
 	"unsafe"
 )
@@ -125,11 +126,11 @@ func (a *Arena) take(n int) []byte {
 			return nil
 		}
 		a.chunks = append(a.chunks, chunk)
-		if n > arenaChunk {
-			a.used += int64(n)
-			return chunk[:n:n]
+		if rest := chunk[n:]; len(rest) > len(a.room) {
+			a.room = rest
 		}
-		a.room = chunk
+		a.used += int64(n)
+		return chunk[:n:n]
 	}
 	b := a.room[:n:n]
 	a.room = a.room[n:]
@@ -137,16 +138,21 @@ func (a *Arena) take(n int) []byte {
 	return b
 }
 
-// chunk takes n bytes from the high end, or those that an arena before had.
+// chunk takes at least n bytes of what arenas before had, the smallest piece that will do, or
+// n bytes from the high end.
 func (v *Vault) chunk(n int) []byte {
 	v.mu.Lock()
+	best := -1
 	for i, b := range v.spare {
-		if len(b) == n {
-			v.spare[i] = v.spare[len(v.spare)-1]
-			v.spare = v.spare[:len(v.spare)-1]
-			v.mu.Unlock()
-			return b
+		if len(b) >= n && (best < 0 || len(b) < len(v.spare[best])) {
+			best = i
 		}
+	}
+	if best >= 0 {
+		b := v.spare[best]
+		v.spare = slices.Delete(v.spare, best, best+1)
+		v.mu.Unlock()
+		return b
 	}
 	v.mu.Unlock()
 	b, err := Scratch[byte](v, n)

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"bytes"
+	"math"
 	"sync"
 	"testing"
 	"unsafe"
@@ -108,6 +109,41 @@ func TestArenaCloses(t *testing.T) {
 	}
 	none.Keep(&k)
 	none.Close()
+}
+
+// What one arena had is there for the next, whatever the sizes of its buffers: none takes more of
+// the vault than the first. Growth that no vault could hold is no reason to fail.
+func TestArenaReusesChunks(t *testing.T) {
+	v := open(t, 4<<20)
+	first := int64(0)
+	for _, sizes := range [][]int{{1 << 20, 300_000}, {700_000, 400_000}, {513 << 10, 10, 20_000}, {1, 2, 1<<20 - 9}} {
+		a := v.NewArena()
+		var all []*[]byte
+		for _, n := range sizes {
+			b := bytes.Repeat([]byte{1}, n)
+			k := struct{ b []byte }{b}
+			if a.Keep(&k); !inside(v, k.b) || bytes.Count(k.b, []byte{1}) != n || bytes.IndexByte(b, 1) >= 0 {
+				t.Fatalf("%d bytes: not in the vault, or still where they were as well", n)
+			}
+			all = append(all, &k.b)
+		}
+		for i, b := range all {
+			if bytes.Count(*b, []byte{1}) != sizes[i] {
+				t.Errorf("%d bytes: another's are among them", sizes[i])
+			}
+		}
+		if a.Close(); first == 0 {
+			first = v.Stats().Used
+		}
+		if used := v.Stats().Used; used > first {
+			t.Errorf("%v: %d bytes of the vault are taken, the first arena took %d", sizes, used, first)
+		}
+	}
+	for n, want := range map[int]int{1: 1, 3: 4, 4096: 4096, math.MaxInt/2 + 2: math.MaxInt/2 + 2} {
+		if got := powerOf2(n); got != want {
+			t.Errorf("powerOf2(%d) = %d", n, got)
+		}
+	}
 }
 
 // Several goroutines keep their own.

@@ -118,7 +118,7 @@ func (q *Queue) Add(t intake.Ticket, h *intake.Held) error {
 }
 
 func (q *Queue) enter(j *job) error {
-	j.id = fmt.Sprintf("%x", []byte(j.ticket.Job))
+	j.id = name(j.ticket)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.prune()
@@ -126,10 +126,12 @@ func (q *Queue) enter(j *job) error {
 		if old := q.jobs[i]; old.state != Failed && !(old.state == Waiting && j.state == Ready) {
 			return errKnown
 		}
-		q.remove(i)
 	}
-	if err := q.room(j.ticket.Size); err != nil {
-		return err
+	if err := q.room(j.id, j.ticket.Size); err != nil {
+		return err // one that it would have replaced stays
+	}
+	if i := q.index(j.id); i >= 0 {
+		q.remove(i)
 	}
 	q.jobs = append(q.jobs, j)
 	q.notify()
@@ -137,26 +139,34 @@ func (q *Queue) enter(j *job) error {
 	return nil
 }
 
-// Room is an error if a job of so many bytes would not be taken in: asked before its file
-// takes memory.
-func (q *Queue) Room(bytes int64) error {
+// Room is an error if the job of a ticket, of so many bytes, would not be taken in: asked
+// before its file takes memory.
+func (q *Queue) Room(t intake.Ticket, bytes int64) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.prune()
-	return q.room(bytes)
+	return q.room(name(t), bytes)
 }
 
-// room is Room while the lock is held.
-func (q *Queue) room(bytes int64) error {
+// name is what a ticket's job is called.
+func name(t intake.Ticket) string { return fmt.Sprintf("%x", []byte(t.Job)) }
+
+// room is Room while the lock is held, for the job of an id: one that it replaces takes no room.
+func (q *Queue) room(id string, bytes int64) error {
 	if bytes > min(q.limits.Each, q.limits.Bytes) {
 		return errLarge
 	}
+	others := 0
 	for _, j := range q.jobs {
+		if j.id == id {
+			continue
+		}
+		others++
 		if j.state != Failed { // which has no memory any more
 			bytes += j.ticket.Size
 		}
 	}
-	if len(q.jobs) >= q.limits.Jobs || bytes > q.limits.Bytes {
+	if others >= q.limits.Jobs || bytes > q.limits.Bytes {
 		return errFull
 	}
 	return nil

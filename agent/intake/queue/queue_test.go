@@ -119,10 +119,10 @@ func TestQueueIsBounded(t *testing.T) {
 		{code(q.Offer(ticket(2, file, "https://a/b"))), ""},
 		{code(q.Offer(ticket(2, file, "https://a/b"))), "queue-known"},
 		{add(3, file), "queue-full"},                                      // bytes
-		{code(q.Room(11)), "queue-full"},                                  //
-		{code(q.Room(10)), ""},                                            // control
+		{code(q.Room(ticket(9, nil), 11)), "queue-full"},                  //
+		{code(q.Room(ticket(9, nil), 10)), ""},                            // control
 		{add(3, sealed(t, 2000)), "queue-large"},                          //
-		{code(q.Room(int64(len(file)) + 1)), "queue-large"},               //
+		{code(q.Room(ticket(9, nil), int64(len(file))+1)), "queue-large"}, //
 		{code(q.Offer(ticket(3, file))), "queue-source"},                  //
 		{code(q.Offer(ticket(3, nil, "https://a/b"))), "file-not-sealed"}, //
 		{code(q.Drop("02")), ""},
@@ -136,7 +136,7 @@ func TestQueueIsBounded(t *testing.T) {
 	q.Close()
 	small := sealed(t, 1)
 	q = quiet(Limits{Jobs: 2, Bytes: 1 << 20, Each: 1 << 20})
-	if got := add(1, small) + add(2, small) + add(3, small) + code(q.Room(1)); got != "queue-fullqueue-full" {
+	if got := add(1, small) + add(2, small) + add(3, small) + code(q.Room(ticket(9, nil), 1)); got != "queue-fullqueue-full" {
 		t.Errorf("by number: %q", got)
 	}
 	if n := held(t); n < before+2 {
@@ -145,6 +145,34 @@ func TestQueueIsBounded(t *testing.T) {
 	q.Close()
 	if s := shown(q); s != "" {
 		t.Errorf("after the end: %s", s)
+	}
+}
+
+// TestReplacedInPlace: a job takes the room of the one that it replaces, and where there is not
+// enough even then, that one stays.
+func TestReplacedInPlace(t *testing.T) {
+	file, larger := sealed(t, 1000), sealed(t, 2000)
+	q := quiet(Limits{Jobs: 2, Bytes: int64(len(file)) * 2, Each: int64(len(larger))})
+	defer q.Close()
+	for n := byte(1); n <= 2; n++ { // by number and by bytes, the queue is full
+		if err := q.Offer(ticket(n, file, "https://a/b")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := hold(t, larger)
+	defer h.Close()
+	if err := q.Add(ticket(1, larger), h); code(err) != "queue-full" || shown(q) != "01 waiting, 02 waiting" {
+		t.Errorf("one that is too large: %v; left are %s", err, shown(q))
+	}
+	tk := ticket(1, file)
+	if err := q.Room(tk, int64(len(file))); err != nil {
+		t.Errorf("room in its own place: %v", err)
+	}
+	if err := q.Room(ticket(3, file), 1); code(err) != "queue-full" {
+		t.Errorf("control: another one finds room: %v", err)
+	}
+	if err := q.Add(tk, hold(t, file)); err != nil || shown(q) != "02 waiting, 01 ready" {
+		t.Errorf("in its own place: %v; there are %s", err, shown(q))
 	}
 }
 
