@@ -45,6 +45,7 @@ type Agent struct {
 
 	usb       sync.Mutex // one request reads USB sticks at a time
 	tpm       *attest.TPM
+	locks     secondLocks
 	identity  *intake.Identity
 	recipient string         // for age
 	hybrid    string         // the same, with ML-KEM

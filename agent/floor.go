@@ -28,14 +28,19 @@ func (a *Agent) openSource(u *config.Update) (*trust.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the factory root of updates: %w", err)
 	}
+	log, err := logPolicy(u)
+	if err != nil {
+		return nil, err
+	}
 	source, err := trust.New(trust.Config{
 		Dir: filepath.Join(a.cfg.State, "tuf"), FactoryRoot: root, URL: u.URL, Mirrors: u.Mirrors, Board: a.board.ID,
-		Client: a.client, NTP: u.NTP, Memory: tpmFloor{a.tpm}, Ticks: a.tpm.Ticks,
+		Client: a.client, NTP: u.NTP, Memory: tpmFloor{a.tpm}, Ticks: a.tpm.Ticks, Log: log,
 		Floor: updater.Floor{Release: cli.Release()}, Logger: a.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the update metadata: %w", err)
 	}
+	a.locks = secondLocks{source, u.Owner}
 	return source, nil
 }
 

@@ -62,6 +62,10 @@ func (a *Agent) handle(ctx context.Context, req intake.Request, file *os.File, r
 		return a.enrol(ctx, req, reply)
 	case intake.OpUpdate:
 		return a.updateNow(ctx, reply)
+	case intake.OpUpdateWaiting:
+		return a.waiting(ctx, reply)
+	case intake.OpUpdateApprove:
+		return a.approveRelease(req.Envelope)
 	}
 	return fmt.Errorf("no such request: %q", req.Op)
 }

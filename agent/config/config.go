@@ -193,6 +193,7 @@ func (c *Config) check() error {
 	errs = append(errs, c.checkFleets())
 	if u := c.Update; u != nil {
 		errs = append(errs, u.check(need)...)
+		errs = append(errs, u.locks(c.Owner)...)
 	}
 	for _, err := range errs {
 		if err != nil {

@@ -37,6 +37,9 @@ const (
 	OpEnrol  Op = "enrol"  // join a fleet of the configuration with Claim
 	OpUpdate Op = "update" // check for a release now
 
+	OpUpdateWaiting Op = "update-waiting" // one Reply whose Text is the newest release, to be approved by the owner
+	OpUpdateApprove Op = "update-approve" // Envelope is the owner's word on a release
+
 	OpRecredit Op = "recredit" // Envelope is an operator-signed re-credit
 
 	OpQueue      Op = "queue"       // one Reply with Queue

@@ -77,8 +77,15 @@ func writeStatus(w io.Writer, st *intake.Status) error {
 }
 
 func updateCmd() *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use: "update", Short: "Look for a newer release now, and stage it", Args: cobra.NoArgs,
+		Long: `Looks for a newer release now and stages it; the printer restarts into it once it is idle.
+
+Where the configuration asks for the owner's word (update.owner), a release waits for it:
+
+    platen update waiting > release.txt                            at the printer
+    platen update sign release.txt --key owner > approved.txt      where the owner's key is
+    platen update approve approved.txt                             at the printer`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var got intake.Reply
 			r, err := ask(c.Context(), intake.Request{Op: intake.OpUpdate}, nil, func(r intake.Reply) { got = r })
@@ -91,6 +98,8 @@ func updateCmd() *cobra.Command {
 			})
 		},
 	}
+	c.AddCommand(updateWaitingCmd(), updateSignCmd(), updateApproveCmd())
+	return c
 }
 
 func boardsCmd() *cobra.Command {
