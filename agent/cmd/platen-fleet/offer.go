@@ -120,5 +120,8 @@ func whatToOffer(c *cobra.Command, dir, ticket, file string, o *terms) (t intake
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return t, nil, err
 	}
-	return o.ticket(c, f, []string{source})
+	if t, env, err = o.ticket(c, f, []string{source}); err == nil {
+		err = offers.Needed(dir, name, t.NotAfter)
+	}
+	return t, env, err
 }

@@ -31,7 +31,7 @@ import (
 const (
 	lookEvery  = time.Second      // for offers that commands have put
 	retryEvery = 30 * time.Second // for a printer that was away and has not said that it is back
-	sweepEvery = time.Hour        // for sealed files that are old
+	sweepEvery = time.Hour        // for sealed files that are old; oftener if they are kept for less than four times that
 	sendTime   = 15 * time.Second // for a printer to acknowledge an offer
 	atOnce     = 16               // printers that offers are sent to side by side
 	maxOffer   = 64 << 10         // bytes of a kept offer
@@ -55,10 +55,15 @@ func Put(dir string, to evidence.PrinterID, o Offer) error {
 		return fmt.Errorf("keep an offer: %w", err)
 	}
 	folder := filepath.Join(dir, "offers", to.String())
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return fmt.Errorf("keep an offer: %w", err)
+	for range 5 { // a desk that has sent the last offer in it removes the folder
+		if err = os.MkdirAll(folder, 0o700); err == nil {
+			err = durable.Replace(filepath.Join(folder, o.Job+ending), text)
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			break
+		}
 	}
-	if err := durable.Replace(filepath.Join(folder, o.Job+ending), text); err != nil {
+	if err != nil {
 		return fmt.Errorf("keep an offer: %w", err)
 	}
 	return nil
@@ -88,6 +93,20 @@ func Hold(dir string, r io.Reader) (string, error) {
 	return name, nil
 }
 
+// Needed has a sealed file, by the name that Hold gave it, kept at least until the end of a
+// ticket for it, however short the fleet keeps such files: a printer may fetch it until then.
+func Needed(dir, name string, until time.Time) error {
+	path := filepath.Join(Held(dir), name)
+	fi, err := os.Stat(path)
+	if err == nil && fi.ModTime().Before(until) { // the time from which its age counts
+		err = os.Chtimes(path, time.Time{}, until)
+	}
+	if err != nil {
+		return fmt.Errorf("hold a sealed file: %w", err)
+	}
+	return nil
+}
+
 // Sender carries an offer to a printer and returns once it was acknowledged: the fleet's broker,
 // or a bridge to another one.
 type Sender interface {
@@ -108,7 +127,7 @@ type Desk struct {
 }
 
 // NewDesk makes the desk of the fleet's folder. Sealed files are removed when they have been there
-// for as long as keep. record is told of each offer that a printer has.
+// for as long as keep, and for as long as that after the end of the last ticket for them. record is told of each offer that a printer has.
 func NewDesk(dir string, keep time.Duration, record func(store.Event), log *slog.Logger) *Desk {
 	return &Desk{dir: filepath.Join(dir, "offers"), held: Held(dir), keep: keep, record: record, log: log,
 		tried: map[evidence.PrinterID]time.Time{}, woken: make(chan struct{}, 1)}
@@ -130,7 +149,7 @@ func (d *Desk) Run(ctx context.Context, s Sender) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for swept := (time.Time{}); ; {
-		if time.Since(swept) >= sweepEvery {
+		if time.Since(swept) >= min(sweepEvery, d.keep/4) {
 			d.sweep()
 			swept = time.Now()
 		}
@@ -188,6 +207,10 @@ func (d *Desk) printer(ctx context.Context, s Sender, id evidence.PrinterID) {
 	if err != nil {
 		return
 	}
+	if len(files) == 0 {
+		d.forget(id)
+		return
+	}
 	for _, path := range files {
 		if ctx.Err() != nil || !d.due(id) {
 			return
@@ -212,6 +235,15 @@ func (d *Desk) printer(ctx context.Context, s Sender, id evidence.PrinterID) {
 		d.remove(path)
 		d.record(store.Event{Event: store.Offered, Printer: id.String(), Job: o.Job})
 	}
+}
+
+// forget removes the folder of a printer that has got everything. What lies there although it
+// is no offer stays, and the folder with it.
+func (d *Desk) forget(id evidence.PrinterID) {
+	_ = os.Remove(filepath.Join(d.dir, id.String())) // another offer may just have come
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.tried, id)
 }
 
 func send(ctx context.Context, s Sender, id evidence.PrinterID, envelope []byte) error {

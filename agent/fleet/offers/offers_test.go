@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -99,8 +100,8 @@ func TestDesk(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	left, err := filepath.Glob(filepath.Join(dir, "offers", "*", "*"))
-	if err != nil || len(left) != 0 {
+	left, err := filepath.Glob(filepath.Join(dir, "offers", "*"))
+	if err != nil || len(left) != 1 || filepath.Base(left[0]) != one.String() { // where the other file was until the end
 		t.Errorf("kept: %v, %v", left, err)
 	}
 	for _, job := range []string{"", "../x", "zz"} {
@@ -128,9 +129,37 @@ func TestHold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	NewDesk(dir, time.Hour, nil, slog.New(slog.DiscardHandler)).sweep()
-	files, err := os.ReadDir(Held(dir))
-	if err != nil || len(files) != 1 || files[0].Name() != name {
-		t.Errorf("after a while: %v, %v", files, err)
+	wanted, err := Hold(dir, strings.NewReader("wanted"))
+	if err == nil {
+		err = Needed(dir, wanted, time.Now().Add(2*time.Hour)) // by a ticket
+	}
+	if err == nil {
+		err = Needed(dir, wanted, time.Now()) // and by a shorter one, which takes nothing away
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := func() (names []string) {
+		files, err := os.ReadDir(Held(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			names = append(names, f.Name())
+		}
+		return names
+	}
+	desk := NewDesk(dir, time.Hour, nil, slog.New(slog.DiscardHandler))
+	desk.sweep()
+	if names := there(); len(names) != 2 || slices.Contains(names, old) {
+		t.Errorf("after a while: %v", names)
+	}
+	desk.keep = -time.Minute // what was not there for a minute yet, and what no ticket needs
+	desk.sweep()
+	if names := there(); len(names) != 1 || names[0] != wanted {
+		t.Errorf("before the end of its ticket: %v", names)
+	}
+	if err := Needed(dir, "none", time.Now()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
 	}
 }
