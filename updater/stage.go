@@ -125,19 +125,20 @@ type kept interface {
 // goes on from there; what turns out not to be the signed contents is thrown away.
 func (u *Updater) write(ctx context.Context, t Target, p place) error {
 	for again := false; ; again = true {
-		resumed, err := u.writeOnce(ctx, t, p)
+		resumed, err := u.writeOnce(ctx, t, p, again)
 		if err == nil {
 			return nil
 		}
-		// What an interrupted download left was damaged since: once more from the beginning.
-		if errors.Is(err, ErrTarget) && resumed && !again {
+		// What an interrupted download left was damaged since, or a delta did not do: once
+		// more from the beginning, and whole.
+		if !again && (errors.Is(err, ErrTarget) && resumed || errors.Is(err, errDelta)) {
 			continue
 		}
 		return fmt.Errorf("write release %d to %s: %w", t.Release, p, err)
 	}
 }
 
-func (u *Updater) writeOnce(ctx context.Context, t Target, p place) (resumed bool, err error) {
+func (u *Updater) writeOnce(ctx context.Context, t Target, p place, whole bool) (resumed bool, err error) {
 	if err := u.cfg.Log.Plan(p.kind, p.name, t.SHA256); err != nil {
 		return false, err
 	}
@@ -152,11 +153,11 @@ func (u *Updater) writeOnce(ctx context.Context, t Target, p place) (resumed boo
 		m.done = m.head.Size()
 		resumed = m.done > 0
 	}
-	err = u.cfg.Source.Download(ctx, t, m)
+	err = u.fetch(ctx, t, p, m, whole)
 	if err == nil {
 		return resumed, w.Close()
 	}
-	if k == nil || errors.Is(err, ErrTarget) {
+	if k == nil || errors.Is(err, ErrTarget) || errors.Is(err, errDelta) {
 		return resumed, errors.Join(err, u.discard(w, p))
 	}
 	return resumed, errors.Join(err, k.Keep())
