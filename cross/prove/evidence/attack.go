@@ -23,10 +23,13 @@ import (
 // teller sends an honest printer's frames, one after the other, as its agent does.
 type teller struct {
 	tpm   *attest.TPM
+	proxy *proxy
+	cfg   uplink.Config
 	link  *uplink.Link
 	chain *evidence.Chain
 	enc   *catalog.Encoder
 	liar  *liar
+	nonce []byte // the last one heard
 	at    time.Time
 }
 
@@ -82,14 +85,38 @@ func (t *teller) next(ctx context.Context, nonce []byte, fork bool) (frame, fork
 	return frame, forked, t.chain.Commit(h)
 }
 
+// aConnection is how many frames go over one: a printer takes so many packets a minute from
+// a broker and no more.
+const aConnection = 100
+
+// dial connects anew, with nothing under way.
+func (t *teller) dial() (err error) {
+	if t.link != nil {
+		if err := t.link.Close(); err != nil {
+			return err
+		}
+		t.proxy.settled()
+	}
+	t.link, err = uplink.Dial(t.cfg)
+	return err
+}
+
 // send sends n frames.
 func (t *teller) send(ctx context.Context, n int) error {
 	for i := range n {
+		if i%aConnection == aConnection-1 {
+			if err := t.dial(); err != nil {
+				return err
+			}
+		}
 		nonce, err := t.link.Nonce(ctx)
 		if err != nil {
 			return err
 		}
-		frame, forked, err := t.next(ctx, nonce, i%5 == 0)
+		if nonce != nil { // a new connection may be slow to bring one
+			t.nonce = nonce
+		}
+		frame, forked, err := t.next(ctx, t.nonce, i%5 == 0)
 		if err != nil {
 			return err
 		}
@@ -151,7 +178,7 @@ func attack(ctx context.Context, w *world, messages int, seed uint64, say func(c
 		return err
 	}
 	defer bridge.Close()
-	const each = 24
+	const each = 49
 	honest := max(messages/(each+1), 2*fates)
 	l, err := newLiar(seed, each)
 	if err != nil {
@@ -162,7 +189,7 @@ func attack(ctx context.Context, w *world, messages int, seed uint64, say func(c
 		return err
 	}
 	defer p.close()
-	defer t.link.Close()
+	defer func() { _ = t.link.Close() }()  // the proof is over either way
 	if err := t.send(ctx, 1); err != nil { // with nothing else yet, so that both ends know each other
 		return err
 	}
@@ -215,7 +242,7 @@ func (w *world) teller(ctx context.Context, tpm *attest.TPM, s schemer) (*teller
 	if err != nil {
 		return nil, nil, err
 	}
-	t := &teller{tpm: tpm, at: time.Unix(1_800_000_000, 0)}
+	t := &teller{tpm: tpm, proxy: p, at: time.Unix(1_800_000_000, 0)}
 	t.liar, _ = s.(*liar)
 	if t.enc, err = catalog.NewEncoder(catalog.Owner, []catalog.ID{catalog.AgentUptime}); err != nil {
 		return nil, nil, err
@@ -223,8 +250,8 @@ func (w *world) teller(ctx context.Context, tpm *attest.TPM, s schemer) (*teller
 	if t.chain, err = tpm.NewChain(ctx, w.recipient); err != nil {
 		return nil, nil, err
 	}
-	t.link, err = uplink.Dial(uplink.Config{Broker: p.addr, Roots: w.ops.Pool(), Certificate: up.Certificates[0], Printer: tpm.ID()})
-	return t, p, err
+	t.cfg = uplink.Config{Broker: p.addr, Roots: w.ops.Pool(), Certificate: up.Certificates[0], Printer: tpm.ID()}
+	return t, p, t.dial()
 }
 
 // controls plants one mistake after the other into what the verifier said, and returns

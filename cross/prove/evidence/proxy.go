@@ -157,6 +157,7 @@ type session struct {
 	toClient       sync.Mutex
 	toBroker       sync.Mutex
 	slots          chan struct{}
+	done           chan struct{} // closed when all that came has gone on
 	mu             sync.Mutex
 	next           uint16
 	waiting        map[uint16]wait // by the packet id at the broker
@@ -221,7 +222,7 @@ func (p *proxy) serve(client net.Conn) {
 		return
 	}
 	defer broker.Close()
-	s := &session{p: p, client: client, broker: broker, slots: make(chan struct{}, maxUnacked), waiting: map[uint16]wait{}}
+	s := &session{p: p, client: client, broker: broker, slots: make(chan struct{}, maxUnacked), done: make(chan struct{}), waiting: map[uint16]wait{}}
 	p.mu.Lock()
 	p.down = s
 	p.mu.Unlock()
@@ -231,6 +232,10 @@ func (p *proxy) serve(client net.Conn) {
 		_ = broker.Close()
 	})
 	_ = s.fromClient() // likewise
+	for range maxUnacked {
+		s.slots <- struct{}{} // once the broker has acknowledged everything, or is gone
+	}
+	close(s.done)
 }
 
 func (s *session) fromClient() error {
@@ -272,6 +277,7 @@ func (s *session) batch(id uint16, payload []byte) error {
 		s.mu.Lock()
 		if s.waiting == nil {
 			s.mu.Unlock()
+			<-s.slots
 			return net.ErrClosed
 		}
 		for s.next++; s.next == 0 || s.waiting[s.next].payload != nil; s.next++ {
@@ -344,6 +350,16 @@ func (s *session) puback(body []byte) error {
 	}
 	s.p.schemer.acked(w.payload)
 	return nil
+}
+
+// settled waits until the present session has ended and all that came over it has gone on.
+func (p *proxy) settled() {
+	p.mu.Lock()
+	s := p.down
+	p.mu.Unlock()
+	if s != nil {
+		<-s.done
+	}
 }
 
 // say sends the printer a message as if it came from the broker.
