@@ -18,9 +18,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"platen/agent/attest"
+	"platen/agent/audit"
 	"platen/agent/cli"
 	"platen/agent/config"
 	"platen/agent/confine"
@@ -45,6 +47,8 @@ type Agent struct {
 
 	usb       sync.Mutex // one request reads USB sticks at a time
 	tpm       *attest.TPM
+	audit     *audit.Log
+	lastFault atomic.Uint32 // of the session's status
 	locks     secondLocks
 	identity  *intake.Identity
 	recipient string         // for age
@@ -83,6 +87,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer a.tpm.Close()
+	defer a.audit.Close()
 	if a.sup.door, a.sup.found, err = openDoor(RunDir(cfg), log); err != nil {
 		return err
 	}
@@ -111,7 +116,8 @@ func (a *Agent) serve(ctx context.Context, server *intake.Server) error {
 	if a.updates != nil { // before a request can stage anything
 		a.updates.restart = func() { cancel(ErrRestart) }
 	}
-	task("local socket", func(ctx context.Context) error { return server.Serve(ctx, a.handle) })
+	task("local socket", func(ctx context.Context) error { return server.Serve(ctx, a.answer) })
+	task("audit log", a.audit.Run)
 	if a.cfg.Watchdog != "" {
 		a.dog.open(a.cfg, a.log)
 		task("watchdog", a.pet)
@@ -179,8 +185,11 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	if err := a.openApprovals(ctx); err != nil {
 		return err
 	}
+	if err := a.openAudit(ctx); err != nil {
+		return err
+	}
 	if a.cfg.OwnerKey != nil {
-		if a.consent, err = consent.OpenStore(filepath.Join(a.cfg.State, "consent"), a.tpm.ID(), a.cfg.OwnerKey); err != nil {
+		if a.consent, err = consent.OpenStore(filepath.Join(a.cfg.State, "consent"), a.tpm.ID(), a.cfg.OwnerKey, a.audit); err != nil {
 			return fmt.Errorf("opening the grants: %w", err)
 		}
 	}
@@ -196,7 +205,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	}
 	a.sup = &supervisor{
 		log: a.log, args: sessionArgs(a.cfg, a.board.ID, device), dog: a.dog.file,
-		onStatus: func(st seam.Status) { a.machine.Set(st) }, onReceipt: a.machine.Ended,
+		onStatus: func(st seam.Status) { a.machine.Set(st); a.record(st) }, onStart: a.began, onReceipt: a.ended,
 		bounds:   patience,
 		recovery: a.recovery,
 	}

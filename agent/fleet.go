@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"platen/agent/audit"
 	"platen/agent/config"
 	"platen/agent/consent"
 	"platen/agent/evidence"
@@ -162,6 +163,7 @@ func (a *Agent) join(ctx context.Context, f *fleetLink, claim string) (*evidence
 	f.res = &res
 	f.mu.Unlock()
 	a.log.Info("enrolled", "recipient", res.Recipient.String())
+	a.audit.Note(audit.Entry{Event: audit.Enrolled, Recipient: res.Recipient.String()})
 	return &res, nil
 }
 

@@ -60,6 +60,8 @@ func (a *Agent) handle(ctx context.Context, req intake.Request, file *os.File, r
 		return a.revoke(req.Recipient)
 	case intake.OpEnrol:
 		return a.enrol(ctx, req, reply)
+	case intake.OpAudit:
+		return a.exportAudit(ctx, req, file)
 	case intake.OpUpdate:
 		return a.updateNow(ctx, reply)
 	case intake.OpUpdateWaiting:
@@ -89,7 +91,7 @@ func grantCode(err error) string {
 		code string
 	}{
 		{consent.ErrSignature, "signature"}, {consent.ErrRecord, "form"}, {consent.ErrCatalogue, "catalogue"},
-		{consent.ErrTime, "time"}, {consent.ErrPrinter, "printer"}, {consent.ErrSerial, "serial"}, {consent.ErrAudit, "audit"},
+		{consent.ErrTime, "time"}, {consent.ErrPrinter, "printer"}, {consent.ErrSerial, "serial"},
 	} {
 		if errors.Is(err, c.is) {
 			return "grant-" + c.code

@@ -54,6 +54,8 @@ const sessionDebug = "clobberfree=1"
 
 // supervisor keeps one session process alive and is the only one that talks to it.
 type supervisor struct {
+	onStart func(job [16]byte) // told of each job that is handed to the session; may be nil
+
 	log      *slog.Logger
 	args     []string          // of the session process, after its name
 	onStatus func(seam.Status) // told of every status
@@ -318,6 +320,9 @@ func (s *supervisor) start(st *seam.Start, file *os.File, with along, count func
 		return nil, err
 	}
 	s.job, s.told, s.done, s.clear = st.Job, 0, make(chan seam.Receipt, 2), false
+	if s.onStart != nil {
+		s.onStart(st.Job)
+	}
 	return s.done, nil
 }
 

@@ -255,7 +255,7 @@ func TestGrantCodes(t *testing.T) {
 	seen := map[string]bool{}
 	for _, err := range []error{
 		consent.ErrSignature, consent.ErrRecord, consent.ErrCatalogue, consent.ErrTime, consent.ErrPrinter, consent.ErrSerial,
-		consent.ErrAudit, errors.New("a disk that is full"),
+		errors.New("a disk that is full"),
 	} {
 		code := grantCode(fmt.Errorf("wrapped: %w", err))
 		if seen[code] || !strings.HasPrefix(code, "grant-") {

@@ -71,6 +71,7 @@ func (a *Agent) updateLoop(ctx context.Context) error {
 		}
 		if _, err := a.stage(ctx); err != nil && !errors.Is(err, updater.ErrUpToDate) && ctx.Err() == nil {
 			a.log.Warn("update refused", "code", updater.Code(err), "error", err.Error())
+			a.refused(&updateError{err})
 		}
 	}
 }
@@ -112,6 +113,7 @@ func (a *Agent) confirm(ctx context.Context) error {
 	a.setUpdateState("")
 	if booted.Trial {
 		a.log.Info("release confirmed", "release", booted.Release, "slot", booted.Slot.String())
+		a.updated(booted.Release, "confirmed")
 	}
 	return nil
 }
@@ -169,6 +171,7 @@ func (a *Agent) stage(ctx context.Context) (updater.Target, error) {
 	}
 	a.setUpdateState(fmt.Sprintf("release %d staged", t.Release))
 	a.log.Info("release staged", "release", t.Release)
+	a.updated(t.Release, "staged")
 	select {
 	case a.updates.staged <- struct{}{}:
 	default: // it is said already

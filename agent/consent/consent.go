@@ -1,23 +1,22 @@
-// Package consent is what the owner has allowed to leave the printer: grants,
-// signed by the owner's key, and a log of them that shows tampering.
+// Package consent is what the owner has allowed to leave the printer: grants, signed
+// by the owner's key.
 //
 // Start at [Grant]. Its [Grant.Text] is at once what the owner reads and, byte
 // for byte, what the owner signs: a DSSE envelope around that text. [Open] accepts
 // an envelope only if the owner's key signed it and its text is the very text the
 // present catalogue gives; a [Store] keeps one grant a recipient, whose serial
 // only rises, so that nobody but the owner can make, widen or renew one, and a
-// revoked one does not come back.
+// revoked one does not come back. Every change is first an entry of the audit log.
 //
 // Requirements: no grant is in force that the owner did not sign for this printer
 // and this recipient; a revocation holds from the moment it is asked for, on a full
 // disk too; after a power cut at any point the store opens, and what it then holds
-// is never more than the owner allowed. Non-requirements: an attacker who can
-// rewrite the whole directory can put back a whole older one, log included, but
-// cannot sign a grant; the log's head, compared with a note kept elsewhere, shows it.
+// is never more than the owner allowed; an older directory that somebody puts back
+// brings back no grant that the log says is revoked, and with an older log beside it,
+// which the TPM tells, none at all.
 //
-// Layout: grant-<recipient>.json, one envelope each; audit.jsonl, one entry a
-// line, each with the hash of the line before; state.json, the serials used up and
-// the log's head; lock. Failures: a grant is logged, then its serial is used up,
+// Layout: grant-<recipient>.json, one envelope each; state.json, the serials used up and
+// how far that follows the log. Failures: a grant is logged, then its serial is used up,
 // then it is put in force, so that a cut leaves too little; a revocation removes
 // the grant first.
 package consent

@@ -2,12 +2,10 @@ package consent
 
 import (
 	"bytes"
-	"context"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -216,36 +214,4 @@ func FuzzOpen(f *testing.F) {
 			t.Fatal("a grant that does not write itself as it was read")
 		}
 	})
-}
-
-func TestWatchSeesAnotherProcess(t *testing.T) {
-	dir := t.TempDir()
-	agent, desk := open(t, dir), open(t, dir)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); agent.Watch(ctx, 20*time.Millisecond, slog.New(slog.DiscardHandler)) }()
-	defer func() { cancel(); <-done }()
-	wait := func(n int) {
-		t.Helper()
-		limit := time.After(time.Second)
-		for {
-			ch := agent.Changed()
-			if len(agent.Grants(t0)) == n {
-				return
-			}
-			select {
-			case <-ch:
-			case <-limit:
-				t.Fatalf("%d grants after a second, want %d", len(agent.Grants(t0)), n)
-			}
-		}
-	}
-	if _, err := desk.Put(sign(t, terms(1)), t0); err != nil {
-		t.Fatal(err)
-	}
-	wait(1)
-	if err := desk.Revoke(acme, t0); err != nil {
-		t.Fatal(err)
-	}
-	wait(0)
 }

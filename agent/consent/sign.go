@@ -59,7 +59,7 @@ func signed(env dsse.Envelope, text []byte, owner ed25519.PublicKey) bool {
 	if len(owner) != ed25519.PublicKeySize || len(env.Signatures) > 8 {
 		return false
 	}
-	msg := dsse.PAE(PayloadType, text)
+	msg := dsse.PAE(env.PayloadType, text)
 	for _, s := range env.Signatures {
 		sig, err := base64.StdEncoding.DecodeString(s.Sig)
 		if err == nil && len(sig) == ed25519.SignatureSize && ed25519.Verify(owner, msg, sig) {

@@ -2,19 +2,19 @@ package consent
 
 import (
 	"cmp"
-	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
+	"platen/agent/audit"
 	"platen/agent/durable"
 	"platen/agent/evidence"
 )
@@ -24,99 +24,90 @@ const MaxRecipients = 32
 
 const stateName = "state.json"
 
+// Journal is where each change is written down before it counts; audit.Log is one.
+type Journal interface {
+	// Append writes an entry, and returns once a power cut cannot take it away.
+	Append(e audit.Entry) (audit.Ref, error)
+	// Consents are the newest entries about each recipient's grants.
+	Consents() []audit.Entry
+	// End is the last entry.
+	End() audit.Ref
+	// Damage is what was wrong with the journal when it was opened, nil if nothing was.
+	Damage() *audit.TamperError
+}
+
 // state is what has to survive besides the grants themselves.
 type state struct {
 	Version int                             `json:"version"`
 	Serials map[evidence.RecipientID]uint64 `json:"serials"` // the last used up
 	Revoked map[evidence.RecipientID]bool   `json:"revoked"`
-	Log     head                            `json:"log"`
+	Entry   uint64                          `json:"entry"` // of the journal, up to which this is what it says
 }
 
 // Store holds the grants of one printer on disk. Its methods may be called from
-// any goroutine, and several processes may have the same directory open; each sees
-// the others' changes at its next [Store.Reload].
+// any goroutine; the directory belongs to one process at a time.
 type Store struct {
 	dir     string
 	printer evidence.PrinterID
 	owner   ed25519.PublicKey
+	journal Journal
 
 	mu      sync.Mutex
 	state   state
 	grants  map[evidence.RecipientID]Grant
-	raw     map[evidence.RecipientID]string // envelopes of grants
-	dead    map[evidence.RecipientID]uint64 // serials revoked by this process, come what may on disk
 	changed chan struct{}
-	read    stamp
 }
 
 // OpenStore opens the grants in dir, which it makes if need be. Grants that owner
 // did not sign, that are for another printer or whose items have changed are left
-// out; a log that was tampered with is [ErrAudit], and then nothing is in force.
-func OpenStore(dir string, printer evidence.PrinterID, owner ed25519.PublicKey) (*Store, error) {
+// out. If the journal was tampered with, all of them are: the owner has to sign new
+// ones.
+func OpenStore(dir string, printer evidence.PrinterID, owner ed25519.PublicKey, journal Journal) (*Store, error) {
 	if len(owner) != ed25519.PublicKeySize {
 		return nil, errors.New("no owner's key: make one with platen consent keygen")
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the consent directory: %w", err)
 	}
-	s := &Store{dir: dir, printer: printer, owner: owner, changed: make(chan struct{}), dead: map[evidence.RecipientID]uint64{}}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.locked(s.recover); err != nil {
+	s := &Store{dir: dir, printer: printer, owner: owner, journal: journal, changed: make(chan struct{})}
+	var err error
+	if s.state, err = loadState(dir); err != nil {
 		return nil, err
 	}
+	if err := s.follow(); err != nil {
+		return nil, err
+	}
+	s.readGrants()
 	return s, nil
 }
 
-// recover reads everything and finishes what a power cut left half done. The lock
-// is held.
-func (s *Store) recover() error {
-	st, err := loadState(s.dir)
-	if err != nil {
-		return err
-	}
-	w, err := readLog(s.dir, st.Log)
-	if err != nil {
-		return err
-	}
-	if err := cutTail(filepath.Join(s.dir, logName), w.whole); err != nil {
-		return err
-	}
-	s.state = st
-	if w.extra > 0 {
-		if err := s.rollForward(w.all[len(w.all)-1], w.end); err != nil {
-			return err
+// follow brings the state to what the journal says: a power cut may have come between
+// the two, or somebody may have put an older state back.
+func (s *Store) follow() error {
+	if s.journal.Damage() != nil && s.journal.Consents() == nil || s.journal.End().N < s.state.Entry {
+		for r := range s.state.Serials {
+			s.state.Revoked[r] = true
 		}
 	}
-	s.readGrants()
-	return nil
-}
-
-// rollForward records an entry that was logged but not recorded. A grant's serial
-// is used up by it, a revocation holds.
-func (s *Store) rollForward(e Entry, end head) error {
-	s.state.Log = end
-	s.state.Serials[e.Recipient] = max(e.Serial, s.state.Serials[e.Recipient])
-	s.state.Revoked[e.Recipient] = e.Event == EventRevoke
-	return s.save()
-}
-
-// cutTail removes a line that a power cut left without an end.
-func cutTail(path string, whole int64) error {
-	fi, err := os.Stat(path)
-	if err != nil || fi.Size() <= whole {
-		return nil // no log yet, or nothing behind its last line
+	for _, e := range s.journal.Consents() {
+		r, err := evidence.ParseRecipientID(e.Recipient)
+		if err != nil || e.N <= s.state.Entry {
+			continue
+		}
+		s.state.Serials[r] = max(e.Serial, s.state.Serials[r])
+		s.state.Revoked[r] = e.Event == audit.Revoke
 	}
-	if err := os.Truncate(path, whole); err != nil {
-		return fmt.Errorf("repair the consent log: %w", err)
+	if end := s.journal.End().N; end != s.state.Entry {
+		s.state.Entry = end
+		return s.save()
 	}
 	return nil
 }
 
 func (s *Store) readGrants() {
-	s.grants, s.raw = map[evidence.RecipientID]Grant{}, map[evidence.RecipientID]string{}
+	s.grants = map[evidence.RecipientID]Grant{}
 	for r, serial := range s.state.Serials {
-		if s.state.Revoked[r] || serial <= s.dead[r] {
+		if s.state.Revoked[r] {
 			continue
 		}
 		b, err := readSmall(s.path(r), maxEnvelope)
@@ -125,7 +116,7 @@ func (s *Store) readGrants() {
 		}
 		g, err := Open(b, s.owner)
 		if err == nil && g.Recipient == r && g.Serial == serial && g.Printer == s.printer {
-			s.grants[r], s.raw[r] = g, string(b)
+			s.grants[r] = g
 		}
 	}
 }
@@ -144,13 +135,10 @@ func (s *Store) Put(envelope []byte, now time.Time) (Grant, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return g, s.locked(func() error { return s.put(g, envelope, now) })
+	return g, s.put(g, envelope, now)
 }
 
 func (s *Store) put(g Grant, envelope []byte, now time.Time) error {
-	if err := s.recover(); err != nil { // another process may have been here
-		return err
-	}
 	last, known := s.state.Serials[g.Recipient]
 	if g.Serial <= last {
 		return fmt.Errorf("%w: it is %d, used are up to %d", ErrSerial, g.Serial, last)
@@ -158,14 +146,14 @@ func (s *Store) put(g Grant, envelope []byte, now time.Time) error {
 	if !known && len(s.state.Serials) >= MaxRecipients {
 		return fmt.Errorf("%d recipients have had a grant, more are not kept", MaxRecipients)
 	}
-	err := s.append(Entry{At: now.UTC().Truncate(time.Second), Event: EventGrant, Recipient: g.Recipient, Serial: g.Serial, Envelope: hash(envelope)})
+	digest := sha256.Sum256(envelope)
+	ref, err := s.journal.Append(audit.Entry{At: now, Event: audit.Grant, Recipient: g.Recipient.String(), Serial: g.Serial, Digest: hex.EncodeToString(digest[:])})
 	if err != nil {
 		return err
 	}
 	delete(s.grants, g.Recipient)
-	delete(s.raw, g.Recipient)
 	defer s.notify()
-	s.state.Serials[g.Recipient] = g.Serial
+	s.state.Serials[g.Recipient], s.state.Entry = g.Serial, ref.N
 	delete(s.state.Revoked, g.Recipient)
 	if err := s.save(); err != nil {
 		return err
@@ -173,7 +161,7 @@ func (s *Store) put(g Grant, envelope []byte, now time.Time) error {
 	if err := durable.Replace(s.path(g.Recipient), envelope); err != nil {
 		return fmt.Errorf("write the grant: %w", err)
 	}
-	s.grants[g.Recipient], s.raw[g.Recipient] = g, string(envelope)
+	s.grants[g.Recipient] = g
 	return nil
 }
 
@@ -182,89 +170,24 @@ func (s *Store) put(g Grant, envelope []byte, now time.Time) error {
 func (s *Store) Revoke(r evidence.RecipientID, now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dead[r] = s.state.Serials[r]
 	if _, ok := s.grants[r]; ok {
 		delete(s.grants, r)
-		delete(s.raw, r)
 		s.notify()
 	}
-	return s.locked(func() error { return s.revoke(r, now) })
-}
-
-func (s *Store) revoke(r evidence.RecipientID, now time.Time) error {
 	removed := os.Remove(s.path(r))
 	if errors.Is(removed, os.ErrNotExist) {
 		return fmt.Errorf("recipient %s has no grant", r)
 	}
 	removed = errors.Join(removed, durable.SyncDir(s.dir))
-	if err := s.recover(); err != nil {
-		return errors.Join(removed, err)
-	}
 	s.state.Revoked[r] = true
-	logged := s.append(Entry{At: now.UTC().Truncate(time.Second), Event: EventRevoke, Recipient: r, Serial: s.state.Serials[r]})
+	ref, logged := s.journal.Append(audit.Entry{At: now, Event: audit.Revoke, Recipient: r.String(), Serial: s.state.Serials[r]})
+	if logged == nil {
+		s.state.Entry = ref.N
+	}
 	if err := errors.Join(removed, logged, s.save()); err != nil {
 		return fmt.Errorf("the grant is revoked, but that could not be recorded: %w", err)
 	}
 	return nil
-}
-
-// stamp is a directory's time of change and when it was looked at.
-type stamp struct{ changed, looked time.Time }
-
-// settled reports that nothing can have changed in the directory without changing
-// the time it bears, whose steps are coarse.
-func (a stamp) settled(b stamp) bool {
-	return a.changed.Equal(b.changed) && a.looked.Sub(a.changed) > 2*time.Second
-}
-
-// Reload reads what other processes have changed. It reports whether anything was.
-// On an error nothing is in force. It costs one stat if nothing was changed.
-func (s *Store) Reload() (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := stamp{looked: time.Now()}
-	if fi, err := os.Stat(s.dir); err == nil {
-		now.changed = fi.ModTime()
-		if s.read.settled(now) {
-			return false, nil
-		}
-	}
-	before := maps.Clone(s.raw)
-	err := s.locked(s.recover)
-	s.read = now
-	if err != nil {
-		s.read = stamp{}
-		clear(s.grants)
-		clear(s.raw)
-	}
-	if maps.Equal(before, s.raw) {
-		return false, err
-	}
-	s.notify()
-	return true, err
-}
-
-// Watch calls [Store.Reload] every so often until ctx ends, so that what another
-// process grants or revokes takes effect here within that time. Errors are logged
-// as they change.
-func (s *Store) Watch(ctx context.Context, every time.Duration, log *slog.Logger) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	said := ""
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		_, err := s.Reload()
-		if text := fmt.Sprint(err); err != nil && text != said {
-			log.Error("consent cannot be read: nothing is sent", "error", err)
-			said = text
-		} else if err == nil {
-			said = ""
-		}
-	}
 }
 
 // Grants returns the grants in force at now, in the order of their recipients.
@@ -306,11 +229,11 @@ func (s *Store) path(r evidence.RecipientID) string {
 }
 
 func loadState(dir string) (state, error) {
-	st := state{Version: 1, Log: head{0, genesis}}
+	st := state{Version: 1}
 	b, err := readSmall(filepath.Join(dir, stateName), 64<<10)
 	if err == nil {
 		if err := json.Unmarshal(b, &st); err != nil || st.Version != 1 {
-			return st, fmt.Errorf("%w: %s is damaged", ErrAudit, stateName)
+			return st, fmt.Errorf("%s of the consent directory is damaged: remove the directory; the owner then has to sign new grants", stateName)
 		}
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return st, fmt.Errorf("read %s: %w", stateName, err)

@@ -1,22 +1,40 @@
 package consent
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"platen/agent/audit"
 	"platen/agent/evidence"
 )
 
-func open(t *testing.T, dir string) *Store {
+// journal is an audit log in memory.
+type journal struct {
+	all    []audit.Entry
+	damage *audit.TamperError
+	full   error
+}
+
+func (j *journal) Append(e audit.Entry) (audit.Ref, error) {
+	if j.full != nil {
+		return audit.Ref{}, j.full
+	}
+	e.N = uint64(len(j.all) + 1)
+	j.all = append(j.all, e)
+	return j.End(), nil
+}
+
+func (j *journal) Consents() []audit.Entry    { return j.all }
+func (j *journal) End() audit.Ref             { return audit.Ref{N: uint64(len(j.all))} }
+func (j *journal) Damage() *audit.TamperError { return j.damage }
+
+func open(t *testing.T, dir string, j *journal) *Store {
 	t.Helper()
-	s, err := OpenStore(dir, printer, pub(1))
+	s, err := OpenStore(dir, printer, pub(1), j)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,13 +42,13 @@ func open(t *testing.T, dir string) *Store {
 }
 
 func TestStoreGrantRevokeReplay(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir)
+	dir, j := t.TempDir(), &journal{}
+	s := open(t, dir, j)
 	first := sign(t, terms(s.NextSerial(acme)))
 	if _, err := s.Put(first, t0); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(open(t, dir).Grants(t0)); n != 1 {
+	if n := len(open(t, dir, j).Grants(t0)); n != 1 {
 		t.Fatalf("control: %d grants after opening again", n)
 	}
 	if g := s.Grants(t0.Add(366 * 24 * time.Hour)); len(g) != 0 {
@@ -51,7 +69,7 @@ func TestStoreGrantRevokeReplay(t *testing.T) {
 	default:
 		t.Error("a revocation was not announced")
 	}
-	for _, s := range []*Store{s, open(t, dir)} {
+	for _, s := range []*Store{s, open(t, dir, j)} {
 		if _, err := s.Put(first, t0); !errors.Is(err, ErrSerial) {
 			t.Errorf("the revoked grant again: %v", err)
 		}
@@ -63,15 +81,14 @@ func TestStoreGrantRevokeReplay(t *testing.T) {
 	if err := os.WriteFile(s.path(acme), first, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(open(t, dir).Grants(t0)); n != 0 {
+	if n := len(open(t, dir, j).Grants(t0)); n != 0 {
 		t.Error("a revoked grant came back as a file")
 	}
 	if _, err := s.Put(sign(t, terms(s.NextSerial(acme))), t0); err != nil {
 		t.Errorf("a new grant: %v", err)
 	}
-	all, err := s.Audit()
-	if err != nil || len(all) != 3 || all[1].Event != EventRevoke || all[2].Serial != 2 {
-		t.Errorf("log: %v %v", all, err)
+	if len(j.all) != 3 || j.all[1].Event != audit.Revoke || j.all[2].Serial != 2 || j.all[0].Recipient != acme.String() || len(j.all[0].Digest) != 64 {
+		t.Errorf("log: %v", j.all)
 	}
 	if err := s.Revoke(evidence.RecipientID{9}, t0); err == nil {
 		t.Error("revoked a grant that was never given")
@@ -79,7 +96,7 @@ func TestStoreGrantRevokeReplay(t *testing.T) {
 }
 
 func TestStoreRefuses(t *testing.T) {
-	s := open(t, t.TempDir())
+	s := open(t, t.TempDir(), &journal{})
 	other := terms(1)
 	other.Printer[0] ^= 1
 	old := terms(1)
@@ -99,96 +116,90 @@ func TestStoreRefuses(t *testing.T) {
 	if n := len(s.Grants(t0)); n != 0 {
 		t.Errorf("%d grants in force", n)
 	}
-	if _, err := OpenStore(t.TempDir(), printer, nil); err == nil || !strings.Contains(err.Error(), "platen consent keygen") {
+	if _, err := OpenStore(t.TempDir(), printer, nil, &journal{}); err == nil || !strings.Contains(err.Error(), "platen consent keygen") {
 		t.Errorf("no owner: %v", err)
 	}
 }
 
-// T29: the log shows that it was edited, forked or cut.
-func TestLogShowsTampering(t *testing.T) {
-	fill := func(t *testing.T) (string, []byte) {
-		dir := t.TempDir()
-		s := open(t, dir)
-		for i := range 3 {
-			if _, err := s.Put(sign(t, terms(uint64(i+1))), t0); err != nil {
-				t.Fatal(err)
-			}
-		}
-		b, err := os.ReadFile(filepath.Join(dir, logName))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return dir, b
-	}
-	lines := func(b []byte) [][]byte { return bytes.SplitAfter(b, []byte("\n")) }
-	for name, change := range map[string]func([]byte) []byte{
-		"control":      func(b []byte) []byte { return b },
-		"edited":       func(b []byte) []byte { return bytes.Replace(b, []byte(`"serial":2`), []byte(`"serial":9`), 1) },
-		"last edited":  func(b []byte) []byte { return bytes.Replace(b, []byte(`"serial":3`), []byte(`"serial":9`), 1) },
-		"cut":          func(b []byte) []byte { return bytes.Join(lines(b)[:2], nil) },
-		"first gone":   func(b []byte) []byte { return bytes.Join(lines(b)[1:], nil) },
-		"middle gone":  func(b []byte) []byte { return append(lines(b)[0], lines(b)[2]...) },
-		"emptied":      func(b []byte) []byte { return nil },
-		"line doubled": func(b []byte) []byte { return append(b, lines(b)[2]...) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir, b := fill(t)
-			s := open(t, dir)
-			if err := os.WriteFile(filepath.Join(dir, logName), change(bytes.Clone(b)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			want := error(ErrAudit)
-			if name == "control" {
-				want = nil
-			}
-			if _, err := s.Audit(); !errors.Is(err, want) {
-				t.Errorf("Audit: %v", err)
-			}
-			if _, err := OpenStore(dir, printer, pub(1)); !errors.Is(err, want) {
-				t.Errorf("OpenStore: %v", err)
-			}
-		})
-	}
-}
-
+// A full log, or a full disk under it, lets no grant in force and stops no revocation.
 func TestFullLogStopsGrantsNotRevocation(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir)
+	dir, j := t.TempDir(), &journal{}
+	s := open(t, dir, j)
 	if _, err := s.Put(sign(t, terms(1)), t0); err != nil {
 		t.Fatal(err)
 	}
-	// Fill the log up with entries that chain.
-	var b []byte
-	h := head{0, genesis}
-	for len(b) < maxLog {
-		line, err := json.Marshal(Entry{N: h.N + 1, At: t0, Event: EventGrant, Recipient: acme, Serial: 1, Prev: h.Hash})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, h = append(append(b, line...), '\n'), head{h.N + 1, hash(line)}
-	}
-	if err := os.WriteFile(filepath.Join(dir, logName), b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.state.Log = h
-	if err := s.save(); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(open(t, dir).Grants(t0)); n != 1 {
-		t.Fatalf("control: %d grants with a full log", n)
-	}
-	if _, err := s.Put(sign(t, terms(2)), t0); !errors.Is(err, ErrFull) {
+	j.full = errors.New("no space left on device")
+	if _, err := s.Put(sign(t, terms(2)), t0); !errors.Is(err, j.full) {
 		t.Errorf("a grant into a full log: %v", err)
 	}
-	if err := s.Revoke(acme, t0); err != nil {
-		t.Errorf("revoking with a full log: %v", err)
+	if n := len(s.Grants(t0)); n != 1 {
+		t.Fatalf("control: %d grants with a full log", n)
 	}
-	if n := len(open(t, dir).Grants(t0)); n != 0 {
-		t.Errorf("%d grants", n)
+	changed := s.Changed()
+	if err := s.Revoke(acme, t0); !errors.Is(err, j.full) {
+		t.Errorf("that it could not be recorded is not said: %v", err)
+	}
+	select {
+	case <-changed:
+	default:
+		t.Error("the revocation was not announced")
+	}
+	for _, s := range []*Store{s, open(t, dir, j)} {
+		if n := len(s.Grants(t0)); n != 0 {
+			t.Errorf("%d grants", n)
+		}
 	}
 }
 
-// snapshot reads all files of dir but the lock.
+// T08, T29: an older directory that is put back brings no grant back that was revoked or
+// replaced, and one whose log was tampered with none at all.
+func TestOldDirectoryPutBack(t *testing.T) {
+	dir, j := t.TempDir(), &journal{}
+	s := open(t, dir, j)
+	first := sign(t, terms(1))
+	if _, err := s.Put(first, t0); err != nil {
+		t.Fatal(err)
+	}
+	granted := snapshot(t, dir)
+	if n := len(open(t, restore(t, granted), j).Grants(t0)); n != 1 {
+		t.Fatalf("control: %d grants", n)
+	}
+	if err := s.Revoke(acme, t0); err != nil {
+		t.Fatal(err)
+	}
+	back := open(t, restore(t, granted), j)
+	if n := len(back.Grants(t0)); n != 0 {
+		t.Errorf("%d grants that were revoked", n)
+	}
+	if _, err := back.Put(first, t0); !errors.Is(err, ErrSerial) {
+		t.Errorf("the revoked grant again: %v", err)
+	}
+	delete(granted, stateName)
+	if n := len(open(t, restore(t, granted), j).Grants(t0)); n != 0 {
+		t.Errorf("%d grants without a state", n)
+	}
+	if _, err := s.Put(sign(t, terms(2)), t0); err != nil {
+		t.Fatal(err)
+	}
+	now := snapshot(t, dir)
+	for name, j := range map[string]*journal{
+		"tampered": {damage: &audit.TamperError{Kind: "edited"}}, "shorter": {all: j.all[:1]}, "gone": {},
+	} {
+		dir := restore(t, now)
+		if n := len(open(t, dir, j).Grants(t0)); n != 0 {
+			t.Errorf("log %s: %d grants", name, n)
+		}
+		again := open(t, dir, &journal{all: j.all})
+		if n := len(again.Grants(t0)); n != 0 {
+			t.Errorf("log %s: %d grants after a restart", name, n)
+		}
+		if _, err := again.Put(sign(t, terms(3)), t0); err != nil || len(again.Grants(t0)) != 1 {
+			t.Errorf("log %s: the owner's next grant: %v", name, err)
+		}
+	}
+}
+
+// snapshot reads all files of dir.
 func snapshot(t *testing.T, dir string) map[string][]byte {
 	t.Helper()
 	files := map[string][]byte{}
@@ -201,7 +212,6 @@ func snapshot(t *testing.T, dir string) map[string][]byte {
 			t.Fatal(err)
 		}
 	}
-	delete(files, "lock")
 	return files
 }
 
@@ -219,11 +229,11 @@ func restore(t *testing.T, files map[string][]byte) string {
 	return dir
 }
 
-// A power cut after any step of a change, with the log torn at any byte, leaves a
-// store that opens and allows no more than before or after.
+// A power cut after any step of a change leaves a store that opens and allows no more than
+// before or after.
 func TestPowerCut(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir)
+	dir, j := t.TempDir(), &journal{}
+	s := open(t, dir, j)
 	before := snapshot(t, dir)
 	if _, err := s.Put(sign(t, terms(1)), t0); err != nil {
 		t.Fatal(err)
@@ -235,42 +245,32 @@ func TestPowerCut(t *testing.T) {
 	revoked := snapshot(t, dir)
 	name := filepath.Base(s.path(acme))
 
-	check := func(what string, files map[string][]byte, most int) {
+	check := func(what string, entries int, files map[string][]byte, want int) {
 		t.Helper()
-		dir := restore(t, files)
-		s := open(t, dir)
-		if n := len(s.Grants(t0)); n > most {
-			t.Errorf("%s: %d grants in force, at most %d allowed", what, n, most)
+		dir, j := restore(t, files), &journal{all: j.all[:entries:entries]}
+		s := open(t, dir, j)
+		if n := len(s.Grants(t0)); n != want {
+			t.Errorf("%s: %d grants in force, want %d", what, n, want)
 		}
-		if _, err := s.Audit(); err != nil {
-			t.Errorf("%s: %v", what, err)
+		serial := s.NextSerial(acme)
+		if serial <= uint64(min(entries, 1)) {
+			t.Errorf("%s: serial %d is free again", what, serial)
 		}
-		if _, err := s.Put(sign(t, terms(s.NextSerial(acme))), t0); err != nil {
+		if _, err := s.Put(sign(t, terms(serial)), t0); err != nil {
 			t.Errorf("%s: the next grant: %v", what, err)
 		}
-		if n := len(open(t, dir).Grants(t0)); n != 1 {
+		if n := len(open(t, dir, j).Grants(t0)); n != 1 {
 			t.Errorf("%s: %d grants after the next one", what, n)
 		}
 	}
-	logOf := func(a map[string][]byte) []byte { return a[logName] }
-	for cut := range len(logOf(granted)) + 1 { // the grant's log entry, torn or whole
-		files := map[string][]byte{logName: granted[logName][:cut], stateName: before[stateName]}
-		check(fmt.Sprintf("grant cut at byte %d", cut), files, 0)
-	}
-	check("grant recorded", map[string][]byte{logName: granted[logName], stateName: granted[stateName]}, 0)
-	check("granted", granted, 1)
-
-	check("revoke: file gone", map[string][]byte{logName: granted[logName], stateName: granted[stateName]}, 0)
-	for cut := len(logOf(granted)); cut <= len(logOf(revoked)); cut++ {
-		files := map[string][]byte{logName: revoked[logName][:cut], stateName: granted[stateName]}
-		check(fmt.Sprintf("revoke cut at byte %d", cut), files, 0)
-	}
-	check("revoked", revoked, 0)
-	// Control: the check counts grants where there is one.
-	if n := len(open(t, restore(t, granted)).Grants(t0)); n != 1 {
-		t.Errorf("control: %d grants", n)
-	}
-	if bytes.Equal(granted[name], nil) {
-		t.Error("control: the grant's file was never there")
+	check("grant logged", 1, before, 0)
+	check("grant recorded", 1, map[string][]byte{stateName: granted[stateName]}, 0)
+	check("granted", 1, granted, 1)
+	check("revoke: file gone", 1, map[string][]byte{stateName: granted[stateName]}, 0)
+	check("revoke logged", 2, map[string][]byte{stateName: granted[stateName]}, 0)
+	check("revoke logged, file not gone", 2, granted, 0)
+	check("revoked", 2, revoked, 0)
+	if granted[name] == nil || revoked[name] != nil {
+		t.Error("control: the grant's file was never there, or is there still")
 	}
 }

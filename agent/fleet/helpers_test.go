@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"platen/agent/attest"
+	"platen/agent/audit"
 	"platen/agent/catalog"
 	"platen/agent/consent"
 	"platen/agent/evidence"
@@ -22,6 +23,7 @@ import (
 	"platen/agent/telemetry"
 	"platen/agent/uplink"
 	"platen/cross/rig"
+	"platen/updater/updatertest"
 )
 
 // log collects events.
@@ -123,7 +125,11 @@ func newPrinter(t *testing.T, s *rig.Swtpm) *printer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	grants, err := consent.OpenStore(t.TempDir(), tpm.ID(), pub)
+	log, err := audit.Open(t.Context(), updatertest.NewDisk(), tpm, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grants, err := consent.OpenStore(t.TempDir(), tpm.ID(), pub, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,7 @@ const (
 	OpRevoke Op = "revoke" // Recipient gets nothing more
 	OpEnrol  Op = "enrol"  // join a fleet of the configuration with Claim
 	OpUpdate Op = "update" // check for a release now
+	OpAudit  Op = "audit"  // the audit log goes into the descriptor beside it, signed with Nonce
 
 	OpUpdateWaiting Op = "update-waiting" // one Reply whose Text is the newest release, to be approved by the owner
 	OpUpdateApprove Op = "update-approve" // Envelope is the owner's word on a release
@@ -64,6 +65,7 @@ type Request struct {
 	Recipient string `json:"recipient,omitempty"` // id of a recipient of machine data
 	Claim     string `json:"claim,omitempty"`     // code that lets a printer into a fleet
 	To        string `json:"to,omitempty"`        // OpEnrol: name of a [[recipient]] of the configuration; "" is [fleet]
+	Nonce     string `json:"nonce,omitempty"`     // OpAudit
 	Object    uint16 `json:"object,omitempty"`    // OpSkip: from 1
 	Detach    bool   `json:"detach,omitempty"`    // OpPrint: do not wait for the end
 

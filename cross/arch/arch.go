@@ -77,6 +77,7 @@ var Rules = []Rule{
 	{Package: "agent/confine", Never: []string{"os/exec"}},
 	{Package: "agent/marker", May: []string{"agent/durable", "agent/seam"}, Never: noReach},
 	{Package: "agent/audit", May: []string{"agent/evidence", "updater/slot"}, Never: noReach},
+	{Package: "agent/cmd/auditcmd", May: []string{"agent/audit", "agent/cli", "agent/evidence"}},
 	{Package: "agent/spool", May: []string{"updater/slot"}, Never: noReach},
 	{Package: "agent/mirror", May: []string{"agent/evidence", "updater/slot"}, Never: noReach},
 	{Package: "agent/consent", May: []string{"agent/audit", "agent/catalog", "agent/durable", "agent/evidence"}, Never: noReach},
@@ -90,9 +91,9 @@ var Rules = []Rule{
 	{Package: "agent/uplink", May: []string{"agent/evidence", "agent/catalog", "agent/consent", "agent/telemetry"}},
 	{Package: "agent/session", May: []string{"hal/...", "slicer/...", "boards", "agent/seam", "agent/seam/link", "agent/confine"}, Never: noReach},
 	{Package: "agent/fleet/...", May: []string{"agent/fleet/...", "agent/durable", "agent/evidence", "agent/catalog"}},
-	{Package: "agent/cmd/platen-fleet", May: []string{"updater/approval", "agent/fleet/...", "agent/audit", "agent/evidence", "agent/catalog", "agent/consent", "agent/intake", "agent/cli"}},
+	{Package: "agent/cmd/platen-fleet", May: []string{"updater/approval", "agent/fleet/...", "agent/cmd/auditcmd", "agent/evidence", "agent/catalog", "agent/consent", "agent/intake", "agent/cli"}},
 	{Package: "agent/cmd/platen", May: []string{
-		"agent", "agent/attest", "agent/audit", "agent/mirror", "agent/spool", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence",
+		"agent", "agent/attest", "agent/cmd/auditcmd", "agent/mirror", "agent/spool", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/evidence",
 		"agent/intake", "agent/intake/stick", "agent/seam/...", "agent/session", "agent/telemetry/...", "agent/uplink", "boards", "hal/...", "slicer/plate", "slicer/profile", "slicer/vault",
 		"slicer/pack", "slicer/secure", "slicer/vault", "updater", "updater/approval", "updater/boot", "updater/boot/...", "updater/slot", "updater/trust"}},
 	{Package: "agent", May: []string{
