@@ -132,7 +132,7 @@ func TestDeltaMakesTheNewContents(t *testing.T) {
 	}
 	for _, most := range []int{20_000, 49_999, 50_000} {
 		var patch bytes.Buffer
-		if err := newEncoder(&patch, most).encode(big, small, 0); err != nil {
+		if err := newEncoder(&patch, most).encode(big, small, len(small)); err != nil {
 			t.Fatal(err)
 		}
 		got, err := apply(big, patch.Bytes(), int64(len(small)), 1<<10)
