@@ -2,9 +2,6 @@ package attest
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
 
 	"github.com/google/go-tpm/tpm2"
@@ -24,11 +21,7 @@ func (t *TPM) enrolRequest(ctx context.Context, claim string, client *Signer) ([
 	if err != nil {
 		return nil, fmt.Errorf("make an enrolment request: %w", err)
 	}
-	req.CSR, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		Subject:            pkix.Name{CommonName: t.id.String()},
-		SignatureAlgorithm: x509.ECDSAWithSHA256,
-	}, client)
-	if err != nil {
+	if req.CSR, err = t.csr(client); err != nil {
 		return nil, fmt.Errorf("make an enrolment request: %w", err)
 	}
 	return req.Encode()
@@ -40,10 +33,10 @@ func (o *owner) enrolRequest(claim string, client keyID) (evidence.EnrolRequest,
 	if req.EKs, err = o.endorsementKeys(); err != nil {
 		return req, err
 	}
-	if req.TLS, err = o.certify(client, evidence.UseTLS); err != nil {
+	if req.TLS, err = o.certify(client, attestationKey, evidence.Purpose(evidence.UseTLS)); err != nil {
 		return req, err
 	}
-	if req.Job, err = o.certify(jobKey, evidence.UseJob); err != nil {
+	if req.Job, err = o.certify(jobKey, attestationKey, evidence.Purpose(evidence.UseJob)); err != nil {
 		return req, err
 	}
 	ak, err := o.public(attestationKey)

@@ -56,6 +56,7 @@ func (ring keyring) identify(who identity, policy tpm2.TPM2BDigest) {
 	ring[attestationKey] = &key{hierarchy: tpm2.TPMRHEndorsement, template: signingTemplate(who.unique("attestation key"), true)}
 	ring[tlsKey] = &key{hierarchy: tpm2.TPMRHOwner, template: signingTemplate(who.unique("tls key"), false)}
 	ring[jobKey] = &key{hierarchy: tpm2.TPMRHOwner, template: ecdhTemplate(who.unique("job key"))}
+	ring[acmeKey] = &key{hierarchy: tpm2.TPMRHEndorsement, template: acmeTemplate(who.unique("acme attestation key"))}
 	ring[contentKey] = &key{hierarchy: tpm2.TPMRHOwner, template: contentTemplate(who.unique("content key"))}
 	if len(policy.Buffer) > 0 {
 		for _, id := range [...]keyID{jobKey, contentKey} {
@@ -289,14 +290,13 @@ func (o *owner) agree(job tpm2.AuthHandle, point []byte) ([]byte, error) {
 	return secret, nil
 }
 
-// certify has the attestation key state that the TPM holds another of our keys.
-func (o *owner) certify(id keyID, use string) (evidence.Certified, error) {
+// certify has a restricted key state that the TPM holds another of our keys.
+func (o *owner) certify(id, by keyID, qualifying [32]byte) (evidence.Certified, error) {
 	var out evidence.Certified
-	purpose := evidence.Purpose(use)
 	err := o.use(id, func(subject tpm2.AuthHandle) error {
-		return o.use(attestationKey, func(ak tpm2.AuthHandle) error {
+		return o.use(by, func(ak tpm2.AuthHandle) error {
 			rsp, err := tpm2.Certify{ObjectHandle: subject, SignHandle: ak,
-				QualifyingData: tpm2.TPM2BData{Buffer: purpose[:]}, InScheme: tpm2.TPMTSigScheme{Scheme: tpm2.TPMAlgNull}}.Execute(o.link)
+				QualifyingData: tpm2.TPM2BData{Buffer: qualifying[:]}, InScheme: tpm2.TPMTSigScheme{Scheme: tpm2.TPMAlgNull}}.Execute(o.link)
 			if err != nil {
 				return err
 			}

@@ -71,12 +71,13 @@ const frameHeader = 8
 
 // The magics of the frames, one a message.
 const (
-	magicBatch     = "PlE1"
-	magicRequest   = "PlQ1"
-	magicChallenge = "PlC1"
-	magicResponse  = "PlA1"
-	magicResult    = "PlR1"
-	magicReceipt   = "PlG1"
+	magicBatch       = "PlE1"
+	magicRequest     = "PlQ1"
+	magicChallenge   = "PlC1"
+	magicResponse    = "PlA1"
+	magicResult      = "PlR1"
+	magicReceipt     = "PlG1"
+	magicAttestation = "PlK1"
 )
 
 // frame wraps body, padded with zeros to size bytes; size 0 adds no padding.

@@ -72,5 +72,6 @@ const (
 const (
 	EnrolBeginPath  = "/v1/enrol/begin"
 	EnrolFinishPath = "/v1/enrol/finish"
-	LeavePath       = "/v1/leave" // takes the PEM of a Receipt
+	LeavePath       = "/v1/leave"       // takes the PEM of a Receipt
+	AttestationPath = "/v1/attestation" // takes an AttestationRequest, answers with PEM
 )

@@ -55,6 +55,9 @@ type Config struct {
 	TUF string
 	// EKCAs are PEM files with the authorities of TPM makers, or folders of such files.
 	EKCAs []string
+	// ClientCAs are PEM files with further authorities whose certificates of printers the
+	// broker takes, such as one that printers enrol with by ACME.
+	ClientCAs []string
 	// EKs is the factory list: SHA-256 digests of endorsement keys in PKIX form.
 	EKs map[[32]byte]bool
 	// Agents are agents that are known without a repository, by digest.
@@ -129,7 +132,11 @@ func Up(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	server := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}, ClientCAs: s.ca.Pool()}
+	clients := s.ca.Pool()
+	if err := addFiles(clients, s.cfg.ClientCAs); err != nil {
+		return err
+	}
+	server := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}, ClientCAs: clients}
 	if err := s.listenMQTT(server); err != nil {
 		return err
 	}

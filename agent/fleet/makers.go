@@ -16,18 +16,23 @@ func makers(paths []string) (*x509.CertPool, error) {
 		return nil, nil
 	}
 	pool := x509.NewCertPool()
+	return pool, addFiles(pool, paths)
+}
+
+// addFiles adds the certificates of PEM files, or of folders of them.
+func addFiles(pool *x509.CertPool, paths []string) error {
 	for _, p := range paths {
 		files, err := pemFiles(p)
 		if err != nil {
-			return nil, fmt.Errorf("read a TPM maker's authority: %w", err)
+			return fmt.Errorf("read an authority: %w", err)
 		}
 		for _, f := range files {
-			if err := addMakers(pool, f); err != nil {
-				return nil, err
+			if err := addFile(pool, f); err != nil {
+				return err
 			}
 		}
 	}
-	return pool, nil
+	return nil
 }
 
 // pemFiles is the file itself, or those of a folder that are called .pem, .crt or .cer.
@@ -52,10 +57,10 @@ func pemFiles(path string) ([]string, error) {
 	return files, nil
 }
 
-func addMakers(pool *x509.CertPool, file string) error {
+func addFile(pool *x509.CertPool, file string) error {
 	rest, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("read a TPM maker's authority: %w", err)
+		return fmt.Errorf("read an authority: %w", err)
 	}
 	n := 0
 	for block, more := pem.Decode(rest); block != nil; block, more = pem.Decode(more) {

@@ -55,6 +55,7 @@ func upCmd() *cobra.Command {
 	fs.StringVar(&f.cfg.PublicHTTPS, "public-https", "", "base URL that printers fetch sealed jobs from (https://host:port), if not the address listened on")
 	fs.StringVar(&f.cfg.TUF, "tuf", "", "folder of the update repository, served below /tuf/")
 	fs.StringSliceVar(&f.cfg.EKCAs, "ek-ca", nil, "PEM file, or folder of them, with authorities of TPM makers to trust")
+	fs.StringSliceVar(&f.cfg.ClientCAs, "client-ca", nil, "PEM file with a further authority of printers' certificates, such as that of an ACME server")
 	fs.StringVar(&f.ekList, "ek-list", "", "factory list: file with the SHA-256 of one endorsement key in hexadecimal a line")
 	fs.StringSliceVar(&f.agents, "agent", nil, "agent known without a repository, as NUMBER=FILE")
 	fs.DurationVar(&f.cfg.NonceEvery, "nonce-every", time.Minute, "time between two nonces to each printer")

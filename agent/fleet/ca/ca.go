@@ -31,7 +31,7 @@ const (
 	caLife     = 10 * 365 * 24 * time.Hour
 	serverLife = 90 * 24 * time.Hour
 	// ClientLife is how long a printer's certificate lasts.
-	ClientLife = 30 * 24 * time.Hour
+	ClientLife = 7 * 24 * time.Hour
 	// skew is how far the clock of a peer may be behind.
 	skew = time.Hour
 )
@@ -144,7 +144,7 @@ func (c *CA) Server(hosts []string) (tls.Certificate, error) {
 		}
 	}
 	tmpl.KeyUsage, tmpl.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, c.cert, key.Public(), c.key)
+	der, err := c.sign(tmpl, key.Public())
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("make a server's certificate: %w", err)
 	}
@@ -159,11 +159,16 @@ func (c *CA) Client(csr *x509.CertificateRequest, id evidence.PrinterID) ([]byte
 		return nil, fmt.Errorf("certify a printer: %w", err)
 	}
 	tmpl.KeyUsage, tmpl.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, c.cert, csr.PublicKey, c.key)
+	der, err := c.sign(tmpl, csr.PublicKey)
 	if err != nil {
 		return nil, fmt.Errorf("certify a printer: %w", err)
 	}
 	return der, nil
+}
+
+// sign certifies a key by the authority's own.
+func (c *CA) sign(tmpl *x509.Certificate, key any) ([]byte, error) {
+	return x509.CreateCertificate(rand.Reader, tmpl, c.cert, key, c.key)
 }
 
 func readPEM(path, kind string) ([]byte, error) {

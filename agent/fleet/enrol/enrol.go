@@ -72,6 +72,7 @@ func New(cfg Config) *Service {
 	s := &Service{cfg: cfg, mux: http.NewServeMux(), sessions: map[[16]byte]session{}}
 	s.mux.HandleFunc("POST "+evidence.EnrolBeginPath, func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, s.begin) })
 	s.mux.HandleFunc("POST "+evidence.LeavePath, func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, s.leave) })
+	s.mux.HandleFunc("POST "+evidence.AttestationPath, func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, s.attestation) })
 	s.mux.HandleFunc("POST "+evidence.EnrolFinishPath, func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, s.finish) })
 	return s
 }

@@ -27,40 +27,46 @@ var manufacturer = regexp.MustCompile(`^id:[0-9A-Fa-f]{8}$`)
 // checkCert checks that a trusted maker says of this key that it is a TPM's endorsement key.
 // A certificate that says less than the profile asks for is not enough, whoever signed it: a
 // maker's authority may sign other things; its TPM can be put on the factory list.
-func (p Policy) checkCert(der []byte, key crypto.PublicKey) error {
+func (p Policy) checkCert(der []byte, key crypto.PublicKey) (*TPMName, error) {
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return errors.New("the endorsement certificate is malformed")
+		return nil, errors.New("the endorsement certificate is malformed")
 	}
 	same, ok := cert.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
 	switch {
 	case !ok || !same.Equal(key):
-		return errors.New("the endorsement certificate is for another key")
+		return nil, errors.New("the endorsement certificate is for another key")
 	case cert.IsCA || !slices.ContainsFunc(cert.UnknownExtKeyUsage, oidEKCertificate.Equal):
-		return errors.New("the certificate is not one of an endorsement key: its usage 2.23.133.8.1 is missing")
-	case !namesTPM(cert):
-		return errors.New("the endorsement certificate does not name the TPM's manufacturer, model and version")
+		return nil, errors.New("the certificate is not one of an endorsement key: its usage 2.23.133.8.1 is missing")
+	case nameOfTPM(cert) == nil:
+		return nil, errors.New("the endorsement certificate does not name the TPM's manufacturer, model and version")
 	}
 	cert.UnhandledCriticalExtensions = slices.DeleteFunc(cert.UnhandledCriticalExtensions, oidSAN.Equal)
 	_, err = cert.Verify(x509.VerifyOptions{Roots: p.Roots, CurrentTime: p.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
-		return errors.New("the endorsement certificate, or its maker's, is expired or not valid yet")
+		return nil, errors.New("the endorsement certificate, or its maker's, is expired or not valid yet")
 	}
 	if err != nil {
-		return errors.New("the endorsement certificate chains to no trusted maker")
+		return nil, errors.New("the endorsement certificate chains to no trusted maker")
 	}
-	return nil
+	return nameOfTPM(cert), nil
 }
 
-// namesTPM reports whether the subject alternative name has the TPM's three attributes.
-func namesTPM(cert *x509.Certificate) bool {
+// TPMName is how its maker names a TPM.
+type TPMName struct {
+	// Manufacturer is "id:" and eight hexadecimal digits; Model and Version are the maker's.
+	Manufacturer, Model, Version string
+}
+
+// nameOfTPM is the three attributes in the subject alternative name, nil if they are not all there.
+func nameOfTPM(cert *x509.Certificate) *TPMName {
 	at := slices.IndexFunc(cert.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidSAN) })
 	if at < 0 {
-		return false
+		return nil
 	}
 	var names []asn1.RawValue
 	if rest, err := asn1.Unmarshal(cert.Extensions[at].Value, &names); err != nil || len(rest) != 0 {
-		return false
+		return nil
 	}
 	found := map[string]string{}
 	for _, n := range names {
@@ -69,7 +75,7 @@ func namesTPM(cert *x509.Certificate) bool {
 		}
 		var dn pkix.RDNSequence
 		if rest, err := asn1.Unmarshal(n.Bytes, &dn); err != nil || len(rest) != 0 {
-			return false
+			return nil
 		}
 		for _, set := range dn {
 			for _, a := range set {
@@ -79,5 +85,9 @@ func namesTPM(cert *x509.Certificate) bool {
 			}
 		}
 	}
-	return manufacturer.MatchString(found[oidManufacturer.String()]) && found[oidModel.String()] != "" && found[oidVersion.String()] != ""
+	n := &TPMName{found[oidManufacturer.String()], found[oidModel.String()], found[oidVersion.String()]}
+	if !manufacturer.MatchString(n.Manufacturer) || n.Model == "" || n.Version == "" {
+		return nil
+	}
+	return n
 }

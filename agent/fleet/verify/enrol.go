@@ -84,7 +84,7 @@ func EnrolBegin(request []byte, policy Policy) (challenge []byte, s *Session, er
 	if err := s.keys(req); err != nil {
 		return nil, nil, err
 	}
-	index, ek, err := policy.trusted(req.EKs)
+	index, ek, tpm, err := policy.trusted(req.EKs)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -92,7 +92,7 @@ func EnrolBegin(request []byte, policy Policy) (challenge []byte, s *Session, er
 	if err != nil {
 		return nil, nil, refuse(BadKey, err)
 	}
-	s.record.EK = hash[:]
+	s.record.EK, s.record.TPM = hash[:], tpm
 	if challenge, err = s.makeChallenge(index, ek, req.AK); err != nil {
 		return nil, nil, err
 	}
@@ -225,28 +225,30 @@ func ekKey(public []byte) (*tpm2.TPMTPublic, crypto.PublicKey, error) {
 
 // trusted returns the first endorsement key that is on the factory list or whose
 // certificate a trusted maker signed.
-func (p Policy) trusted(eks []evidence.EK) (int, []byte, error) {
+func (p Policy) trusted(eks []evidence.EK) (int, []byte, TPMName, error) {
 	reason := error(errors.New("no key on the factory list"))
 	for i, ek := range eks {
 		_, key, err := ekKey(ek.Public)
 		if err != nil {
-			return 0, nil, refuse(BadKey, err)
+			return 0, nil, TPMName{}, refuse(BadKey, err)
 		}
 		hash, err := EKHash(ek.Public)
 		if err != nil {
-			return 0, nil, refuse(BadKey, err)
+			return 0, nil, TPMName{}, refuse(BadKey, err)
 		}
 		if p.EKs[hash] {
-			return i, ek.Public, nil
+			return i, ek.Public, TPMName{}, nil
 		}
 		if len(ek.Cert) == 0 || p.Roots == nil {
 			continue
 		}
-		if reason = p.checkCert(ek.Cert, key); reason == nil {
-			return i, ek.Public, nil
+		name, err := p.checkCert(ek.Cert, key)
+		if err == nil {
+			return i, ek.Public, *name, nil
 		}
+		reason = err
 	}
-	return 0, nil, refuse(UntrustedTPM, reason)
+	return 0, nil, TPMName{}, refuse(UntrustedTPM, reason)
 }
 
 // makeChallenge seals a secret so that only a TPM that holds both keys opens it.

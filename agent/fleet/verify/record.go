@@ -29,6 +29,8 @@ type Record struct {
 	Job []byte `json:"job"`
 	// EK is the SHA-256 digest of the endorsement key in PKIX form.
 	EK []byte `json:"ek"`
+	// TPM is how the maker's certificate names it; zero for one of the factory list.
+	TPM TPMName `json:"tpm,omitzero"`
 	// Boot is the PCRs at enrolment; all but the agent's stay what they are.
 	Boot evidence.PCRs `json:"boot"`
 	// Agents is the log of PCR 14 at enrolment.
