@@ -139,7 +139,8 @@ func (a *Agent) takeReleased(ctx context.Context, text []byte) {
 }
 
 // acceptable is an error for a release that a second lock keeps out, and
-// updater.ErrUnapproved for one under which the job keys would stay sealed. The approvals of any other are taken before it starts.
+// updater.ErrUnapproved for one under which the job keys would stay sealed. The approvals
+// of any other are taken before it starts.
 func (a *Agent) acceptable(ctx context.Context, t updater.Target) error {
 	if err := a.unlocked(ctx, t); err != nil {
 		return err

@@ -48,7 +48,7 @@ func (c *Client) tell(ctx context.Context) {
 	if len(c.cfg.NTP) == 0 || !c.cfg.Now().Before(c.floor.Time) || !c.time.asked.IsZero() {
 		return
 	}
-	if at, ok := askTime(ctx, c.cfg.NTP, c.floor.Time); ok {
+	if at, ok := askTime(ctx, c.cfg.NTP, c.floor.Time, c.cfg.Stall/6); ok {
 		c.time.asked, c.time.at = at, time.Now()
 	}
 }

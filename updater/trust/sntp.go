@@ -12,15 +12,15 @@ import (
 // Bounds of what servers of the network may say.
 const (
 	mostServers = 4
-	ntpPatience = 5 * time.Second           // for each
 	mostAhead   = 10 * 365 * 24 * time.Hour // of the floor: no printer lies longer on a shelf
 )
 
 // askTime asks servers for the time and believes the one that is the least ahead of the
-// floor, so that all of them have to lie to make metadata look expired.
-func askTime(ctx context.Context, servers []string, floor time.Time) (least time.Time, ok bool) {
+// floor, so that all of them have to lie to make metadata look expired. It waits for each
+// as long as patience.
+func askTime(ctx context.Context, servers []string, floor time.Time, patience time.Duration) (least time.Time, ok bool) {
 	for _, server := range servers[:min(len(servers), mostServers)] {
-		at, err := sntp(ctx, server, floor)
+		at, err := sntp(ctx, server, floor, patience)
 		if err != nil || at.Before(floor) || at.After(floor.Add(mostAhead)) {
 			continue
 		}
@@ -35,8 +35,8 @@ var errTime = errors.New("no answer of a time server to what was asked")
 
 // sntp asks one server (RFC 4330). The client's time stamp is random: it is no more than
 // the mark by which the answer is known.
-func sntp(ctx context.Context, server string, floor time.Time) (time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, ntpPatience)
+func sntp(ctx context.Context, server string, floor time.Time, patience time.Duration) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", server)
 	if err != nil {

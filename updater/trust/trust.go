@@ -161,6 +161,11 @@ func newClient(cfg Config, fsys slot.FS, mirrors ...mirror) (*Client, error) {
 		cfg.Logger.Warn("stored floor cannot be read", "reason", err.Error())
 	}
 	c.lift(kept)
+	ctx, cancel := context.WithTimeout(context.Background(), memoryTime)
+	defer cancel()
+	if err := c.remember(ctx); err != nil { // it is asked again before anything is believed
+		cfg.Logger.Warn("marks cannot be read", "reason", err.Error())
+	}
 	return c, nil
 }
 

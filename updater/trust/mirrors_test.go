@@ -1,0 +1,141 @@
+package trust
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"platen/updater"
+)
+
+// second is another, honest mirror of a lab; it counts what it is asked for.
+func (l *lab) second(t *testing.T) (url string, asked *atomic.Int64) {
+	t.Helper()
+	asked = new(atomic.Int64)
+	files := http.StripPrefix("/", http.FileServer(http.Dir(l.dir)))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		files.ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL, asked
+}
+
+// TestMirrors: whatever the first mirror does, the second one serves; the refusal is
+// told all the same. While the first one is good, the second is not asked.
+func TestMirrors(t *testing.T) {
+	l := newLab(t)
+	l.release(1)
+	old := l.read("timestamp.json")
+	l.release(2)
+	url, asked := l.second(t)
+	var told []string
+	cfg := l.config(t.TempDir())
+	cfg.Mirrors = []string{url}
+	cfg.Refused = func(err error) { told = append(told, updater.Code(err)) }
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRefresh(t, c, 2)
+	if asked.Load() != 0 || len(told) > 0 {
+		t.Errorf("the second mirror was asked %d times, refused: %q", asked.Load(), told)
+	}
+	l.release(3)
+	l.serve("timestamp.json", old)
+	mustRefresh(t, c, 3)
+	l.hook("timestamp.json", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	mustRefresh(t, c, 3)
+	l.serve("timestamp.json", l.read("4.snapshot.json"))
+	mustRefresh(t, c, 3)
+	if got := strings.Join(told, " "); got != "rollback unavailable signature" {
+		t.Errorf("told: %s", got)
+	}
+}
+
+// TestMirrorsAllBad: the error is that of a mirror that answered.
+func TestMirrorsAllBad(t *testing.T) {
+	l := newLab(t)
+	l.release(1)
+	old := l.read("timestamp.json")
+	l.release(2)
+	cfg := l.config(t.TempDir())
+	cfg.URL, cfg.Mirrors = filepath.Join(l.dir, "not-there"), []string{l.url}
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRefresh(t, c, 2)
+	l.serve("timestamp.json", old)
+	refused(t, c, updater.ErrRollback)
+}
+
+// TestDownloadOverMirrors: a download that breaks at one mirror goes on at the next, from
+// where it broke; one that a mirror has spoilt begins at another one.
+func TestDownloadOverMirrors(t *testing.T) {
+	l := newLab(t)
+	rel := l.release(1)
+	url, asked := l.second(t)
+	cfg := l.config(t.TempDir())
+	cfg.Mirrors = []string{url}
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := mustRefresh(t, c, 1)
+	path := "targets/sim/agent/1/" + rel.SHA256 + ".platen"
+	l.hook(path, lying(image(1), 70000))
+	if got, err := fetched(t, c, target); err != nil || !bytes.Equal(got, image(1)) {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+	if asked.Load() != 1 {
+		t.Errorf("the second mirror was asked %d times, want once for the rest", asked.Load())
+	}
+	target = mustRefresh(t, c, 1) // from the first one again
+	bad := image(1)
+	bad[5] ^= 1
+	l.serve(path, bad)
+	if _, err := fetched(t, c, target); !errors.Is(err, updater.ErrTarget) {
+		t.Errorf("spoilt: %v", err)
+	}
+	if got, err := fetched(t, c, target); err != nil || !bytes.Equal(got, image(1)) {
+		t.Errorf("again: %d bytes, %v", len(got), err)
+	}
+}
+
+// begun is a writer that holds the beginning of a target.
+type begun struct {
+	bytes.Buffer
+	head []byte
+}
+
+func (b *begun) Head() io.Reader { return bytes.NewReader(b.head) }
+
+// TestHeadIsNotFetched: what is there already is hashed and not fetched; if it is
+// damaged, that shows.
+func TestHeadIsNotFetched(t *testing.T) {
+	l := newLab(t)
+	l.release(1)
+	c := l.client()
+	target := mustRefresh(t, c, 1)
+	l.requests()
+	for _, n := range []int{0, 1, 70000, len(image(1))} {
+		w := &begun{head: image(1)[:n]}
+		if err := c.Download(t.Context(), target, w); err != nil || !bytes.Equal(w.Bytes(), image(1)[n:]) {
+			t.Errorf("with %d bytes there: %d fetched, %v", n, w.Len(), err)
+		}
+	}
+	if reqs := l.requests(); len(reqs) != 3 || !strings.HasSuffix(reqs[2], "bytes=70000-") {
+		t.Errorf("requests %q", reqs)
+	}
+	w := &begun{head: make([]byte, 70000)}
+	if err := c.Download(t.Context(), target, w); !errors.Is(err, updater.ErrTarget) {
+		t.Errorf("with a damaged beginning: %v", err)
+	}
+}
