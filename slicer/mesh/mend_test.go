@@ -3,6 +3,7 @@ package mesh
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"platen/hal/unit"
 	"platen/slicer/internal/solids"
+	"platen/slicer/vault"
 )
 
 // closedWrong counts edges that do not run as often in both directions, slowly.
@@ -211,6 +213,44 @@ func TestMendAnything(t *testing.T) {
 		if r := m.Repairs(); (r.Open == 0) != (closedWrong(m) == 0) {
 			t.Fatalf("seed %d: %+v, and %d edges are open", seed, r, closedWrong(m))
 		}
+	}
+}
+
+// A larger budget takes all that a smaller one does, a soup that shares no corner as well: where a
+// table of twins leaves too little room for its corners, it goes.
+func TestLargerBudgetsTakeMore(t *testing.T) {
+	const n = 60_000
+	forgone, least := 0, int64(0)
+	for budget := int64(4 << 20); budget < 6<<20; budget += 128 << 10 {
+		l, err := newLoader(newVault(t, budget), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		twins := l.twins != nil
+		for i := 0; i < n && err == nil; i++ {
+			x, y := float64(i%200), float64(i/200)
+			err = l.facet(&[9]float64{x, y, 0, x + .5, y, 0, x, y + .5, 1})
+		}
+		switch {
+		case err != nil && !errors.Is(err, vault.ErrBudget):
+			t.Fatal(err)
+		case err != nil && least > 0:
+			t.Errorf("%d bytes are too few, and %d were enough", budget, least)
+		case err == nil && least == 0:
+			least = budget
+		}
+		if err != nil {
+			continue
+		}
+		if twins && l.twins == nil {
+			forgone++
+		}
+		if l.weld.n != 3*n || l.n != n {
+			t.Errorf("with %d bytes: %d corners of %d triangles", budget, l.weld.n, l.n)
+		}
+	}
+	if least <= 4<<20 || forgone == 0 {
+		t.Errorf("control: %d bytes are enough, and the table of twins went %d times", least, forgone)
 	}
 }
 

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 
 	"platen/slicer/vault"
@@ -32,6 +33,8 @@ type loader struct {
 	most  int // triangles
 	place placing
 	twins *twins // nil if there is no room to look for twins while the file arrives
+	mark  vault.Mark
+	v     *vault.Vault
 	fixed Repairs
 }
 
@@ -44,7 +47,7 @@ func newLoader(v *vault.Vault, n int64) (*loader, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{tris: tris, most: int(n)}
+	l := &loader{tris: tris, most: int(n), mark: v.Mark(), v: v}
 	if v.Free() > n*perCorner+4*int64(tableFor(int(n)))+1<<20 {
 		if l.twins, err = newTwins(v, tris, int(n)); err != nil {
 			return nil, err
@@ -54,8 +57,25 @@ func newLoader(v *vault.Vault, n int64) (*loader, error) {
 	return l, err
 }
 
-// perCorner is what welding takes at most for each triangle of a closed surface.
+// perCorner is what welding takes at most for each triangle of a closed surface. One with
+// more corners than that has no room for both: see loader.index.
 const perCorner = 16
+
+// index is the welder's. Where there is no room for another corner, that of the table of
+// twins is taken: they are dropped at the end of the file then.
+func (l *loader) index(p Vertex) (int32, error) {
+	i, err := l.weld.index(p)
+	if l.twins == nil || !errors.Is(err, vault.ErrBudget) {
+		return i, err
+	}
+	l.settle()
+	l.twins = nil
+	l.v.ReleaseScratch(l.mark)
+	if err := l.weld.anew(l.mark); err != nil {
+		return 0, err
+	}
+	return l.weld.index(p)
+}
 
 // facet adds a triangle given by its nine coordinates in mm.
 func (l *loader) facet(c *[9]float64) error {
@@ -65,7 +85,7 @@ func (l *loader) facet(c *[9]float64) error {
 		if err != nil {
 			return err
 		}
-		if t[i], err = l.weld.index(p); err != nil {
+		if t[i], err = l.index(p); err != nil {
 			return err
 		}
 	}

@@ -21,6 +21,9 @@ type welder struct {
 	seed  [3]uint64
 }
 
+// leastSlots is how long a welder's table is at first.
+const leastSlots = 1024
+
 func newWelder(v *vault.Vault) (*welder, error) {
 	w := &welder{v: v, mark: v.Mark()}
 	w.seed = [3]uint64{rand.Uint64() | 1, rand.Uint64() | 1, rand.Uint64() | 1}
@@ -28,7 +31,7 @@ func newWelder(v *vault.Vault) (*welder, error) {
 	if w.verts, err = vault.Alloc[Vertex](v, 256); err != nil {
 		return nil, err
 	}
-	return w, w.resize(1024)
+	return w, w.resize(leastSlots)
 }
 
 // resize replaces the table by one with n slots.
@@ -44,6 +47,19 @@ func (w *welder) resize(n int) error {
 	}
 	return nil
 }
+
+// anew makes the table again, above mark, after it was released.
+func (w *welder) anew(mark vault.Mark) error {
+	w.mark = mark
+	n := leastSlots
+	for w.full(n) {
+		n *= 2
+	}
+	return w.resize(n)
+}
+
+// full reports whether there are too many corners for a table of n slots.
+func (w *welder) full(n int) bool { return w.n > n/8*5 }
 
 // slot returns where p is in the table, or the free slot where it belongs.
 func (w *welder) slot(p Vertex) int {
@@ -69,7 +85,7 @@ func (w *welder) index(p Vertex) (int32, error) {
 	w.verts[w.n] = p
 	w.n++
 	w.table[at] = int32(w.n)
-	if w.n > len(w.table)/8*5 {
+	if w.full(len(w.table)) {
 		return int32(w.n - 1), w.resize(2 * len(w.table))
 	}
 	return int32(w.n - 1), nil
