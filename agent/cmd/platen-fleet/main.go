@@ -13,6 +13,6 @@ func main() {
 			"what to believe, and the static files of the update repository and of sealed jobs.\n\n"+
 			"Start with: platen-fleet up --dir DIR --ek-ca FILE --tuf REPOSITORY\n"+
 			"Then let a printer in: platen-fleet claim new --dir DIR")
-	root.AddCommand(upCmd(), claimCmd(), printersCmd(), revokeCmd(), receiptCmd(), ticketCmd(), offerCmd(), recreditCmd(), caCmd(), eventsCmd(), auditCmd())
+	root.AddCommand(upCmd(), claimCmd(), printersCmd(), revokeCmd(), receiptCmd(), ticketCmd(), offerCmd(), recreditCmd(), caCmd(), eventsCmd(), verifyCmd(), auditCmd())
 	cli.Main(root)
 }

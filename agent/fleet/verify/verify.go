@@ -137,6 +137,9 @@ type Config struct {
 	Fresh time.Duration
 	// MaxAge is the oldest nonce that is taken; 0 is DefaultMaxAge.
 	MaxAge time.Duration
+	// Offline is for a history that is judged where the nonces were not issued: any nonce is
+	// taken, and nothing is fresh. Order and completeness are judged as ever.
+	Offline bool
 }
 
 // Range is batch numbers From to To, both included.
