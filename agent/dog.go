@@ -93,6 +93,8 @@ func (a *Agent) pet(ctx context.Context) error {
 			return nil
 		case w == nil:
 			a.dog.open(a.cfg, a.log)
+		case !a.lively():
+			a.log.Error("the release on trial does not go on: the board is left to its watchdog")
 		case !a.sup.alive():
 			a.log.Error("sessions are out of control: the board is left to its watchdog")
 		default:

@@ -2,13 +2,11 @@ package agent
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
@@ -60,12 +58,13 @@ type supervisor struct {
 	args     []string          // of the session process, after its name
 	onStatus func(seam.Status) // told of every status
 
-	onReceipt func(seam.Receipt) // told of the last receipt of each job; may be nil
-	recovery *recovery         // told where prints have got to; nil for nobody
-	bounds   bounds
-	dog      func() *os.File // the board's watchdog, to hand to a session; nil, and nil from it, for none
-	door     *os.File        // where later agents find a session of this one; nil for none
-	found    *link.Conn      // to a session that an earlier agent left; nil for none
+	onReceipt func(seam.Receipt)          // told of the last receipt of each job; may be nil
+	recovery  *recovery                   // told where prints have got to; nil for nobody
+	before    func(context.Context) error // what has to succeed before a session is started; nil: nothing
+	bounds    bounds
+	dog       func() *os.File // the board's watchdog, to hand to a session; nil, and nil from it, for none
+	door      *os.File        // where later agents find a session of this one; nil for none
+	found     *link.Conn      // to a session that an earlier agent left; nil for none
 
 	mu     sync.Mutex
 	conn   *link.Conn
@@ -76,6 +75,7 @@ type supervisor struct {
 	spent  bool              // the last session ended because its job had
 	done   chan seam.Receipt // of the running job; nil if there is none
 	going  bool              // the agent goes: no further job is taken
+	trial  bool              // the release is not confirmed yet: no job is taken
 	clear  bool              // somebody has said that the bed is clear since the last job began
 	moved  time.Time         // when a session last showed life, or one was started or had ended
 	beat   uint8             // of the last status that showed it
@@ -84,7 +84,7 @@ type supervisor struct {
 // sessionArgs are the arguments of the hidden session command.
 func sessionArgs(cfg *config.Config, board, device string) []string {
 	args := []string{"session", "--board", board, "--device", device, "--vault", strconv.FormatInt(int64(cfg.Vault), 10), "--sys", cfg.Sys, "--dev", cfg.Dev,
-		"--controller", filepath.Join(cfg.State, "controller")}
+		"--controller", journal(cfg)}
 	args = append(args, "--proc", cfg.Proc)
 	if cfg.AllowSwap {
 		args = append(args, "--allow-swap")
@@ -106,7 +106,10 @@ func (s *supervisor) run(ctx context.Context) {
 		if s.found != nil {
 			one = s.adopt
 		}
-		wasReady, err := one(ctx)
+		wasReady, err := false, s.prepare(ctx)
+		if err == nil {
+			wasReady, err = one(ctx)
+		}
 		if wasReady {
 			wait = firstRetry - time.Since(begun)
 		}
@@ -122,6 +125,15 @@ func (s *supervisor) run(ctx context.Context) {
 		}
 		wait = min(max(2*wait, firstRetry), lastRetry)
 	}
+}
+
+// prepare does what has to be done before a session is started. One that goes on from an
+// earlier agent is only taken over.
+func (s *supervisor) prepare(ctx context.Context) error {
+	if s.before == nil || s.found != nil {
+		return nil
+	}
+	return s.before(ctx)
 }
 
 // one is one session from start to end.
@@ -253,7 +265,7 @@ func (s *supervisor) free() error {
 		return errBusy
 	case s.going:
 		return errGoing
-	case s.conn == nil || s.ready == nil || s.status.Phase == seam.PhaseFault:
+	case s.conn == nil || s.ready == nil || s.trial || s.status.Phase == seam.PhaseFault:
 		return errNotReady
 	}
 	return nil
@@ -302,9 +314,6 @@ func (s *supervisor) start(st *seam.Start, file *os.File, with along, count func
 		if err := count(); err != nil {
 			return nil, err
 		}
-	}
-	if st.Job == [16]byte{} {
-		rand.Read(st.Job[:])
 	}
 	for i := range with.keys {
 		if err := s.conn.Send(&with.keys[i], nil); err != nil {

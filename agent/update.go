@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"platen/agent/attest"
@@ -23,6 +24,9 @@ type updates struct {
 	up      *updater.Updater
 	restart func()
 	staged  chan struct{} // a release waits in the other slot
+
+	settling
+	beat atomic.Int64 // when a probe of a release on trial last went on, Unix nanoseconds; 0 once it is confirmed
 
 	stateMu sync.Mutex
 	state   string
@@ -43,14 +47,34 @@ func (a *Agent) openUpdates() error {
 	if err != nil {
 		return fmt.Errorf("opening the slots: %w", err)
 	}
-	up, err := updater.New(updater.Config{
-		Board: a.board.ID, Kind: "agent", Release: cli.Release(), Source: source, Bootloader: slots, Log: slots.Log(),
-		Hold: a.sup.hot, Accept: a.acceptable, Logger: a.log,
-	})
+	cfg := updater.Config{
+		Board: a.board.ID, Kind: updater.KindAgent, Release: cli.Release(), Source: source, Bootloader: slots, Log: slots.Log(),
+		Hold: a.sup.hot, Accept: a.acceptable, Logger: a.log, Hardware: u.Hardware, Images: slots.FS(),
+	}
+	if c := a.openController(); c != nil {
+		cfg.Controller = c
+	}
+	root, err := OpenRoot(u.Rootfs, slots.Log())
+	if err != nil {
+		return err
+	}
+	if root != nil {
+		cfg.Root = root
+	}
+	up, err := updater.New(cfg)
 	if err != nil {
 		return err
 	}
 	a.updates = &updates{up: up, staged: make(chan struct{}, 1)}
+	b, err := up.Booted()
+	if err != nil {
+		return fmt.Errorf("asking which release runs: %w", err)
+	}
+	a.sup.onTrial(b.Trial)
+	if b.Bad != 0 {
+		a.log.Warn("a release failed its trial here", "release", b.Bad, "reason", b.Why.String())
+		a.setUpdateState(fmt.Sprintf("release %d failed its trial: %s", b.Bad, b.Why))
+	}
 	return nil
 }
 
@@ -83,8 +107,9 @@ const sealedPeriod = time.Minute
 // it may have the approval that is missing.
 func (a *Agent) untilCheck(ctx context.Context, first bool) time.Duration {
 	period := time.Duration(a.cfg.Update.Period)
+	hours := period + a.cfg.Update.Hours.Wait(time.Now().Add(period))
 	if _, sealed := errors.AsType[*attest.SealedError](a.unsealed(ctx)); !sealed {
-		return period
+		return hours
 	}
 	if first {
 		return 0
@@ -92,17 +117,19 @@ func (a *Agent) untilCheck(ctx context.Context, first bool) time.Duration {
 	return min(period, sealedPeriod)
 }
 
-// confirm ends the trial of the running release once it is healthy: its TPM quotes
-// and its session reaches the printer. A release that does not get there in time
-// is given back to the launcher, which falls back.
+// confirm ends the trial of the running release once it has shown that it is healthy. A
+// release that does not get there is given back to the launcher, which falls back.
 func (a *Agent) confirm(ctx context.Context) error {
 	booted, err := a.updates.up.Booted()
 	if err != nil {
 		return fmt.Errorf("asking which release runs: %w", err)
 	}
 	if booted.Trial {
-		if err := a.healthy(ctx); err != nil {
-			return fmt.Errorf("release %d is not healthy: %w", booted.Release, err)
+		if why, err := a.healthy(ctx); err != nil {
+			if ctx.Err() == nil {
+				err = errors.Join(err, a.updates.up.GiveUp(why))
+			}
+			return fmt.Errorf("release %d is not healthy (%s): %w", booted.Release, why, err)
 		}
 	}
 	a.updates.mu.Lock()
@@ -110,31 +137,14 @@ func (a *Agent) confirm(ctx context.Context) error {
 	if err := a.updates.up.Confirm(); err != nil {
 		return fmt.Errorf("confirming the release: %w", err)
 	}
-	a.setUpdateState("")
+	a.updates.beat.Store(0)
+	a.sup.onTrial(false)
 	if booted.Trial {
+		a.setUpdateState("")
 		a.log.Info("release confirmed", "release", booted.Release, "slot", booted.Slot.String())
 		a.updated(booted.Release, "confirmed")
 	}
 	return nil
-}
-
-// healthy waits until the release has shown that it works.
-func (a *Agent) healthy(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, healthTime)
-	defer cancel()
-	if _, err := a.tpm.Quote(ctx, [32]byte{}); err != nil {
-		return fmt.Errorf("its TPM does not quote: %w", err)
-	}
-	for {
-		if _, ready, _ := a.sup.snapshot(); ready.Dialect != 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.New("its session does not reach the printer")
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
 }
 
 // restart asks for the restart into the staged release as soon as nothing is printed

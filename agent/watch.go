@@ -98,6 +98,35 @@ func (s *supervisor) move() {
 	s.moved = time.Now()
 }
 
+// keepMoving notes that the supervisor goes on while it does something long, until stop.
+func (s *supervisor) keepMoving() (stop func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(s.bounds.silent)
+		defer tick.Stop()
+		for {
+			s.move()
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	return func() {
+		close(done)
+		wg.Wait()
+	}
+}
+
+// onTrial says whether the release is on trial.
+func (s *supervisor) onTrial(trial bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trial = trial
+}
+
 // alive reports whether sessions are under control: the one there is shows life or is
 // within its bounds, or none is there and the next comes in time. It is not if a session
 // neither lives nor can be killed, or if this agent does not go on.

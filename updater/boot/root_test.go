@@ -54,7 +54,7 @@ func (r rootRig) startWith(t *testing.T, arg string) (slot.Name, *boot.Root) {
 
 func (r rootRig) root(t *testing.T, running slot.Name) *boot.Root {
 	t.Helper()
-	root, err := boottest.Root(r.d, r.fw, running)
+	root, err := boottest.Root(r.d, slot.NewLog(r.d), r.fw, running)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"platen/agent"
 	"platen/agent/attest"
 	"platen/agent/cli"
+	"platen/agent/config"
 	"platen/agent/session"
 	"platen/boards"
 	"platen/hal/flash"
@@ -59,7 +60,16 @@ A release on trial that does not confirm itself falls back to the other slot.`,
 				return err
 			}
 			log := logger()
+			root, err := launchRoot(cfg.Update)
+			if err != nil { // the slots start all the same
+				log.Error("root file systems are out of reach", "error", err.Error())
+			}
+			var restart func(context.Context, string) error
+			if root != nil {
+				restart = agent.Restart(cfg.Update.Rootfs)
+			}
 			return boot.Run(c.Context(), boot.LaunchConfig{
+				Root: root, Reboot: restart, ConfirmTimeout: agent.ConfirmTime(cfg.Update.Controller != nil),
 				Dir: cfg.Update.Slots, Factory: factory, Args: []string{"run", "--config", configPath},
 				Stdout: os.Stdout, Stderr: os.Stderr, Logger: log,
 				Measure: func(digest [32]byte, _ slot.Name) error {
@@ -70,6 +80,18 @@ A release on trial that does not confirm itself falls back to the other slot.`,
 	}
 	c.Flags().StringVar(&factory, "factory", "", "binary to run if neither slot can")
 	return c
+}
+
+// launchRoot is the pair of root file systems, nil if there is none.
+func launchRoot(u *config.Update) (*boot.Root, error) {
+	if u.Rootfs == nil {
+		return nil, nil
+	}
+	dir, err := slot.OpenDir(u.Slots, "a", "b")
+	if err != nil {
+		return nil, err
+	}
+	return agent.OpenRoot(u.Rootfs, slot.NewLog(dir)) // dir is open for as long as the launcher runs
 }
 
 // measure extends PCR 14 with the digest of the agent that is about to run. The

@@ -203,12 +203,12 @@ var Boards = map[string]Firmware{
 func Partition(n slot.Name) string { return "root-" + n.String() }
 
 // Root is the pair of root file systems on a disk, for an agent that runs on one of them.
-func Root(d slot.FS, fw Firmware, running slot.Name) (*boot.Root, error) {
+func Root(d slot.FS, log *slot.Log, fw Firmware, running slot.Name) (*boot.Root, error) {
 	env, err := fw.Env(d)
 	if err != nil {
 		return nil, err
 	}
-	return boot.NewRoot(boot.RootConfig{Log: slot.NewLog(d), Env: env, Running: running,
+	return boot.NewRoot(boot.RootConfig{Log: log, Env: env, Running: running,
 		Open: func(n slot.Name, m slot.Mode) (slot.File, error) { return d.Open(Partition(n), m) }})
 }
 

@@ -1,0 +1,123 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"platen/agent/config"
+	"platen/updater/boot"
+	"platen/updater/boot/grub"
+	"platen/updater/boot/rpi"
+	"platen/updater/boot/uboot"
+	"platen/updater/slot"
+)
+
+// OpenRoot is the pair of root file systems of a configuration, whose contents log knows.
+// It returns nil for nil.
+func OpenRoot(cfg *config.UpdateRootfs, log *slot.Log) (*boot.Root, error) {
+	if cfg == nil {
+		return nil, nil
+	}
+	env, err := openEnv(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("opening the bootloader's environment: %w", err)
+	}
+	running, err := runningRoot(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("finding the root file system that runs: %w", err)
+	}
+	return boot.NewRoot(boot.RootConfig{Log: log, Env: env, Running: running, Open: func(n slot.Name, m slot.Mode) (slot.File, error) {
+		return slot.OpenDevice(devices(cfg)[n-slot.A], m)
+	}})
+}
+
+func devices(cfg *config.UpdateRootfs) [2]string { return [2]string{cfg.A, cfg.B} }
+
+// runningRoot compares what is mounted with the devices. A plain file, which stands for a
+// device on a rig, runs if a loop device of it is mounted.
+func runningRoot(cfg *config.UpdateRootfs) (slot.Name, error) {
+	var mounted unix.Stat_t
+	if err := unix.Stat(cfg.Mount, &mounted); err != nil {
+		return slot.None, fmt.Errorf("%s: %w", cfg.Mount, err)
+	}
+	for i, path := range devices(cfg) {
+		var dev unix.Stat_t
+		if err := unix.Stat(path, &dev); err != nil {
+			return slot.None, fmt.Errorf("%s: %w", path, err)
+		}
+		if dev.Mode&unix.S_IFMT == unix.S_IFBLK && dev.Rdev == mounted.Dev || backs(path, uint64(mounted.Dev)) {
+			return slot.A + slot.Name(i), nil
+		}
+	}
+	return slot.None, nil
+}
+
+// backs reports whether a loop device is of a file.
+func backs(path string, dev uint64) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/loop/backing_file", unix.Major(dev), unix.Minor(dev)))
+	return err == nil && strings.TrimSpace(string(text)) == path
+}
+
+func openEnv(cfg *config.UpdateRootfs) (boot.Env, error) {
+	file := func(path string) func(slot.Mode) (slot.File, error) {
+		return func(m slot.Mode) (slot.File, error) { return slot.OpenDevice(path, m) }
+	}
+	switch cfg.Bootloader {
+	case "grub":
+		return grub.Open(file(cfg.Env[0]), file(cfg.Env[1]))
+	case "rpi":
+		return rpi.Open(rpi.Config{Open: file(cfg.Env[0]), Partitions: [2]int{cfg.Partitions[0], cfg.Partitions[1]}})
+	}
+	text, err := os.ReadFile(cfg.Env[0])
+	if err != nil {
+		return nil, err
+	}
+	c := uboot.Config{}
+	if cfg.Bootloader == "uboot-order" {
+		c.Style = uboot.BootOrder
+	}
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if len(f) == 0 || strings.HasPrefix(f[0], "#") {
+			continue
+		}
+		if len(f) < 3 {
+			return nil, fmt.Errorf("%s: a line is not DEVICE OFFSET SIZE", cfg.Env[0])
+		}
+		offset, err := strconv.ParseInt(f[1], 0, 63)
+		size, err2 := strconv.ParseInt(f[2], 0, 31)
+		if err = errors.Join(err, err2); err != nil || offset < 0 {
+			return nil, fmt.Errorf("%s: %w", cfg.Env[0], errors.Join(errors.New("an offset or size is no number"), err))
+		}
+		if c.Size != 0 && c.Size != int(size) {
+			return nil, fmt.Errorf("%s: the copies differ in size", cfg.Env[0])
+		}
+		c.Size = int(size)
+		c.Copies = append(c.Copies, uboot.Copy{Offset: offset, Open: file(f[0])})
+	}
+	return uboot.Open(c)
+}
+
+// Restart restarts the board by the command of a configuration, which is told arg unless it
+// is "".
+func Restart(cfg *config.UpdateRootfs) func(ctx context.Context, arg string) error {
+	return func(ctx context.Context, arg string) error {
+		args := cfg.Restart
+		if arg != "" {
+			args = append(args[:len(args):len(args)], arg)
+		}
+		unix.Sync()
+		out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s: %w: %s", args[0], err, lastLine(out))
+		}
+		return nil
+	}
+}
