@@ -67,6 +67,7 @@ type Agent struct {
 	updates   *updates     // nil if updates are not configured
 	queue     jobQueue
 	recovery  *recovery
+	goodbye   func() // ends the agent for it to leave its owner
 }
 
 // Run is an agent from start to end: until ctx ends, or with ErrRestart when a
@@ -97,7 +98,14 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return fmt.Errorf("confining the agent: %w", err)
 	}
 	log.Info("agent running", "printer", a.tpm.ID().String(), "release", cli.Release(), "board", a.board.ID, "confined", held.String())
-	return a.serve(ctx, server)
+	if err := a.serve(ctx, server); !errors.Is(err, errLeaving) {
+		return err
+	}
+	l, err := leavingOf(cfg)
+	if err != nil {
+		return err
+	}
+	return a.finishLeaving(context.WithoutCancel(ctx), l)
 }
 
 // serve runs everything that goes on in an agent and ends it together.
@@ -116,6 +124,7 @@ func (a *Agent) serve(ctx context.Context, server *intake.Server) error {
 	if a.updates != nil { // before a request can stage anything
 		a.updates.restart = func() { cancel(ErrRestart) }
 	}
+	a.goodbye = func() { cancel(errLeaving) }
 	task("local socket", func(ctx context.Context) error { return server.Serve(ctx, a.answer) })
 	task("audit log", a.audit.Run)
 	if a.cfg.Watchdog != "" {
@@ -178,6 +187,12 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	}
 	if a.tpm, err = attest.New(ctx, attest.Config{Path: a.cfg.TPM, StateDir: RunDir(a.cfg), Approver: a.cfg.ApproverKey, Logger: a.log}); err != nil {
 		return err
+	}
+	if l, err := leavingOf(a.cfg); err != nil || l != nil { // power failed when it left its owner
+		if err != nil {
+			return err
+		}
+		return a.finishLeaving(ctx, l)
 	}
 	if a.recipient, err = intake.Recipient(a.tpm.JobKey().PublicKey()); err != nil {
 		return err

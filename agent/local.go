@@ -60,10 +60,12 @@ func (a *Agent) handle(ctx context.Context, req intake.Request, file *os.File, r
 		return a.revoke(req.Recipient)
 	case intake.OpEnrol:
 		return a.enrol(ctx, req, reply)
+	case intake.OpLeave:
+		return a.leave(req, reply)
 	case intake.OpAudit:
 		return a.exportAudit(ctx, req, file)
 	case intake.OpUpdate:
-		return a.updateNow(ctx, reply)
+		return a.updateFrom(ctx, req, file, reply)
 	case intake.OpUpdateWaiting:
 		return a.waiting(ctx, reply)
 	case intake.OpUpdateApprove:

@@ -35,7 +35,7 @@ const (
 	OpGrant  Op = "grant"  // Envelope is an owner-signed grant
 	OpRevoke Op = "revoke" // Recipient gets nothing more
 	OpEnrol  Op = "enrol"  // join a fleet of the configuration with Claim
-	OpUpdate Op = "update" // check for a release now
+	OpUpdate Op = "update" // check for a release now, in the bundle whose descriptor is beside it, or on USB sticks, if one of them is said
 	OpAudit  Op = "audit"  // the audit log goes into the descriptor beside it, signed with Nonce
 
 	OpUpdateWaiting Op = "update-waiting" // one Reply whose Text is the newest release, to be approved by the owner
@@ -54,6 +54,8 @@ const (
 	OpApprove Op = "approve" // Envelope is a list of approvals
 
 	OpDiscard Op = "discard" // the bed is clear: a print that a power loss broke is forgotten
+
+	OpLeave Op = "leave" // the printer leaves its owner; one Reply whose Text is the file that the receipt will be in
 
 	OpContentKey Op = "content-key" // one Reply whose Text is the PEM of the key for encrypted 3MF packages
 )
@@ -77,7 +79,9 @@ type Request struct {
 	Resume bool   `json:"resume,omitempty"` // OpPrint: of the print that a power loss broke
 	Digest []byte `json:"digest,omitempty"` // OpPrint of a file in clear: its SHA-256, so that it can go on after a power loss
 
-	USB bool `json:"usb,omitempty"` // OpPrint, OpQueueAdd: Job of a USB stick, in place of a file and its ticket
+	Keep bool `json:"keep,omitempty"` // OpLeave: identity and keys stay
+
+	USB bool `json:"usb,omitempty"` // OpPrint, OpQueueAdd: Job of a USB stick, in place of a file and its ticket; OpUpdate: of USB sticks
 }
 
 // Wrapped is the content key of one group of a 3MF package, encrypted to the printer's

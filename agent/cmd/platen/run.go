@@ -32,6 +32,9 @@ staged in the other slot.`,
 				return err
 			}
 			err = agent.Run(c.Context(), cfg, logger())
+			if errors.Is(err, agent.ErrLeft) {
+				return nil
+			}
 			if errors.Is(err, agent.ErrRestart) {
 				return &cli.ExitError{Code: boot.ExitRestart, Err: err}
 			}
