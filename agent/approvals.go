@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"platen/agent/attest"
+	"platen/agent/cli"
 	"platen/agent/durable"
 	"platen/agent/intake"
 	"platen/updater"
@@ -180,6 +181,9 @@ func (a *Agent) unsealed(ctx context.Context) error {
 	if a.opened {
 		return nil
 	}
+	if err := a.latest(ctx); err != nil {
+		return err
+	}
 	if err := a.openLedger(ctx); err != nil {
 		return err
 	}
@@ -196,6 +200,24 @@ func (a *Agent) unsealed(ctx context.Context) error {
 	}
 	a.hybrid = intake.HybridRecipient(key.PublicKey(), pq.EncapsulationKey())
 	a.opened = true
+	return nil
+}
+
+// latest is an *attest.SealedError if the TPM remembers a later release than the one that runs:
+// whoever puts an old disk into the printer has its old release with it, and that release's
+// approvals, which stand. The release that runs is the one that it says, for its state is
+// approved. Where keys are bound to nobody, any software opens them, and this is not asked.
+func (a *Agent) latest(ctx context.Context) error {
+	if a.cfg.ApproverKey == nil {
+		return nil
+	}
+	floor, err := a.releaseFloor(ctx)
+	if err != nil {
+		return err
+	}
+	if cli.Release() < floor {
+		return &attest.SealedError{Floor: floor}
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -115,7 +116,7 @@ func (b *bench) is(keys string, release uint64) {
 // TestApprovals takes a printer, on one TPM, through both ways in which approvals come.
 func TestApprovals(t *testing.T) {
 	s := rigtest.Swtpm(t)
-	for name, test := range map[string]func(*testing.T, *bench){"releases": ofReleases, "printer": atThePrinter} {
+	for name, test := range map[string]func(*testing.T, *bench){"releases": ofReleases, "printer": atThePrinter, "old disk": ofAnOldDisk} {
 		t.Run(name, func(t *testing.T) {
 			b := &bench{t: t, swtpm: s, key: approverKey(t), state: t.TempDir()}
 			defer b.stop()
@@ -173,6 +174,34 @@ func ofReleases(t *testing.T, b *bench) {
 	}
 	b.start(3)
 	b.is("approved", 3)
+}
+
+// ofAnOldDisk: a release that is approved opens no job where the TPM remembers a later one. The
+// test's own release is 0.
+func ofAnOldDisk(t *testing.T, b *bench) {
+	b.start(1)
+	b.agent.takeReleased(t.Context(), b.target(1, b.key, 1).Approvals)
+	b.is("approved", 1)
+	remember := func(release uint64) {
+		t.Helper()
+		var marks []byte // as trust.Marks are kept
+		for _, n := range []uint64{1, 1, 1, 1, release, 0, 0} {
+			marks = binary.LittleEndian.AppendUint64(marks, n)
+		}
+		sum := sha256.Sum256(marks)
+		if err := b.agent.tpm.SetFloor(t.Context(), append(marks, sum[:8]...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remember(7)
+	b.start(1) // with the disk, and so with the approvals, that were there
+	b.is("sealed", 0)
+	if sealed, ok := errors.AsType[*attest.SealedError](b.agent.unsealed(t.Context())); !ok || sealed.Floor != 7 {
+		t.Errorf("sealed by %+v", sealed)
+	}
+	remember(0) // the control
+	b.start(1)
+	b.is("approved", 1)
 }
 
 // atThePrinter: the approver's word is kept, a damaged file is not the end.

@@ -16,10 +16,16 @@ type SealedError struct {
 	PCRs []uint8
 	// Fresh says that a restart of the machine leads to an approved state.
 	Fresh bool
+	// Floor is not 0 if the state is approved and the release that runs is older than this
+	// one, which the printer has had.
+	Floor uint64
 }
 
 // Error says what differs and what to do.
 func (e *SealedError) Error() string {
+	if e.Floor != 0 {
+		return fmt.Sprintf("the printer's keys are sealed: this printer has run release %d, and an older one runs now: install release %d or a later one", e.Floor, e.Floor)
+	}
 	if len(e.PCRs) == 0 {
 		return "the printer's keys are sealed: no state of this system was approved: publish the release's approvals (platen-ota approve), or approve it (platen approve)"
 	}
