@@ -65,6 +65,7 @@ func printed(t *testing.T, d design, p catalog.Profile, seed uint64, leak bool) 
 		}
 		u := newUplink(t, p, seed, layer)
 		defer u.stop()
+		time.Sleep(time.Millisecond) // reports come beside the grid, not at the same moments
 		done := make(chan struct{})
 		var wg sync.WaitGroup
 		wg.Go(func() { s.report(m, u, done) })

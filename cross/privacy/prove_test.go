@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"platen/agent/catalog"
 	"platen/agent/seam"
 )
@@ -86,7 +88,7 @@ func designs(all []string) (out []string) {
 
 // noninterference is T-P2.
 func noninterference(t *testing.T) claim {
-	pairs, sizes := 50, []float64{14, 22, 34, 44}
+	pairs, sizes := 50, []float64{14, 34, 56, 90}
 	if !*full {
 		pairs, sizes = 1, []float64{14}
 	}
@@ -116,6 +118,8 @@ func noninterference(t *testing.T) claim {
 		}
 		if w.text == o.text {
 			same++
+		} else {
+			t.Errorf("pair %d, prints of %v and %v: %s", done, w.took, o.took, cmp.Diff(strings.Split(w.text, "\n"), strings.Split(o.text, "\n")))
 		}
 		lines += len(o.msgs)
 	}

@@ -18,6 +18,7 @@ import (
 	"platen/agent/catalog"
 	"platen/agent/consent"
 	"platen/agent/evidence"
+	"platen/agent/seam"
 	"platen/agent/telemetry"
 )
 
@@ -61,12 +62,14 @@ func (host) AppendSamples(_ context.Context, dst []catalog.Sample) ([]catalog.Sa
 	return dst, nil
 }
 
-// newUplink starts an agent's telemetry under one grant of profile p.
+// newUplink starts an agent's telemetry under one grant of profile p, on a machine that is
+// idle.
 func newUplink(t *testing.T, p catalog.Profile, seed uint64, leak func() int64) *uplink {
 	t.Helper()
 	u := &uplink{machine: telemetry.NewMachine(), begin: time.Now()}
 	jobs := telemetry.NewJobs("", rand.NewPCG(seed, 1), nil)
 	u.machine.Follow(jobs)
+	u.machine.Set(seam.Status{Phase: seam.PhaseIdle, Ambient: seam.NoAmbient})
 	g, err := consent.New(consent.Terms{Recipient: evidence.RecipientID{1}, Name: "x", Profile: p, From: u.begin, Serial: 1})
 	if err != nil {
 		t.Fatal(err)
