@@ -192,9 +192,10 @@ const (
 // is what the restart has to be told. What cannot be had after a few restarts is done
 // without: a printer that runs can be helped.
 //
-// A slot on trial has its root file system put on trial, once; if the board comes back with
-// the other one, the bootloader has fallen back, and the trial has failed. The bootloader
-// is told first and the record then: a cut in between tells the bootloader twice.
+// A slot on trial has its root file system put on trial. If the board comes back with the
+// other one, the bootloader has fallen back: because the new one does not come up, or
+// because the power failed in its first start, which with bootloaders of one try is the
+// same. So it is tried a few times before the trial has failed.
 func (r *Root) Align(c Choice, boot [16]byte) (t Turn, arg string, err error) {
 	want := c.Entry.Root
 	if want == slot.None || c.Slot == slot.None {
@@ -225,21 +226,23 @@ func (r *Root) Align(c Choice, boot [16]byte) (t Turn, arg string, err error) {
 }
 
 func (r *Root) alignTrial(want slot.Name, boot [16]byte) (t Turn, arg string, err error) {
-	rec, err := r.cfg.Log.Load()
+	rec, err := r.cfg.Log.Update(func(rec *slot.Record) error {
+		if rec.Armed != boot { // else the restart that was ordered has not happened yet
+			rec.Armed = boot
+			rec.Turns++
+		}
+		return nil
+	})
 	if err != nil {
 		return PickAgain, "", err
 	}
-	if rec.Armed != [16]byte{} && rec.Armed != boot {
+	if rec.Turns > maxTurns {
 		return PickAgain, "", r.fail(slot.RootFailed)
 	}
 	if arg, err = r.arm(want); err != nil {
 		return PickAgain, "", errors.Join(err, r.fail(slot.Damaged))
 	}
-	_, err = r.cfg.Log.Update(func(rec *slot.Record) error {
-		rec.Armed = boot
-		return nil
-	})
-	return Reboot, arg, err
+	return Reboot, arg, nil
 }
 
 // fail ends the trial.

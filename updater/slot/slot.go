@@ -187,7 +187,7 @@ type Record struct {
 	Floor      uint64   // no release below it is ever staged
 	Bad        uint64   // the release that failed its last trial here, 0 if none
 	Clock      int64    // no moment before it is ever believed, Unix seconds
-	Armed      [16]byte // the boot in which the bootloader was told to try Trying's root; zero: not yet
+	Armed      [16]byte // the start of the board in which the bootloader was last told to try Trying's root
 	Slots      [2]Slot
 	Roots      [2]Part // what the partitions hold
 	Images     [2]Part // what the kept images of controller firmware are

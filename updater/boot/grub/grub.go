@@ -145,8 +145,8 @@ func (e *Env) set(active, trying slot.Name) error {
 	if err != nil && !errors.Is(err, ErrEnv) {
 		return err
 	}
-	if err == nil && old.active == active && old.trying == trying {
-		return nil
+	if err == nil && old.active == active && old.trying == trying && trying == slot.None {
+		return nil // a trial has a generation of its own: GRUB tries each of them once
 	}
 	trial := "-"
 	if trying != slot.None {
