@@ -29,6 +29,7 @@ type teller struct {
 	chain *evidence.Chain
 	enc   *catalog.Encoder
 	liar  *liar
+	log   *told  // what the verifier says
 	nonce []byte // the last one heard
 	at    time.Time
 }
@@ -129,8 +130,21 @@ func (t *teller) send(ctx context.Context, n int) error {
 		if err != nil {
 			return err
 		}
+		if err := t.judged(ctx, aConnection*t.liar.each/10); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// judged waits until no more than so many messages are not judged yet.
+func (t *teller) judged(ctx context.Context, behind int) error {
+	return until(ctx, "what was sent is judged", func() (bool, error) {
+		n := t.log.count()
+		t.liar.mu.Lock()
+		defer t.liar.mu.Unlock()
+		return n+behind >= len(t.liar.sent), t.liar.err
+	})
 }
 
 // told collects events.
@@ -149,10 +163,16 @@ func (l *told) emit(e store.Event) {
 	}
 }
 
-func (l *told) all() ([]store.Event, int) {
+func (l *told) all() []store.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Clone(l.events), l.judged
+	return slices.Clone(l.events)
+}
+
+func (l *told) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.judged
 }
 
 // attack sends messages through a lying proxy and Mosquitto to a verifier, and then
@@ -189,6 +209,7 @@ func attack(ctx context.Context, w *world, messages int, seed uint64, say func(c
 		return err
 	}
 	defer p.close()
+	t.log = log
 	defer func() { _ = t.link.Close() }()  // the proof is over either way
 	if err := t.send(ctx, 1); err != nil { // with nothing else yet, so that both ends know each other
 		return err
@@ -201,16 +222,13 @@ func attack(ctx context.Context, w *world, messages int, seed uint64, say func(c
 	if err := t.send(ctx, 4); err != nil { // which shows what is missing
 		return err
 	}
-	sent := func() []expect { l.mu.Lock(); defer l.mu.Unlock(); return slices.Clone(l.sent) }
-	if err := until(ctx, "everything is judged", func() (bool, error) {
-		_, n := log.all()
-		return n >= len(sent()), l.err
-	}); err != nil {
+	if err := t.judged(ctx, 0); err != nil {
 		return err
 	}
-	events, _ := log.all()
-	say(l.claim(account(sent(), events), controls(sent(), events)))
-	c, err := commands(ctx, t, p, bridge, log, func() int { return len(sent()) })
+	events := log.all()
+	sent := slices.Clone(l.sent) // the printer is silent
+	say(l.claim(account(sent, events), controls(sent, events)))
+	c, err := commands(ctx, t, p, bridge)
 	if err != nil {
 		return err
 	}
@@ -361,7 +379,7 @@ func (w *world) tenants(frame []byte, own evidence.PrinterID) (claim, error) {
 }
 
 // commands has the broker say to the printer what brokers say, and more.
-func commands(ctx context.Context, t *teller, p *proxy, bridge *ingest.Bridge, log *told, sent func() int) (claim, error) {
+func commands(ctx context.Context, t *teller, p *proxy, bridge *ingest.Bridge) (claim, error) {
 	c := claim{Name: "commands", Claim: "nothing that a broker says to a printer is done: it has ears for a nonce alone", State: holds}
 	before, err := t.link.Nonce(ctx)
 	if err != nil {
@@ -402,10 +420,10 @@ func commands(ctx context.Context, t *teller, p *proxy, bridge *ingest.Bridge, l
 	if err := t.send(ctx, 1); err != nil {
 		return c, err
 	}
-	if err := until(ctx, "the frame over it is judged", func() (bool, error) { _, n := log.all(); return n >= sent(), nil }); err != nil {
+	if err := t.judged(ctx, 0); err != nil {
 		return c, err
 	}
-	events, _ := log.all()
+	events := t.log.all()
 	reason := events[len(events)-1].Reason
 	bridge.SendNonces()
 	if err := until(ctx, "the printer hears the verifier again", func() (bool, error) {
@@ -417,10 +435,10 @@ func commands(ctx context.Context, t *teller, p *proxy, bridge *ingest.Bridge, l
 	if err := t.send(ctx, 1); err != nil {
 		return c, err
 	}
-	if err := until(ctx, "the last frame is judged", func() (bool, error) { _, n := log.all(); return n >= sent(), nil }); err != nil {
+	if err := t.judged(ctx, 0); err != nil {
 		return c, err
 	}
-	events, _ = log.all()
+	events = t.log.all()
 	last := events[len(events)-1]
 	c.Evidence = fmt.Sprintf("%d commands, retained and other printers' messages without effect", len(deaf))
 	c.Control = fmt.Sprintf("a nonce of the broker's own is heard, and the frame over it refused as %s; the next one over the verifier's is believed", reason)

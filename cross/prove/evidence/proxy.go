@@ -105,10 +105,8 @@ type schemer interface {
 
 // sending is one message to the broker.
 type sending struct {
-	topic   string
 	payload []byte
-	genuine bool             // the printer waits for its acknowledgement
-	reason  func(code uint8) // told the reason code of its PUBACK
+	genuine bool // the printer waits for its acknowledgement
 }
 
 // honest passes every frame on, and notes those that were acknowledged.
