@@ -101,8 +101,9 @@ const (
 type Client struct {
 	cfg     Config
 	store   store
-	mirrors []mirror
-	at      int // of mirrors: which is asked
+	usual   []mirror // of the configuration
+	mirrors []mirror // those that are asked now
+	at      int      // of mirrors: which is asked
 	floor   updater.Floor
 	marks   Marks // what Memory holds
 	kept    bool  // marks have been read
@@ -152,7 +153,7 @@ func New(cfg Config) (*Client, error) {
 
 func newClient(cfg Config, fsys slot.FS, mirrors ...mirror) (*Client, error) {
 	cfg = cfg.defaults()
-	c := &Client{cfg: cfg, store: store{fsys}, mirrors: mirrors, floor: cfg.Floor}
+	c := &Client{cfg: cfg, store: store{fsys}, usual: mirrors, mirrors: mirrors, floor: cfg.Floor}
 	if _, err := c.begin(); err != nil {
 		return nil, fmt.Errorf("factory root: %w", err)
 	}

@@ -77,9 +77,14 @@ func writeStatus(w io.Writer, st *intake.Status) error {
 }
 
 func updateCmd() *cobra.Command {
+	var bundle string
+	var usb bool
 	c := &cobra.Command{
 		Use: "update", Short: "Look for a newer release now, and stage it", Args: cobra.NoArgs,
 		Long: `Looks for a newer release now and stages it; the printer restarts into it once it is idle.
+
+A printer without a network takes releases from a file that platen-ota bundle has made, at hand (--bundle) or on
+a USB stick (--usb, with usb = true in the configuration). Signatures, dates and floors count there as well.
 
 Where the configuration asks for the owner's word (update.owner), a release waits for it:
 
@@ -87,8 +92,16 @@ Where the configuration asks for the owner's word (update.owner), a release wait
     platen update sign release.txt --key owner > approved.txt      where the owner's key is
     platen update approve approved.txt                             at the printer`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			var file *os.File
+			if bundle != "" {
+				var err error
+				if file, err = os.Open(bundle); err != nil {
+					return err
+				}
+				defer file.Close()
+			}
 			var got intake.Reply
-			r, err := ask(c.Context(), intake.Request{Op: intake.OpUpdate}, nil, func(r intake.Reply) { got = r })
+			r, err := ask(c.Context(), intake.Request{Op: intake.OpUpdate, USB: usb}, file, func(r intake.Reply) { got = r })
 			if err != nil {
 				return refused(c, r, err)
 			}
@@ -98,6 +111,9 @@ Where the configuration asks for the owner's word (update.owner), a release wait
 			})
 		},
 	}
+	c.Flags().StringVar(&bundle, "bundle", "", "file with releases, in place of the repository")
+	c.Flags().BoolVar(&usb, "usb", false, "from bundles on USB sticks, in place of the repository")
+	c.MarkFlagsMutuallyExclusive("bundle", "usb")
 	c.AddCommand(updateWaitingCmd(), updateSignCmd(), updateApproveCmd())
 	return c
 }

@@ -5,8 +5,8 @@
 // Start at [Find], which says what sticks are plugged in, and [Open], which walks the
 // folders of one and finds its jobs: tickets (NAME.ticket) and the sealed files of the
 // same name beside them (NAME.age). A ticket's envelope is handed out by [Stick.Envelope]
-// and a sealed file by [Stick.Sealed], each once the caller asks; no other file is ever
-// opened. The order is the caller's: a ticket is verified first, and then the bytes of
+// and a sealed file by [Stick.Sealed], each once the caller asks; bundles of releases
+// (NAME.tuf) by [Stick.Bundle]. No other file is ever opened. The order is the caller's: a ticket is verified first, and then the bytes of
 // the sealed file are held in memory and held against it, so that a stick that answers
 // otherwise the second time gains nothing.
 //
@@ -119,6 +119,7 @@ const (
 	other kind = iota
 	ticket
 	sealed
+	bundle
 )
 
 // file is one of the files that matter.
@@ -341,7 +342,7 @@ func stemOf(name []uint16) (kind, [16]byte) {
 	for _, x := range []struct {
 		end  string
 		kind kind
-	}{{".age", sealed}, {".ticket", ticket}} {
+	}{{".age", sealed}, {".ticket", ticket}, {".tuf", bundle}} {
 		n := len(lower) - 2*len(x.end)
 		if n <= 0 || name[0] == '.' {
 			continue
