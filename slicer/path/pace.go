@@ -23,6 +23,7 @@ type pace struct {
 	fixed   float64        // of all that is not slowed
 	counted float64        // of everything
 	lines   [2][bins]share // by speed; outer walls apart
+	some    []limit        // scratch of stretch
 	factor  [2]float64     // lines take as many times as long; 0 is 1
 }
 
@@ -31,6 +32,9 @@ type share struct {
 	time float64 // s
 	way  float64 // mm
 }
+
+// limit is how long some lines take, and how long they may take, in seconds.
+type limit struct{ time, most float64 }
 
 // outer is which of the two a role is: 1 if it is seen, and slowed last.
 func outer(r motion.Role) int {
@@ -121,8 +125,12 @@ func (p *pace) slow(least float64) {
 // and reports whether they can.
 func (p *pace) stretch(kind int, time float64) bool {
 	most := 0.0
-	for i := range p.lines[kind] {
-		most += p.lines[kind][i].way / p.least.MMPerSecond()
+	p.some = p.some[:0] // few speeds occur
+	for _, s := range p.lines[kind][:] {
+		if l := (limit{s.time, s.way / p.least.MMPerSecond()}); l.time > 0 {
+			p.some = append(p.some, l)
+			most += l.most
+		}
 	}
 	if most < time {
 		p.factor[kind] = math.Inf(1)
@@ -131,9 +139,8 @@ func (p *pace) stretch(kind int, time float64) bool {
 	slow, fast := 1.0, 1.0*bins*8
 	for range 52 {
 		f, sum := (slow+fast)/2, 0.0
-		for i := range p.lines[kind] {
-			s := &p.lines[kind][i]
-			sum += min(float64(s.time*f), s.way/p.least.MMPerSecond())
+		for _, l := range p.some {
+			sum += min(float64(l.time*f), l.most)
 		}
 		if sum < time {
 			slow = f
