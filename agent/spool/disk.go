@@ -32,15 +32,13 @@ func segmentName(at int) string { return fmt.Sprintf("seg-%d", at) }
 
 // Open opens the spool in fsys. label names the recipient: a spool does not open under
 // another. One whose key the TPM does not open any more is given up, and a new one begins.
-// Without fsys messages are kept in memory only. Close it after use.
+// Close it after use.
 func Open(ctx context.Context, fsys slot.FS, sealer Sealer, label string, log *slog.Logger) (*Spool, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Spool{fs: fsys, label: label, log: log, head: 1, done: 1, next: 1}
-	if fsys == nil {
-		return s, nil
-	}
+	s := InMemory(memory)
+	s.fs, s.label, s.log = fsys, label, log
 	key, err := loadKey(ctx, fsys, sealer)
 	if err != nil && ctx.Err() != nil {
 		return nil, fmt.Errorf("open the spool: %w", err)
@@ -66,6 +64,9 @@ func Open(ctx context.Context, fsys slot.FS, sealer Sealer, label string, log *s
 	}
 	return s, nil
 }
+
+// InMemory makes a spool that keeps the newest most messages, on no disk.
+func InMemory(most int) *Spool { return &Spool{most: most, head: 1, done: 1, next: 1} }
 
 // loadKey is the sealed key of the folder, nil if there is none.
 func loadKey(ctx context.Context, fsys slot.FS, sealer Sealer) ([]byte, error) {
@@ -159,8 +160,7 @@ func (s *Spool) readSegment(g segment) error {
 			s.next = max(s.next, n+1)
 		case kindDone:
 			s.done = max(s.done, n)
-			s.next = max(s.next, n)
-			g.newest = max(g.newest, at)
+			s.next = max(s.next, n, uint64(at))
 		}
 		return true
 	})
@@ -287,7 +287,7 @@ func (s *Spool) turn() error {
 	s.segs = append(s.segs, g)
 	s.file, s.size, s.tag, s.synced, s.dirty = f, int64(headerSize), nil, time.Time{}, false
 	// A number that was used up does not come again, whatever becomes of the segments before.
-	return s.write(kindDone, s.done, 0, nil)
+	return s.write(kindDone, s.done, int64(s.next), nil)
 }
 
 // fill reads the oldest messages from the disk, if memory holds too few of them.

@@ -17,7 +17,7 @@
 //
 // Layout: key, the sealed key; seg-0 and up, a ring of segments. A segment is magic and
 // its number, of 8 bytes each, and records: 2 bytes of length, 12 of nonce, and kind (1),
-// number (8), time (8) and message under AES-256-GCM. What authenticates a record
+// number (8), time (8) and message, or for what is done the next number, under AES-256-GCM. What authenticates a record
 // includes the recipient, the number of its segment and the tag of the record before.
 // Failures: a record that does not open ends its segment; what comes next is written over
 // it. A segment that is begun cuts the oldest to nothing.
@@ -38,7 +38,7 @@ const (
 	maxSegment = 64 << 10 // bytes
 	syncEvery  = 10 * time.Second
 	window     = 128     // oldest messages that are kept in memory: what a batch takes at most
-	most       = 4096    // messages in memory while the disk takes none
+	memory     = 4096    // messages, while the disk takes none
 	maxMessage = 4 << 10 // bytes
 )
 
@@ -63,6 +63,7 @@ type Spool struct {
 	aead  cipher.AEAD
 	label string
 	log   *slog.Logger
+	most  int // messages in memory, while the disk takes none
 
 	mu      sync.Mutex
 	segs    []segment // oldest first; the last is written to
@@ -108,9 +109,9 @@ func (s *Spool) Put(msg []byte, at time.Time) {
 		s.complain(err)
 	}
 	switch {
-	case whole && (err != nil || len(s.near) < window):
+	case whole && (err != nil || len(s.near) < min(window, s.most)):
 		s.near = append(s.near, entry{n, append([]byte(nil), msg...)})
-		if len(s.near) > most {
+		if len(s.near) > s.most {
 			s.lose(s.near[0].n, s.near[0].n)
 		}
 	case err != nil:
@@ -168,7 +169,7 @@ func (s *Spool) noteDone() {
 	if s.noted >= s.done || s.fs == nil {
 		return
 	}
-	if err := s.write(kindDone, s.done, 0, nil); err != nil {
+	if err := s.write(kindDone, s.done, int64(s.next), nil); err != nil {
 		s.complain(err)
 		return
 	}

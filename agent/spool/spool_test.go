@@ -211,10 +211,8 @@ func TestOldMessagesGo(t *testing.T) {
 
 // A frame that is being made speaks for messages that are dropped meanwhile.
 func TestDroppedWhileTaken(t *testing.T) {
-	s, err := Open(t.Context(), nil, nil, "acme", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	const most = 100
+	s := InMemory(most)
 	for i := range most {
 		s.Put(text(i), at)
 	}
@@ -275,17 +273,17 @@ func TestFullDisk(t *testing.T) {
 		s.Put(text(i), at)
 	}
 	d.full.Store(true)
-	for i := range most + 10 {
+	for i := range memory + 10 {
 		s.Put(text(10+i), at)
 	}
 	d.full.Store(false)
 	for i := range 300 {
-		s.Put(text(most+20+i), at)
+		s.Put(text(memory+20+i), at)
 	}
 	_, dropped := s.Len()
 	got, lost := drain(s)
-	if len(got)+int(lost) != most+320 || lost != dropped || lost == 0 || got[len(got)-1] != string(text(most+319)) {
-		t.Errorf("%d messages and %d lost (%d dropped) of %d", len(got), lost, dropped, most+320)
+	if len(got)+int(lost) != memory+320 || lost != dropped || lost == 0 || got[len(got)-1] != string(text(memory+319)) {
+		t.Errorf("%d messages and %d lost (%d dropped) of %d", len(got), lost, dropped, memory+320)
 	}
 	if got, lost := drain(open(t, d)); len(got) != 0 || lost != 0 {
 		t.Errorf("after a restart: %d messages, %d lost", len(got), lost)
@@ -356,7 +354,8 @@ func TestPowerCut(t *testing.T) {
 			r := open(t, c.Disk)
 			r.Put(text(99), at)
 			got, lost := drain(r)
-			if lost != 0 || len(got) == 0 || got[len(got)-1] != string(text(99)) {
+			// The message that was being put may count as lost.
+			if lost > 1 || len(got) == 0 || got[len(got)-1] != string(text(99)) {
 				t.Fatalf("%s: %q, %d lost", c.At, got, lost)
 			}
 			got = got[:len(got)-1]

@@ -8,6 +8,7 @@ import (
 	"platen/agent/catalog"
 	"platen/agent/evidence"
 	"platen/agent/seam"
+	"platen/agent/spool"
 )
 
 // BenchmarkMessage is one sample of a machine and its encoding.
@@ -36,9 +37,9 @@ func BenchmarkMessage(b *testing.B) {
 // BenchmarkFrame is the building of one frame, without the TPM's part.
 func BenchmarkFrame(b *testing.B) {
 	chain := evidence.NewChain(evidence.PrinterID{7}, owner, 1, 1)
-	ch := &channel{quoter: quoter{1}, chain: chain, spool: newSpool(16)}
+	ch := &channel{quoter: quoter{1}, chain: chain, spool: spool.InMemory(16)}
 	for b.Loop() {
-		ch.spool.put(make([]byte, 40))
+		ch.spool.Put(make([]byte, 40), time.Now())
 		if err := ch.build(context.Background(), make([]byte, 24)); err != nil {
 			b.Fatal(err)
 		}

@@ -13,7 +13,8 @@ import (
 
 // chainFile keeps a chain's place over a restart of the agent: the last committed
 // header, and the frame that was not acknowledged. The layout is the serial of the
-// grant in eight bytes, a length in two and the header, a length and the frame.
+// grant and the first message of the spool that the chain does not speak for, in eight
+// bytes each, a length in two and the header, a length and the frame.
 type chainFile struct{ path string }
 
 func newChainFile(dir string, r evidence.RecipientID) chainFile {
@@ -25,39 +26,43 @@ func newChainFile(dir string, r evidence.RecipientID) chainFile {
 
 // resume returns the chain to go on with, and the frame to send first: those of
 // the file if they are of the boot and printer that fresh is for, else fresh. A
-// frame made under another grant is not sent, and its chain not continued.
-func (f chainFile) resume(serial uint64, fresh *evidence.Chain) (*evidence.Chain, []byte) {
+// frame made under another grant is not sent, and its chain not continued. upto is the
+// first message of the spool that the chain does not speak for.
+func (f chainFile) resume(serial uint64, fresh *evidence.Chain) (chain *evidence.Chain, frame []byte, upto uint64) {
 	if f.path == "" {
-		return fresh, nil
+		return fresh, nil, 0
 	}
 	b, err := os.ReadFile(f.path)
 	if err != nil {
-		return fresh, nil
+		return fresh, nil, 0
 	}
-	of, last, frame, ok := split(b)
+	of, upto, last, frame, ok := split(b)
 	if !ok || frame != nil && of != serial {
-		return fresh, nil
+		return fresh, nil, 0
 	}
-	chain, err := evidence.Resume(last)
+	chain, err = evidence.Resume(last)
 	if err != nil {
-		return fresh, nil
+		return fresh, nil, 0
 	}
 	was, err := chain.Next(nil, nil, 0)
 	if err != nil {
-		return fresh, nil
+		return fresh, nil, 0
 	}
 	is, err := fresh.Next(nil, nil, 0)
 	if err != nil || was.Printer != is.Printer || was.Recipient != is.Recipient || was.Boot != is.Boot {
-		return fresh, nil
+		return fresh, nil, 0
 	}
-	return chain, frame
+	if of != serial { // the spool of another grant is gone
+		upto = 0
+	}
+	return chain, frame, upto
 }
 
-func (f chainFile) save(serial uint64, last, frame []byte) error {
+func (f chainFile) save(serial, upto uint64, last, frame []byte) error {
 	if f.path == "" {
 		return nil
 	}
-	b := binary.BigEndian.AppendUint64(nil, serial)
+	b := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, serial), upto)
 	for _, part := range [][]byte{last, frame} {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(part)))
 		b = append(b, part...)
@@ -78,23 +83,23 @@ func (f chainFile) remove() error {
 	return nil
 }
 
-func split(b []byte) (serial uint64, last, frame []byte, ok bool) {
-	if len(b) < 8 {
-		return 0, nil, nil, false
+func split(b []byte) (serial, upto uint64, last, frame []byte, ok bool) {
+	if len(b) < 16 {
+		return 0, 0, nil, nil, false
 	}
-	serial, b = binary.BigEndian.Uint64(b), b[8:]
+	serial, upto, b = binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), b[16:]
 	for _, part := range []*[]byte{&last, &frame} {
 		if len(b) < 2 {
-			return 0, nil, nil, false
+			return 0, 0, nil, nil, false
 		}
 		n := int(binary.BigEndian.Uint16(b))
 		if len(b) < 2+n {
-			return 0, nil, nil, false
+			return 0, 0, nil, nil, false
 		}
 		*part, b = b[2:2+n], b[2+n:]
 	}
 	if len(frame) == 0 {
 		frame = nil
 	}
-	return serial, last, frame, len(b) == 0 && len(last) > 0
+	return serial, upto, last, frame, len(b) == 0 && len(last) > 0
 }

@@ -11,6 +11,7 @@ import (
 	"platen/agent/catalog"
 	"platen/agent/consent"
 	"platen/agent/evidence"
+	"platen/agent/spool"
 )
 
 // channel is what one recipient is sent: its encoder, spool, chain and link.
@@ -24,6 +25,7 @@ type channel struct {
 	link   Link
 	file   chainFile
 	sent   func(evidence.RecipientID, []byte)
+	mirror func(evidence.RecipientID, []byte) error
 	log    *slog.Logger
 
 	enc   *catalog.Encoder
@@ -32,11 +34,13 @@ type channel struct {
 
 	chain  *evidence.Chain
 	frame  []byte // built and not yet acknowledged
+	upto   uint64 // the first message of the spool that the chain does not speak for
+	shown  bool   // the frame is in the owner's mirror
 	unkept bool   // the chain's place could not be written down
+	spool  *spool.Spool
 
-	mu    sync.Mutex
-	spool *spool
-	st    Stat
+	mu sync.Mutex
+	st Stat
 
 	kick   chan struct{} // a slot has come; one is enough
 	cancel context.CancelFunc
@@ -49,14 +53,18 @@ func (c *Collector) start(ctx context.Context, g consent.Grant) (*channel, error
 	if err != nil {
 		return nil, err
 	}
+	kept, err := c.cfg.Spool(g)
+	if err != nil {
+		return nil, err
+	}
 	link, err := c.cfg.Dial(g)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, errors.Join(fmt.Errorf("connect: %w", err), kept.Close())
 	}
 	ch := &channel{
 		grant: g, period: period(g, c.cfg.OwnerGrid), quoter: c.cfg.Quoter, link: link,
-		file: newChainFile(c.cfg.StateDir, g.Recipient), sent: c.cfg.Sent, log: c.cfg.Logger,
-		enc: enc, next: time.Now(), spool: newSpool(c.cfg.SpoolLen),
+		file: newChainFile(c.cfg.StateDir, g.Recipient), sent: c.cfg.Sent, mirror: c.cfg.Mirror, log: c.cfg.Logger,
+		enc: enc, next: time.Now(), spool: kept,
 		st:   Stat{Recipient: g.Recipient, Name: g.Name, Profile: g.Profile.String()},
 		kick: make(chan struct{}, 1), done: make(chan struct{}),
 	}
@@ -92,9 +100,7 @@ func (ch *channel) slot(now time.Time, m catalog.Moment, samples []catalog.Sampl
 		ch.problem(err)
 		return
 	}
-	ch.mu.Lock()
-	ch.spool.put(msg)
-	ch.mu.Unlock()
+	ch.spool.Put(msg, m.At)
 	select {
 	case ch.kick <- struct{}{}:
 	default: // the slot before is still being sent; this one's message waits
@@ -132,18 +138,35 @@ func (ch *channel) send(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := ch.show(); err != nil {
+		return err
+	}
 	if err := ch.link.Publish(ctx, ch.frame); err != nil {
 		return fmt.Errorf("send a frame: %w", err)
 	}
 	if ch.sent != nil {
 		ch.sent(ch.grant.Recipient, ch.frame)
 	}
-	ch.frame = nil
+	ch.frame, ch.shown = nil, false
+	ch.spool.Done(ch.upto)
 	ch.mu.Lock()
 	ch.st.Sent++
 	ch.st.Last = time.Now()
 	ch.mu.Unlock()
 	ch.keep()
+	return nil
+}
+
+// show puts the frame into the owner's mirror before it leaves for the first time. What
+// the owner cannot be shown is not sent.
+func (ch *channel) show() error {
+	if ch.mirror == nil || ch.shown {
+		return nil
+	}
+	if err := ch.mirror(ch.grant.Recipient, ch.frame); err != nil {
+		return fmt.Errorf("write the owner's mirror, without which nothing is sent: %w", err)
+	}
+	ch.shown = true
 	return nil
 }
 
@@ -156,7 +179,10 @@ func (ch *channel) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("begin a chain: %w", err)
 	}
-	ch.chain, ch.frame = ch.file.resume(ch.grant.Serial, fresh)
+	ch.chain, ch.frame, ch.upto = ch.file.resume(ch.grant.Serial, fresh)
+	if ch.spool.Take(ch.upto); ch.frame == nil {
+		ch.spool.Done(ch.upto)
+	}
 	return nil
 }
 
@@ -171,10 +197,7 @@ func (ch *channel) build(ctx context.Context, nonce []byte) error {
 		nonce = lastNonce(ch.chain)
 	}
 	room := evidence.Room(evidence.WireSize, len(nonce), len(log.Digests))
-	ch.mu.Lock()
-	msgs := ch.spool.peek(room, evidence.MsgOverhead, evidence.MaxMsgs)
-	lost := ch.spool.lost
-	ch.mu.Unlock()
+	msgs, lost, upto := ch.spool.Peek(room, evidence.MsgOverhead, evidence.MaxMsgs)
 	h, err := ch.chain.Next(msgs, nonce, lost)
 	if err != nil {
 		return fmt.Errorf("make a header: %w", err)
@@ -186,10 +209,8 @@ func (ch *channel) build(ctx context.Context, nonce []byte) error {
 	if err := ch.chain.Commit(h); err != nil {
 		return err
 	}
-	ch.mu.Lock()
-	ch.spool.take(len(msgs), lost)
-	ch.mu.Unlock()
-	ch.frame = frame
+	ch.spool.Take(upto)
+	ch.frame, ch.upto = frame, upto
 	ch.keep()
 	return nil
 }
@@ -209,7 +230,7 @@ func lastNonce(c *evidence.Chain) []byte {
 
 // keep writes the chain's place down. That it cannot is no reason to send nothing.
 func (ch *channel) keep() {
-	err := ch.file.save(ch.grant.Serial, ch.chain.Last(), ch.frame)
+	err := ch.file.save(ch.grant.Serial, ch.upto, ch.chain.Last(), ch.frame)
 	if err != nil && !ch.unkept {
 		ch.log.Warn("a restart of the agent will begin a new chain", "recipient", ch.grant.Recipient.String(), "error", err)
 	}
@@ -241,17 +262,21 @@ func (ch *channel) stop() {
 	ch.cancel()
 	err := ch.link.Close()
 	<-ch.done
+	if err := ch.spool.Close(); err != nil {
+		ch.log.Warn("closing a spool", "recipient", ch.grant.Recipient.String(), "error", err)
+	}
 	if err != nil {
 		ch.log.Warn("closing a link", "recipient", ch.grant.Recipient.String(), "error", err)
 	}
 }
 
-// revoke ends the channel and forgets what was waiting.
+// revoke forgets what was waiting, and ends the channel.
 func (ch *channel) revoke() {
+	ch.cancel() // nothing that was waiting is bound into a frame any more
+	if err := ch.spool.Clear(); err != nil {
+		ch.log.Error("emptying a spool", "recipient", ch.grant.Recipient.String(), "error", err)
+	}
 	ch.stop()
-	ch.mu.Lock()
-	ch.spool.clear()
-	ch.mu.Unlock()
 	if ch.chain != nil && ch.frame == nil {
 		return // nothing under way: a later grant may go on with the chain
 	}
@@ -284,6 +309,6 @@ func (ch *channel) stat() Stat {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	s := ch.st
-	s.Waiting, s.Dropped = ch.spool.n, ch.spool.dropped
+	s.Waiting, s.Dropped = ch.spool.Len()
 	return s
 }

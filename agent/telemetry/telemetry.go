@@ -27,6 +27,7 @@ import (
 	"platen/agent/catalog"
 	"platen/agent/consent"
 	"platen/agent/evidence"
+	"platen/agent/spool"
 )
 
 // Source is anything that can be sampled.
@@ -86,10 +87,14 @@ type Config struct {
 	// agent. It should not outlive the boot: a folder in /run is right. Empty begins
 	// new chains at each start.
 	StateDir string
-	// SpoolLen bounds the messages kept for a recipient that cannot be reached; 0
-	// means 4096, at a period of 60 s nearly three days.
-	SpoolLen int
-	// Sent, if set, is told of each frame that was acknowledged: the owner's mirror.
+	// Spool opens what keeps the messages for a recipient that cannot be reached; nil keeps
+	// the newest 4096 of each in memory.
+	Spool func(g consent.Grant) (*spool.Spool, error)
+	// Mirror, if set, keeps each frame for the owner. It is called before a frame is first
+	// published; with an error the frame does not leave. After a restart the frame under
+	// way is given to it again.
+	Mirror func(r evidence.RecipientID, frame []byte) error
+	// Sent, if set, is told of each frame that was acknowledged.
 	Sent func(r evidence.RecipientID, frame []byte)
 	// Logger takes what an operator should know; nil discards it.
 	Logger *slog.Logger
@@ -118,8 +123,8 @@ func New(cfg Config) (*Collector, error) {
 	if cfg.Grants == nil || cfg.Quoter == nil || cfg.Dial == nil {
 		return nil, errors.New("telemetry needs grants, a quoter and a way to dial")
 	}
-	if cfg.SpoolLen <= 0 {
-		cfg.SpoolLen = spoolLen
+	if cfg.Spool == nil {
+		cfg.Spool = func(consent.Grant) (*spool.Spool, error) { return spool.InMemory(spoolLen), nil }
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -13,6 +13,7 @@ import (
 	"platen/agent/consent"
 	"platen/agent/evidence"
 	"platen/agent/seam"
+	"platen/agent/spool"
 )
 
 var (
@@ -143,7 +144,9 @@ func TestSevenDaysAway(t *testing.T) {
 		if testing.Short() {
 			days = 1
 		}
-		r := start(t, func(c *Config) { c.SpoolLen = most })
+		r := start(t, func(c *Config) {
+			c.Spool = func(consent.Grant) (*spool.Spool, error) { return spool.InMemory(most), nil }
+		})
 		defer func() { r.stop() }()
 		r.wire.set(true)
 		r.grants.set(allow(t, vendor, catalog.Vendor, 30*24*time.Hour, 1))

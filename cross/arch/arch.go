@@ -87,7 +87,7 @@ var Rules = []Rule{
 	{Package: "agent/intake/stick/sticktest", Never: noReach},
 	{Package: "agent/intake/queue", May: []string{"agent/intake", "agent/intake/fetch"}},
 	{Package: "agent/attest", May: []string{"agent/durable", "agent/evidence", "updater/approval"}},
-	{Package: "agent/telemetry/...", May: []string{"agent/telemetry", "agent/catalog", "agent/consent", "agent/durable", "agent/evidence", "agent/seam", "hal"}},
+	{Package: "agent/telemetry/...", May: []string{"agent/telemetry", "agent/spool", "agent/catalog", "agent/consent", "agent/durable", "agent/evidence", "agent/seam", "hal"}},
 	{Package: "agent/uplink", May: []string{"agent/evidence", "agent/catalog", "agent/consent", "agent/telemetry", "agent/uplink/acme"}},
 	{Package: "agent/uplink/acme"},
 	{Package: "agent/session", May: []string{"hal/...", "slicer/...", "boards", "agent/seam", "agent/seam/link", "agent/confine"}, Never: noReach},
