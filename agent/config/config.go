@@ -87,7 +87,8 @@ type Config struct {
 	Fleet        *Fleet              `toml:"fleet"`
 	Recipients   []*Fleet            `toml:"recipient"` // further recipients of machine data, each with an enrolment of its own
 	Update       *Update             `toml:"update"`
-	Dir          string              `toml:"-"` // the folder of the file
+	Logs         []Log               `toml:"log"` // a printer that says how it is in log files, and has no session
+	Dir          string              `toml:"-"`   // the folder of the file
 	OwnerKey     ed25519.PublicKey   `toml:"-"`
 	OperatorKeys []ed25519.PublicKey `toml:"-"`
 	ApproverKey  *ecdsa.PublicKey    `toml:"-"`
@@ -157,6 +158,9 @@ func (c *Config) absolute() {
 		c.Update.fill()
 		paths = append(paths, c.Update.paths()...)
 	}
+	for i := range c.Logs {
+		paths = append(paths, &c.Logs[i].Path)
+	}
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(c.Dir, *p)
@@ -190,7 +194,7 @@ func (c *Config) check() error {
 	if c.QueueJobs < 0 || c.QueueJobs > 256 {
 		errs = append(errs, errors.New("queue_jobs is not 0 to 256"))
 	}
-	errs = append(errs, c.checkFleets())
+	errs = append(errs, c.checkFleets(), c.checkLogs())
 	if u := c.Update; u != nil {
 		errs = append(errs, u.check(need)...)
 		errs = append(errs, u.locks(c.Owner)...)
