@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 
-	"platen/updater"
-	"platen/updater/boot"
 	"platen/updater/boot/boottest"
 	"platen/updater/slot"
 	"platen/updater/updatertest"
@@ -35,9 +33,6 @@ func (b bug) stage(w *world, a *agent, o set) error {
 	_, err := a.up.Stage(context.Background())
 	return err
 }
-
-// root is what an updater writes root file systems through.
-func (bug) root(r *boot.Root, _ slot.FS) updater.Bootloader { return r }
 
 // disk is the disk as the updater under test sees it while the story is lived.
 func (b bug) disk(d *updatertest.Disk) slot.FS {

@@ -169,7 +169,8 @@ type world struct {
 	disk slot.FS
 	fw   boottest.Firmware
 	bug  bug
-	boot [16]byte // counts starts of the board
+	boot [16]byte    // counts starts of the board
+	hold func() bool // reports that the printer is hot; nil: never
 }
 
 // agent is what runs: the slot, the root file system under it, and its updater.
@@ -246,5 +247,5 @@ func (w *world) updater(root *boot.Root, c boot.Choice, offer set) (*updater.Upd
 	s.Log().SetEvery(2 * chunk)
 	return updater.New(updater.Config{Board: "sim", Kind: updater.KindAgent, Release: 1, Bootloader: s, Log: s.Log(),
 		Source: &source{disk: w.disk, offer: offer, lazy: w.bug == floorForgotten},
-		Root:   w.bug.root(root, w.disk), Controller: mcu{w.disk}, Images: w.disk, Hold: func() bool { return false }})
+		Root:   root, Controller: mcu{w.disk}, Images: w.disk, Hold: w.hold})
 }
