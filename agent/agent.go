@@ -61,6 +61,7 @@ type Agent struct {
 	consent   *consent.Store // nil if the printer knows no owner
 	sup       *supervisor
 	machine   *telemetry.Machine
+	logs      logs // of a printer without a session; nil for others
 	client    *http.Client
 	dog       dog
 	fleets    []*fleetLink // [fleet] and each [[recipient]], in that order
@@ -139,7 +140,14 @@ func (a *Agent) serve(ctx context.Context, server *intake.Server) error {
 		task("usb sticks", a.watchSticks)
 	}
 	task("recovery", a.recovery.run)
-	task("session", func(ctx context.Context) error { a.sup.run(ctx); return nil })
+	if len(a.logs) == 0 {
+		task("session", func(ctx context.Context) error { a.sup.run(ctx); return nil })
+	} else {
+		task("no session", a.stand)
+	}
+	for _, l := range a.logs {
+		task("log", l.Run)
+	}
 	if a.consent != nil {
 		collector, err := a.collector()
 		if err != nil {
@@ -214,15 +222,14 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	if err := a.openQueue(); err != nil {
 		return err
 	}
-	device := a.cfg.Device
-	if device == "" {
-		device = a.board.Controller.Device
-	}
 	a.sup = &supervisor{
-		log: a.log, args: sessionArgs(a.cfg, a.board.ID, device), dog: a.dog.file,
+		log: a.log, args: sessionArgs(a.cfg, a.board.ID, a.device()), dog: a.dog.file, before: a.settle,
 		onStatus: func(st seam.Status) { a.machine.Set(st); a.record(st) }, onStart: a.began, onReceipt: a.ended,
 		bounds:   patience,
 		recovery: a.recovery,
+	}
+	if err := a.openLogs(); err != nil {
+		return err
 	}
 	return a.openUpdates()
 }
@@ -235,8 +242,8 @@ func (a *Agent) collector() (*telemetry.Collector, error) {
 		Grants: a.consent,
 		Quoter: a.tpm,
 		Sources: []telemetry.Source{
-			a.machine,
-			&host.Source{Path: a.cfg.State},
+			a.machine, a.logs,
+			&host.Source{Path: a.cfg.State, Sys: a.cfg.Sys},
 			telemetry.Agent{Release: cli.Release(), Boot: a.tpm.BootCount(), Started: a.started},
 		},
 		Dial:     a.dial,
