@@ -23,17 +23,15 @@ import (
 	"platen/updater/slot"
 )
 
-// renewEvery is how often the client certificate's age is looked at.
-const renewEvery = time.Hour
-
 // fleetLink is what the printer knows of one operator's side: [fleet], or a [[recipient]].
 type fleetLink struct {
 	cfg   *config.Fleet
 	roots *x509.CertPool
 	dir   string // where the result of the enrolment is kept
 
-	mu  sync.Mutex
-	res *evidence.EnrolResult // nil until enrolled
+	mu   sync.Mutex
+	res  *evidence.EnrolResult // nil until enrolled
+	acme string                // directory of the ACME server that certifies the client key; "": the fleet does
 }
 
 // Every ticket that can be opened fits into an offer.
@@ -84,7 +82,8 @@ func (a *Agent) openFleet(cfg *config.Fleet) (*fleetLink, error) {
 		return f, nil
 	}
 	f.res = &res
-	return f, nil
+	f.acme, err = readACME(f.dir)
+	return f, err
 }
 
 func (f *fleetLink) result() *evidence.EnrolResult {
@@ -127,15 +126,20 @@ func (a *Agent) enrol(ctx context.Context, req intake.Request, reply func(intake
 	if err != nil {
 		return err
 	}
-	res, err := a.join(ctx, f, req.Claim)
+	directory := req.ACME
+	if directory == "" && req.Claim == "" {
+		return errors.New("give a claim code, or the directory of an ACME server")
+	}
+	res, err := a.join(ctx, f, req.Claim, directory)
 	if err != nil {
 		return err
 	}
 	return reply(intake.Reply{Event: "enrolled", Text: res.Recipient.String()})
 }
 
-// join enrols the printer with one fleet.
-func (a *Agent) join(ctx context.Context, f *fleetLink, claim string) (*evidence.EnrolResult, error) {
+// join enrols the printer with one fleet, and has the ACME server with this directory, if
+// there is one, certify its client key.
+func (a *Agent) join(ctx context.Context, f *fleetLink, claim, directory string) (*evidence.EnrolResult, error) {
 	client, err := a.tpm.Client(ctx, f.cfg.Name)
 	if err != nil {
 		return nil, err
@@ -147,6 +151,11 @@ func (a *Agent) join(ctx context.Context, f *fleetLink, claim string) (*evidence
 	if err := a.soleRecipient(f, res.Recipient); err != nil {
 		return nil, err
 	}
+	if directory != "" {
+		if res, err = uplink.ACME(ctx, f.cfg.Enrol, f.roots, directory, client, client.Key().Public(), res); err != nil {
+			return nil, err
+		}
+	}
 	b, err := res.Encode()
 	if err != nil {
 		return nil, fmt.Errorf("keeping the enrolment: %w", err)
@@ -156,11 +165,14 @@ func (a *Agent) join(ctx context.Context, f *fleetLink, claim string) (*evidence
 		return nil, fmt.Errorf("keeping the enrolment: %w", err)
 	}
 	defer dir.Close()
+	if err := slot.Replace(dir, acmeFile, []byte(directory)); err != nil { // before there is a certificate to be renewed
+		return nil, fmt.Errorf("keeping the enrolment: %w", err)
+	}
 	if err := slot.Replace(dir, resultFile, b); err != nil {
 		return nil, fmt.Errorf("keeping the enrolment: %w", err)
 	}
 	f.mu.Lock()
-	f.res = &res
+	f.res, f.acme = &res, directory
 	f.mu.Unlock()
 	a.log.Info("enrolled", "recipient", res.Recipient.String())
 	a.audit.Note(audit.Entry{Event: audit.Enrolled, Recipient: res.Recipient.String()})
@@ -176,25 +188,6 @@ func (a *Agent) soleRecipient(f *fleetLink, r evidence.RecipientID) error {
 		}
 	}
 	return nil
-}
-
-// renew asks for a new client certificate when a third of the old one's life is
-// left. The printer goes on printing without one.
-func (a *Agent) renew(ctx context.Context) error {
-	for {
-		for _, f := range a.fleets {
-			if res := f.result(); res != nil && uplink.Due(*res, time.Now()) {
-				if _, err := a.join(ctx, f, ""); err != nil && ctx.Err() == nil {
-					a.log.Warn("certificate not renewed", "fleet", f.cfg.Name, "error", err.Error())
-				}
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(renewEvery):
-		}
-	}
 }
 
 // dial begins a link to a granted recipient, by the fleet that has its id and no other.

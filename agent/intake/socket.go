@@ -66,6 +66,7 @@ type Request struct {
 	Envelope  []byte `json:"envelope,omitempty"`  // ticket or grant; OpPrint without one: the file is in clear
 	Recipient string `json:"recipient,omitempty"` // id of a recipient of machine data
 	Claim     string `json:"claim,omitempty"`     // code that lets a printer into a fleet
+	ACME      string `json:"acme,omitempty"`      // OpEnrol: directory of an ACME server that is to certify the client key
 	To        string `json:"to,omitempty"`        // OpEnrol: name of a [[recipient]] of the configuration; "" is [fleet]
 	Nonce     string `json:"nonce,omitempty"`     // OpAudit
 	Object    uint16 `json:"object,omitempty"`    // OpSkip: from 1

@@ -17,16 +17,28 @@ import (
 )
 
 func enrolCmd() *cobra.Command {
-	var to string
+	var to, acme string
 	c := &cobra.Command{
-		Use:   "enrol CLAIM",
+		Use:   "enrol [CLAIM] [--acme URL]",
 		Short: "Join the fleet of the configuration with a claim code",
 		Long: `Prove to the fleet which TPM this printer has and which release runs on it, and take the certificate for
-its connection. Nothing else is sent: that needs a grant (platen consent).`,
-		Args: cobra.ExactArgs(1),
+its connection. Nothing else is sent: that needs a grant (platen consent).
+
+With --acme another authority makes that certificate, now and whenever it is renewed: one that speaks ACME and
+its challenge device-attest-01, such as step-ca, and trusts the fleet's CA for what TPMs state. URL is that of its
+directory; its root goes into the file that ca in the configuration names, behind the fleet's. A printer that is
+enrolled already needs no claim code.`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			claim := ""
+			if len(args) > 0 {
+				claim = args[0]
+			}
+			if claim == "" && acme == "" {
+				return cli.Usage("give the claim code of the fleet's operator")
+			}
 			var got intake.Reply
-			r, err := ask(c.Context(), intake.Request{Op: intake.OpEnrol, Claim: args[0], To: to}, nil, func(r intake.Reply) { got = r })
+			r, err := ask(c.Context(), intake.Request{Op: intake.OpEnrol, Claim: claim, To: to, ACME: acme}, nil, func(r intake.Reply) { got = r })
 			if err != nil {
 				return refused(c, r, err)
 			}
@@ -36,6 +48,7 @@ its connection. Nothing else is sent: that needs a grant (platen consent).`,
 			})
 		},
 	}
+	c.Flags().StringVar(&acme, "acme", "", "URL of the directory of an ACME server that is to make the certificate")
 	c.Flags().StringVar(&to, "to", "", "name of a [[recipient]] of the configuration, instead of [fleet]")
 	return c
 }
