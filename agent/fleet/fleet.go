@@ -53,6 +53,9 @@ type Config struct {
 	PublicHTTPS string
 	// TUF is the folder of the update repository; empty serves none.
 	TUF string
+	// TUFRoot is the file of the root metadata that its releases are verified from; empty
+	// takes the repository's first root once and for all.
+	TUFRoot string
 	// EKCAs are PEM files with the authorities of TPM makers, or folders of such files.
 	EKCAs []string
 	// ClientCAs are PEM files with further authorities whose certificates of printers the
@@ -124,8 +127,8 @@ func Up(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer func() {
-		if err := s.store.Close(); err != nil {
-			cfg.Logger.Error("closing the event log", "error", err)
+		if err := errors.Join(s.index.Close(), s.store.Close()); err != nil {
+			cfg.Logger.Error("closing the releases and the event log", "error", err)
 		}
 	}()
 	cert, err := s.ca.Server(s.hosts())
@@ -153,7 +156,8 @@ func (s *side) open() error {
 	if s.ca, err = ca.Open(CADir(s.cfg.Dir)); err != nil {
 		return err
 	}
-	s.index = releases.New(s.cfg.TUF, s.cfg.Agents, func(known int) {
+	repo := releases.Repo{Dir: s.cfg.TUF, Cache: filepath.Join(s.cfg.Dir, "releases"), Root: s.cfg.TUFRoot}
+	s.index = releases.New(repo, s.cfg.Agents, func(known int) {
 		s.cfg.Emit(store.Event{Event: store.Releases, Schema: store.Schema, At: time.Now().UTC(), Known: known})
 	}, s.cfg.Logger)
 	s.verifier, err = verify.New(verify.Config{Recipient: s.store.Fleet.Recipient, Releases: s.index})

@@ -54,6 +54,7 @@ func upCmd() *cobra.Command {
 	fs.StringVar(&f.cfg.PublicMQTT, "public-mqtt", "", "broker address that printers are told, if not the one listened on")
 	fs.StringVar(&f.cfg.PublicHTTPS, "public-https", "", "base URL that printers fetch sealed jobs from (https://host:port), if not the address listened on")
 	fs.StringVar(&f.cfg.TUF, "tuf", "", "folder of the update repository, served below /tuf/")
+	fs.StringVar(&f.cfg.TUFRoot, "tuf-root", "", "root metadata that its releases are verified from (default: the first root it has, kept at the first start)")
 	fs.StringSliceVar(&f.cfg.EKCAs, "ek-ca", nil, "PEM file, or folder of them, with authorities of TPM makers to trust")
 	fs.StringSliceVar(&f.cfg.ClientCAs, "client-ca", nil, "PEM file with a further authority of printers' certificates, such as that of an ACME server")
 	fs.StringVar(&f.ekList, "ek-list", "", "factory list: file with the SHA-256 of one endorsement key in hexadecimal a line")

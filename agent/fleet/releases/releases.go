@@ -1,30 +1,48 @@
-// Package releases knows the agents that were released: it reads them from the
-// folder of the fleet's own TUF repository, as published, and again when that
-// changes. It does not check signatures: the folder belongs to the operator, and
-// printers, which get it over the network, check them.
+// Package releases knows the agents that were released: it takes them from a TUF
+// repository as printers do, from metadata that enough keys have signed, chained to one
+// root, and again when that changes. What is not signed, not newer or has expired changes
+// nothing: the releases that are known stay known.
 package releases
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"platen/agent/durable"
+	"platen/updater/trust"
 )
 
-const maxFile = 16 << 20
+// Repo is where releases are published, and from what they are verified. The zero Repo is
+// none.
+type Repo struct {
+	// Dir is the folder of the repository.
+	Dir string
+	// Cache is a folder of the index's own, for verified metadata; it is made if need be.
+	Cache string
+	// Root is the file of the root metadata that releases are verified from. If it is
+	// empty, the repository's first root is taken when it is first seen, kept in Cache, and
+	// never taken again.
+	Root string
+}
+
+// rootName is the root in Cache that was taken when the repository was first seen.
+const rootName = "root.json"
+
+// kind is the kind of target that printers run and are measured by.
+const kind = "agent"
 
 // Index knows agents by their SHA-256 digest. It is a verify.Releases. Its methods
 // may be called from any goroutine.
 type Index struct {
-	dir    string
+	repo   Repo
 	log    *slog.Logger
 	change func(known int)
 	pause  time.Duration // between two looks at the folder, at least
@@ -32,22 +50,35 @@ type Index struct {
 	mu     sync.Mutex
 	fixed  map[[32]byte]uint64
 	found  map[[32]byte]uint64
+	client *trust.Client // nil until the repository was seen
 	looked time.Time
 	stamp  time.Time // of timestamp.json when it was read
 }
 
-// New makes an index of the repository in dir (empty: none) and of fixed, agents
+// Close lets go of the repository. What is known stays known.
+func (x *Index) Close() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.client == nil {
+		return nil
+	}
+	err := x.client.Close()
+	x.client, x.repo = nil, Repo{}
+	return err
+}
+
+// New makes an index of a repository and of fixed, agents
 // that are known without a repository. change is told how many are known whenever
 // the repository was read; it may be nil. A repository that is not there yet, or
 // cannot be read, is logged and looked for again.
-func New(dir string, fixed map[[32]byte]uint64, change func(known int), log *slog.Logger) *Index {
+func New(repo Repo, fixed map[[32]byte]uint64, change func(known int), log *slog.Logger) *Index {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	if change == nil {
 		change = func(int) {}
 	}
-	x := &Index{dir: dir, log: log, change: change, pause: time.Second, fixed: maps.Clone(fixed)}
+	x := &Index{repo: repo, log: log, change: change, pause: time.Second, fixed: maps.Clone(fixed)}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.refresh()
@@ -87,98 +118,80 @@ func (x *Index) len() int {
 
 func (x *Index) refresh() {
 	x.looked = time.Now()
-	if x.dir == "" {
+	if x.repo.Dir == "" {
 		return
 	}
-	fi, err := os.Stat(filepath.Join(x.dir, "timestamp.json"))
+	fi, err := os.Stat(filepath.Join(x.repo.Dir, "timestamp.json"))
 	if err != nil {
 		if x.stamp.IsZero() {
-			x.log.Debug("no repository of releases yet", "dir", x.dir)
+			x.log.Debug("no repository of releases yet", "dir", x.repo.Dir)
 		}
 		return
 	}
 	if fi.ModTime().Equal(x.stamp) {
 		return
 	}
-	found, err := read(x.dir)
-	if err != nil {
-		x.log.Warn("releases cannot be read; those known stay known", "error", err)
+	if err := x.read(); err != nil {
+		x.log.Warn("releases are refused; those known stay known", "error", err)
 		return
 	}
-	x.found, x.stamp = found, fi.ModTime()
+	x.stamp = fi.ModTime()
 	x.change(x.len())
 }
 
-// reference is the part of timestamp and snapshot metadata that leads on, as in the
-// TUF specification 1.0, sections 4.4 and 4.5.
-type reference struct {
-	Signed struct {
-		Meta map[string]struct {
-			Version int64 `json:"version"`
-		} `json:"meta"`
-	} `json:"signed"`
-}
-
-type targets struct {
-	Signed struct {
-		Targets map[string]struct {
-			Hashes map[string]string `json:"hashes"`
-			Custom *struct {
-				Release uint64 `json:"release"`
-				Kind    string `json:"kind"`
-				SHA256  string `json:"sha256"`
-			} `json:"custom"`
-		} `json:"targets"`
-	} `json:"signed"`
-}
-
-// read follows timestamp and snapshot to the published targets.
-func read(dir string) (map[[32]byte]uint64, error) {
-	name := "timestamp.json"
-	for _, next := range []string{"snapshot.json", "targets.json"} {
-		var r reference
-		if err := load(dir, name, &r); err != nil {
-			return nil, err
+// read verifies what is published.
+func (x *Index) read() error {
+	if x.client == nil {
+		root, err := x.root()
+		if err != nil {
+			return err
 		}
-		v := r.Signed.Meta[next].Version
-		if v < 1 {
-			return nil, fmt.Errorf("%s does not name %s", name, next)
+		x.client, err = trust.New(trust.Config{Dir: x.repo.Cache, FactoryRoot: root, URL: x.repo.Dir, Logger: x.log})
+		if err != nil {
+			return fmt.Errorf("open the repository: %w", err)
 		}
-		name = fmt.Sprintf("%d.%s", v, next)
 	}
-	var t targets
-	if err := load(dir, name, &t); err != nil {
-		return nil, err
+	if err := x.client.Refresh(context.Background()); err != nil { // a folder: nothing to wait for
+		return err
 	}
-	found := map[[32]byte]uint64{}
-	for _, f := range t.Signed.Targets {
-		if f.Custom == nil || f.Custom.Kind != "agent" || f.Custom.Release == 0 || f.Custom.SHA256 != f.Hashes["sha256"] {
-			continue
-		}
-		b, err := hex.DecodeString(f.Custom.SHA256)
-		if err != nil || len(b) != sha256.Size {
-			return nil, fmt.Errorf("%s: release %d has no digest", name, f.Custom.Release)
-		}
-		found[[32]byte(b)] = f.Custom.Release
-	}
-	return found, nil
-}
-
-func load(dir, name string, v any) error {
-	f, err := os.Open(filepath.Join(dir, name))
+	all, err := x.client.Every(kind)
 	if err != nil {
-		return fmt.Errorf("read releases: %w", err)
+		return err
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(b) > maxFile {
-		err = errors.New("too large")
-	}
-	if err == nil {
-		err = json.Unmarshal(b, v)
-	}
-	if err != nil {
-		return fmt.Errorf("read releases: %s: %w", name, err)
+	x.found = map[[32]byte]uint64{}
+	for _, t := range all {
+		x.found[t.SHA256] = t.Release
 	}
 	return nil
+}
+
+// root is the root that everything is verified from.
+func (x *Index) root() ([]byte, error) {
+	if x.repo.Root != "" {
+		return readFile(x.repo.Root)
+	}
+	kept := filepath.Join(x.repo.Cache, rootName)
+	b, err := readFile(kept)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return b, err
+	}
+	if b, err = readFile(filepath.Join(x.repo.Dir, "1.root.json")); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(x.repo.Cache, 0o700); err != nil {
+		return nil, fmt.Errorf("keep the root of releases: %w", err)
+	}
+	if err := durable.Replace(kept, b); err != nil {
+		return nil, fmt.Errorf("keep the root of releases: %w", err)
+	}
+	x.log.Info("releases are verified from the repository's first root from now on", "root", kept)
+	return b, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the root of releases: %w", err)
+	}
+	return b, nil
 }

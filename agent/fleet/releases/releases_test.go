@@ -48,8 +48,9 @@ func TestIndexFollowsWhatIsPublished(t *testing.T) {
 	add(1, "one")
 	publishNow()
 	told := 0
-	x := New(dir, map[[32]byte]uint64{fixed: 9}, func(n int) { told = n }, nil)
+	x := New(Repo{Dir: dir, Cache: t.TempDir()}, map[[32]byte]uint64{fixed: 9}, func(n int) { told = n }, nil)
 	x.pause = 0
+	defer x.Close()
 	if n, ok := x.Release(one); !ok || n != 1 || told != 2 {
 		t.Errorf("release 1: %d %v, told of %d", n, ok, told)
 	}
@@ -74,8 +75,44 @@ func TestIndexFollowsWhatIsPublished(t *testing.T) {
 }
 
 func TestNoRepositoryYet(t *testing.T) {
-	x := New(filepath.Join(t.TempDir(), "later"), nil, nil, nil)
+	x := New(Repo{Dir: filepath.Join(t.TempDir(), "later"), Cache: t.TempDir()}, nil, nil, nil)
 	if _, ok := x.Release([32]byte{}); ok || x.Len() != 0 {
 		t.Error("something is known of an empty folder")
+	}
+}
+
+// TestOnlyWhatIsSignedCounts: an operator's folder in an attacker's hands releases nothing.
+// The same folder, read by who has never seen another one, is the control.
+func TestOnlyWhatIsSignedCounts(t *testing.T) {
+	dir, add, publishNow := repo(t)
+	add(1, "one")
+	publishNow()
+	cache := t.TempDir()
+	look := func(r Repo, agent string) bool {
+		t.Helper()
+		x := New(r, nil, nil, nil)
+		_, ok := x.Release(sha256.Sum256([]byte(agent)))
+		if err := x.Close(); err != nil {
+			t.Error(err)
+		}
+		return ok
+	}
+	if !look(Repo{Dir: dir, Cache: cache}, "one") {
+		t.Fatal("release 1 is not known")
+	}
+	evil, addEvil, publishEvil := repo(t) // with keys of its own
+	addEvil(2, "evil")
+	publishEvil()
+	if look(Repo{Dir: evil, Cache: cache}, "evil") {
+		t.Error("a release that other keys have signed is known")
+	}
+	if !look(Repo{Dir: evil, Cache: t.TempDir()}, "evil") {
+		t.Error("control: nor is it to who trusts those keys")
+	}
+	if look(Repo{Dir: evil, Cache: t.TempDir(), Root: filepath.Join(dir, "1.root.json")}, "evil") {
+		t.Error("it is known to who was given another root")
+	}
+	if !look(Repo{Dir: dir, Cache: t.TempDir(), Root: filepath.Join(dir, "1.root.json")}, "one") {
+		t.Error("control: release 1 is not known from its root")
 	}
 }
