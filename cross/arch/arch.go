@@ -60,10 +60,11 @@ var Rules = []Rule{
 	{Package: "updater/slot"},
 	{Package: "updater/approval", Never: noReach},
 	{Package: "updater/delta", Never: pure},
+	{Package: "updater/paper", Never: noReach},
 	{Package: "updater", May: []string{"updater/slot", "updater/delta"}},
 	{Package: "updater/cmd/platen-ota", May: []string{"updater/...", "agent/cli"}},
 	{Package: "updater/updatertest", May: []string{"updater", "updater/slot", "updater/boot"}},
-	{Package: "updater/publish", May: []string{"updater", "updater/approval", "updater/slot", "updater/translog"}},
+	{Package: "updater/publish", May: []string{"updater", "updater/approval", "updater/delta", "updater/slot", "updater/translog"}},
 	{Package: "updater/translog", May: []string{"updater"}, Never: noReach},
 	{Package: "updater/...", May: []string{"updater", "updater/slot", "updater/translog", "updater/trust", "updater/boot"}},
 
@@ -91,6 +92,7 @@ var Rules = []Rule{
 	{Package: "agent/uplink", May: []string{"agent/evidence", "agent/catalog", "agent/consent", "agent/telemetry", "agent/uplink/acme"}},
 	{Package: "agent/uplink/acme"},
 	{Package: "agent/session", May: []string{"hal/...", "slicer/...", "boards", "agent/seam", "agent/seam/link", "agent/confine"}, Never: noReach},
+	{Package: "agent/fleet/releases", May: []string{"agent/durable", "updater", "updater/trust"}},
 	{Package: "agent/fleet/...", May: []string{"agent/fleet/...", "agent/durable", "agent/evidence", "agent/catalog"}},
 	{Package: "agent/cmd/platen-fleet", May: []string{"updater/approval", "agent/fleet/...", "agent/cmd/auditcmd", "agent/evidence", "agent/catalog", "agent/consent", "agent/intake", "agent/cli"}},
 	{Package: "agent/cmd/platen", May: []string{
@@ -115,7 +117,7 @@ var Owners = map[string][]string{
 	"github.com/shirou/gopsutil/v3":           {"agent/telemetry/host"},
 	"github.com/mochi-mqtt/server/v2":         {"agent/fleet/...", "cross/rig/stage"},
 	"github.com/landlock-lsm/go-landlock":     {"agent/confine"},
-	"filippo.io/age":                          {"agent/intake", "agent/session"},
+	"filippo.io/age":                          {"agent/intake", "agent/session", "updater/publish"},
 	"github.com/spf13/cobra":                  {"agent/cli", "agent/cmd/...", "hal/cmd/...", "slicer/cmd/...", "updater/cmd/...", "cross/..."},
 	"github.com/BurntSushi/toml":              {"boards", "agent/config"},
 }
