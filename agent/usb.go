@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +32,6 @@ var (
 // openStick is a stick that was looked through.
 type openStick struct {
 	name  string
-	file  *os.File
 	stick *stick.Stick
 	jobs  []stickJob
 	err   error // why it is not read
@@ -70,10 +68,10 @@ func (a *Agent) withSticks(ctx context.Context, f func(sticks []openStick, more 
 	var sticks []openStick
 	for _, d := range found[:min(len(found), mostSticks)] {
 		s := openStick{name: d.Name}
-		var size, sector int64
-		if s.file, size, sector, s.err = d.Open(); s.err == nil {
-			defer s.file.Close()
-			s.stick, s.err = stick.Open(ctx, s.file, size, sector)
+		var o opened
+		if o, s.err = openInTime(ctx, d); s.err == nil {
+			defer o.file.Close() // once no read is under way any more
+			s.stick, s.err = stick.Open(ctx, punctual{ctx, o.file}, o.size, o.sector)
 		}
 		if s.err == nil {
 			for _, j := range s.stick.Jobs() {
