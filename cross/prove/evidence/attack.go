@@ -124,8 +124,8 @@ func (t *teller) send(ctx context.Context, n int) error {
 		t.liar.mu.Lock()
 		t.liar.fork = forked
 		t.liar.mu.Unlock()
-		ctx, cancel := context.WithTimeout(ctx, patience)
-		err = t.link.Publish(ctx, frame)
+		sending, cancel := context.WithTimeout(ctx, patience)
+		err = t.link.Publish(sending, frame)
 		cancel()
 		if err != nil {
 			return err
