@@ -1,9 +1,7 @@
 package publish
 
 import (
-	"crypto/ed25519"
-	"crypto/x509"
-	"encoding/pem"
+	"crypto"
 	"errors"
 	"fmt"
 	"os"
@@ -17,11 +15,11 @@ import (
 	"platen/updater/slot"
 )
 
-// key is an Ed25519 signing key. Nothing prints it.
+// key is a signing key as the metadata knows it. Nothing prints it.
 type key struct {
-	private ed25519.PrivateKey
-	tuf     *metadata.Key
-	id      string
+	signer Signer
+	tuf    *metadata.Key
+	id     string
 }
 
 // String keeps the key out of formatted text.
@@ -32,78 +30,54 @@ func (k key) GoString() string { return k.String() }
 
 func short(id string) string { return id[:min(8, len(id))] }
 
-func keyOf(private ed25519.PrivateKey) (key, error) {
-	public, ok := private.Public().(ed25519.PublicKey)
-	if !ok {
-		return key{}, errors.New("not an Ed25519 key")
-	}
-	t, err := metadata.KeyFromPublicKey(public)
-	if err != nil {
-		return key{}, err
-	}
-	id, err := t.ID()
-	return key{private, t, id}, err
+func keyOf(s Signer) (key, error) {
+	t, id, err := tufKey(s.Public())
+	return key{s, t, id}, err
 }
 
-// newKey makes a key and keeps it in dir as ROLE-ID.pem (PKCS #8), for its owner only.
+// tufKey is a public key as metadata lists it, and its id.
+func tufKey(public crypto.PublicKey) (*metadata.Key, string, error) {
+	t, err := metadata.KeyFromPublicKey(public)
+	if err != nil {
+		return nil, "", err
+	}
+	id, err := t.ID()
+	return t, id, err
+}
+
+// KeyID is the id that metadata has for a public key.
+func KeyID(public crypto.PublicKey) (string, error) {
+	_, id, err := tufKey(public)
+	return id, err
+}
+
+// newKey makes an Ed25519 key and keeps it in dir as ROLE-ID.pem, for its owner only.
 func newKey(dir, role string) (key, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return key{}, fmt.Errorf("make key folder: %w", err)
 	}
-	_, private, err := ed25519.GenerateKey(nil)
+	s, err := generate(Ed25519)
 	if err != nil {
 		return key{}, err
 	}
-	k, err := keyOf(private)
+	k, err := keyOf(s)
 	if err != nil {
 		return key{}, err
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return key{}, err
-	}
-	name := filepath.Join(dir, role+"-"+short(k.id)+".pem")
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return key{}, fmt.Errorf("make key file: %w", err)
-	}
-	err = pem.Encode(f, &pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return key{}, fmt.Errorf("write key file: %w", err)
-	}
-	return k, nil
+	return k, s.save(filepath.Join(dir, role+"-"+short(k.id)+".pem"), "")
 }
 
-// readKey reads a PEM file. ok is false if it holds no private key; err tells of one
-// that cannot be used.
+// readKey reads a PEM file. ok is false if it holds no private key that can be used without
+// a passphrase; err tells of one that should not be used.
 func readKey(path string) (k key, ok bool, err error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return key{}, false, fmt.Errorf("read key: %w", err)
-	}
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != "PRIVATE KEY" {
+	s, err := OpenKey(path, nil)
+	if errors.Is(err, errNoKey) {
 		return key{}, false, nil
 	}
-	st, err := os.Stat(path)
 	if err != nil {
 		return key{}, false, err
 	}
-	if st.Mode().Perm()&0o077 != 0 {
-		return key{}, false, fmt.Errorf("key %s can be read by others: chmod 600 it, and consider the key lost", path)
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return key{}, false, fmt.Errorf("key %s is damaged: %w", path, err)
-	}
-	private, isEd := parsed.(ed25519.PrivateKey)
-	if !isEd {
-		return key{}, false, nil
-	}
-	k, err = keyOf(private)
+	k, err = keyOf(s)
 	return k, err == nil, err
 }
 
@@ -135,6 +109,9 @@ func findKeys(dirs []string, ids []string) ([]key, error) {
 
 // signers returns enough keys of a role of the newest root.
 func (r *Repo) signers(role string, dirs []string) ([]key, error) {
+	if r.drafted(role) {
+		return nil, nil
+	}
 	return enough(r.root, role, dirs)
 }
 
@@ -168,11 +145,18 @@ func write[T metadata.Roles](r *Repo, name string, md *metadata.Metadata[T], key
 	}
 	md.ClearSignatures()
 	for _, k := range keys {
-		md.Signatures = append(md.Signatures, metadata.Signature{KeyID: k.id, Signature: ed25519.Sign(k.private, payload)})
+		sig, err := k.signer.Sign(payload)
+		if err != nil {
+			return fmt.Errorf("sign %s: %w", name, err)
+		}
+		md.Signatures = append(md.Signatures, metadata.Signature{KeyID: k.id, Signature: sig})
 	}
 	data, err := md.ToBytes(false)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", name, err)
+	}
+	if role := roleOf(name); r.drafted(role) {
+		return r.draft.add(role, name, data)
 	}
 	if err := slot.Replace(r.out, name, data); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)

@@ -326,7 +326,7 @@ func TestRotate(t *testing.T) {
 	s.sees(c, "sim", 1)
 	release := uint64(1)
 	for i, role := range []string{"root", "targets", "snapshot", "timestamp", "root", "root", "targets", "targets"} {
-		done, err := s.Rotate(role, "", nil, s.now)
+		done, err := s.Rotate(publish.Exchange{Role: role, Lost: ""}, nil, s.now)
 		if err != nil {
 			t.Fatalf("%s: %v", role, err)
 		}
@@ -344,10 +344,10 @@ func TestRotate(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := s.Rotate("root", "zz", nil, s.now); !errors.Is(err, publish.ErrKeys) {
+	if _, err := s.Rotate(publish.Exchange{Role: "root", Lost: "zz"}, nil, s.now); !errors.Is(err, publish.ErrKeys) {
 		t.Errorf("a key that is not there: %v", err)
 	}
-	if _, err := s.Rotate("mirror", "", nil, s.now); err == nil {
+	if _, err := s.Rotate(publish.Exchange{Role: "mirror", Lost: ""}, nil, s.now); err == nil {
 		t.Error("a role that is not there was rotated")
 	}
 }
@@ -359,7 +359,7 @@ func TestInterruptedRotation(t *testing.T) {
 	s.mustAdd(1, "sim")
 	s.mustPublish()
 	for range 2 { // so that too few of the old keys are left
-		if _, err := s.Rotate("targets", "", nil, s.now); err != nil {
+		if _, err := s.Rotate(publish.Exchange{Role: "targets", Lost: ""}, nil, s.now); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -424,7 +424,7 @@ func TestTwoProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	if _, err := other.Rotate("timestamp", "", nil, s.now); err != nil {
+	if _, err := other.Rotate(publish.Exchange{Role: "timestamp"}, nil, s.now); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Publish(s.now); err == nil || !strings.Contains(err.Error(), "start again") {

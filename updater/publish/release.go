@@ -16,6 +16,7 @@ import (
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
+	"platen/updater"
 	"platen/updater/approval"
 	"platen/updater/slot"
 )
@@ -26,6 +27,17 @@ type Item struct {
 	Board   string // board id: a-z, 0-9 and hyphens
 	Kind    string // what it replaces; "" is "agent"
 	File    string // path of the file
+
+	Rollout  *updater.Rollout // who gets it; nil: every printer
+	Hardware []string         // revisions of the board it is for; none: any
+	Set      []Member         // what is installed and taken back together with it
+}
+
+// Member names a release of another kind, for the same board, that belongs to one.
+type Member struct {
+	Kind    string `json:"kind"`
+	Release uint64 `json:"release"`
+	SHA256  string `json:"sha256"` // hex; Add looks it up
 }
 
 // Release is a released file.
@@ -37,17 +49,28 @@ type Release struct {
 	Size    int64  `json:"size"`   // bytes
 	SHA256  string `json:"sha256"` // hex; also what a printer measures when it starts it
 
+	Hardware  []string            `json:"hardware,omitempty"`
+	Set       []Member            `json:"set,omitempty"`
+	Rollout   *updater.Rollout    `json:"rollout,omitempty"`   // who gets it; absent: every printer
+	PCRs      []approval.PCR      `json:"pcrs,omitempty"`      // what registers hold after a restart into it
 	Approvals []approval.Approval `json:"approvals,omitempty"` // states in which printers open jobs: see [Repo.Approve]
 }
 
-// custom is the part of a Release that goes into a target's custom field.
+// custom is what goes into a target's custom field: of a release, or, alone, of a delta or
+// of a paper.
 type custom struct {
-	Release uint64 `json:"release"`
-	Board   string `json:"board"`
-	Kind    string `json:"kind"`
-	SHA256  string `json:"sha256"`
-
+	Release   uint64              `json:"release,omitempty"`
+	Board     string              `json:"board,omitempty"`
+	Kind      string              `json:"kind,omitempty"`
+	SHA256    string              `json:"sha256,omitempty"`
+	Hardware  []string            `json:"hardware,omitempty"`
+	Set       []Member            `json:"set,omitempty"`
+	Rollout   *updater.Rollout    `json:"rollout,omitempty"`
+	PCRs      []approval.PCR      `json:"pcrs,omitempty"`
 	Approvals []approval.Approval `json:"approvals,omitempty"`
+
+	Delta *deltaOf `json:"delta,omitempty"`
+	Paper *paperOf `json:"paper,omitempty"`
 }
 
 var word = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
@@ -78,6 +101,10 @@ func (r *Repo) Add(item Item, keyDirs []string, now time.Time) (Release, error) 
 	if item.Release == 0 || item.Release <= top {
 		return Release{}, fmt.Errorf("%w: %d is not above %d, the newest release of %s for %s", ErrRelease, item.Release, top, item.Kind, item.Board)
 	}
+	set, err := members(md, item)
+	if err != nil {
+		return Release{}, err
+	}
 	keys, err := r.signers(metadata.TARGETS, r.offline(keyDirs))
 	if err != nil {
 		return Release{}, err
@@ -86,10 +113,44 @@ func (r *Repo) Add(item Item, keyDirs []string, now time.Time) (Release, error) 
 	if err != nil {
 		return Release{}, err
 	}
+	rel.Hardware, rel.Set, rel.Rollout = item.Hardware, set, item.Rollout
+	if rel.PCRs, err = expected(rel); err != nil {
+		return Release{}, err
+	}
 	if err := enter(md, rel); err != nil {
 		return Release{}, err
 	}
 	return rel, r.writeTargets(md, keys, now)
+}
+
+// expected is the value of PCR 14 after a machine started into a release and measured
+// nothing before it: for verifiers that want to know a release before it is seen.
+func expected(rel Release) ([]approval.PCR, error) {
+	if rel.Kind != Agent {
+		return nil, nil
+	}
+	var digest approval.Digest
+	if err := digest.UnmarshalText([]byte(rel.SHA256)); err != nil {
+		return nil, err
+	}
+	return []approval.PCR{{Index: approval.AgentPCR, Value: approval.Extend(approval.Digest{}, digest)}}, nil
+}
+
+// members looks up what an item's set names.
+func members(md *metadata.Metadata[metadata.TargetsType], item Item) ([]Member, error) {
+	all, err := releases(md)
+	if err != nil {
+		return nil, err
+	}
+	var set []Member
+	for _, m := range item.Set {
+		i := slices.IndexFunc(all, func(r Release) bool { return r.Board == item.Board && r.Kind == m.Kind && r.Release == m.Release })
+		if i < 0 || m.Kind == item.Kind || slices.ContainsFunc(set, func(o Member) bool { return o.Kind == m.Kind }) {
+			return nil, fmt.Errorf("%w: it cannot go along with %s %d: add that first, and one of each other kind", ErrRelease, m.Kind, m.Release)
+		}
+		set = append(set, Member{m.Kind, m.Release, all[i].SHA256})
+	}
+	return set, nil
 }
 
 // highest is the highest release of a board and kind, 0 if there is none.
@@ -118,7 +179,13 @@ func releases(md *metadata.Metadata[metadata.TargetsType]) ([]Release, error) {
 		if err := json.Unmarshal(*file.Custom, &c); err != nil {
 			return nil, fmt.Errorf("custom field of %s: %w: %w", path, ErrDamaged, err)
 		}
-		list = append(list, Release{c.Release, c.Board, c.Kind, path, file.Length, c.SHA256, c.Approvals})
+		if c.Delta != nil || c.Paper != nil {
+			continue
+		}
+		list = append(list, Release{
+			Release: c.Release, Board: c.Board, Kind: c.Kind, Path: path, Size: file.Length, SHA256: c.SHA256,
+			Hardware: c.Hardware, Set: c.Set, Rollout: c.Rollout, PCRs: c.PCRs, Approvals: c.Approvals,
+		})
 	}
 	slices.SortFunc(list, func(a, b Release) int {
 		return cmp.Or(cmp.Compare(a.Board, b.Board), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Release, b.Release))
@@ -126,7 +193,7 @@ func releases(md *metadata.Metadata[metadata.TargetsType]) ([]Release, error) {
 	return list, nil
 }
 
-// store copies the file to its place under the hash it has while it is copied.
+// store copies a release's file to its place.
 func (r *Repo) store(item Item) (Release, error) {
 	src, err := os.Open(item.File)
 	if err != nil {
@@ -136,15 +203,25 @@ func (r *Repo) store(item Item) (Release, error) {
 	if st, err := src.Stat(); err != nil || !st.Mode().IsRegular() || st.Size() == 0 {
 		return Release{}, errors.Join(fmt.Errorf("%w: %s is not a regular file with contents", ErrRelease, item.File), err)
 	}
-	folder := fmt.Sprintf("%s/%s/%d", item.Board, item.Kind, item.Release)
-	full := filepath.Join(r.dir, "targets", filepath.FromSlash(folder))
-	if err := os.MkdirAll(full, 0o755); err != nil {
-		return Release{}, fmt.Errorf("make folder of release: %w", err)
+	rel := Release{Release: item.Release, Board: item.Board, Kind: item.Kind}
+	rel.Path = rel.folder() + "/platen"
+	rel.Size, rel.SHA256, err = r.copyIn(src, rel.Path)
+	return rel, err
+}
+
+// folder is where the files of a release are.
+func (rel Release) folder() string { return fmt.Sprintf("%s/%s/%d", rel.Board, rel.Kind, rel.Release) }
+
+// copyIn copies what it reads to its place under the hash it has while it is copied.
+func (r *Repo) copyIn(src io.Reader, path string) (size int64, digest string, err error) {
+	folder, base := filepath.Split(path)
+	if err := os.MkdirAll(filepath.Join(r.dir, "targets", filepath.FromSlash(folder)), 0o755); err != nil {
+		return 0, "", fmt.Errorf("make folder of release: %w", err)
 	}
-	tmp := "targets/" + folder + "/platen.new"
+	tmp := "targets/" + path + ".new"
 	dst, err := r.out.Open(tmp, slot.Create)
 	if err != nil {
-		return Release{}, fmt.Errorf("copy release: %w", err)
+		return 0, "", fmt.Errorf("copy release: %w", err)
 	}
 	sum := sha256.New()
 	n, err := io.Copy(io.MultiWriter(io.NewOffsetWriter(dst, 0), sum), src)
@@ -152,29 +229,36 @@ func (r *Repo) store(item Item) (Release, error) {
 		err = dst.Sync()
 	}
 	if err = errors.Join(err, dst.Close()); err != nil {
-		return Release{}, fmt.Errorf("copy release: %w", err)
+		return 0, "", fmt.Errorf("copy release: %w", err)
 	}
-	digest := hex.EncodeToString(sum.Sum(nil))
-	if err := slot.Commit(r.out, tmp, "targets/"+folder+"/"+digest+".platen"); err != nil {
-		return Release{}, fmt.Errorf("copy release: %w", err)
+	digest = hex.EncodeToString(sum.Sum(nil))
+	if err := slot.Commit(r.out, tmp, "targets/"+folder+digest+"."+base); err != nil {
+		return 0, "", fmt.Errorf("copy release: %w", err)
 	}
-	return Release{Release: item.Release, Board: item.Board, Kind: item.Kind, Path: folder + "/platen", Size: n, SHA256: digest}, nil
+	return n, digest, nil
 }
 
 // enter adds a release to the targets metadata.
 func enter(md *metadata.Metadata[metadata.TargetsType], rel Release) error {
-	text, err := json.Marshal(custom{rel.Release, rel.Board, rel.Kind, rel.SHA256, rel.Approvals})
+	return enterFile(md, rel.Path, rel.Size, rel.SHA256, custom{
+		Release: rel.Release, Board: rel.Board, Kind: rel.Kind, SHA256: rel.SHA256,
+		Hardware: rel.Hardware, Set: rel.Set, Rollout: rel.Rollout, PCRs: rel.PCRs, Approvals: rel.Approvals,
+	})
+}
+
+func enterFile(md *metadata.Metadata[metadata.TargetsType], path string, size int64, sha256 string, about custom) error {
+	text, err := json.Marshal(about)
 	if err != nil {
 		return err
 	}
-	digest, err := hex.DecodeString(rel.SHA256)
+	digest, err := hex.DecodeString(sha256)
 	if err != nil {
 		return err
 	}
 	file := metadata.TargetFile()
-	file.Length, file.Path, file.Custom = rel.Size, rel.Path, (*json.RawMessage)(&text)
+	file.Length, file.Path, file.Custom = size, path, (*json.RawMessage)(&text)
 	file.Hashes["sha256"] = digest
-	md.Signed.Targets[rel.Path] = file
+	md.Signed.Targets[path] = file
 	return nil
 }
 

@@ -22,12 +22,14 @@
 package publish
 
 import (
+	"crypto"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -103,6 +105,7 @@ type Repo struct {
 	out         *slot.Dir
 	root        *metadata.Metadata[metadata.RootType] // the newest, verified
 	past        []*metadata.Metadata[metadata.RootType]
+	draft       *Draft // what root and targets keys are to sign; nil: they do at once
 }
 
 // OnlineDir is where the online keys of the repository in dir are, unless one says
@@ -131,7 +134,7 @@ func Init(dir, offline, online string, p Policy, now time.Time) (*Repo, error) {
 		return nil, err
 	}
 	r := &Repo{dir: dir, online: online, out: out, set: settings{Offline: []string{offline}, Policy: p}}
-	if err := r.create(offline, now); err != nil {
+	if err := r.create(offline, nil, now); err != nil {
 		return nil, errors.Join(err, out.Close())
 	}
 	return r, nil
@@ -159,8 +162,34 @@ func apart(dir, offline, online string) (a, b, c string, err error) {
 	return abs[0], abs[1], abs[2], nil
 }
 
-// create makes keys, root and empty targets, and publishes them.
-func (r *Repo) create(offline string, now time.Time) error {
+// Ceremony is Init with offline keys that their holders made, each where it stays. Only
+// the online keys are made; root and empty targets are a Draft, and there is no repository
+// before it was signed and submitted. How many keys there are, the policy need not say.
+func Ceremony(dir, online string, rootKeys, targetsKeys []crypto.PublicKey, p Policy, now time.Time) (*Draft, error) {
+	p.RootKeys, p.TargetsKeys = len(rootKeys), len(targetsKeys)
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	if online == "" {
+		online = OnlineDir(dir)
+	}
+	dir, _, online, err := apart(dir, dir+".offline", online)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range [...]string{filepath.Join(dir, "1.root.json"), filepath.Join(online, "repo.json")} {
+		if _, err := os.Stat(name); err == nil {
+			return nil, fmt.Errorf("%s: %w", name, ErrExists)
+		}
+	}
+	r := &Repo{dir: dir, online: online, set: settings{Policy: p}}
+	return r.Draft(func() error {
+		return r.create("", map[string][]crypto.PublicKey{metadata.ROOT: rootKeys, metadata.TARGETS: targetsKeys}, now)
+	})
+}
+
+// create makes root and empty targets, and what keys are not given, and publishes.
+func (r *Repo) create(offline string, given map[string][]crypto.PublicKey, now time.Time) error {
 	p := r.set.Policy
 	root := metadata.Root(expiry(now, p.RootValid))
 	keys := map[string][]key{}
@@ -173,10 +202,13 @@ func (r *Repo) create(offline string, now time.Time) error {
 		{metadata.SNAPSHOT, r.online, 1, 1},
 		{metadata.TIMESTAMP, r.online, 1, 1},
 	} {
-		for range role.n {
-			k, err := newKey(role.dir, role.name)
+		for i := range role.n {
+			k, err := r.keyFor(role.name, role.dir, given[role.name], i)
 			if err != nil {
 				return err
+			}
+			if slices.ContainsFunc(keys[role.name], func(o key) bool { return o.id == k.id }) {
+				return fmt.Errorf("%w: key %s is there twice, and would count once", ErrKeys, short(k.id))
 			}
 			if err := root.Signed.AddKey(k.tuf, role.name); err != nil {
 				return fmt.Errorf("add key to root: %w", err)
@@ -199,8 +231,20 @@ func (r *Repo) create(offline string, now time.Time) error {
 		return err
 	}
 	r.root = root
+	if r.draft != nil {
+		return nil
+	}
 	_, err := r.publish(now)
 	return err
+}
+
+// keyFor is the i-th of the keys given for a role, or a fresh one in dir.
+func (r *Repo) keyFor(role, dir string, given []crypto.PublicKey, i int) (key, error) {
+	if given == nil {
+		return newKey(dir, role)
+	}
+	t, id, err := tufKey(given[i])
+	return key{tuf: t, id: id}, err
 }
 
 // Open opens the repository in dir, whose online folder is online ("" is OnlineDir),
@@ -220,12 +264,8 @@ func Open(dir, online string) (*Repo, error) {
 	if r.root, r.past, err = walkRoots(dir, first); err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(filepath.Join(online, "repo.json"))
-	if err != nil {
-		return nil, fmt.Errorf("read settings (name the online folder if it is not beside the repository): %w", err)
-	}
-	if err := json.Unmarshal(text, &r.set); err != nil {
-		return nil, fmt.Errorf("read settings in %s: %w", online, err)
+	if err := r.loadSettings(); err != nil {
+		return nil, err
 	}
 	r.out, err = slot.OpenDir(dir, "targets")
 	return r, err
@@ -259,6 +299,17 @@ func walkRoots(dir string, first []byte) (newest *metadata.Metadata[metadata.Roo
 
 // Root returns the bytes of the first root: what a printer is made with.
 func (r *Repo) Root() ([]byte, error) { return os.ReadFile(filepath.Join(r.dir, "1.root.json")) }
+
+func (r *Repo) loadSettings() error {
+	text, err := os.ReadFile(filepath.Join(r.online, "repo.json"))
+	if err != nil {
+		return fmt.Errorf("read settings (name the online folder if it is not beside the repository): %w", err)
+	}
+	if err := json.Unmarshal(text, &r.set); err != nil {
+		return fmt.Errorf("read settings in %s: %w", r.online, err)
+	}
+	return nil
+}
 
 func (r *Repo) saveSettings() error {
 	text, err := json.MarshalIndent(r.set, "", "  ")

@@ -1,10 +1,11 @@
 package publish
 
 import (
-	"errors"
+	"crypto"
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -14,34 +15,45 @@ import (
 type Rotated struct {
 	Role    string `json:"role"`
 	Removed string `json:"removed"` // key id
-	Added   string `json:"added"`   // key id
+	Added   string `json:"added"`   // key id, "" for none
 	Root    int64  `json:"root"`    // version of the new root
 }
 
-// Rotate takes a key of a role out of the trust and puts a fresh one in its place:
-// the key whose id begins with lost, or the role's oldest if lost is "". The new root
-// is signed by enough root keys of the old and of the new root, found in keyDirs
-// (none: those Init made); the fresh key is put into the first of them, or into the
-// online folder. A new targets key signs the targets again; new online keys publish
+// Exchange is a change of a role's keys.
+type Exchange struct {
+	Role  string           // root, targets, snapshot or timestamp
+	Lost  string           // beginning of the id of the key that goes; "": the oldest
+	Fresh crypto.PublicKey // of the one that comes; nil: one is made
+	None  bool             // none comes: the role has a key less
+}
+
+// Rotate takes a key of a role out of the trust and puts another one in its place, if any.
+// The new root is signed by enough root keys of the old and of the new root, found in
+// keyDirs (none: those Init made); a key that is made is put into the first of them, or into
+// the online folder. A new targets key signs the targets again; new online keys publish
 // again, which also undoes versions that a thief of the old ones drove up.
-func (r *Repo) Rotate(role, lost string, keyDirs []string, now time.Time) (Rotated, error) {
+func (r *Repo) Rotate(e Exchange, keyDirs []string, now time.Time) (Rotated, error) {
 	unlock, err := r.lock()
 	if err != nil {
 		return Rotated{}, err
 	}
 	defer unlock()
-	old := r.root.Signed.Roles[role]
+	old := r.root.Signed.Roles[e.Role]
 	if old == nil {
-		return Rotated{}, fmt.Errorf("there is no role %q: use root, targets, snapshot or timestamp", role)
+		return Rotated{}, fmt.Errorf("there is no role %q: use root, targets, snapshot or timestamp", e.Role)
 	}
-	i := slices.IndexFunc(old.KeyIDs, func(id string) bool { return len(lost) <= len(id) && id[:len(lost)] == lost })
+	i := slices.IndexFunc(old.KeyIDs, func(id string) bool { return strings.HasPrefix(id, e.Lost) })
 	if i < 0 {
-		return Rotated{}, fmt.Errorf("%w: %s has no key whose id begins with %s", ErrKeys, role, lost)
+		return Rotated{}, fmt.Errorf("%w: %s has no key whose id begins with %s", ErrKeys, e.Role, e.Lost)
 	}
-	return r.rotate(role, old.KeyIDs[i], r.offline(keyDirs), now)
+	if e.None && len(old.KeyIDs) <= old.Threshold {
+		return Rotated{}, fmt.Errorf("%w: %s would have fewer keys than have to sign: put another one in its place", ErrKeys, e.Role)
+	}
+	e.Lost = old.KeyIDs[i]
+	return r.rotate(e, r.offline(keyDirs), now)
 }
 
-func (r *Repo) rotate(role, removed string, dirs []string, now time.Time) (Rotated, error) {
+func (r *Repo) rotate(e Exchange, dirs []string, now time.Time) (Rotated, error) {
 	keys, err := r.signers(metadata.ROOT, dirs)
 	if err != nil {
 		return Rotated{}, err
@@ -54,32 +66,54 @@ func (r *Repo) rotate(role, removed string, dirs []string, now time.Time) (Rotat
 	if err != nil {
 		return Rotated{}, err
 	}
-	fresh, err := newKey(r.placeOf(role, dirs), role)
+	fresh, err := r.freshKey(e, dirs)
 	if err != nil {
 		return Rotated{}, err
 	}
-	err = errors.Join(next.Signed.RevokeKey(removed, role), next.Signed.AddKey(fresh.tuf, role))
+	err = next.Signed.RevokeKey(e.Lost, e.Role)
+	if err == nil && !e.None {
+		err = next.Signed.AddKey(fresh.tuf, e.Role)
+	}
 	if err != nil {
 		return Rotated{}, fmt.Errorf("exchange key: %w", err)
 	}
-	switch role {
-	case metadata.ROOT:
+	switch {
+	case e.Role == metadata.ROOT && fresh.signer != nil:
 		keys = append(keys, fresh)
-	case metadata.TARGETS: // before anything is written, make sure it can be
-		if _, err := enough(next, role, dirs); err != nil {
+	case e.Role == metadata.TARGETS && !r.drafted(e.Role): // before anything is written, make sure it can be
+		if _, err := enough(next, e.Role, dirs); err != nil {
 			return Rotated{}, err
 		}
 	}
 	if err := r.writeRoot(next, keys, now); err != nil {
 		return Rotated{}, err
 	}
-	if role == metadata.TARGETS {
+	if e.Role == metadata.TARGETS {
 		if err := r.signTargets(targets, dirs, now); err != nil {
 			return Rotated{}, err
 		}
 	}
-	_, err = r.publish(now)
-	return Rotated{role, removed, fresh.id, next.Signed.Version}, err
+	if r.draft == nil {
+		_, err = r.publish(now)
+	}
+	return Rotated{e.Role, e.Lost, fresh.id, next.Signed.Version}, err
+}
+
+// freshKey is the key that comes: the one that is given, none, or one that is made.
+func (r *Repo) freshKey(e Exchange, dirs []string) (key, error) {
+	online := e.Role == metadata.SNAPSHOT || e.Role == metadata.TIMESTAMP
+	switch {
+	case e.None:
+		return key{}, nil
+	case e.Fresh != nil:
+		t, id, err := tufKey(e.Fresh)
+		return key{tuf: t, id: id}, err
+	case online:
+		return newKey(r.online, e.Role)
+	case len(dirs) == 0:
+		return key{}, fmt.Errorf("%w: give the public key that takes the place, or a folder for it", ErrKeys)
+	}
+	return newKey(filepath.Clean(dirs[0]), e.Role)
 }
 
 // Renew signs root and targets again without changing them, so that they stay valid
@@ -112,15 +146,10 @@ func (r *Repo) Renew(keyDirs []string, now time.Time) (Versions, error) {
 	if err := r.signTargets(targets, dirs, now); err != nil {
 		return Versions{}, err
 	}
-	return r.publish(now)
-}
-
-// placeOf is the folder a fresh key of a role belongs in.
-func (r *Repo) placeOf(role string, offline []string) string {
-	if role == metadata.SNAPSHOT || role == metadata.TIMESTAMP {
-		return r.online
+	if r.draft != nil {
+		return Versions{}, nil
 	}
-	return filepath.Clean(offline[0])
+	return r.publish(now)
 }
 
 // copyRoot is the newest root again, to be changed.

@@ -256,7 +256,7 @@ func leafOf(rel Release) []byte {
 // they add their lines to the checkpoint when they have seen it.
 func (b *logbook) prove(list []Release) error {
 	for _, rel := range list {
-		name := path.Join("targets", path.Dir(rel.Path), rel.SHA256+"."+path.Base(rel.Path)+".tlog-proof")
+		name := place(rel.Path, rel.SHA256) + proofSuffix
 		old, err := os.ReadFile(filepath.Join(b.r.dir, filepath.FromSlash(name)))
 		if err == nil && b.stands(old) {
 			continue

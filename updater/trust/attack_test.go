@@ -243,7 +243,7 @@ func TestFastForward(t *testing.T) {
 	l.release(2)
 	refused(t, c, updater.ErrRollback)
 	for _, role := range []string{"snapshot", "timestamp"} {
-		if _, err := l.repo.Rotate(role, "", nil, l.now); err != nil {
+		if err := l.rotate(role); err != nil {
 			t.Fatal(err)
 		}
 	}

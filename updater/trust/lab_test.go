@@ -288,3 +288,9 @@ func refused(t testing.TB, c *Client, want error) {
 }
 
 var _ slot.FS = (*slot.Dir)(nil)
+
+// rotate exchanges the oldest key of a role.
+func (l *lab) rotate(role string) error {
+	_, err := l.repo.Rotate(publish.Exchange{Role: role}, nil, l.now)
+	return err
+}

@@ -89,7 +89,7 @@ func TestRootBelowMark(t *testing.T) {
 	for _, name := range []string{"timestamp.json", "2.snapshot.json"} {
 		old[name] = l.read(name)
 	}
-	if _, err := l.repo.Rotate("timestamp", "", nil, l.now); err != nil {
+	if err := l.rotate("timestamp"); err != nil {
 		t.Fatal(err)
 	}
 	m := &index{}
@@ -122,7 +122,7 @@ func TestFastForwardAndTPM(t *testing.T) {
 	refused(t, c, updater.ErrRollback)
 	refused(t, l.clientWith(m), updater.ErrRollback)
 	for _, role := range []string{"snapshot", "timestamp"} {
-		if _, err := l.repo.Rotate(role, "", nil, l.now); err != nil {
+		if err := l.rotate(role); err != nil {
 			t.Fatal(err)
 		}
 	}

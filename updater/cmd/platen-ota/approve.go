@@ -67,7 +67,11 @@ board measures them.`,
 				return err
 			}
 			return o.open(args[0], func(r *publish.Repo) error {
-				rel, err := r.Approve(s, approver, o.keys, time.Now())
+				var rel publish.Release
+				err := o.change(r, func() (err error) {
+					rel, err = r.Approve(s, approver, o.keys, time.Now())
+					return err
+				})
 				if err != nil {
 					return err
 				}

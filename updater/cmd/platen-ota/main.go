@@ -36,18 +36,34 @@ func main() { cli.Main(root()) }
 type options struct {
 	online string
 	keys   []string
+	draft  string // file for what would be signed; "": it is signed at once
 }
 
 func root() *cobra.Command {
 	r := cli.Root("platen-ota", "make and maintain a repository of signed updates", long)
 	o := &options{}
 	r.PersistentFlags().StringVar(&o.online, "online", "", "folder of the online keys and settings (default DIR.online)")
-	r.AddCommand(o.initCmd(), o.addCmd(), approverCmd(), o.approveCmd(), o.publishCmd(), o.statusCmd(), o.rotateCmd(), o.renewCmd(), o.rootCmd())
+	r.AddCommand(o.initCmd(), o.addCmd(), o.deltaCmd(), o.paperCmd(), approverCmd(), o.approveCmd(), o.rolloutCmd(), o.publishCmd(),
+		o.statusCmd(), verifyCmd(), o.bundleCmd(), o.rotateCmd(), o.revokeCmd(), o.renewCmd(), o.expireCmd(), o.logInitCmd(), o.rootCmd(),
+		keyCmd(), signCmd(), o.submitCmd(), sbomCmd(), provenanceCmd())
 	return r
 }
 
 func (o *options) keysFlag(c *cobra.Command) {
 	c.Flags().StringSliceVar(&o.keys, "keys", nil, "folder of offline keys; give it several times if they are kept apart (default: where init made them)")
+	c.Flags().StringVar(&o.draft, "draft", "", "sign nothing: write this file, for each signer's platen-ota sign, and then for submit")
+}
+
+// change runs what root or targets keys sign: at once, or into a draft.
+func (o *options) change(r *publish.Repo, change func() error) error {
+	if o.draft == "" {
+		return change()
+	}
+	d, err := r.Draft(change)
+	if err != nil {
+		return err
+	}
+	return d.Save(o.draft)
 }
 
 // open opens the repository for one command.
@@ -61,7 +77,7 @@ func (o *options) open(dir string, use func(*publish.Repo) error) error {
 
 // exit gives wrong requests the exit code for wrong usage.
 func exit(err error) error {
-	for _, wrong := range [...]error{publish.ErrExists, publish.ErrNoRepo, publish.ErrRelease} {
+	for _, wrong := range [...]error{publish.ErrExists, publish.ErrNoRepo, publish.ErrRelease, publish.ErrDraft} {
 		if errors.Is(err, wrong) {
 			return &cli.ExitError{Code: cli.ExitUsage, Err: err}
 		}
@@ -71,15 +87,23 @@ func exit(err error) error {
 
 func (o *options) initCmd() *cobra.Command {
 	p := publish.DefaultPolicy()
+	var rootKeys, targetsKeys []string
 	c := &cobra.Command{
-		Use:   "init DIR --keys KEYDIR",
+		Use:   "init DIR --keys KEYDIR | init DIR --root-key PUB... --targets-key PUB... --draft FILE",
 		Short: "Make keys and an empty repository",
 		Long: `Init makes fresh keys and an empty, published repository in DIR. DIR/1.root.json
-is the factory root that printers are made with.`,
+is the factory root that printers are made with.
+
+With --root-key and --targets-key, the public keys of people who made theirs with
+"platen-ota key", only the online keys are made. FILE then goes to each of them for
+"platen-ota sign", and comes back for "platen-ota submit".`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if len(o.keys) != 1 {
-				return cli.Usage("name one folder for the offline keys with --keys, outside of %s", args[0])
+			if len(rootKeys)+len(targetsKeys) > 0 {
+				return o.ceremony(c, args[0], rootKeys, targetsKeys, p)
+			}
+			if len(o.keys) != 1 || o.draft != "" {
+				return cli.Usage("name one folder for the offline keys with --keys, outside of %s, or public keys with --root-key and --targets-key", args[0])
 			}
 			r, err := publish.Init(args[0], o.keys[0], o.online, p, time.Now())
 			if err != nil {
@@ -90,15 +114,22 @@ is the factory root that printers are made with.`,
 	}
 	o.keysFlag(c)
 	f := c.Flags()
-	f.IntVar(&p.RootKeys, "root-keys", p.RootKeys, "number of root keys")
+	f.StringSliceVar(&rootKeys, "root-key", nil, "public key of somebody who signs roots; repeat it")
+	f.StringSliceVar(&targetsKeys, "targets-key", nil, "public key of somebody who signs releases; repeat it")
+	f.IntVar(&p.RootKeys, "root-keys", p.RootKeys, "number of root keys that are made")
 	f.IntVar(&p.RootThreshold, "root-threshold", p.RootThreshold, "root keys that have to sign")
-	f.IntVar(&p.TargetsKeys, "targets-keys", p.TargetsKeys, "number of targets keys")
+	f.IntVar(&p.TargetsKeys, "targets-keys", p.TargetsKeys, "number of targets keys that are made")
 	f.IntVar(&p.TargetsThreshold, "targets-threshold", p.TargetsThreshold, "targets keys that have to sign a release")
+	termFlags(c, &p)
+	return c
+}
+
+func termFlags(c *cobra.Command, p *publish.Policy) {
+	f := c.Flags()
 	f.DurationVar(&p.RootValid, "root-valid", p.RootValid, "how long root metadata is valid")
 	f.DurationVar(&p.TargetsValid, "targets-valid", p.TargetsValid, "how long targets metadata is valid")
 	f.DurationVar(&p.SnapshotValid, "snapshot-valid", p.SnapshotValid, "how long a snapshot is valid")
 	f.DurationVar(&p.TimestampValid, "timestamp-valid", p.TimestampValid, "how long a publication is valid")
-	return c
 }
 
 // printMade says where what init made is, and what to do with it.
@@ -122,6 +153,8 @@ func (o *options) printMade(c *cobra.Command, dir string, p publish.Policy) erro
 
 func (o *options) addCmd() *cobra.Command {
 	var item publish.Item
+	var with []string
+	var rollout rolloutFlags
 	c := &cobra.Command{
 		Use:   "add DIR --release N --board ID --file BIN",
 		Short: "Sign a file as a release",
@@ -132,8 +165,19 @@ see it after the next publish. Release numbers of a board only rise.`,
 			if item.Release == 0 || item.Board == "" || item.File == "" {
 				return cli.Usage("add needs --release, --board and --file; see platen-ota add --help")
 			}
+			var err error
+			if item.Rollout, err = rollout.initial(c); err != nil {
+				return err
+			}
+			if item.Set, err = set(with); err != nil {
+				return err
+			}
 			return o.open(args[0], func(r *publish.Repo) error {
-				rel, err := r.Add(item, o.keys, time.Now())
+				var rel publish.Release
+				err := o.change(r, func() (err error) {
+					rel, err = r.Add(item, o.keys, time.Now())
+					return err
+				})
 				if err != nil {
 					return err
 				}
@@ -149,7 +193,10 @@ see it after the next publish. Release numbers of a board only rise.`,
 	f.Uint64Var(&item.Release, "release", 0, "release number, above every earlier one")
 	f.StringVar(&item.Board, "board", "", "board the file is for")
 	f.StringVar(&item.File, "file", "", "file to release")
-	f.StringVar(&item.Kind, "name", "agent", "what the file replaces")
+	f.StringVar(&item.Kind, "name", "agent", "what the file replaces: agent, rootfs or controller")
+	f.StringSliceVar(&item.Hardware, "hardware", nil, "revision of the board it is for; repeat it (default: any)")
+	f.StringSliceVar(&with, "with", nil, "NAME=N: a release of another kind that is installed and taken back together with it")
+	rollout.register(c)
 	return c
 }
 
@@ -211,11 +258,11 @@ func printStatus(w io.Writer, st publish.Status) error {
 		fmt.Fprintf(&b, "%-10s version %-5d %d of %d keys  until %s%s\n", r.Role, r.Version, r.Threshold, r.Keys, r.Expires.Format(time.RFC3339), mark)
 	}
 	for _, r := range st.Releases {
-		approved := ""
+		more := rolloutText(r)
 		if n := len(r.Approvals); n > 0 {
-			approved = fmt.Sprintf("  %d states approved", n)
+			more += fmt.Sprintf("  %d states approved", n)
 		}
-		fmt.Fprintf(&b, "release    %-5d %s %s  %d bytes  sha256 %s%s\n", r.Release, r.Board, r.Kind, r.Size, r.SHA256, approved)
+		fmt.Fprintf(&b, "release    %-5d %s %s  %d bytes  sha256 %s%s\n", r.Release, r.Board, r.Kind, r.Size, r.SHA256, more)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -234,37 +281,6 @@ func attention(st publish.Status) error {
 	return nil
 }
 
-func (o *options) rotateCmd() *cobra.Command {
-	var role, key string
-	c := &cobra.Command{
-		Use:   "rotate DIR --role ROLE [--key ID]",
-		Short: "Replace a key of a role by a fresh one, and publish",
-		Long: `Rotate takes a key out of the trust, for example because it was lost or stolen, and
-makes a fresh one for it. Enough root keys have to be there. After online keys were
-stolen, rotate both snapshot and timestamp.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if role == "" {
-				return cli.Usage("name the role with --role: root, targets, snapshot or timestamp")
-			}
-			return o.open(args[0], func(r *publish.Repo) error {
-				done, err := r.Rotate(role, key, o.keys, time.Now())
-				if err != nil {
-					return err
-				}
-				return cli.Print(c, done, func(w io.Writer) error {
-					_, err := fmt.Fprintf(w, "%s: key %.8s replaced by %.8s in root %d\n", done.Role, done.Removed, done.Added, done.Root)
-					return err
-				})
-			})
-		},
-	}
-	o.keysFlag(c)
-	c.Flags().StringVar(&role, "role", "", "root, targets, snapshot or timestamp")
-	c.Flags().StringVar(&key, "key", "", "beginning of the id of the key to replace (default: the oldest)")
-	return c
-}
-
 func (o *options) renewCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "renew DIR",
@@ -272,8 +288,12 @@ func (o *options) renewCmd() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return o.open(args[0], func(r *publish.Repo) error {
-				v, err := r.Renew(o.keys, time.Now())
-				if err != nil {
+				var v publish.Versions
+				err := o.change(r, func() (err error) {
+					v, err = r.Renew(o.keys, time.Now())
+					return err
+				})
+				if err != nil || o.draft != "" {
 					return err
 				}
 				return printVersions(c, v)
