@@ -49,6 +49,7 @@ type Agent struct {
 	tpm       *attest.TPM
 	audit     *audit.Log
 	lastFault atomic.Uint32 // of the session's status
+	mirrors   mirrors
 	locks     secondLocks
 	identity  *intake.Identity
 	recipient string         // for age
@@ -90,6 +91,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	}
 	defer a.tpm.Close()
 	defer a.audit.Close()
+	defer a.mirrors.close()
 	if a.sup.door, a.sup.found, err = openDoor(RunDir(cfg), log); err != nil {
 		return err
 	}
@@ -208,6 +210,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	if err := a.openApprovals(ctx); err != nil {
 		return err
 	}
+	a.mirrors.dir = filepath.Join(a.cfg.State, "mirror")
 	if err := a.openAudit(ctx); err != nil {
 		return err
 	}
@@ -251,6 +254,8 @@ func (a *Agent) collector() (*telemetry.Collector, error) {
 		Jobs:     jobs,
 		Urgent:   a.machine.Urgent(),
 		StateDir: RunDir(a.cfg),
+		Spool:    a.spoolFor,
+		Mirror:   a.mirrors.add,
 		Logger:   a.log,
 	})
 }

@@ -62,6 +62,8 @@ func (a *Agent) handle(ctx context.Context, req intake.Request, file *os.File, r
 		return a.enrol(ctx, req, reply)
 	case intake.OpLeave:
 		return a.leave(req, reply)
+	case intake.OpMirror:
+		return a.exportMirror(req, file)
 	case intake.OpAudit:
 		return a.exportAudit(ctx, req, file)
 	case intake.OpUpdate:

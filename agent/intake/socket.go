@@ -36,6 +36,7 @@ const (
 	OpRevoke Op = "revoke" // Recipient gets nothing more
 	OpEnrol  Op = "enrol"  // join a fleet of the configuration with Claim
 	OpUpdate Op = "update" // check for a release now, in the bundle whose descriptor is beside it, or on USB sticks, if one of them is said
+	OpMirror Op = "mirror" // what Recipient was sent goes into the descriptor beside it
 	OpAudit  Op = "audit"  // the audit log goes into the descriptor beside it, signed with Nonce
 
 	OpUpdateWaiting Op = "update-waiting" // one Reply whose Text is the newest release, to be approved by the owner

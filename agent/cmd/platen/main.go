@@ -39,7 +39,7 @@ Start with "platen doctor", which says what this board can hold, and "platen sta
 		simpleCmd("cancel", "Cancel the print; heaters go off", intake.OpCancel),
 		skipCmd(),
 		simpleCmd("halt", "Stop the machine at once; heaters go off", intake.OpHalt))
-	root.AddCommand(enrolCmd(), decommissionCmd(), consentCmd(), auditCmd(), approveCmd(), updateCmd(), controllerCmd(), catalogueCmd(), boardsCmd(), doctorCmd())
+	root.AddCommand(enrolCmd(), decommissionCmd(), consentCmd(), auditCmd(), mirrorCmd(), approveCmd(), updateCmd(), controllerCmd(), catalogueCmd(), boardsCmd(), doctorCmd())
 	cli.Main(root)
 }
 

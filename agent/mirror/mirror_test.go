@@ -1,0 +1,195 @@
+package mirror
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"platen/agent/evidence"
+	"platen/updater/slot"
+	"platen/updater/updatertest"
+)
+
+func frame(n int) []byte {
+	f := make([]byte, evidence.WireSize)
+	copy(f, fmt.Sprintf("frame %08d %0500d", n, n))
+	f[600] = 0xff
+	return f
+}
+
+func open(t *testing.T, d slot.FS) *Mirror {
+	t.Helper()
+	m, err := Open(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func frames(t *testing.T, m *Mirror) [][]byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := m.Export(&b); err != nil {
+		t.Fatal(err)
+	}
+	if b.Len()%evidence.WireSize != 0 {
+		t.Fatalf("%d bytes are no whole frames", b.Len())
+	}
+	var all [][]byte
+	for b.Len() > 0 {
+		all = append(all, bytes.Clone(b.Next(evidence.WireSize)))
+	}
+	return all
+}
+
+// holds checks that the mirror ends with the frames before next, without a gap.
+func holds(t *testing.T, at string, all [][]byte, next int) {
+	t.Helper()
+	for i, f := range all {
+		if n := next - len(all) + i; !bytes.Equal(f, frame(n)) {
+			t.Fatalf("%s: frame %d of %d is not number %d", at, i, len(all), n)
+		}
+	}
+}
+
+func TestFramesComeBackAsTheyWere(t *testing.T) {
+	d := updatertest.NewDisk()
+	m := open(t, d)
+	for i := range 100 {
+		for range 2 { // sent again, and given again after a restart
+			if err := m.Add(frame(i)); err != nil {
+				t.Fatal(err)
+			}
+			if i%10 == 0 {
+				m = open(t, d)
+			}
+		}
+	}
+	all := frames(t, m)
+	if len(all) != 100 {
+		t.Errorf("%d frames", len(all))
+	}
+	holds(t, "", all, 100)
+	for name, f := range map[string][]byte{"nothing": nil, "zeros": make([]byte, 100), "too long": bytes.Repeat([]byte("x"), evidence.WireSize+1)} {
+		if m.Add(f) == nil {
+			t.Errorf("%s: kept", name)
+		}
+	}
+}
+
+func TestBounded(t *testing.T) {
+	d := updatertest.NewDisk()
+	m := open(t, d)
+	const n = 16000
+	for i := range n {
+		if err := m.Add(frame(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	total := 0
+	for at := range segments {
+		b, _ := d.Contents(segment{at: at}.name())
+		total += len(b)
+	}
+	all := frames(t, open(t, d))
+	if total > MaxBytes || len(all) == n || len(all) < n/2 {
+		t.Errorf("%d bytes, %d frames", total, len(all))
+	}
+	holds(t, "", all, n)
+}
+
+var errFull = errors.New("no space left on device")
+
+// small is a disk with room for so many bytes.
+type small struct {
+	*updatertest.Disk
+	room atomic.Int64
+}
+
+func (s *small) Open(name string, m slot.Mode) (slot.File, error) {
+	if m == slot.Create {
+		b, _ := s.Contents(name)
+		s.room.Add(int64(len(b)))
+	}
+	f, err := s.Disk.Open(name, m)
+	return smallFile{f, s}, err
+}
+
+type smallFile struct {
+	slot.File
+	s *small
+}
+
+func (f smallFile) WriteAt(p []byte, off int64) (int, error) {
+	if f.s.room.Add(-int64(len(p))) < 0 {
+		f.s.room.Add(int64(len(p)))
+		return 0, errFull
+	}
+	return f.File.WriteAt(p, off)
+}
+
+// A disk that others have filled makes the mirror shorter; one without any room at all
+// keeps the frame from being sent.
+func TestFullDisk(t *testing.T) {
+	d := &small{Disk: updatertest.NewDisk()}
+	d.room.Store(3 << 20)
+	m := open(t, d)
+	const n = 8000
+	for i := range n {
+		if err := m.Add(frame(i)); err != nil {
+			t.Fatalf("frame %d: %v", i, err)
+		}
+	}
+	all := frames(t, m)
+	if len(all) < 1000 {
+		t.Errorf("only %d frames", len(all))
+	}
+	holds(t, "", all, n)
+	none := &small{Disk: updatertest.NewDisk()}
+	if err := open(t, none).Add(frame(1)); !errors.Is(err, errFull) {
+		t.Errorf("no room: %v", err)
+	}
+}
+
+// A power cut at any point: what was synced is there, in its order, and the next frame
+// goes behind it.
+func TestPowerCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := updatertest.NewDisk()
+		m := open(t, d)
+		for i := range 5 {
+			time.Sleep(syncEvery)
+			if i == 3 {
+				m.size = maxSegment // the next begins a segment
+			}
+			if err := m.Add(frame(i)); err != nil {
+				t.Fatal(err)
+			}
+			d.Mark(fmt.Sprint(i + 1))
+		}
+		states := 0
+		for c := range d.Crashes(1) {
+			acked := 0
+			for _, s := range c.Acked {
+				fmt.Sscan(s, &acked)
+			}
+			m := open(t, c.Disk)
+			n := len(frames(t, m))
+			if n < acked || n > acked+1 {
+				t.Fatalf("%s: %d frames, %d were there", c.At, n, acked)
+			}
+			if err := m.Add(frame(n)); err != nil {
+				t.Fatal(err)
+			}
+			holds(t, c.At, frames(t, open(t, c.Disk)), n+1)
+			states++
+		}
+		if states < 30 {
+			t.Errorf("control: %d states", states)
+		}
+	})
+}
