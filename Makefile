@@ -9,7 +9,7 @@ COMMANDS = agent/cmd/platen agent/cmd/platen-fleet updater/cmd/platen-ota hal/cm
 # What runs on a printer; simulators, the fleet's side and the desk's tools do not.
 ARM_PACKAGES = $(shell go list ./hal/... ./slicer/... ./boards/... ./updater/... ./agent/... | grep -Ev '/(fleet|publish|updatertest|haltest|sim|check|prusa|cmd|internal|securetest|loadertest)(/|$$)|/cmd/')
 
-.PHONY: all build demo prove-ram prove-privacy prove-evidence test test-arm cross bench soak lint vuln man tools clean
+.PHONY: all build demo prove-ram prove-privacy prove-evidence test test-arm cross release bench soak lint vuln man tools clean
 
 all: build
 
@@ -50,6 +50,9 @@ test-arm: ## unit tests as a 32-bit ARM machine runs them
 
 cross: ## the device binary for every target, with its size
 	@cross/build.sh "$(VERSION)" "$(RELEASE)"
+
+release: ## what release RELEASE=N consists of, in OUT (build/release/N); KEY=file signs the provenance
+	@cross/release.sh "$(VERSION)" "$(RELEASE)" "$(or $(OUT),build/release/$(RELEASE))" $(KEY)
 
 bench: ## benchmarks as a table, and other slicers that are installed beside ours
 	@cross/bench.sh

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Builds what a release consists of, for each target: the agent's binary, what it is made
+# of (CycloneDX) and how it was built (in-toto, SLSA), and the sums of all of it. The same
+# commit and toolchain give the same bytes, wherever the checkout lies.
+#
+#   cross/release.sh VERSION RELEASE OUT [KEY]
+#
+# KEY signs the provenance: see platen-ota key. COMMIT names the commit where this is no
+# git checkout.
+set -eu
+top=$(cd "$(dirname "$0")/.." && pwd)
+version=$1 release=$2 key=${4:-}
+mkdir -p "$3"
+out=$(cd "$3" && pwd)
+[ -z "$key" ] || key=$(cd "$(dirname "$key")" && pwd)/$(basename "$key")
+cd "$top"
+commit=${COMMIT:-$(git rev-parse HEAD)}
+case $release in '' | *[!0-9]* | 0*) echo "name the release: make release RELEASE=N, N above the last one" >&2; exit 2 ;; esac
+if [ -z "${COMMIT:-}" ] && [ -n "$(git status --porcelain --untracked-files=no)" ]; then
+	echo "the checkout differs from commit $commit: commit first" >&2
+	exit 1
+fi
+tool=$out/.platen-ota
+CGO_ENABLED=0 go build -trimpath -buildvcs=false -o "$tool" ./updater/cmd/platen-ota
+trap 'rm -f "$tool"' EXIT
+for target in ${TARGETS:-arm:6 arm:7 arm64:}; do
+	arch=${target%%:*} arm=${target#*:}
+	[ "$arm" != "$target" ] || arm=
+	name=platen-linux-$arch${arm:+v$arm}
+	GOOS=linux GOARCH=$arch GOARM=$arm CGO_ENABLED=0 go build -tags nethttpomithttp2 -trimpath -buildvcs=false \
+		-ldflags "-s -w -X platen/agent/cli.version=$version -X platen/agent/cli.release=$release" -o "$out/$name" ./agent/cmd/platen
+	"$tool" sbom "$out/$name" --version "$version" >"$out/$name.sbom.cdx.json"
+	"$tool" provenance "$out/$name" --commit "$commit" --source "${SOURCE_URI:-git+https://example.com/platen}" \
+		--builder "${BUILDER_URI:-https://example.com/platen/make-release}" ${key:+--key "$key"} >"$out/$name.provenance.json"
+done
+cd "$out"
+sha256sum platen-linux-* >SHA256SUMS
+cat SHA256SUMS
