@@ -191,18 +191,14 @@ func withJob(ctx context.Context, o *options, name string, f func(*slicer.Job) e
 }
 
 // newVault has room for a model of size bytes, however badly it is made: compressed
-// ones become twenty times as large. The memory is locked where that is allowed; the
-// model is on the disk anyway. What is not needed of it is never touched.
+// ones become twenty times as large. The model is on the disk anyway. What is not
+// needed of the room is never touched.
 func newVault(size int64) (*vault.Vault, error) {
 	budget := 24*size + 64<<20
 	if budget > math.MaxInt/4 { // of a 32-bit machine
 		budget = 4*size + 64<<20
 	}
-	v, err := vault.New(budget)
-	if errors.Is(err, vault.ErrNotLocked) {
-		return vault.NewPageable(budget)
-	}
-	return v, err
+	return vault.NewPageable(budget)
 }
 
 // writeFile writes a file by way of a temporary one beside it, so that there is
