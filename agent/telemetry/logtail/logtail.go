@@ -89,7 +89,7 @@ type Tail struct {
 	buf    []byte
 	last   time.Time // that a line was taken
 	counts chan Counts
-	told   string // the problem that was last logged
+	told   string    // the problem that was last logged
 	saved  time.Time // when the place was last written down
 	zero   bool      // at an offset of zero
 }
