@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"platen/agent/config"
 	"platen/agent/consent"
@@ -48,6 +49,22 @@ func logPolicy(u *config.Update) (*translog.Policy, error) {
 		return nil, fmt.Errorf("reading update.log_key: %w", err)
 	}
 	return p, nil
+}
+
+// refusedMirror notes in the audit log that what a mirror said was refused, whatever other
+// mirrors say. One that cannot be reached has said nothing, and the same again within an
+// hour is no news.
+func (a *Agent) refusedMirror() func(error) {
+	var last string
+	var at time.Time
+	return func(err error) { // called by whoever refreshes, one at a time
+		what := updater.Code(err)
+		if what == "unavailable" || what == last && time.Since(at) < time.Hour {
+			return
+		}
+		last, at = what, time.Now()
+		a.updated(0, "refused-"+what)
+	}
 }
 
 // unlocked is nil for a release that every second lock lets in.
