@@ -49,7 +49,7 @@ func (a *Agent) openFleets() error {
 		}
 		a.fleets = append(a.fleets, f)
 		if a.client == nil { // that of the first: releases come from there
-			a.client = pinned(f.roots)
+			a.client = pinned(f.roots, a.alarm)
 		}
 	}
 	return nil
@@ -209,7 +209,7 @@ func (a *Agent) dialFleet(f *fleetLink, res *evidence.EnrolResult) (telemetry.Li
 	if err != nil {
 		return nil, err
 	}
-	cfg.ALPN = f.cfg.ALPN
+	cfg.ALPN, cfg.Alarm = f.cfg.ALPN, a.alarm
 	if f.cfg.Offers {
 		cfg.Offer = func(envelope []byte, retained bool) { a.offered(context.Background(), envelope, retained) }
 	}
@@ -217,15 +217,22 @@ func (a *Agent) dialFleet(f *fleetLink, res *evidence.EnrolResult) (telemetry.Li
 	return uplink.Dial(cfg)
 }
 
-// pinned is an HTTP client that trusts the fleet's certificate alone.
-func pinned(ca *x509.CertPool) *http.Client {
+// alarm notes for the owner that something is in the place of a fleet's server.
+func (a *Agent) alarm(code string) {
+	a.log.Warn("a server is not who it has to be", "code", code)
+	a.audit.Note(audit.Entry{Event: audit.Refused, Code: code})
+}
+
+// pinned is an HTTP client that trusts the fleet's certificate alone; alarm is told of
+// servers that have another.
+func pinned(ca *x509.CertPool, alarm func(code string)) *http.Client {
 	return &http.Client{
-		Transport: &http.Transport{
+		Transport: uplink.Watch(&http.Transport{
 			TLSClientConfig:       &tls.Config{RootCAs: ca, MinVersion: tls.VersionTLS13},
 			TLSHandshakeTimeout:   10 * time.Second,
 			ResponseHeaderTimeout: 30 * time.Second,
 			IdleConnTimeout:       time.Minute,
 			MaxIdleConns:          2,
-		},
+		}, alarm),
 	}
 }

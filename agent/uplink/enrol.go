@@ -96,13 +96,13 @@ func Enrol(ctx context.Context, base string, roots *x509.CertPool, claim string,
 // asks no proxy.
 func client(roots *x509.CertPool) *http.Client {
 	return &http.Client{
-		Transport: &http.Transport{
+		Transport: Watch(&http.Transport{
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots},
 			TLSHandshakeTimeout:    10 * time.Second,
 			ResponseHeaderTimeout:  20 * time.Second,
 			MaxResponseHeaderBytes: 16 << 10,
 			MaxConnsPerHost:        1,
-		},
+		}, nil),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

@@ -56,6 +56,9 @@ type Config struct {
 	// ALPN, if set, is the protocol that the handshake asks for (RFC 7301): brokers that
 	// share port 443 with web servers want one. A broker that does not agree is not spoken to.
 	ALPN string
+	// Alarm, if set, is given the code of each [AlarmError] that is another one than that of
+	// the attempt before. It is called by one goroutine at a time and returns at once.
+	Alarm func(code string)
 	// Logger takes what an operator should know; nil discards it.
 	Logger *slog.Logger
 }
@@ -94,6 +97,7 @@ type Link struct {
 	asked  time.Time // when the recipient was last asked for a nonce
 	heard  bool      // a nonce came since
 	lastEr error     // why the last attempt failed
+	alarm  string    // code of the last alarm; "" since the link was up
 }
 
 // Dial begins to connect and returns without waiting for it.
@@ -236,7 +240,19 @@ func (l *Link) down() {
 }
 
 func (l *Link) failed(err error) {
-	l.change(func() { l.lastEr = err })
+	err = alarm(err, time.Now())
+	code := ""
+	if a, ok := errors.AsType[*AlarmError](err); ok {
+		code = a.Code
+	}
+	news := false
+	l.change(func() { news, l.lastEr, l.alarm = code != "" && code != l.alarm, err, code })
+	if news {
+		l.cfg.Logger.Warn("broker is not who it has to be", "broker", l.cfg.Broker, "code", code)
+		if l.cfg.Alarm != nil {
+			l.cfg.Alarm(code)
+		}
+	}
 	l.cfg.Logger.Debug("broker cannot be reached", "broker", l.cfg.Broker, "error", err)
 }
 
@@ -267,7 +283,7 @@ func (l *Link) greet(ctx context.Context) error {
 	if _, err := l.cm.Publish(ctx, &paho.Publish{Topic: evidence.HelloTopic(l.cfg.Printer), QoS: 0}); err != nil {
 		return err
 	}
-	l.change(func() { l.ready, l.lastEr = true, nil })
+	l.change(func() { l.ready, l.lastEr, l.alarm = true, nil, "" })
 	l.cfg.Logger.Debug("broker is there", "broker", l.cfg.Broker)
 	if l.cfg.Offer == nil {
 		return nil
