@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p build/bench
-go test -run '^$' -bench . -benchmem -benchtime "${BENCHTIME:-200ms}" ./hal/... ./slicer/... ./agent/... ./updater/... 2>&1 |
+go test -run '^$' -bench . -benchmem -benchtime "${BENCHTIME:-200ms}" ./hal/... ./slicer/... ./agent/... ./updater/... ./cross/prove/evidence 2>&1 |
 	awk '
 	/^pkg:/ { pkg = $2; sub(/^platen\//, "", pkg) }
 	/^FAIL|^panic/ { print; bad = 1 }
@@ -31,3 +31,7 @@ PLATEN_BENCH=1 go test -count=1 -timeout 30m -v -run '^(TestSpeed|TestHaltLatenc
 
 echo
 cross/bench-slicer.sh
+
+# The agent's telemetry is BenchmarkAgent above; other collectors beside it.
+echo
+cross/bench-agent.sh

@@ -21,6 +21,7 @@ import (
 	"platen/agent/fleet/ingest"
 	"platen/agent/fleet/store"
 	"platen/agent/telemetry"
+	"platen/agent/telemetry/host"
 	"platen/agent/uplink"
 )
 
@@ -101,7 +102,7 @@ func playAgent(dir, broker string, roots *x509.CertPool) error {
 		return errors.New("no certificate of the printer's")
 	}
 	c, err := telemetry.New(telemetry.Config{Grants: granted{g}, Quoter: tpm, StateDir: filepath.Join(dir, "run"),
-		Sources: []telemetry.Source{telemetry.Agent{Release: 1, Boot: tpm.BootCount(), Started: time.Now()}},
+		Sources: []telemetry.Source{&host.Source{Path: dir}, telemetry.Agent{Release: 1, Boot: tpm.BootCount(), Started: time.Now()}},
 		Dial: func(consent.Grant) (telemetry.Link, error) {
 			return uplink.Dial(uplink.Config{Broker: broker, Roots: roots, Printer: tpm.ID(),
 				Certificate: tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: tpm.TLSKey()}})
