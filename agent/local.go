@@ -147,6 +147,7 @@ func (a *Agent) statusView(ctx context.Context) (*intake.Status, error) {
 		v.Heaters = append(v.Heaters, intake.HeaterView{Name: heaterName(h.ID), Actual: unit.Celsius(h.Actual).Rounded(), Target: unit.Celsius(h.Target).Rounded()})
 	}
 	a.viewKeys(ctx, v)
+	a.viewTPM(ctx, v)
 	v.Broken = a.recovery.view(a.board.Recovers())
 	if a.consent != nil {
 		for _, g := range a.consent.Grants(time.Now()) {

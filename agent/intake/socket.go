@@ -141,6 +141,8 @@ type Status struct {
 	Recipient  string       `json:"recipient"`        // age1tag…: seal models to this
 	Hybrid     string       `json:"hybrid_recipient"` // age1tagpq…: the same key, and ML-KEM-768
 	Enrolled   bool         `json:"enrolled"`
+	TPM        string       `json:"tpm,omitempty"` // what ails it
+	TPMRemedy  string       `json:"tpm_remedy,omitempty"`
 	Phase      string       `json:"phase"`
 	Fault      string       `json:"fault"`
 	Progress   int          `json:"progress_percent"` // in steps of 25

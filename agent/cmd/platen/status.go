@@ -11,9 +11,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
-	"platen/agent/attest"
 	"platen/agent/cli"
 	"platen/agent/config"
 	"platen/agent/confine"
@@ -63,6 +61,9 @@ func writeStatus(w io.Writer, st *intake.Status) error {
 	row("watchdog", "%s", st.Watchdog)
 	row("confined", "%s, %d MiB locked", st.Confined, st.VaultBytes>>20)
 	row("keys", "%s", keysRow(st))
+	if st.TPM != "" {
+		row("tpm", "%s: %s", st.TPM, st.TPMRemedy)
+	}
 	row("enrolled", "%t", st.Enrolled)
 	row("tickets", "count %d%s", st.Count, strings.TrimSuffix(", "+st.Tickets, ", "))
 	row("queue", "%s", st.Queue)
@@ -105,7 +106,7 @@ Where the configuration asks for the owner's word (update.owner), a release wait
 			if err != nil {
 				return refused(c, r, err)
 			}
-			return cli.Print(c, printEvent{got.Event, got.Text}, func(w io.Writer) error {
+			return cli.Print(c, printEvent{Event: got.Event, Text: got.Text}, func(w io.Writer) error {
 				_, err := fmt.Fprintln(w, got.Event, got.Text)
 				return err
 			})
@@ -185,7 +186,7 @@ func doctorConfig(c *cobra.Command, cfg *config.Config, err error) []confine.Fin
 		return []confine.Finding{f}
 	}
 	f.What = "is in order"
-	out := append([]confine.Finding{f, doctorTPM(cfg.TPM), doctorKeys(c, cfg)}, doctorBox(cfg)...)
+	out := append([]confine.Finding{f, doctorTPM(c, cfg.TPM), doctorKeys(c, cfg)}, doctorBox(cfg)...)
 	out = append(out, doctorController(cfg)...)
 	out = append(out, doctorUSB(cfg)...)
 	out = append(out, doctorPrint(c.Context())...)
@@ -198,19 +199,6 @@ func doctorConfig(c *cobra.Command, cfg *config.Config, err error) []confine.Fin
 		out = append(out, confine.Finding{Name: "operators", Level: confine.Warn, What: "no operator is trusted: sealed jobs are refused", Remedy: "operator_keys in the configuration"})
 	}
 	return out
-}
-
-// doctorTPM checks that the TPM is there and that this user may use it.
-func doctorTPM(path string) confine.Finding {
-	f := confine.Finding{Name: "tpm", What: "is at " + path}
-	err := unix.Access(strings.TrimPrefix(path, attest.SwtpmPrefix), unix.R_OK|unix.W_OK)
-	switch {
-	case errors.Is(err, unix.EACCES):
-		f.Level, f.What, f.Remedy = confine.Fail, "this user may not open "+path, "add the user to the group of the device, usually tss"
-	case err != nil:
-		f.Level, f.What, f.Remedy = confine.Fail, "there is none at "+path, "enable the TPM in the device tree, or set tpm in the configuration"
-	}
-	return f
 }
 
 func writeFindings(w io.Writer, found []finding) error {
