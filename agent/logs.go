@@ -18,12 +18,15 @@ import (
 // software drives it. No session is started for it, and it takes no jobs.
 type logs []*logtail.Tail
 
+var errNoSession = &refusal{"no-session", "this printer is driven by its own software, whose logs are followed ([[log]] in the configuration): give the job to that"}
+
 // openLogs opens the logs of the configuration. The first says how the machine is.
 func (a *Agent) openLogs() error {
 	dir := filepath.Join(a.cfg.State, "logs")
 	if len(a.cfg.Logs) == 0 {
 		return nil
 	}
+	a.sup.none = true
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the folder of places in logs: %w", err)
 	}

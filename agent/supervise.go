@@ -60,6 +60,7 @@ type supervisor struct {
 
 	onReceipt func(seam.Receipt)          // told of the last receipt of each job; may be nil
 	recovery  *recovery                   // told where prints have got to; nil for nobody
+	none      bool                        // the printer has no session: its own software drives it
 	before    func(context.Context) error // what has to succeed before a session is started; nil: nothing
 	bounds    bounds
 	dog       func() *os.File // the board's watchdog, to hand to a session; nil, and nil from it, for none
@@ -261,6 +262,8 @@ func (s *supervisor) ended(alone bool) {
 // free says why the session cannot take a job now, if it cannot. The lock is held.
 func (s *supervisor) free() error {
 	switch {
+	case s.none:
+		return errNoSession
 	case s.done != nil:
 		return errBusy
 	case s.going:

@@ -40,7 +40,7 @@ const (
 	chunk   = 64 << 10         // read at once
 	grace   = 3                // looks at a file that was renamed, before it is left
 	poll    = time.Second      // between two looks
-	fresh   = 30 * time.Second // since the last line, for the printer to be believed
+	fresh   = 30 * time.Second // since the last line, for temperatures to be believed
 	save    = time.Minute      // between two writes of the place
 )
 
@@ -50,8 +50,8 @@ type Config struct {
 	Family string        // a name of [Families]
 	Place  string        // file in which the place is kept; its folder must be there
 	Every  time.Duration // between two looks; 0 means a second
-	// Set is told how the printer is, as its session would: after each look at which
-	// something was new, and at others as long as the last line is not old.
+	// Set is told how the printer is, as its session would, after each look from the
+	// first line on.
 	Set func(seam.Status)
 	// Logger takes what an operator should know; nil discards it.
 	Logger *slog.Logger
@@ -161,9 +161,17 @@ func (t *Tail) step(ctx context.Context) {
 	if t.place.Counts.Lines != before {
 		t.last = time.Now()
 	}
-	if !t.last.IsZero() && time.Since(t.last) < fresh {
-		t.cfg.Set(t.state.status())
+	if t.last.IsZero() {
+		return // nothing is known yet
 	}
+	st := t.state.status()
+	if time.Since(t.last) > fresh { // a log of events may be silent for long, but not one of measurements
+		st.Heaters, st.NHeaters = [seam.MaxHeaters]seam.Heater{}, 0
+		if t.cfg.Family == steady {
+			st.Phase = seam.PhaseConnecting
+		}
+	}
+	t.cfg.Set(st)
 }
 
 // look takes all lines that are new, and keeps the place behind each piece.

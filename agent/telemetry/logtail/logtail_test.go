@@ -270,7 +270,7 @@ func TestLost(t *testing.T) {
 	}
 }
 
-// What is told of the printer stops when its log does.
+// What is told of the printer ends when its log does.
 func TestStatusIsTold(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "klippy.log")
@@ -331,8 +331,8 @@ func TestStatusIsTold(t *testing.T) {
 		<-told
 	}
 	tl.step(t.Context())
-	if len(told) != 0 {
-		t.Error("a printer whose log has ended is told of")
+	if st := <-told; st != (seam.Status{Phase: seam.PhaseConnecting, Ambient: seam.NoAmbient}) {
+		t.Errorf("a printer whose log has ended is told as %+v", st)
 	}
 	tl.close()
 }

@@ -28,6 +28,9 @@ var families = map[string]parser{
 	"klipper": klipper, "moonraker": moonraker, "octoprint": octoprint, "marlin": marlin, "duet": duet,
 }
 
+// steady is the family whose software writes a line each second as long as it runs.
+const steady = "klipper"
+
 // Families names the kinds of logs that can be followed: "klipper" is klippy.log,
 // "moonraker" moonraker.log, "octoprint" octoprint.log and serial.log, "marlin" what any
 // host has written down of a serial line to Marlin and its kin, "duet" the event log of
