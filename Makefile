@@ -9,7 +9,7 @@ COMMANDS = agent/cmd/platen agent/cmd/platen-fleet updater/cmd/platen-ota hal/cm
 # What runs on a printer; simulators, the fleet's side and the desk's tools do not.
 ARM_PACKAGES = $(shell go list ./hal/... ./slicer/... ./boards/... ./updater/... ./agent/... | grep -Ev '/(fleet|publish|updatertest|haltest|sim|check|prusa|cmd|internal|securetest|loadertest)(/|$$)|/cmd/')
 
-.PHONY: all build demo prove-ram prove-privacy prove-evidence test test-arm cross release bench soak lint vuln man tools clean
+.PHONY: all build demo prove-ram prove-privacy prove-evidence prove-update test test-arm cross release bench soak lint vuln man tools clean
 
 all: build
 
@@ -27,6 +27,11 @@ prove-ram: build ## shows that a model is in the memory of one process only; nee
 	@cross/tools.sh swtpm strace mkfs.ext4
 	@CGO_ENABLED=0 go build -trimpath -o build/bin/ filippo.io/age/cmd/age ./cross/prove
 	@build/bin/prove $(PROVE)
+
+prove-update: build ## shows that no power cut and no kill leaves a printer that does not boot: every state; a real ext4 if root
+	@mkdir -p build/bin
+	@CGO_ENABLED=0 go build -trimpath -o build/bin/prove-update ./cross/proveupdate
+	@build/bin/prove-update -platen build/bin/platen $(PROVE)
 
 prove-evidence: ## shows that nothing a broker does to evidence goes unnoticed, and that kills lose none
 	@cross/tools.sh swtpm mosquitto

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"platen/updater"
@@ -37,7 +38,11 @@ func asChild() (code int, child bool) {
 		return 0, false
 	}
 	err := errors.New("nothing to do")
-	switch os.Getenv(envHow) {
+	how := os.Getenv(envHow)
+	if strings.HasPrefix(how, "disks ") {
+		err = disksAlone(how)
+	}
+	switch how {
 	case "stage":
 		err = with(dir, slot.A, func(u *updater.Updater) error {
 			_, err := u.Stage(context.Background())
@@ -272,7 +277,8 @@ func (s *shop) look(dir string, staged bool) (half bool, err error) {
 	c := boot.Pick(d, quiet)
 	defer c.Close()
 	if staged && c.Entry.Release != 2 || !staged && c.Slot == slot.None {
-		return false, fmt.Errorf("release %d starts", c.Entry.Release)
+		next, err := os.ReadFile(filepath.Join(dir, "slots", "b", "platen"))
+		return false, fmt.Errorf("release %d starts: active %v, on trial %v, slot b whole %v (%v)", c.Entry.Release, rec.Active, rec.Trying, bytes.Equal(next, program(2)), err)
 	}
 	if c.Entry.Release == 2 && c.Entry.Digest != sha256.Sum256(program(2)) {
 		return false, errors.New("what starts was not released")

@@ -21,6 +21,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -34,9 +35,13 @@ func main() {
 	flag.IntVar(&o.disks, "disks", 60, "try so many states of a real file system")
 	flag.Uint64Var(&o.seed, "seed", 1, "of what is drawn")
 	flag.StringVar(&o.platen, "platen", "build/host/platen", "the agent's binary")
+	only := flag.String("only", "", "try the claims whose names contain this")
 	flag.Parse()
 	failed := false
 	for _, c := range claims(o) {
+		if !strings.Contains(c.name, *only) {
+			continue
+		}
 		begun := time.Now()
 		text, err := c.try()
 		took := time.Since(begun).Round(100 * time.Millisecond)
