@@ -232,13 +232,18 @@ func (d *Draft) Save(path string) error {
 // gone on since; then nothing is written.
 func Submit(dir, online string, d *Draft, now time.Time) (Versions, error) {
 	r, err := Open(dir, online)
-	if errors.Is(err, ErrNoRepo) {
+	first := errors.Is(err, ErrNoRepo)
+	if first {
 		r, err = d.begin(dir, online)
 	}
 	if err != nil {
 		return Versions{}, err
 	}
-	unlock, err := r.lock()
+	lock := r.lock
+	if first { // its root is not in the folder yet
+		lock = r.out.Lock
+	}
+	unlock, err := lock()
 	if err != nil {
 		return Versions{}, errors.Join(err, r.Close())
 	}

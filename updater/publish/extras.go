@@ -239,7 +239,8 @@ func (r *Repo) Expire(root, targets, snapshot, timestamp time.Duration) (Policy,
 
 // Bundle writes what a printer without a network needs, as one file (ustar, the names of
 // the repository): every root, the newest metadata that is published, and of each board
-// named (none: all) what belongs to the newest release of each kind.
+// named (none: all) what belongs to the newest release of each kind that every printer may
+// have, and to those above it.
 func (r *Repo) Bundle(w io.Writer, boards []string) error {
 	unlock, err := r.lock()
 	if err != nil {
@@ -286,8 +287,7 @@ func (r *Repo) bundled(boards []string) ([]string, error) {
 	}
 	var files []string
 	for i, rel := range all {
-		newest := i+1 == len(all) || all[i+1].Board != rel.Board || all[i+1].Kind != rel.Kind
-		if !newest && !ofSet(all, rel) || len(boards) > 0 && !slices.Contains(boards, rel.Board) {
+		if !wanted(all[i+1:], rel) && !ofSet(all, rel) || len(boards) > 0 && !slices.Contains(boards, rel.Board) {
 			continue
 		}
 		for path, file := range md.Signed.Targets {
@@ -304,6 +304,12 @@ func (r *Repo) bundled(boards []string) ([]string, error) {
 		return nil, fmt.Errorf("%w: nothing is published for %s", ErrRelease, strings.Join(boards, ", "))
 	}
 	return append(names, files...), nil
+}
+
+// wanted reports whether some printer would pick a release: it would not if one of those
+// above it is for everybody.
+func wanted(above []Release, rel Release) bool {
+	return !slices.ContainsFunc(above, func(o Release) bool { return o.Board == rel.Board && o.Kind == rel.Kind && o.Rollout == nil })
 }
 
 // proofSuffix is what the proof of a target that is in the log is called, behind its name.

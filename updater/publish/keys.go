@@ -144,6 +144,10 @@ func write[T metadata.Roles](r *Repo, name string, md *metadata.Metadata[T], key
 		return fmt.Errorf("encode %s: %w", name, err)
 	}
 	md.ClearSignatures()
+	role := roleOf(name)
+	if r.drafted(role) {
+		keys = nil
+	}
 	for _, k := range keys {
 		sig, err := k.signer.Sign(payload)
 		if err != nil {
@@ -155,7 +159,7 @@ func write[T metadata.Roles](r *Repo, name string, md *metadata.Metadata[T], key
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", name, err)
 	}
-	if role := roleOf(name); r.drafted(role) {
+	if r.drafted(role) {
 		return r.draft.add(role, name, data)
 	}
 	if err := slot.Replace(r.out, name, data); err != nil {

@@ -92,18 +92,22 @@ func (s software) save(path, passphrase string) error {
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	if passphrase != "" {
-		if text, err = lock(text, passphrase); err != nil {
+		if text, err = lock(text, passphrase, workFactor); err != nil {
 			return fmt.Errorf("encrypt key: %w", err)
 		}
 	}
 	return create(path, text, 0o600)
 }
 
-func lock(text []byte, passphrase string) ([]byte, error) {
+// workFactor is the logarithm of what trying a passphrase costs: age's own, a second or so.
+const workFactor = 18
+
+func lock(text []byte, passphrase string, work int) ([]byte, error) {
 	to, err := age.NewScryptRecipient(passphrase)
 	if err != nil {
 		return nil, err
 	}
+	to.SetWorkFactor(work)
 	var b bytes.Buffer
 	a := armor.NewWriter(&b)
 	w, err := age.Encrypt(a, to)

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -19,5 +21,22 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	rigtest.Starts(t)
-	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true})
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true, Setup: readme})
+}
+
+// readme gives every script the lines of "Ship a release", as ship.sh.
+func readme(env *testscript.Env) error {
+	text, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		return err
+	}
+	_, after, _ := strings.Cut(string(text), "\n## Ship a release\n")
+	section, _, _ := strings.Cut(after, "\n## ")
+	script := "set -eux\n"
+	for line := range strings.Lines(section) {
+		if command, ok := strings.CutPrefix(line, "       "); ok {
+			script += command
+		}
+	}
+	return os.WriteFile(filepath.Join(env.WorkDir, "ship.sh"), []byte(script), 0o600)
 }

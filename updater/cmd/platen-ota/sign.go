@@ -50,6 +50,26 @@ ssh-agent: see sign.`,
 	return c
 }
 
+func idCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "id PUB",
+		Short: "Print the id that metadata has for a public key",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			k, err := publish.OpenPub(args[0])
+			if err != nil {
+				return err
+			}
+			id, err := publish.KeyID(k)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(c.OutOrStdout(), id)
+			return err
+		},
+	}
+}
+
 func printKey(c *cobra.Command, public crypto.PublicKey, file string) error {
 	id, err := publish.KeyID(public)
 	if err != nil {
