@@ -66,6 +66,7 @@ var Rules = []Rule{
 	{Package: "updater/updatertest", May: []string{"updater", "updater/slot", "updater/boot"}},
 	{Package: "updater/publish", May: []string{"updater", "updater/approval", "updater/delta", "updater/slot", "updater/translog"}},
 	{Package: "updater/translog", May: []string{"updater"}, Never: noReach},
+	{Package: "updater/boot/boottest", May: []string{"updater/boot", "updater/boot/...", "updater/slot"}},
 	{Package: "updater/...", May: []string{"updater", "updater/slot", "updater/translog", "updater/trust", "updater/boot"}},
 
 	{Package: "agent/cli"},
