@@ -67,6 +67,9 @@ type Config struct {
 	Agents map[[32]byte]uint64
 	// NonceEvery is the time between two nonces to each printer; 0 means 60 s.
 	NonceEvery time.Duration
+	// SilentAfter is how long nothing is believed of a printer until that is an event; 0 means
+	// ingest.SilentAfter.
+	SilentAfter time.Duration
 	// Keep is how long events and sealed files are kept; 0 means store.DefaultKeep.
 	Keep time.Duration
 	// Bridge, if set, takes the place of the broker; BridgeCA is its authority in DER.
@@ -122,6 +125,7 @@ func Up(ctx context.Context, cfg Config) error {
 	if cfg.NonceEvery == 0 {
 		cfg.NonceEvery = time.Minute
 	}
+	cfg.SilentAfter = cmp.Or(cfg.SilentAfter, ingest.SilentAfter)
 	s := &side{cfg: cfg}
 	if err := s.open(); err != nil {
 		return err
@@ -246,6 +250,9 @@ func (s *side) serve(ctx context.Context, server *tls.Config) error {
 		select {
 		case <-tick.C:
 			s.nonces.SendNonces()
+			if err := s.ingest.Silent(time.Now(), s.cfg.SilentAfter); err != nil {
+				s.cfg.Logger.Error("an alarm could not be kept", "error", err)
+			}
 		case err := <-done:
 			stop()
 			return fmt.Errorf("serve enrolment: %w", err)

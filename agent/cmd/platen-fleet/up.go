@@ -41,7 +41,7 @@ func upCmd() *cobra.Command {
 		Short: "Run broker, enrolment, verifier, update files and sealed jobs",
 		Long: "Run the fleet's side until it is interrupted. It listens on this machine only unless\n" +
 			"told otherwise; port 0 takes a free port. With -o jsonl each event is one line of JSON:\n" +
-			"ready, enrolled, batch, missing, refused, offered, leaves, releases, stopped.",
+			"ready, enrolled, batch, missing, refused, silent, heard, sensors, offered, leaves, releases, stopped.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return up(c, &f) },
 	}
@@ -60,6 +60,7 @@ func upCmd() *cobra.Command {
 	fs.StringVar(&f.ekList, "ek-list", "", "factory list: file with the SHA-256 of one endorsement key in hexadecimal a line")
 	fs.StringSliceVar(&f.agents, "agent", nil, "agent known without a repository, as NUMBER=FILE")
 	fs.DurationVar(&f.cfg.NonceEvery, "nonce-every", time.Minute, "time between two nonces to each printer")
+	fs.DurationVar(&f.cfg.SilentAfter, "silent-after", ingest.SilentAfter, "how long nothing is believed of a printer until that is an event")
 	fs.DurationVar(&f.cfg.Keep, "keep", store.DefaultKeep, "how long events and sealed files are kept")
 	fs.StringVar(&f.broker, "broker", "", "use this MQTT v5 broker (host:port) in place of the built-in one")
 	fs.StringVar(&f.brokerCA, "broker-ca", "", "PEM certificate that the broker's chains to")
@@ -216,6 +217,15 @@ func line(e store.Event) string {
 		return fmt.Sprintf("%s %s refused: %s", at, who, e.Reason)
 	case store.Leaves:
 		return fmt.Sprintf("%s %s is %s", at, who, e.Reason)
+	case store.Silent:
+		return fmt.Sprintf("%s %s is silent since %s", at, who, e.Since.Local().Format("15:04:05"))
+	case store.Heard:
+		return fmt.Sprintf("%s %s is heard again", at, who)
+	case store.Sensors:
+		if e.Mask == 0 {
+			return fmt.Sprintf("%s %s reads all its sensors again", at, who)
+		}
+		return fmt.Sprintf("%s %s cannot read all its sensors: mask %#b", at, who, e.Mask)
 	case store.Offered:
 		return fmt.Sprintf("%s %s has the offer of job %s", at, who, e.Job)
 	case store.Releases:

@@ -45,7 +45,7 @@ type Bridge struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 	ups  chan struct{}
-	asks chan evidence.PrinterID
+	asks chan ask
 }
 
 // NewBridge connects to a broker and keeps connected until Close.
@@ -62,7 +62,7 @@ func NewBridge(in *Ingest, cfg BridgeConfig) (*Bridge, error) {
 	if cfg.TLS.ServerName == "" {
 		cfg.TLS.ServerName = host
 	}
-	b := &Bridge{in: in, cfg: cfg, ups: make(chan struct{}, 1), asks: make(chan evidence.PrinterID, maxWaiting)}
+	b := &Bridge{in: in, cfg: cfg, ups: make(chan struct{}, 1), asks: make(chan ask, maxWaiting)}
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	if b.cm, err = autopaho.NewConnection(ctx, b.clientConfig()); err != nil {
@@ -123,7 +123,7 @@ func (b *Bridge) received(p paho.PublishReceived) (bool, error) {
 	case p.Packet.Retain:
 	case kind == evidence.TopicHello:
 		select {
-		case b.asks <- id:
+		case b.asks <- askOf(id, p.Packet):
 		default: // so many are asking that all will get one soon anyway
 		}
 	case kind == evidence.TopicBatch:
@@ -153,8 +153,8 @@ func (b *Bridge) work(ctx context.Context) {
 				continue
 			}
 			b.SendNonces()
-		case id := <-b.asks:
-			b.sendNonce(ctx, id)
+		case a := <-b.asks:
+			b.sendNonce(ctx, a)
 		}
 	}
 }
@@ -172,22 +172,38 @@ func (b *Bridge) subscribe(ctx context.Context) error {
 func (b *Bridge) SendNonces() {
 	for _, id := range b.in.verifier.Printers() {
 		select {
-		case b.asks <- id:
+		case b.asks <- ask{id: id}:
 		default:
 			return // the rest get theirs next time
 		}
 	}
 }
 
-func (b *Bridge) sendNonce(ctx context.Context, id evidence.PrinterID) {
-	n := b.in.Nonce(id)
+// ask is who wants a nonce, and the correlation data of the request (MQTT 5.0, section
+// 4.10), nil if there was none.
+type ask struct {
+	id          evidence.PrinterID
+	correlation []byte
+}
+
+func askOf(id evidence.PrinterID, p *paho.Publish) ask {
+	a := ask{id: id}
+	if p.Properties != nil {
+		a.correlation = p.Properties.CorrelationData
+	}
+	return a
+}
+
+func (b *Bridge) sendNonce(ctx context.Context, a ask) {
+	n := b.in.Nonce(a.id)
 	if n == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if _, err := b.cm.Publish(ctx, &paho.Publish{Topic: evidence.NonceTopic(id), QoS: 0, Payload: n}); err != nil {
-		b.cfg.Logger.Warn("a nonce could not be sent", "printer", id.String(), "error", err)
+	if _, err := b.cm.Publish(ctx, &paho.Publish{Topic: evidence.NonceTopic(a.id), QoS: 0, Payload: n,
+		Properties: &paho.PublishProperties{CorrelationData: a.correlation}}); err != nil {
+		b.cfg.Logger.Warn("a nonce could not be sent", "printer", a.id.String(), "error", err)
 	}
 }
 

@@ -44,8 +44,9 @@ type Ingest struct {
 
 	burst, rate float64
 
-	mu     sync.Mutex // one frame at a time: verdict, log and state belong together
-	bucket map[evidence.PrinterID]*bucket
+	mu      sync.Mutex // one frame at a time: verdict, log and state belong together
+	bucket  map[evidence.PrinterID]*bucket
+	watched map[evidence.PrinterID]*watched
 }
 
 // bucket counts what a printer may still send.
@@ -64,7 +65,7 @@ func New(v *verify.Verifier, s *store.Store, emit func(store.Event), log *slog.L
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Ingest{verifier: v, store: s, emit: emit, log: log, burst: burst, rate: rate, bucket: map[evidence.PrinterID]*bucket{}}
+	return &Ingest{verifier: v, store: s, emit: emit, log: log, burst: burst, rate: rate, bucket: map[evidence.PrinterID]*bucket{}, watched: map[evidence.PrinterID]*watched{}}
 }
 
 // Allow changes how many frames are taken from one printer: a burst, and so many a second
@@ -171,6 +172,9 @@ func (in *Ingest) believed(v verify.Verdict, frame []byte) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := in.heard(v.Printer, e.Values, v.Late, time.Now()); err != nil {
+		return err
 	}
 	return in.store.SavePrinter(in.verifier, v.Printer)
 }

@@ -21,6 +21,9 @@ const (
 	Batch    Kind = "batch"    // a batch was verified
 	Refused  Kind = "refused"  // something was not believed; see Reason
 	Missing  Kind = "missing"  // batches From to To of a chain did not come
+	Silent   Kind = "silent"   // nothing was believed of a printer since Since
+	Heard    Kind = "heard"    // a printer that was silent is not any more
+	Sensors  Kind = "sensors"  // a printer cannot read other sensors than before; see Mask
 	Offered  Kind = "offered"  // a printer has taken an offer of a job
 	Leaves   Kind = "leaves"   // a printer was revoked or is gone; see Reason
 	Releases Kind = "releases" // the releases known were read anew
@@ -53,6 +56,9 @@ type Event struct {
 	Reason string `json:"reason,omitempty"`
 	From   uint64 `json:"from,omitempty"`
 	To     uint64 `json:"to,omitempty"`
+
+	Since time.Time `json:"since,omitzero"`
+	Mask  uint64    `json:"mask,omitempty"` // bit n is sensor n of the board file, which cannot be read
 
 	MQTT      string `json:"mqtt,omitempty"`  // host:port
 	HTTPS     string `json:"https,omitempty"` // URL

@@ -172,6 +172,14 @@ func (v *Verifier) Record(id evidence.PrinterID) (Record, bool) {
 	return p.Record, true
 }
 
+// Spoke reports whether anything was ever believed of a printer.
+func (v *Verifier) Spoke(id evidence.PrinterID) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	p, ok := v.printers[id]
+	return ok && p.Chain.Seq > 0
+}
+
 // Printers lists the ids of all printers in the order of their text form.
 func (v *Verifier) Printers() []evidence.PrinterID {
 	v.mu.Lock()

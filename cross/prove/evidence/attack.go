@@ -158,7 +158,7 @@ func (l *told) emit(e store.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.events = append(l.events, e)
-	if e.Event != store.Missing {
+	if e.Event == store.Batch || e.Event == store.Refused {
 		l.judged++
 	}
 }

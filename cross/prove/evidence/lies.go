@@ -268,6 +268,8 @@ func account(sent []expect, events []store.Event) tally {
 			for seq := e.From; seq <= e.To; seq++ {
 				t.missing = append(t.missing, seq)
 			}
+		}
+		if e.Event != store.Batch && e.Event != store.Refused {
 			continue
 		}
 		if n >= len(sent) {
