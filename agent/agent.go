@@ -69,6 +69,7 @@ type Agent struct {
 	updates   *updates     // nil if updates are not configured
 	queue     jobQueue
 	recovery  *recovery
+	delivery  delivery
 	goodbye   func() // ends the agent for it to leave its owner
 }
 

@@ -155,6 +155,7 @@ func (a *Agent) startHeld(ctx context.Context, ticket intake.Ticket, held *intak
 		return nil, err
 	}
 	a.recovery.settle(ctx) // of the copy before, if it was of this ticket
+	a.delivery.handed(ticket)
 	taken := false
 	receipts, err := a.sup.start(&start, f, along{profile: req.Profile}, func() (err error) {
 		if err := a.takeCopy(ctx, ticket, tag, from); err != nil {
@@ -282,7 +283,8 @@ func (a *Agent) contentKey(ctx context.Context, reply func(intake.Reply) error) 
 
 // eventDelete says that the session holds all that it prints from: the model indexed in its
 // memory, or the program. Nothing of the file is read any more, neither where it came from
-// nor its ciphertext here. Only a print that a power loss breaks asks for it again.
+// nor its ciphertext here. Only a print that a power loss breaks asks for it again. Of a sealed
+// job its text is the printer's receipt for that: see evidence.Delivery.
 const eventDelete = "safe-to-delete"
 
 // follow reports a job to its client until its session has ended with its last
@@ -308,7 +310,7 @@ func (a *Agent) follow(ctx context.Context, receipts <-chan seam.Receipt, detach
 				return &jobError{*last}
 			case r.Code == seam.CodeLoaded:
 				reply(intake.Reply{Event: "loaded"})
-				reply(intake.Reply{Event: eventDelete})
+				reply(intake.Reply{Event: eventDelete, Text: a.delivered(ctx, r.Job)})
 				if detach {
 					return nil
 				}

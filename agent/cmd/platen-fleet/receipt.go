@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +28,7 @@ type receiptView struct {
 const maxReceipt = 64 << 10
 
 func receiptCmd() *cobra.Command {
-	parent := &cobra.Command{Use: "receipt", Short: "Receipts by which printers left their owners"}
+	parent := &cobra.Command{Use: "receipt", Short: "Receipts that printers signed: for sealed jobs, and for leaving their owners"}
 	var dir string
 	c := &cobra.Command{
 		Use:   "verify FILE [--dir DIR]",
@@ -39,12 +38,7 @@ identity, before that key was removed. It needs nothing else; compare the id tha
 printer that was sold. With --dir a printer of that fleet is marked as gone, unless it kept its identity.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			f, err := os.Open(args[0])
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			text, err := io.ReadAll(io.LimitReader(f, maxReceipt))
+			text, err := readAtMost(args[0], maxReceipt)
 			if err != nil {
 				return err
 			}
@@ -63,7 +57,7 @@ printer that was sold. With --dir a printer of that fleet is marked as gone, unl
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", "", "folder of the fleet's state")
-	parent.AddCommand(c)
+	parent.AddCommand(c, deliveryCmd())
 	return parent
 }
 

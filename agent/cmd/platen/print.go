@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -20,9 +21,17 @@ type printEvent struct {
 	Text  string `json:"text,omitempty"`
 }
 
+// jobEvent is a printEvent of a job.
+type jobEvent struct {
+	printEvent
+	// Receipt is the printer's signed word that it holds all of a sealed job, in PEM.
+	Receipt string `json:"receipt,omitempty"`
+}
+
 // printOptions are the flags of platen print.
 type printOptions struct {
 	ticket, usb   string
+	receipt       string
 	detach, queue bool
 	resume, yes   bool
 	plate         uint8
@@ -80,6 +89,7 @@ note of which print it was and of the layer. See platen status, and platen disca
 	c.Flags().StringVar(&o.ticket, "ticket", "", "ticket of a sealed file")
 	c.Flags().BoolVar(&o.queue, "queue", false, "put a sealed file into the queue; see platen queue")
 	c.Flags().StringVar(&o.usb, "usb", "", "id of a job on a USB stick, in place of a file; see platen usb")
+	c.Flags().StringVar(&o.receipt, "receipt", "", "keep the printer's receipt for a sealed job in this file: see platen-fleet receipt job")
 	c.Flags().BoolVar(&o.resume, "resume", false, "go on with the print that a power loss broke")
 	c.Flags().BoolVar(&o.yes, "yes", false, "do not ask whether the part stands on the bed")
 	o.slicing(c)
@@ -128,7 +138,7 @@ func printFile(c *cobra.Command, name string, o printOptions) error {
 	if o.queue {
 		return enqueue(c, req, f)
 	}
-	return follow(c, req, f)
+	return follow(c, req, f, o.receipt)
 }
 
 var errQueued = cli.Usage("how a job of the queue is printed is said when it is: platen queue print --help")
@@ -184,14 +194,19 @@ func readTicket(path string) ([]byte, error) {
 }
 
 // follow shows a job to its end.
-func follow(c *cobra.Command, req intake.Request, f *os.File) error {
+func follow(c *cobra.Command, req intake.Request, f *os.File, keep string) error {
 	bar := cli.NewProgress(c.ErrOrStderr(), "print")
 	jsonl := cli.OutputOf(c) == cli.JSONL
-	accepted := false
+	accepted, receipt := false, ""
 	last, err := ask(c.Context(), req, f, func(r intake.Reply) {
 		accepted = true
+		e := jobEvent{printEvent: printEvent{r.Event, r.Text}}
+		if r.Event == "safe-to-delete" {
+			e.Text, e.Receipt = "", r.Text
+		}
+		receipt = cmp.Or(receipt, e.Receipt)
 		if jsonl {
-			cli.Print(c, printEvent{r.Event, r.Text}, nil)
+			cli.Print(c, e, nil)
 			return
 		}
 		if r.Event == "progress" {
@@ -204,6 +219,11 @@ func follow(c *cobra.Command, req intake.Request, f *os.File) error {
 		}
 	})
 	bar.Done()
+	if keep != "" && receipt != "" { // however the print ended
+		if werr := os.WriteFile(keep, []byte(receipt), 0o644); werr != nil {
+			err = errors.Join(err, werr)
+		}
+	}
 	if accepted && c.Context().Err() != nil {
 		return errors.New("not followed any more; the print goes on, platen cancel ends it")
 	}
@@ -220,7 +240,10 @@ func follow(c *cobra.Command, req intake.Request, f *os.File) error {
 	if jsonl && req.Detach {
 		return nil // said already
 	}
-	return cli.Print(c, printEvent{Event: end}, func(w io.Writer) error {
+	if jsonl {
+		receipt = "" // said already
+	}
+	return cli.Print(c, jobEvent{printEvent{Event: end}, receipt}, func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, end)
 		return err
 	})

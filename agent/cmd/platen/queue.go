@@ -93,7 +93,7 @@ If copies are left when it is done, the job stays in the queue.`,
 			if req.Profile, err = stacked(o.profiles, o.set); err != nil {
 				return err
 			}
-			return follow(c, req, nil)
+			return follow(c, req, nil, "")
 		},
 	}
 	o.slicing(c)

@@ -80,7 +80,7 @@ func printUSB(c *cobra.Command, o printOptions) error {
 	if req.Profile, err = stacked(o.profiles, o.set); err != nil {
 		return err
 	}
-	return follow(c, req, nil)
+	return follow(c, req, nil, o.receipt)
 }
 
 // doctorUSB says whether sticks are read, and whether the ones that are there can be.

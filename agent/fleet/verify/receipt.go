@@ -2,7 +2,6 @@ package verify
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 
 	"platen/agent/evidence"
@@ -18,22 +17,8 @@ func Receipt(text []byte) (evidence.PrinterID, evidence.Receipt, error) {
 	if err != nil {
 		return none, r, refuse(BadEncoding, err)
 	}
-	public, err := parsePublic(r.AK)
+	id, err := signedBy(r.AK, q, digest)
 	if err != nil {
-		return none, r, refuse(BadKey, err)
-	}
-	if err := checkAttributes(public, role{sign: true, restricted: true}); err != nil {
-		return none, r, refuse(BadKey, fmt.Errorf("attestation key: %w", err))
-	}
-	key, err := p256(r.AK)
-	if err != nil {
-		return none, r, refuse(BadKey, err)
-	}
-	id, signer, err := names(public)
-	if err != nil {
-		return none, r, refuse(BadKey, err)
-	}
-	if _, err := quoted(key, signer, q, digest); err != nil {
 		return none, r, err
 	}
 	if r.Kept == slices.Contains(r.Indices, evidence.IdentityIndex) {
