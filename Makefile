@@ -9,7 +9,7 @@ COMMANDS = agent/cmd/platen agent/cmd/platen-fleet updater/cmd/platen-ota hal/cm
 # What runs on a printer; simulators, the fleet's side and the desk's tools do not.
 ARM_PACKAGES = $(shell go list ./hal/... ./slicer/... ./boards/... ./updater/... ./agent/... | grep -Ev '/(fleet|publish|updatertest|haltest|sim|check|prusa|cmd|internal|securetest|loadertest)(/|$$)|/cmd/')
 
-.PHONY: all build demo prove-ram prove-privacy prove-evidence prove-update test test-arm cross release bench soak lint vuln man tools clean
+.PHONY: all build demo prove-ram prove-acme prove-privacy prove-evidence prove-update test test-arm cross release bench soak lint vuln man tools clean
 
 all: build
 
@@ -37,6 +37,10 @@ prove-evidence: ## shows that nothing a broker does to evidence goes unnoticed, 
 	@cross/tools.sh swtpm mosquitto
 	@CGO_ENABLED=0 go build -trimpath -o build/bin/prove-evidence ./cross/prove/evidence
 	@build/bin/prove-evidence $(PROVE)
+
+prove-acme: ## shows that a printer gets its certificate from a real step-ca, by what its TPM states
+	@cross/tools.sh swtpm step-ca
+	go test -count=1 -v -run 'TestStepCA$$' ./agent/fleet
 
 prove-privacy: build ## shows that what a recipient is sent does not help to copy a part: T-P1 to T-P6
 	@CGO_ENABLED=0 go test -c -o build/bin/prove-privacy ./cross/privacy
