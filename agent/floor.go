@@ -34,6 +34,7 @@ func (a *Agent) openSource(u *config.Update) (*trust.Client, error) {
 	}
 	source, err := trust.New(trust.Config{
 		Dir: filepath.Join(a.cfg.State, "tuf"), FactoryRoot: root, URL: u.URL, Mirrors: u.Mirrors, Board: a.board.ID,
+		Printer: a.tpm.ID().String(), Ring: u.Ring,
 		Client: a.client, NTP: u.NTP, Memory: tpmFloor{a.tpm}, Ticks: a.tpm.Ticks, Log: log, Refused: a.refusedMirror(),
 		Floor: updater.Floor{Release: cli.Release()}, Logger: a.log,
 	})

@@ -16,6 +16,7 @@ type Update struct {
 	Hours    Hours    `toml:"hours"`    // when releases may be installed by themselves, "02:00-05:00" of local time; "": any time
 	Hardware string   `toml:"hardware"` // revision of the board, as releases name it
 	Offline  bool     `toml:"offline"`  // a release is healthy without reaching the fleet
+	Ring     string   `toml:"ring"`     // releases that are rolled out to this ring come at once; "": as the share of printers grows
 
 	Mirrors   []string `toml:"mirrors"`   // where the repository is as well, asked in this order after url
 	NTP       []string `toml:"ntp"`       // "host:port" of servers asked for the time if the clock was not set
