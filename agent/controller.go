@@ -178,6 +178,7 @@ func (a *Agent) settle(ctx context.Context) error {
 	err := a.updates.up.Settle(ctx)
 	a.updates.mu.Unlock()
 	if err != nil {
+		a.updates.tries.Add(1)
 		a.updates.unsettled.Store(&err)
 		return fmt.Errorf("the controller does not have the firmware of this release: %w", err)
 	}
@@ -189,6 +190,7 @@ func (a *Agent) settle(ctx context.Context) error {
 type settling struct {
 	settled   atomic.Bool
 	unsettled atomic.Pointer[error] // why not, since the last try
+	tries     atomic.Int32          // that have failed
 }
 
 // ConfirmTime is how long the launcher of a configuration waits for a release on trial to

@@ -56,8 +56,8 @@ func (a *Agent) until(ctx context.Context, bound time.Duration, try func(context
 	for {
 		a.updates.beat.Store(time.Now().UnixNano())
 		err := try(ctx)
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, errHopeless) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -80,13 +80,19 @@ func (a *Agent) lively() bool {
 	return beat == 0 || time.Since(time.Unix(0, beat)) < probeSilence
 }
 
+// maxSettles is how often a release on trial may fail to give the controller its firmware.
+const maxSettles = 3
+
+// errHopeless reports a probe that is not worth another try.
+var errHopeless = errors.New("given up")
+
 // probeFirmware is that the controller has the firmware of the set.
 func (a *Agent) probeFirmware(context.Context) error {
 	if a.settled() {
 		return nil
 	}
-	if err := a.updates.unsettled.Load(); err != nil {
-		return *err
+	if err := a.updates.unsettled.Load(); err != nil && a.updates.tries.Load() >= maxSettles {
+		return fmt.Errorf("%w: %w", errHopeless, *err)
 	}
 	return errors.New("the controller does not have the firmware of this release yet")
 }

@@ -71,7 +71,10 @@ func (a *Agent) openUpdates() error {
 		return fmt.Errorf("asking which release runs: %w", err)
 	}
 	a.sup.onTrial(b.Trial)
-	if b.Bad != 0 {
+	switch {
+	case b.Trial:
+		a.setUpdateState(fmt.Sprintf("release %d on trial", b.Release))
+	case b.Bad != 0:
 		a.log.Warn("a release failed its trial here", "release", b.Bad, "reason", b.Why.String())
 		a.setUpdateState(fmt.Sprintf("release %d failed its trial: %s", b.Bad, b.Why))
 	}
@@ -140,7 +143,7 @@ func (a *Agent) confirm(ctx context.Context) error {
 	a.updates.beat.Store(0)
 	a.sup.onTrial(false)
 	if booted.Trial {
-		a.setUpdateState("")
+		a.setUpdateState(fmt.Sprintf("release %d confirmed", booted.Release))
 		a.log.Info("release confirmed", "release", booted.Release, "slot", booted.Slot.String())
 		a.updated(booted.Release, "confirmed")
 	}

@@ -8,7 +8,7 @@
 //
 //	printer [SIM-FLAGS]   a TPM, a simulated printer at ./tty and an agent, ready for a job
 //	sim [FLAGS]           a simulated printer alone, in place of the one before; ! sim: none
-//	agent                 an agent of ./platen.toml; waits until it can take a job
+//	agent                 an agent of ./platen.toml; waits until it can take a job; "! agent" ends it
 //	platen ARGS           platen with --config platen.toml
 //	exits CODE COMMAND    a command that ends with this exit code
 //	await REGEXP ARGS     platen ARGS again and again until its output matches

@@ -125,9 +125,12 @@ func cmdSim(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(w.sim.await(`"event":"ready"`, patience))
 }
 
-func cmdAgent(ts *testscript.TestScript, _ bool, args []string) {
+func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
 	w := worldOf(ts)
 	w.stop(w.agent)
+	if w.agent = nil; neg {
+		return
+	}
 	var err error
 	w.agent, err = w.start(true, "platen", "run", "--config", "platen.toml")
 	ts.Check(err)
