@@ -97,6 +97,7 @@ func followed(t *testing.T, v *voxels, seed uint64, leak func(v *voxels, at time
 		}
 		u := newUplink(t, catalog.Vendor, seed, leaks)
 		defer u.stop()
+		time.Sleep(time.Millisecond) // reports come beside the grid, not at the same moments
 		tell := func(p seam.Phase, target int32) {
 			st := seam.Status{Phase: p, NHeaters: 1, Ambient: seam.NoAmbient}
 			st.Heaters[0] = seam.Heater{ID: 8, Actual: 22_000, Target: target}
@@ -117,7 +118,11 @@ func followed(t *testing.T, v *voxels, seed uint64, leak func(v *voxels, at time
 		for bucket < time.Since(begin)-quiet {
 			bucket *= 2
 		}
-		for end := begin.Add(quiet + listening(bucket)); time.Now().Before(end); time.Sleep(10 * time.Second) {
+		rest := listening(bucket)
+		if !*full {
+			rest = bucket + 70*time.Minute // until its record has come
+		}
+		for end := begin.Add(quiet + rest); time.Now().Before(end); time.Sleep(10 * time.Second) {
 			tell(seam.PhaseIdle, 0)
 		}
 		synctest.Wait()

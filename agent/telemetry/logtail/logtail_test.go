@@ -336,3 +336,28 @@ func TestStatusIsTold(t *testing.T) {
 	}
 	tl.close()
 }
+
+// BenchmarkLook is one look at a log to which ten lines were added.
+func BenchmarkLook(b *testing.B) {
+	dir := b.TempDir()
+	path := filepath.Join(dir, "klippy.log")
+	f, err := os.Create(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	tl, err := New(Config{Path: path, Family: "klipper", Place: filepath.Join(dir, "place")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer tl.close()
+	lines := strings.Repeat("Stats 12.3: gcodein=0  mcu: mcu_awake=0.01 heater_bed: target=60 temp=60.1 pwm=0.3 print_stall=0 extruder: target=210 temp=209.8 pwm=0.5\n", 10)
+	for b.Loop() {
+		if _, err := f.WriteString(lines); err != nil {
+			b.Fatal(err)
+		}
+		if err := tl.look(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
