@@ -209,7 +209,7 @@ func (a *Agent) dialFleet(f *fleetLink, res *evidence.EnrolResult) (telemetry.Li
 	if err != nil {
 		return nil, err
 	}
-	cfg.ALPN, cfg.Alarm = f.cfg.ALPN, a.alarm
+	cfg.ALPN, cfg.Will, cfg.Alarm = f.cfg.ALPN, f.cfg.Will, a.alarm
 	if f.cfg.Offers {
 		cfg.Offer = func(envelope []byte, retained bool) { a.offered(context.Background(), envelope, retained) }
 	}

@@ -101,6 +101,7 @@ type Fleet struct {
 	CA    string `toml:"ca"`    // PEM certificate that it must chain to; it names the broker
 
 	Offers bool   `toml:"offers"` // take offers of jobs from its broker, while the owner grants it anything
+	Will   bool   `toml:"will"`   // have its broker tell when the connection breaks off, on the topic that evidence.GoneTopic names
 	ALPN   string `toml:"alpn"`   // protocol to ask its broker for, such as "x-amzn-mqtt-ca" on port 443 of AWS IoT Core; "" is none
 }
 

@@ -2,16 +2,18 @@ package evidence
 
 import "strings"
 
-// Topics of MQTT. Each printer has four: it publishes frames of batches to the
+// Topics of MQTT. Each printer has five: it publishes frames of batches to the
 // first, gets nonces as the bare payload of the second, asks for one with an
 // empty message to the third, and gets offers of jobs, each the envelope of a ticket,
-// on the fourth.
+// on the fourth. To the fifth its broker publishes Gone, the printer's last will, when
+// the connection breaks off.
 const (
 	topicPrefix = "platen/v1/"
 	topicBatch  = "evidence"
 	topicNonce  = "nonce"
 	topicHello  = "hello"
 	topicOffer  = "offer"
+	topicGone   = "gone"
 )
 
 // BatchTopic is where a printer publishes its batches.
@@ -26,6 +28,13 @@ func HelloTopic(p PrinterID) string { return topicPrefix + p.String() + "/" + to
 // OfferTopic is where a printer gets offers of jobs.
 func OfferTopic(p PrinterID) string { return topicPrefix + p.String() + "/" + topicOffer }
 
+// Gone is the payload of a printer's last will: it says nothing that its topic does not,
+// but there are brokers that take no empty one.
+const Gone = "gone"
+
+// GoneTopic is the topic of a printer's last will.
+func GoneTopic(p PrinterID) string { return topicPrefix + p.String() + "/" + topicGone }
+
 // TopicKind tells the topics of a printer apart.
 type TopicKind uint8
 
@@ -36,6 +45,7 @@ const (
 	TopicNonce
 	TopicHello
 	TopicOffer
+	TopicGone
 )
 
 // ParseTopic returns whose topic of which kind t is.
@@ -55,6 +65,8 @@ func ParseTopic(t string) (PrinterID, TopicKind) {
 		return id, TopicHello
 	case topicOffer:
 		return id, TopicOffer
+	case topicGone:
+		return id, TopicGone
 	}
 	return PrinterID{}, TopicOther
 }

@@ -134,9 +134,9 @@ func TestDue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for days, want := range map[int]bool{0: false, 19: false, 21: true, 40: true} {
-		if got := Due(res, time.Now().Add(time.Duration(days)*24*time.Hour)); got != want {
-			t.Errorf("after %d days: %v", days, got)
+	for tenths, want := range map[int]bool{0: false, 6: false, 7: true, 13: true} {
+		if got := Due(res, time.Now().Add(ca.ClientLife*time.Duration(tenths)/10)); got != want {
+			t.Errorf("after %d tenths of its life: %v", tenths, got)
 		}
 	}
 	if !Due(evidence.EnrolResult{}, time.Now()) {

@@ -8,11 +8,18 @@
 // retained message that this package would act upon. Every packet passes a guard (guard.go)
 // before the MQTT library sees it, which bounds size, kind and number. [Enrol] is how a printer gets its client certificate.
 //
+// A broker keeps no session: what it has not acknowledged is sent again by package telemetry, in its
+// order and from a disk, which a session in a broker that nobody need trust could not do better.
+// Publishing needs four levels of topic, 1 KiB a packet, quality 1 and nothing that is retained, so
+// that AWS IoT Core is broker enough.
+//
 // The client key stays in the TPM: the TLS handshake asks it for a signature.
 package uplink
 
 import (
+	"bytes"
 	"context"
+	crand "crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -53,6 +60,9 @@ type Config struct {
 	// time and holds up the connection. An offer is acknowledged whatever becomes of it: the
 	// broker learns nothing else.
 	Offer func(envelope []byte, retained bool)
+	// Will has the broker publish evidence.Gone to the printer's topic for that, when the
+	// connection breaks off without leave: the fleet's own broker needs none.
+	Will bool
 	// ALPN, if set, is the protocol that the handshake asks for (RFC 7301): brokers that
 	// share port 443 with web servers want one. A broker that does not agree is not spoken to.
 	ALPN string
@@ -94,6 +104,7 @@ type Link struct {
 	ready  bool          // subscribed, and the recipient was asked for a nonce
 	state  chan struct{} // closed at each change of what is below mu
 	nonce  []byte
+	asking []byte    // correlation data of the present connection's request for a nonce
 	asked  time.Time // when the recipient was last asked for a nonce
 	heard  bool      // a nonce came since
 	lastEr error     // why the last attempt failed
@@ -140,7 +151,11 @@ func (l *Link) clientConfig() autopaho.ClientConfig {
 		ConnectPacketBuilder: func(c *paho.Connect, _ *url.URL) (*paho.Connect, error) {
 			c.CleanStart = true // telemetry itself sends again what was not acknowledged
 			size, most, alias := uint32(l.largest()), uint16(8), uint16(0)
-			c.Properties = &paho.ConnectProperties{MaximumPacketSize: &size, ReceiveMaximum: &most, TopicAliasMaximum: &alias}
+			c.Properties = &paho.ConnectProperties{MaximumPacketSize: &size, ReceiveMaximum: &most, TopicAliasMaximum: &alias,
+				SessionExpiryInterval: new(uint32), RequestResponseInfo: true}
+			if l.cfg.Will {
+				c.WillMessage = &paho.WillMessage{Topic: evidence.GoneTopic(l.cfg.Printer), Payload: []byte(evidence.Gone)}
+			}
 			return c, nil
 		},
 		ClientConfig: paho.ClientConfig{
@@ -279,8 +294,12 @@ func (l *Link) greet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.change(func() { l.heard, l.asked = false, time.Now() })
-	if _, err := l.cm.Publish(ctx, &paho.Publish{Topic: evidence.HelloTopic(l.cfg.Printer), QoS: 0}); err != nil {
+	asking := make([]byte, 16)
+	_, _ = crand.Read(asking) // never fails
+	l.change(func() { l.heard, l.asking, l.asked = false, asking, time.Now() })
+	hello := &paho.Publish{Topic: evidence.HelloTopic(l.cfg.Printer), QoS: 0,
+		Properties: &paho.PublishProperties{ResponseTopic: evidence.NonceTopic(l.cfg.Printer), CorrelationData: asking}}
+	if _, err := l.cm.Publish(ctx, hello); err != nil {
 		return err
 	}
 	l.change(func() { l.ready, l.lastEr, l.alarm = true, nil, "" })
@@ -307,7 +326,11 @@ func (l *Link) received(p paho.PublishReceived) (bool, error) {
 		return true, nil
 	}
 	nonce := append([]byte(nil), m.Payload...)
-	l.change(func() { l.nonce, l.heard = nonce, true })
+	l.change(func() {
+		if answer := m.Properties; answer == nil || len(answer.CorrelationData) == 0 || bytes.Equal(answer.CorrelationData, l.asking) {
+			l.nonce, l.heard = nonce, true // unasked, or the answer to this connection's request
+		}
+	})
 	return true, nil
 }
 

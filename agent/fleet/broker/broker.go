@@ -62,6 +62,7 @@ const (
 // Broker is a broker that runs.
 type Broker struct {
 	server *mqtt.Server
+	nonces *mqtt.Client // publishes them
 	lis    *listener
 	cfg    Config
 	once   sync.Once
@@ -90,6 +91,7 @@ func Start(cfg Config) (*Broker, error) {
 	caps.MinimumProtocolVersion, caps.MaximumQos, caps.MaximumSessionExpiryInterval = 5, 1, 0
 	b := &Broker{cfg: cfg, offers: map[string]*offer{}, server: mqtt.New(&mqtt.Options{
 		Capabilities: caps, InlineClient: true, SysTopicResendInterval: sysInterval, Logger: slog.New(slog.DiscardHandler)})} // its chatter helps nobody
+	b.nonces = b.server.NewClient(nil, mqtt.LocalListener, "nonces", true)
 	if err := b.server.AddHook(&gate{b: b}, nil); err != nil {
 		return nil, fmt.Errorf("set up the broker: %w", err)
 	}
@@ -121,17 +123,21 @@ func (b *Broker) Addr() string { return b.lis.Address() }
 func (b *Broker) SendNonces() {
 	for _, cl := range b.server.Clients.GetAll() {
 		if id, err := evidence.ParsePrinterID(cl.ID); err == nil && !cl.Net.Inline && !cl.Closed() {
-			b.sendNonce(id)
+			b.sendNonce(id, nil)
 		}
 	}
 }
 
-func (b *Broker) sendNonce(id evidence.PrinterID) {
+// sendNonce gives a printer a nonce, in answer to the request of this correlation data if
+// it is one (MQTT 5.0, section 4.10).
+func (b *Broker) sendNonce(id evidence.PrinterID, correlation []byte) {
 	n := b.cfg.Handler.Nonce(id)
 	if n == nil {
 		return
 	}
-	if err := b.server.Publish(evidence.NonceTopic(id), n, false, 0); err != nil {
+	err := b.server.InjectPacket(b.nonces, packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Publish},
+		TopicName: evidence.NonceTopic(id), Payload: n, Properties: packets.Properties{CorrelationData: correlation}})
+	if err != nil {
 		b.cfg.Logger.Warn("a nonce could not be sent", "printer", id.String(), "error", err)
 	}
 }
@@ -165,11 +171,17 @@ func (g *gate) Provides(event byte) bool {
 	return false
 }
 
-// OnConnect refuses wills: the library would publish one without asking the gate.
-func (g *gate) OnConnect(_ *mqtt.Client, pk packets.Packet) error {
-	if pk.Connect.WillFlag {
+// OnConnect takes the will of a printer, and forgets it: this broker sees itself who
+// is gone. Others are refused, since the library would publish them without asking the gate.
+func (g *gate) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
+	if !pk.Connect.WillFlag {
+		return nil
+	}
+	id, kind := evidence.ParseTopic(pk.Connect.WillTopic)
+	if kind != evidence.TopicGone || id.String() != cl.ID || string(pk.Connect.WillPayload) != evidence.Gone || pk.Connect.WillRetain {
 		return packets.ErrNotAuthorized
 	}
+	cl.Properties.Will = mqtt.Will{}
 	return nil
 }
 
@@ -217,7 +229,7 @@ func (g *gate) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	}
 	id, kind := evidence.ParseTopic(pk.TopicName)
 	if kind == evidence.TopicHello {
-		g.b.sendNonce(id)
+		g.b.sendNonce(id, pk.Properties.CorrelationData)
 	} else if err := g.b.cfg.Handler.Frame(id, pk.Payload); err != nil {
 		g.b.cfg.Logger.Error("a batch could not be kept; its printer will send it again", "printer", id.String(), "error", err)
 		return pk, packets.ErrUnspecifiedError
