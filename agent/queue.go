@@ -25,6 +25,7 @@ type jobQueue struct {
 	fetch    *fetch.Client
 	prints   sync.WaitGroup // of jobs of the queue whose end is awaited
 	refusals refusals
+	refused  refusedOffers
 }
 
 // openQueue makes the queue of the configuration, empty.
@@ -74,7 +75,7 @@ func (a *Agent) queueOp(ctx context.Context, req intake.Request, file *os.File, 
 		return a.sup.bedClear()
 	}
 	return reply(intake.Reply{Queue: &intake.QueueView{
-		Mode: a.cfg.Queue, Clear: a.sup.isClear(), MostJobs: a.cfg.QueueJobs, Most: int64(a.cfg.QueueBytes), Jobs: a.queue.List()}})
+		Mode: a.cfg.Queue, Clear: a.sup.isClear(), MostJobs: a.cfg.QueueJobs, Most: int64(a.cfg.QueueBytes), Jobs: a.queue.List(), Refused: a.queue.refused.view()}})
 }
 
 // enqueued takes the sealed file of a request, or a job of a USB stick, into the queue.
@@ -246,7 +247,9 @@ func (a *Agent) offered(ctx context.Context, envelope []byte, retained bool) {
 		return
 	}
 	a.refused(err)
-	if code := errorCode(err); a.queue.refusals.news(code, time.Now()) {
+	code := errorCode(err)
+	a.queue.refused.note(code, time.Now())
+	if a.queue.refusals.news(code, time.Now()) {
 		a.log.Warn("offer refused", "code", code, "error", err.Error())
 	}
 }

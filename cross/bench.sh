@@ -29,6 +29,11 @@ echo
 PLATEN_BENCH=1 go test -count=1 -timeout 30m -v -run '^(TestSpeed|TestHaltLatency|TestCorruptedRate|TestNeverStarves|TestNeverStarvesLoaded)$' ./hal/driver |
 	sed -n 's/^ *[a-z_]*_test.go:[0-9]*: //p; /^--- FAIL/p; /^FAIL/p'
 
+# What an idle agent and an idle session have in memory.
+echo
+go test -count=1 -v -run '^TestScripts/resident$' ./cross/scenario |
+	sed -n '/^ *> resident/p; /are resident$/p; /^--- FAIL/p; /^FAIL/p' | uniq
+
 echo
 cross/bench-slicer.sh
 

@@ -9,6 +9,16 @@ type QueueView struct {
 	MostJobs int      `json:"most_jobs"`
 	Most     int64    `json:"most_bytes"`
 	Jobs     []Queued `json:"jobs"`
+
+	// Refused are offers that were not taken since the agent started, by why, the latest last.
+	Refused []RefusedOffers `json:"refused_offers,omitempty"`
+}
+
+// RefusedOffers are offers that were refused for one reason.
+type RefusedOffers struct {
+	Code  string    `json:"code"`
+	Count int       `json:"count"`
+	Last  time.Time `json:"last"` // of them, by the printer's clock
 }
 
 // Queued is one job in the queue, known by the random id of its ticket.

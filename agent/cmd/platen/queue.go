@@ -68,6 +68,9 @@ func writeQueue(w io.Writer, v *intake.QueueView) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%d bytes\tuntil %s\n", j.ID, state, j.Size, j.NotAfter.Local().Format("2006-01-02 15:04"))
 	}
+	for _, r := range v.Refused {
+		fmt.Fprintf(t, "%d offers refused\t%s\tlast\t%s\n", r.Count, r.Code, r.Last.Local().Format("2006-01-02 15:04"))
+	}
 	clear := ""
 	if v.Mode == "auto" {
 		clear = "; the bed is not known to be clear: platen queue bed-clear"
