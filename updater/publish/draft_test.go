@@ -30,11 +30,11 @@ func signers(t *testing.T, n int) (list []publish.Signer, public []crypto.Public
 }
 
 // ceremony is a repository whose offline keys are nowhere near it.
-func ceremony(t *testing.T, n, threshold int) (*site, []publish.Signer) {
+func ceremony(t *testing.T, now time.Time, n, threshold int) (*site, []publish.Signer) {
 	t.Helper()
 	keys, public := signers(t, n)
 	base := t.TempDir()
-	s := &site{t: t, base: base, dir: filepath.Join(base, "public"), now: start}
+	s := &site{t: t, base: base, dir: filepath.Join(base, "public"), now: now}
 	p := publish.DefaultPolicy()
 	p.RootThreshold, p.TargetsThreshold = threshold, threshold
 	d, err := publish.Ceremony(s.dir, "", public, public, p, s.now)
@@ -75,7 +75,7 @@ func (s *site) drafted(n uint64) *publish.Draft {
 }
 
 func TestEachSignsAlone(t *testing.T) {
-	s, keys := ceremony(t, 3, 2)
+	s, keys := ceremony(t, start, 3, 2)
 	c := s.client()
 	d := s.drafted(1)
 	if _, err := publish.Submit(s.dir, "", d, s.now); !errors.Is(err, publish.ErrKeys) {
@@ -129,7 +129,7 @@ func TestEachSignsAlone(t *testing.T) {
 }
 
 func TestKeysAreExchangedByDraft(t *testing.T) {
-	s, keys := ceremony(t, 3, 2)
+	s, keys := ceremony(t, start, 3, 2)
 	c := s.client()
 	fresh, public := signers(t, 1)
 	lost, err := publish.KeyID(keys[2].Public())
@@ -171,7 +171,7 @@ func TestKeysAreExchangedByDraft(t *testing.T) {
 }
 
 func TestDraftsThatAreTamperedWith(t *testing.T) {
-	s, keys := ceremony(t, 2, 2)
+	s, keys := ceremony(t, start, 2, 2)
 	d := s.drafted(1)
 	for _, k := range keys {
 		if _, err := d.Sign(k); err != nil {

@@ -152,4 +152,3 @@ func (r *Repo) keyFor(role, dir string, given []crypto.PublicKey, i int) (key, e
 	t, id, err := tufKey(given[i])
 	return key{tuf: t, id: id}, err
 }
-
