@@ -1,0 +1,125 @@
+package boot_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"platen/updater/boot"
+	"platen/updater/boot/boottest"
+	"platen/updater/slot"
+)
+
+// TestLaunchAligns: the launcher restarts the board into the root file system that belongs
+// to the slot on trial, tells the bootloader before, and starts nothing by itself.
+func TestLaunchAligns(t *testing.T) {
+	p := newPrinter(t, "b=crash")
+	p.stage(2)
+	d, err := slot.OpenDir(p.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	fw := boottest.Boards["rpi"]
+	err = errors.Join(fw.Factory(d), slot.Replace(d, boottest.Partition(slot.B), []byte("root two")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := d.Open(boottest.Partition(slot.B), slot.Read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, err := slot.Sum(f, 8)
+	if err = errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	log := slot.NewLog(d)
+	_, err = log.Update(func(r *slot.Record) error {
+		*r.Root(slot.B) = slot.Part{Release: 2, Size: 8, Digest: sum}
+		r.Slot(slot.B).Root = slot.B
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.cfg.Root, err = boottest.Root(d, log, fw, slot.A); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	told := ""
+	p.cfg.Reboot = func(_ context.Context, arg string) error {
+		told = arg
+		cancel() // the board goes down
+		return nil
+	}
+	if err := boot.Run(ctx, p.cfg); err != nil {
+		t.Fatal(err)
+	}
+	if told != "0 tryboot" || p.out.String() != "" {
+		t.Errorf("the restart was told %q; the agents said %q", told, p.out)
+	}
+	rec := p.record()
+	if rec.Trying != slot.B || rec.Armed == [16]byte{} {
+		t.Errorf("the record says %+v", rec)
+	}
+}
+
+// TestRestartsAreBounded: a root file system that never comes up is given up, on trial and
+// when it is confirmed, and something runs.
+func TestRestartsAreBounded(t *testing.T) {
+	for _, trial := range []bool{true, false} {
+		r := newRootRig(t, boottest.Boards["grub"])
+		_, err := slot.NewLog(r.d).Update(func(rec *slot.Record) error {
+			*rec.Slot(slot.A) = slot.Slot{Release: 1, Size: 1, Digest: [32]byte{1}, Confirmed: true}
+			rec.Active = slot.A
+			*rec.Slot(slot.B) = slot.Slot{Release: 2, Size: 1, Digest: [32]byte{2}, Confirmed: !trial, Root: slot.B}
+			*rec.Root(slot.B) = slot.Part{Size: partitionSize, Digest: sumOf(t, r, slot.B)}
+			if rec.Try(slot.B, 5); !trial {
+				rec.Confirm(slot.B)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		restarts := 0
+		for n := byte(1); ; n++ {
+			rec, err := slot.NewLog(r.d).Load()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if trial && rec.Trying == slot.None {
+				if rec.Why != slot.RootFailed || rec.Bad != 2 {
+					t.Errorf("release %d failed for %v", rec.Bad, rec.Why)
+				}
+				break
+			}
+			turn, _, _ := r.root(t, slot.A).Align(boot.Choice{Slot: slot.B, Trial: trial, Entry: *rec.Slot(slot.B)}, [16]byte{n})
+			if turn == boot.Go {
+				break // without what belongs to it, but it runs
+			}
+			if turn == boot.Reboot {
+				restarts++
+			}
+			if n > 20 {
+				t.Fatalf("trial %v: %d restarts and no end", trial, restarts)
+			}
+		}
+		if restarts == 0 || restarts > 5 {
+			t.Errorf("trial %v: %d restarts", trial, restarts)
+		}
+	}
+}
+
+func sumOf(t *testing.T, r rootRig, n slot.Name) [32]byte {
+	t.Helper()
+	f, err := r.d.Open(boottest.Partition(n), slot.Read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, err := slot.Sum(f, partitionSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sum
+}
