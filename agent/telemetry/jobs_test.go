@@ -40,7 +40,6 @@ func TestJobIsToldOnce(t *testing.T) {
 	}{
 		{10 * time.Minute, seam.CodeDone, map[catalog.ID]int64{catalog.JobDuration: 3600, catalog.JobResult: 1}, time.Hour},
 		{61 * time.Minute, seam.CodeCancelled, map[catalog.ID]int64{catalog.JobDuration: 7200, catalog.JobResult: 2}, 2 * time.Hour},
-		{121 * time.Minute, seam.CodeDone, map[catalog.ID]int64{catalog.JobDuration: 4 * 3600, catalog.JobResult: 1}, 4 * time.Hour},
 		{20 * time.Minute, seam.CodeFault, map[catalog.ID]int64{catalog.JobDuration: 3600, catalog.JobResult: 4}, 20 * time.Minute},
 	} {
 		synctest.Test(t, func(t *testing.T) {
