@@ -61,6 +61,8 @@ type Report struct {
 	// Refused is in the order of the history; Missing as it is after its last frame.
 	Refused []Refusal `json:"refused"`
 	Missing []Gap     `json:"missing"`
+	// Printers is what is known of each, in the order in which they were first believed.
+	Printers []Claims `json:"printers"`
 }
 
 // Clean reports whether nothing was refused and nothing is missing.
@@ -71,7 +73,7 @@ func (r Report) Clean() bool { return len(r.Refused) == 0 && len(r.Missing) == 0
 // Memory does not grow with the length of the history, but with what is wrong with it.
 func Check(r io.Reader, records []verify.Record, known verify.Releases) (Report, error) {
 	c := checker{records: records, known: known, by: map[evidence.RecipientID]*verify.Verifier{},
-		rep: Report{Refused: []Refusal{}, Missing: []Gap{}}}
+		rep: Report{Refused: []Refusal{}, Missing: []Gap{}, Printers: []Claims{}}}
 	for frame, err := range frames(bufio.NewReader(r)) {
 		if err != nil {
 			return c.rep, fmt.Errorf("read the history: frame %d: %w", c.rep.Frames+1, err)
@@ -151,10 +153,21 @@ func (c *checker) believed(v verify.Verdict) {
 	}
 	if v.Late {
 		c.close(h)
+	} else {
+		c.know(claims(v))
 	}
 	for _, m := range v.Missing {
 		c.rep.Missing = append(c.rep.Missing, Gap{h.Printer.String(), h.Recipient.String(), h.Boot, m.From, m.To, h.Start})
 	}
+}
+
+// know keeps what is known of a printer now.
+func (c *checker) know(now Claims) {
+	if i := slices.IndexFunc(c.rep.Printers, func(old Claims) bool { return old.UEID == now.UEID }); i >= 0 {
+		c.rep.Printers[i] = now
+		return
+	}
+	c.rep.Printers = append(c.rep.Printers, now)
 }
 
 // close takes a batch that came late out of the gap that it leaves smaller.

@@ -132,7 +132,8 @@ func TestCheck(t *testing.T) {
 	tpm, rec := printer(t)
 	f := said(t, tpm, us, 8)
 	other := said(t, tpm, evidence.RecipientID{8}, 2)
-	whole := Report{Frames: 10, Believed: 10, Messages: 20, Chains: 2, Refused: []Refusal{}, Missing: []Gap{}}
+	whole := Report{Frames: 10, Believed: 10, Messages: 20, Chains: 2, Refused: []Refusal{}, Missing: []Gap{},
+		Printers: []Claims{{UEID: ueid(rec.Printer), Nonce: "YSBub25jZSB0aGF0IGlzIGtub3duIGVs", BootCount: tpm.BootCount(), SWName: "platen", SWVersion: []string{"7"}}}}
 	for name, history := range map[string][]byte{"mirror": mirror(append(slices.Clone(f), other...)...), "log": exported(t, append(slices.Clone(f), other...)...)} {
 		got := check(t, history, rec)
 		if d := cmp.Diff(whole, got); d != "" || !got.Clean() {
