@@ -99,6 +99,9 @@ func TestDamagedBundle(t *testing.T) {
 		}
 	}
 	step := 4999
+	if testing.Short() {
+		step = 20011
+	}
 	for i := 0; i < len(data)-1024; i += step {
 		bad := bytes.Clone(data)
 		bad[i] ^= 1

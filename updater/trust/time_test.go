@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,8 +152,14 @@ func TestTimeServers(t *testing.T) {
 func TestClockFromTheNetwork(t *testing.T) {
 	l := newLab(t)
 	l.release(1)
-	at := labStart.AddDate(0, 0, 3)
-	server := timeServer(t, func(ask []byte) [][]byte { return [][]byte{says(ask, at)} })
+	var told atomic.Int64
+	tell := func(days int) time.Time {
+		at := labStart.AddDate(0, 0, days)
+		told.Store(at.Unix())
+		return at
+	}
+	at := tell(3)
+	server := timeServer(t, func(ask []byte) [][]byte { return [][]byte{says(ask, time.Unix(told.Load(), 0))} })
 	m := &index{}
 	mustRefresh(t, l.clientWith(m), 1)
 	l.now = time.Unix(0, 0)
@@ -170,8 +177,8 @@ func TestClockFromTheNetwork(t *testing.T) {
 	if got := c.Now().Sub(at); got < 0 || got > time.Hour {
 		t.Errorf("believed time is %v off", got)
 	}
-	at = labStart.AddDate(0, 0, 8)
+	tell(8)
 	refused(t, client(), updater.ErrExpired)
-	at = labStart.AddDate(0, 0, 4)
+	tell(4)
 	mustRefresh(t, client(), 1)
 }
