@@ -52,6 +52,9 @@ func detail(it catalog.Item) string {
 	case catalog.UnitPercent:
 		s = fmt.Sprintf(" (in steps of %d %%)", it.Resolution)
 	}
+	if it.Ratio != 0 {
+		s += " (in buckets)"
+	}
 	if it.IdleOnly {
 		s += " (never while a job is loaded)"
 	}

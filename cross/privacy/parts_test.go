@@ -8,10 +8,7 @@ import (
 )
 
 // design is a part as a mesh: a binary STL.
-type design struct {
-	name string
-	stl  []byte
-}
+type design struct{ stl []byte }
 
 // drawDesign makes a part by chance: a star-shaped outline with lobes, drawn up to a
 // height, thinner or thicker towards the top. size is about its width in mm.

@@ -178,7 +178,7 @@ func sizes() (parts, controls int) {
 	if *full {
 		return 250, 60
 	}
-	return 6, 4
+	return 4, 3
 }
 
 var (
