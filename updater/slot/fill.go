@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 )
 
@@ -15,7 +16,8 @@ const DefaultEvery = 16 << 20
 // interrupted. The record's Filling says which place, what it is to hold and how much of
 // that is durable; [Log.Begin] makes one.
 //
-// Its memory does not grow with what is written.
+// Its memory does not grow with what is written. What is durable is read back while the rest
+// is written.
 type Fill struct {
 	log  *Log
 	f    File
@@ -23,6 +25,27 @@ type Fill struct {
 	done int64 // bytes written
 	head int64 // bytes that were there
 	err  error
+
+	back    readBack
+	reading chan struct{} // closed when the read-back that was begun last has ended
+}
+
+// readBack is the hash of what is on the medium, as far as it was read.
+type readBack struct {
+	sum hash.Hash
+	at  int64
+	err error
+}
+
+// until reads back up to an offset.
+func (b *readBack) until(f File, end int64) {
+	if b.sum == nil {
+		b.sum = sha256.New()
+	}
+	if b.err == nil {
+		b.err = hashSpan(b.sum, f, b.at, end)
+	}
+	b.at = end
 }
 
 // Plan says in the record what is going to be written where. What is there of the same
@@ -115,6 +138,13 @@ func (w *Fill) checkpoint() error {
 	if err := w.f.Sync(); err != nil {
 		return err
 	}
+	w.waitRead()
+	done, f, end := make(chan struct{}), w.f, w.done
+	w.reading = done
+	go func() { // ends by itself; waitRead waits for it
+		defer close(done)
+		w.back.until(f, end)
+	}()
 	_, err := w.log.Update(func(r *Record) error {
 		if f := &r.Filling; f.Kind == w.at.Kind && f.Place == w.at.Place && f.Digest != [32]byte{} {
 			f.Done = uint64(w.done)
@@ -122,6 +152,14 @@ func (w *Fill) checkpoint() error {
 		return nil
 	})
 	return err
+}
+
+// waitRead waits for the read-back that is under way.
+func (w *Fill) waitRead() {
+	if w.reading != nil {
+		<-w.reading
+		w.reading = nil
+	}
 }
 
 // Keep closes the file and leaves what was written for another Fill to go on with.
@@ -132,6 +170,7 @@ func (w *Fill) Keep() error {
 	if w.err == nil {
 		w.err = w.checkpoint()
 	}
+	w.waitRead()
 	f := w.f
 	w.f = nil
 	return errors.Join(w.err, f.Close())
@@ -148,14 +187,15 @@ func (w *Fill) Finish() (Part, error) {
 	if w.err == nil {
 		w.err = f.Sync()
 	}
-	var sum [32]byte
+	w.waitRead()
 	if w.err == nil {
-		sum, w.err = Sum(f, w.done)
+		w.back.until(f, w.done)
+		w.err = w.back.err
 	}
 	if w.err = errors.Join(w.err, f.Close()); w.err != nil {
 		return Part{}, w.err
 	}
-	return Part{Size: uint64(w.done), Digest: sum}, nil
+	return Part{Size: uint64(w.done), Digest: [32]byte(w.back.sum.Sum(nil))}, nil
 }
 
 // sumBuffer bounds the memory of a read-back.
@@ -164,14 +204,23 @@ const sumBuffer = 256 << 10
 // Sum is the SHA-256 of the first size bytes of a file.
 func Sum(f File, size int64) ([32]byte, error) {
 	h := sha256.New()
-	n, err := io.CopyBuffer(h, io.NewSectionReader(f, 0, size), make([]byte, min(size, sumBuffer)+1))
+	if err := hashSpan(h, f, 0, size); err != nil {
+		return [32]byte{}, err
+	}
+	return [32]byte(h.Sum(nil)), nil
+}
+
+// hashSpan adds the bytes of a file from one offset to another to a hash.
+func hashSpan(h hash.Hash, f File, from, end int64) error {
+	size := end - from
+	n, err := io.CopyBuffer(h, io.NewSectionReader(f, from, size), make([]byte, min(size, sumBuffer)+1))
 	if err == nil && n < size {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		return [32]byte{}, fmt.Errorf("read back: %w", err)
+		return fmt.Errorf("read back: %w", err)
 	}
-	return [32]byte(h.Sum(nil)), nil
+	return nil
 }
 
 // SetEvery changes how many bytes are written between two checkpoints, from
