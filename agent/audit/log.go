@@ -28,6 +28,7 @@ type Log struct {
 
 	mu       sync.Mutex
 	walk     walk
+	limit    int64     // of a segment, in bytes: maxSegment
 	segs     []segment // oldest first; the last is written to
 	file     slot.File // that one
 	size     int64     // of what is good of it
@@ -80,7 +81,7 @@ func (l *Log) append(e Entry) (Ref, error) {
 	if err := l.mend(); err != nil {
 		return Ref{}, err
 	}
-	if l.file == nil || l.size >= maxSegment {
+	if l.file == nil || l.size >= l.limit {
 		if err := l.turn(); err != nil {
 			return Ref{}, err
 		}

@@ -21,7 +21,7 @@ func Open(ctx context.Context, fsys slot.FS, signer Signer, logger *slog.Logger)
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	l := &Log{fs: fsys, signer: signer, log: logger, kick: make(chan struct{}, 1), repeats: map[string]*repeat{}}
+	l := &Log{fs: fsys, signer: signer, log: logger, kick: make(chan struct{}, 1), repeats: map[string]*repeat{}, limit: maxSegment}
 	l.walk.end.Hash = genesis
 	var fresh bool
 	var err error

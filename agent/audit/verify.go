@@ -169,13 +169,13 @@ func Extends(earlier Report, later []byte) error {
 	}
 	in := bufio.NewScanner(bytes.NewReader(later))
 	in.Buffer(make([]byte, 0, 4096), 64<<10)
-	for n := rep.First; in.Scan(); {
+	for in.Scan() {
 		var e Entry
 		if json.Unmarshal(in.Bytes(), &e) != nil || e.Event == "" {
 			continue // the first line
 		}
-		if n = e.N; n == earlier.Last.N && hash(in.Bytes()) != earlier.Last.Hash || n == earlier.Last.N+1 && e.Prev != earlier.Last.Hash {
-			return &TamperError{"forked", n}
+		if e.N == earlier.Last.N && hash(in.Bytes()) != earlier.Last.Hash || e.N == earlier.Last.N+1 && e.Prev != earlier.Last.Hash {
+			return &TamperError{"forked", e.N}
 		}
 	}
 	return nil

@@ -50,6 +50,7 @@ type Mirror struct {
 	fs slot.FS
 
 	mu     sync.Mutex
+	limit  int64     // of a segment, in bytes: maxSegment
 	segs   []segment // oldest first; the last is written to
 	file   slot.File
 	size   int64
@@ -67,7 +68,7 @@ func (s segment) name() string { return fmt.Sprintf("m-%d", s.at) }
 
 // Open opens the mirror in fsys. Close it after use.
 func Open(fsys slot.FS) (*Mirror, error) {
-	m := &Mirror{fs: fsys}
+	m := &Mirror{fs: fsys, limit: maxSegment}
 	for at := range segments {
 		s := segment{at: at}
 		b, err := m.head(s)
@@ -164,7 +165,7 @@ func (m *Mirror) Add(frame []byte) error {
 }
 
 func (m *Mirror) write(record []byte) error {
-	if m.file == nil || m.size >= maxSegment {
+	if m.file == nil || m.size >= m.limit {
 		if err := m.turn(); err != nil {
 			return err
 		}

@@ -84,7 +84,8 @@ func TestFramesComeBackAsTheyWere(t *testing.T) {
 func TestBounded(t *testing.T) {
 	d := updatertest.NewDisk()
 	m := open(t, d)
-	const n = 16000
+	m.limit = 64 << 10
+	const n = 1200
 	for i := range n {
 		if err := m.Add(frame(i)); err != nil {
 			t.Fatal(err)
@@ -96,7 +97,7 @@ func TestBounded(t *testing.T) {
 		total += len(b)
 	}
 	all := frames(t, open(t, d))
-	if total > MaxBytes || len(all) == n || len(all) < n/2 {
+	if total > segments*(64<<10+recordHead+evidence.WireSize) || len(all) == n || len(all) < n/2 {
 		t.Errorf("%d bytes, %d frames", total, len(all))
 	}
 	holds(t, "", all, n)
@@ -136,16 +137,17 @@ func (f smallFile) WriteAt(p []byte, off int64) (int, error) {
 // keeps the frame from being sent.
 func TestFullDisk(t *testing.T) {
 	d := &small{Disk: updatertest.NewDisk()}
-	d.room.Store(3 << 20)
+	d.room.Store(200 << 10)
 	m := open(t, d)
-	const n = 8000
+	m.limit = 64 << 10
+	const n = 800
 	for i := range n {
 		if err := m.Add(frame(i)); err != nil {
 			t.Fatalf("frame %d: %v", i, err)
 		}
 	}
 	all := frames(t, m)
-	if len(all) < 1000 {
+	if len(all) < 100 {
 		t.Errorf("only %d frames", len(all))
 	}
 	holds(t, "", all, n)
@@ -164,7 +166,7 @@ func TestPowerCut(t *testing.T) {
 		for i := range 5 {
 			time.Sleep(syncEvery)
 			if i == 3 {
-				m.size = maxSegment // the next begins a segment
+				m.size = m.limit // the next begins a segment
 			}
 			if err := m.Add(frame(i)); err != nil {
 				t.Fatal(err)

@@ -66,7 +66,9 @@ func Open(ctx context.Context, fsys slot.FS, sealer Sealer, label string, log *s
 }
 
 // InMemory makes a spool that keeps the newest most messages, on no disk.
-func InMemory(most int) *Spool { return &Spool{most: most, head: 1, done: 1, next: 1} }
+func InMemory(most int) *Spool {
+	return &Spool{most: most, limit: maxSegment, head: 1, done: 1, next: 1}
+}
 
 // loadKey is the sealed key of the folder, nil if there is none.
 func loadKey(ctx context.Context, fsys slot.FS, sealer Sealer) ([]byte, error) {
@@ -213,7 +215,7 @@ func (s *Spool) write(kind byte, n uint64, at int64, msg []byte) error {
 	if len(msg) > maxMessage-256 {
 		return errors.New("the message is too long")
 	}
-	if s.file == nil || s.size >= maxSegment {
+	if s.file == nil || s.size >= s.limit {
 		if err := s.turn(); err != nil {
 			return err
 		}

@@ -66,6 +66,7 @@ type Spool struct {
 	most  int // messages in memory, while the disk takes none
 
 	mu      sync.Mutex
+	limit   int64     // of a segment, in bytes: maxSegment
 	segs    []segment // oldest first; the last is written to
 	file    slot.File // that one
 	size    int64     // of what is good of it

@@ -172,7 +172,8 @@ func TestKeyOfAnotherTPM(t *testing.T) {
 func TestLongOutage(t *testing.T) {
 	d := updatertest.NewDisk()
 	s := open(t, d)
-	const days, period = 7, 20 * time.Second
+	s.limit = 4 << 10
+	const days, period = 7, time.Minute
 	n := int(days * 24 * time.Hour / period)
 	for i := range n {
 		s.Put(bytes.Repeat([]byte{byte(i)}, 160), at.Add(time.Duration(i)*period))
@@ -183,7 +184,7 @@ func TestLongOutage(t *testing.T) {
 		total += len(b)
 	}
 	waiting, dropped := s.Len()
-	if total > MaxBytes || len(s.near) > window || waiting+int(dropped) != n || dropped == 0 || waiting < 15000 {
+	if total > segments*(4<<10+maxMessage) || len(s.near) > window || waiting+int(dropped) != n || dropped == 0 || waiting < 1000 {
 		t.Errorf("%d bytes on the disk, %d messages in memory, %d wait and %d were dropped of %d", total, len(s.near), waiting, dropped, n)
 	}
 	again := open(t, d)
@@ -342,7 +343,7 @@ func TestPowerCut(t *testing.T) {
 		s.Done(upto)
 		put(3)
 		d.Mark("done 2")
-		s.size = maxSegment // the next message begins a segment
+		s.size = s.limit // the next message begins a segment
 		put(4)
 		states, most := 0, 0
 		for c := range d.Crashes(1) {
