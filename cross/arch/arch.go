@@ -103,7 +103,7 @@ var Rules = []Rule{
 	{Package: "agent", May: []string{
 		"agent/attest", "agent/audit", "agent/mirror", "agent/spool", "agent/catalog", "agent/cli", "agent/config", "agent/confine", "agent/consent", "agent/durable", "agent/evidence", "agent/intake", "agent/intake/fetch", "agent/intake/queue", "agent/intake/stick",
 		"agent/marker", "agent/seam/...", "agent/telemetry/...", "agent/uplink", "boards", "hal", "hal/unit", "hal/watch", "hal/watchdog",
-		"updater", "updater/approval", "updater/boot", "updater/boot/...", "updater/slot", "updater/trust"}},
+		"updater", "updater/approval", "updater/boot", "updater/boot/...", "updater/slot", "updater/translog", "updater/trust"}},
 
 	{Package: "cross/arch"},
 	{Package: "cross/...", May: []string{"cross/...", "agent/...", "hal/...", "slicer/...", "updater/...", "boards"}},
