@@ -123,6 +123,10 @@ func (w *writer) rename(from, to string) {
 // Each whole line is taken once, in order, whatever turns the log over and whenever the
 // agent is killed.
 func TestEachLineOnce(t *testing.T) {
+	most := 60
+	if testing.Short() {
+		most = 20
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		dir, err := os.MkdirTemp("", "logtail")
 		if err != nil {
@@ -136,7 +140,7 @@ func TestEachLineOnce(t *testing.T) {
 		w.line()
 		f.look()
 		rotations := 0
-		for _, op := range rapid.SliceOfN(rapid.SampledFrom([]string{"line", "line", "line", "part", "look", "look", "rotate", "kill", "keep"}), 1, 60).Draw(t, "ops") {
+		for _, op := range rapid.SliceOfN(rapid.SampledFrom([]string{"line", "line", "line", "part", "look", "look", "rotate", "kill", "keep"}), 1, most).Draw(t, "ops") {
 			switch op {
 			case "line":
 				w.line()
