@@ -7,10 +7,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"net/url"
+	"time"
 
 	"platen/agent/evidence"
 	"platen/agent/uplink/acme"
 )
+
+// acmeTime bounds an order: a TPM takes seconds to derive the RSA key, and a server may take its time.
+const acmeTime = 2 * time.Minute
 
 // Attester is the printer's TPM as an ACME server wants it; attest.Client is one.
 type Attester interface {
@@ -32,7 +36,7 @@ func ACME(ctx context.Context, base string, roots *x509.CertPool, directory stri
 	if err != nil || u.Scheme != "https" || u.Host == "" || roots == nil {
 		return none, errors.New("enrolment needs an https URL and the CA that its certificate chains to")
 	}
-	ctx, cancel := context.WithTimeout(ctx, enrolTime)
+	ctx, cancel := context.WithTimeout(ctx, acmeTime)
 	defer cancel()
 	c := client(roots)
 	defer c.CloseIdleConnections()

@@ -28,14 +28,16 @@ With --acme another authority makes that certificate, now and whenever it is ren
 its challenge device-attest-01, such as step-ca, and trusts the fleet's CA for what TPMs state. URL is that of its
 directory; its root goes into the file that ca in the configuration names, behind the fleet's. A printer that is
 enrolled already needs no claim code.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: func(c *cobra.Command, args []string) error {
+			if acme == "" {
+				return cobra.ExactArgs(1)(c, args)
+			}
+			return cobra.MaximumNArgs(1)(c, args)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			claim := ""
 			if len(args) > 0 {
 				claim = args[0]
-			}
-			if claim == "" && acme == "" {
-				return cli.Usage("give the claim code of the fleet's operator")
 			}
 			var got intake.Reply
 			r, err := ask(c.Context(), intake.Request{Op: intake.OpEnrol, Claim: claim, To: to, ACME: acme}, nil, func(r intake.Reply) { got = r })
