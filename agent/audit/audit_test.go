@@ -335,12 +335,12 @@ func TestPrinterNoticesTampering(t *testing.T) {
 func TestFullLogRotates(t *testing.T) {
 	s, d := newSoft(t), updatertest.NewDisk()
 	l := open(t, d, s)
-	l.limit = 8 << 10
+	l.limit = 2 << 10
 	n := 0
-	for l.segs[0].at == 0 || n < 500 { // until the first segment was overwritten, and on
+	for l.segs[0].at == 0 || n < 120 { // until the first segment was overwritten, and on
 		add(t, l, job(n))
 		n++
-		if n == 100 {
+		if n == 50 {
 			head(t, l)
 		}
 	}
@@ -349,7 +349,7 @@ func TestFullLogRotates(t *testing.T) {
 		b, _ := d.Contents(segmentName(at))
 		total += len(b)
 	}
-	if total > segments*(8<<10+slack) {
+	if total > segments*(2<<10+slack) {
 		t.Errorf("the log takes %d bytes", total)
 	}
 	text := export(t, l)
@@ -378,7 +378,7 @@ func TestPowerCut(t *testing.T) {
 	s, d := newSoft(t), updatertest.NewDisk()
 	s.counted = func(n uint64) { d.Mark(fmt.Sprintf("count %d", n)) } // of which no cut takes anything away
 	l := open(t, d, s)
-	for i := range 4 {
+	for i := range 3 {
 		d.Mark(fmt.Sprintf("entry %d", add(t, l, job(i)).N))
 		if i == 1 {
 			head(t, l)

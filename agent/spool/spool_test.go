@@ -74,7 +74,7 @@ func drain(s *Spool) (got []string, lost uint64) {
 func TestMessagesSurvive(t *testing.T) {
 	d := updatertest.NewDisk()
 	s := open(t, d)
-	const n = 3000 // several segments, far more than memory holds
+	const n = 1500 // several segments, far more than memory holds
 	for i := range n {
 		s.Put(text(i), at)
 	}
@@ -172,9 +172,12 @@ func TestKeyOfAnotherTPM(t *testing.T) {
 func TestLongOutage(t *testing.T) {
 	d := updatertest.NewDisk()
 	s := open(t, d)
-	s.limit = 4 << 10
-	const days, period = 7, time.Minute
-	n := int(days * 24 * time.Hour / period)
+	s.limit = 2 << 10
+	days, period := 7, time.Minute
+	if testing.Short() {
+		days = 2
+	}
+	n := days * int(24*time.Hour/period)
 	for i := range n {
 		s.Put(bytes.Repeat([]byte{byte(i)}, 160), at.Add(time.Duration(i)*period))
 	}
@@ -184,7 +187,7 @@ func TestLongOutage(t *testing.T) {
 		total += len(b)
 	}
 	waiting, dropped := s.Len()
-	if total > segments*(4<<10+maxMessage) || len(s.near) > window || waiting+int(dropped) != n || dropped == 0 || waiting < 1000 {
+	if total > segments*(2<<10+maxMessage) || len(s.near) > window || waiting+int(dropped) != n || dropped == 0 || waiting < 500 {
 		t.Errorf("%d bytes on the disk, %d messages in memory, %d wait and %d were dropped of %d", total, len(s.near), waiting, dropped, n)
 	}
 	again := open(t, d)
