@@ -198,7 +198,7 @@ func attack(ctx context.Context, w *world, messages int, seed uint64, say func(c
 		return err
 	}
 	defer bridge.Close()
-	const each = 49
+	each := min(49, messages/(2*fates))
 	honest := max(messages/(each+1), 2*fates)
 	l, err := newLiar(seed, each)
 	if err != nil {

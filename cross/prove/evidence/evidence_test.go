@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 
 // TestProof is the short form of the proof.
 func TestProof(t *testing.T) {
-	o := options{messages: 600, kills: 3, seed: 1, output: "json"}
+	o := options{messages: 300, kills: 3, seed: 1, output: "json"}
 	var out bytes.Buffer
 	ok, err := prove(t.Context(), o, &out)
 	rigtest.Check(t, err)
