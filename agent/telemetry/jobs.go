@@ -36,8 +36,9 @@ type Jobs struct {
 	log  *slog.Logger
 	draw *rand.Rand
 
-	mu sync.Mutex
-	t  tally
+	mu   sync.Mutex
+	t    tally
+	cold bool // the open job was begun before a restart: nobody knows how long it took
 }
 
 // NewJobs reads the file at path, which need not be there; one that cannot be read
@@ -57,6 +58,7 @@ func NewJobs(path string, chance rand.Source, log *slog.Logger) *Jobs {
 	if j.t, err = loadTally(path); err != nil {
 		log.Warn("odometers begin anew", "error", err.Error())
 	}
+	j.cold = !j.t.Open.IsZero()
 	return j
 }
 
@@ -99,8 +101,9 @@ func (j *Jobs) begin(now time.Time) {
 	j.keep()
 }
 
-// finish ends the open job, with a code of catalog.JobResult. What is refused or ends in
-// a fault is as long as it is by no design: its cover ends with it.
+// finish ends the open job, with a code of catalog.JobResult. What is refused, ends in a
+// fault or is lost is as long as it is by no design: its cover ends with it. One that was
+// lost with the power, or while there was no agent, is counted and nothing else.
 func (j *Jobs) finish(now time.Time, code int64, material uint8) {
 	start := j.t.Open
 	if start.IsZero() {
@@ -108,20 +111,26 @@ func (j *Jobs) finish(now time.Time, code int64, material uint8) {
 	}
 	took := max(now.Sub(start), 0)
 	shown := start.Add(bucket(took))
-	if code >= 3 {
+	if code == 0 || code >= 3 {
 		shown = now
 	}
+	lost := code == 0 && j.cold
+	j.cold = false
 	coarse, _ := catalog.Lookup(catalog.JobStart)
 	j.t.Open = time.Time{}
 	if shown.After(j.t.Until) {
 		j.t.Until = shown
 	}
+	j.t.Jobs++
+	j.t.WindowJobs++
+	if lost {
+		j.keep()
+		return
+	}
 	j.t.add(record{
 		Due: shown.Add(time.Duration(j.draw.Int64N(int64(mostDelay)))), ID: int64(j.draw.Uint32()), Start: coarse.Bucket(start.Unix()),
 		Duration: int64(min(bucket(took), longest) / time.Second), Result: code, Material: length(material),
 	})
-	j.t.Jobs++
-	j.t.WindowJobs++
 	j.t.Hours += j.chance(int64(took/time.Second), 3600)
 	// The mean of what falls into a bucket that is twice as long as the one before, if
 	// all lengths are as likely by their logarithm, is 1/(2 ln 2) of its end.

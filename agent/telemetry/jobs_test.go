@@ -206,6 +206,27 @@ func TestJobsOnDisk(t *testing.T) {
 	})
 }
 
+// A job that the power ended has no length that anybody knows, and covers nothing after it.
+func TestPowerEndsAJob(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.json")
+	now := time.Unix(1_800_000_000, 0)
+	j := NewJobs(path, rand.NewPCG(1, 1), nil)
+	j.Observe(seam.Status{Phase: seam.PhasePrinting}, now)
+	now = now.Add(70 * time.Hour) // most of it without power
+	j = NewJobs(path, rand.NewPCG(1, 1), nil)
+	if !j.Cover(now).Job {
+		t.Error("control: it is not covered while it may run")
+	}
+	j.Observe(seam.Status{Phase: seam.PhaseConnecting}, now)
+	j.Observe(seam.Status{Phase: seam.PhaseIdle}, now)
+	if c := j.Cover(now.Add(time.Second)); c.Job {
+		t.Errorf("covered after it was lost: %+v", c)
+	}
+	if j.t.Jobs != 1 || j.t.Hours != 0 || len(j.t.Records) != 0 {
+		t.Errorf("%d jobs, %d hours, %d records", j.t.Jobs, j.t.Hours, len(j.t.Records))
+	}
+}
+
 // A damaged file begins anew.
 func TestJobsDamaged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jobs.json")
