@@ -40,3 +40,6 @@ cross/bench-slicer.sh
 # The agent's telemetry is BenchmarkAgent above; other collectors beside it.
 echo
 cross/bench-agent.sh
+
+echo
+cross/bench-delta.sh

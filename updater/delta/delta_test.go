@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"sort"
 	"testing"
@@ -273,6 +274,33 @@ func BenchmarkPatch(b *testing.B) {
 		}
 	}
 	b.ReportMetric(100*float64(len(patch))/float64(len(next)), "%delta")
+}
+
+// BenchmarkBuilds is of two builds of the agent: PLATEN_OLD and PLATEN_NEW name them, and
+// cross/bench-delta.sh makes them.
+func BenchmarkBuilds(b *testing.B) {
+	old, err := os.Open(os.Getenv("PLATEN_OLD"))
+	if err != nil {
+		b.Skip("no builds: see cross/bench-delta.sh")
+	}
+	defer old.Close()
+	was, err1 := io.ReadAll(old)
+	next, err2 := os.ReadFile(os.Getenv("PLATEN_NEW"))
+	if err := errors.Join(err1, err2); err != nil {
+		b.Fatal(err)
+	}
+	patch := mustMake(b, was, next, 0)
+	b.SetBytes(int64(len(next)))
+	b.ReportAllocs()
+	for b.Loop() {
+		p := NewPatcher(old, int64(len(was)), io.Discard, int64(len(next)))
+		_, err := p.Write(patch)
+		if err = errors.Join(err, p.Close()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(patch)), "delta-bytes")
+	b.ReportMetric(100*float64(len(patch))/float64(len(next)), "%of-build")
 }
 
 func ExampleNewPatcher() {
