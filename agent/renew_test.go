@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/big"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,20 +45,21 @@ func TestRenewal(t *testing.T) {
 		far := &fleetLink{cfg: &config.Fleet{Name: "far"}} // was never enrolled with
 		ours := &fleetLink{cfg: &config.Fleet{}, res: issue()}
 		a := &Agent{log: slog.New(slog.DiscardHandler), fleets: []*fleetLink{ours, far}}
-		reachable, renewed, asked := true, 0, 0
+		var away atomic.Bool
+		var renewed, asked atomic.Int64
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			a.keepRenewed(ctx, func(_ context.Context, f *fleetLink) error {
-				asked++
+				asked.Add(1)
 				if f != ours {
 					t.Error("a fleet is asked that the printer is not of")
 				}
-				if !reachable {
+				if away.Load() {
 					return errors.New("no network")
 				}
-				renewed++
+				renewed.Add(1)
 				res := issue()
 				f.mu.Lock()
 				f.res = res
@@ -72,19 +74,20 @@ func TestRenewal(t *testing.T) {
 				t.Fatalf("%v left of a certificate", left(ours))
 			}
 		}
-		if renewed < 5 || renewed > 7 || asked != renewed { // each after two thirds of a week
-			t.Errorf("renewed %d times in 30 days, asked %d times", renewed, asked)
+		if n := renewed.Load(); n < 5 || n > 7 || asked.Load() != n { // each after two thirds of a week
+			t.Errorf("renewed %d times in 30 days, asked %d times", n, asked.Load())
 		}
-		reachable, asked = false, 0
+		away.Store(true)
+		asked.Store(0)
 		time.Sleep(30 * 24 * time.Hour)
 		synctest.Wait()
 		if left(ours) > 0 { // the control: the outage was long enough
 			t.Errorf("%v left after the outage", left(ours))
 		}
-		if asked < 24*20 || asked > 24*30 {
-			t.Errorf("asked %d times in 30 days without network", asked)
+		if n := asked.Load(); n < 24*20 || n > 24*30 {
+			t.Errorf("asked %d times in 30 days without network", n)
 		}
-		reachable = true
+		away.Store(false)
 		time.Sleep(renewEvery)
 		synctest.Wait()
 		if left(ours) < life-2*renewEvery {
