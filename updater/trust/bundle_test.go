@@ -126,9 +126,21 @@ func TestDamagedBundle(t *testing.T) {
 }
 
 func FuzzBundle(f *testing.F) {
-	l := newLab(f)
-	l.release(1)
-	f.Add(l.bundled()[:4096])
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, name := range []string{"timestamp.json", "targets/sim/agent/1/platen"} {
+		head := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: 5, Format: tar.FormatUSTAR}
+		if err := w.WriteHeader(head); err != nil {
+			f.Fatal(err)
+		}
+		if _, err := w.Write([]byte("12345")); err != nil {
+			f.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
 	f.Add(make([]byte, 1024))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b, err := OpenBundle(bytes.NewReader(data), int64(len(data)))
