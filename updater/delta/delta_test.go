@@ -93,14 +93,18 @@ func moved(old []byte, distance uint32, at int, fresh []byte) []byte {
 
 func TestDeltaMakesTheNewContents(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	big := program(r, 80_000, 0x400000)
-	next := moved(big, 0x1230, 30_000, program(r, 1000, 0x500000))
-	small := big[:50_000]
-	noise := make([]byte, 50_000)
+	size := 80_000
+	if testing.Short() {
+		size = 20_000
+	}
+	big := program(r, size, 0x400000)
+	next := moved(big, 0x1230, size/3, program(r, 1000, 0x500000))
+	small := big[:size*5/8]
+	noise := make([]byte, len(small))
 	for i := range noise {
 		noise[i] = byte(r.Uint32())
 	}
-	zeros := make([]byte, 1<<16)
+	zeros := make([]byte, 1<<14)
 	for _, c := range []struct {
 		name      string
 		old, next []byte
@@ -111,16 +115,16 @@ func TestDeltaMakesTheNewContents(t *testing.T) {
 		{"from nothing", nil, big[:5000], 0, 6000},
 		{"to nothing", big[:5000], nil, 0, 16},
 		{"one byte", []byte("a"), []byte("b"), 0, 80},
-		{"the same", big, big, 0, len(big) / 500},
+		{"the same", big, big, 0, 250},
 		{"a build", big, next, 0, len(next) / 7},
 		{"the way back", next, big, 0, len(next) / 7},
-		{"in blocks", big, next, 1 << 14, len(next) / 5},
-		{"a block at its end", big, big[:1<<15], 1 << 14, 600},
+		{"in blocks", big, next, 1 << 12, len(next) / 3},
+		{"a block at its end", big, big[:1<<14], 1 << 13, 600},
 		{"shorter than its blocks reach", big[:1000], small, 1 << 14, len(small)},
 		{"noise", small, noise, 0, len(noise) + len(noise)/100},
-		{"zeros", zeros, zeros[:1<<15], 0, 200},
+		{"zeros", zeros, zeros[:1<<13], 0, 200},
 		{"zeros to a build", zeros, small, 0, len(small)},
-		{"swapped halves", small, append(slices.Clone(small[25_000:]), small[:25_000]...), 0, 400},
+		{"swapped halves", small, append(slices.Clone(small[6000:]), small[:6000]...), 0, 400},
 	} {
 		patch := mustMake(t, c.old, c.next, c.block)
 		got, err := apply(c.old, patch, int64(len(c.next)), 1000)
@@ -131,7 +135,7 @@ func TestDeltaMakesTheNewContents(t *testing.T) {
 			t.Errorf("%s: the delta has %d bytes, more than %d", c.name, len(patch), c.most)
 		}
 	}
-	for _, most := range []int{20_000, 49_999, 50_000} {
+	for _, most := range []int{len(small) / 3, len(small) - 1, len(small)} {
 		var patch bytes.Buffer
 		if err := newEncoder(&patch, most).encode(big, small, len(small)); err != nil {
 			t.Fatal(err)
@@ -168,7 +172,11 @@ func TestDamagedDeltasAreRefused(t *testing.T) {
 	if got, err := apply(old, patch, int64(len(next)), 100); err != nil || !bytes.Equal(got, next) {
 		t.Fatal("the whole one is refused: ", err)
 	}
-	for n := range len(patch) {
+	every := 1
+	if testing.Short() {
+		every = 17
+	}
+	for n := 0; n < len(patch); n += every {
 		if _, err := apply(old, patch[:n], int64(len(next)), 1<<20); !errors.Is(err, ErrDelta) {
 			t.Fatalf("%d of %d bytes: %v", n, len(patch), err)
 		}
