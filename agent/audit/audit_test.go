@@ -556,6 +556,36 @@ func TestHeadsAreBatched(t *testing.T) {
 	})
 }
 
+// An export while entries are being written loses none and writes none twice.
+func TestExportBesideRun(t *testing.T) {
+	s := newSoft(t)
+	l := open(t, updatertest.NewDisk(), s)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	const n = 120
+	for i := range n {
+		l.Note(job(i))
+		if i%40 == 0 {
+			_ = export(t, l)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	text := export(t, l)
+	seen := map[string]int{}
+	if _, err := Verify(bytes.NewReader(text), s.ID(), func(e Entry) error { seen[e.Job]++; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		if seen[job(i).Job] != 1 {
+			t.Errorf("job %d is in the log %d times", i, seen[job(i).Job])
+		}
+	}
+}
+
 func TestRefusalsThatRepeatThemselves(t *testing.T) {
 	l := open(t, updatertest.NewDisk(), newSoft(t))
 	at := time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)

@@ -46,6 +46,8 @@ type Log struct {
 	count  uint64 // of the last head: what the TPM has counted, or is about to
 	budget budget
 
+	draining sync.Mutex // one goroutine writes what was noted
+
 	signing sync.Mutex // one head at a time
 	counted uint64     // by the TPM, as far as is known
 }

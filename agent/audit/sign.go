@@ -129,6 +129,8 @@ func (l *Log) due() bool {
 
 // drain writes what was noted, oldest first, and how much was lost.
 func (l *Log) drain() error {
+	l.draining.Lock()
+	defer l.draining.Unlock()
 	for {
 		l.waitMu.Lock()
 		var e Entry
