@@ -10,6 +10,10 @@
 //   - the online folder beside the public one, with the snapshot and timestamp keys
 //     and the settings, which [Repo.Publish] needs every few days.
 //
+// Whoever has the offline keys in folders signs at once. Where each is with somebody else,
+// [Ceremony] begins a repository, [Repo.Draft] turns any change into a [Draft] that travels
+// from signer to signer, and [Submit] brings it in.
+//
 // # Requirements
 //
 //   - A thief of the online keys cannot add a release: releases are signed by a
