@@ -30,7 +30,7 @@ func main() {
 		os.Exit(code)
 	}
 	var o options
-	flag.IntVar(&o.each, "each", 1, "try one in so many of the states that power cuts leave")
+	flag.IntVar(&o.each, "each", 4, "try one in so many of the states that power cuts leave")
 	flag.IntVar(&o.kills, "kills", 300, "kill so many installs")
 	flag.IntVar(&o.disks, "disks", 60, "try so many states of a real file system")
 	flag.Uint64Var(&o.seed, "seed", 1, "of what is drawn")
