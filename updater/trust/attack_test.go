@@ -161,7 +161,7 @@ func TestChangedBytes(t *testing.T) {
 	l.release(2)
 	step := 13
 	if testing.Short() {
-		step = 101
+		step = 701
 	}
 	for _, path := range []string{"timestamp.json", "3.snapshot.json", "3.targets.json"} {
 		data := l.read(path)

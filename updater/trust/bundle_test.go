@@ -100,7 +100,7 @@ func TestDamagedBundle(t *testing.T) {
 	}
 	step := 4999
 	if testing.Short() {
-		step = 20011
+		step = 60013
 	}
 	for i := 0; i < len(data)-1024; i += step {
 		bad := bytes.Clone(data)

@@ -232,11 +232,11 @@ func TestPowerCutsAndTPM(t *testing.T) {
 		if got := after.Floor().Release; reported > 0 && got < uint64(reported-1) {
 			t.Fatalf("%s: floor %d after %d was reported", crash.At, got, reported-1)
 		}
-		if testing.Short() && states >= 25 {
+		if testing.Short() && states >= 8 {
 			break
 		}
 	}
-	if states < 25 {
+	if states < 8 {
 		t.Fatalf("only %d states", states)
 	}
 	t.Logf("%d states", states)

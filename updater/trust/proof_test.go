@@ -114,7 +114,7 @@ func TestLogGrows(t *testing.T) {
 	l, p := logged(t)
 	most := 12
 	if testing.Short() {
-		most = 4
+		most = 2
 	}
 	for n := 1; n <= most; n++ {
 		l.release(n)
