@@ -144,7 +144,6 @@ func (a *Agent) confirm(ctx context.Context) error {
 	a.sup.onTrial(false)
 	if booted.Trial {
 		a.setUpdateState(fmt.Sprintf("release %d confirmed", booted.Release))
-		a.log.Info("release confirmed", "release", booted.Release, "slot", booted.Slot.String())
 		a.updated(booted.Release, "confirmed")
 	}
 	return nil

@@ -45,14 +45,15 @@ type Index struct {
 	repo   Repo
 	log    *slog.Logger
 	change func(known int)
-	pause  time.Duration // between two looks at the folder, at least
+	pause  time.Duration // before what was refused is looked at again, at least
 
 	mu     sync.Mutex
 	fixed  map[[32]byte]uint64
 	found  map[[32]byte]uint64
 	client *trust.Client // nil until the repository was seen
-	looked time.Time
 	stamp  time.Time // of timestamp.json when it was read
+	bad    time.Time // of one that was refused, and when that was
+	looked time.Time
 }
 
 // Close lets go of the repository. What is known stays known.
@@ -85,13 +86,12 @@ func New(repo Repo, fixed map[[32]byte]uint64, change func(known int), log *slog
 	return x
 }
 
-// Release returns the number of the release whose agent has this digest.
+// Release returns the number of the release whose agent has this digest. What has been
+// published by now counts: a printer may run it already.
 func (x *Index) Release(agent [32]byte) (uint64, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if time.Since(x.looked) >= x.pause {
-		x.refresh()
-	}
+	x.refresh()
 	if n, ok := x.found[agent]; ok {
 		return n, true
 	}
@@ -117,7 +117,6 @@ func (x *Index) len() int {
 }
 
 func (x *Index) refresh() {
-	x.looked = time.Now()
 	if x.repo.Dir == "" {
 		return
 	}
@@ -128,14 +127,16 @@ func (x *Index) refresh() {
 		}
 		return
 	}
-	if fi.ModTime().Equal(x.stamp) {
+	stamp := fi.ModTime()
+	if stamp.Equal(x.stamp) || stamp.Equal(x.bad) && time.Since(x.looked) < x.pause {
 		return
 	}
 	if err := x.read(); err != nil {
+		x.bad, x.looked = stamp, time.Now()
 		x.log.Warn("releases are refused; those known stay known", "error", err)
 		return
 	}
-	x.stamp = fi.ModTime()
+	x.stamp = stamp
 	x.change(x.len())
 }
 
