@@ -51,8 +51,8 @@ type Index struct {
 	fixed  map[[32]byte]uint64
 	found  map[[32]byte]uint64
 	client *trust.Client // nil until the repository was seen
-	stamp  time.Time // of timestamp.json when it was read
-	bad    time.Time // of one that was refused, and when that was
+	stamp  time.Time     // of timestamp.json when it was read
+	bad    time.Time     // of one that was refused, and when that was
 	looked time.Time
 }
 

@@ -26,7 +26,9 @@ func (d *demo) update(ctx context.Context) (string, error) {
 	if _, err := d.Platen(ctx, "update"); err != nil {
 		return "", err
 	}
-	st, err := d.waitStatus(ctx, 90*time.Second, func(st status) bool { return st.Release == 2 && st.Phase == "idle" && st.Update == "release 2 confirmed" })
+	st, err := d.waitStatus(ctx, 90*time.Second, func(st status) bool {
+		return st.Release == 2 && st.Phase == "idle" && st.Update == "release 2 confirmed"
+	})
 	if err != nil {
 		return "", err
 	}
