@@ -25,6 +25,9 @@ var ErrLeft = errors.New("the printer has left its owner: everything of the owne
 // errLeaving ends the agent so that nothing writes any more while it leaves.
 var errLeaving = errors.New("the printer leaves its owner")
 
+// errAtWork refuses to leave while a job runs or a heater is on.
+var errAtWork = &refusal{"busy", "the printer prints or heats: wait, or platen cancel, and switch its heaters off"}
+
 // Names below the state folder. What else is in there is the owner's, but for the floors
 // of releases and the controller's journal: no owner may make an old release run, or have
 // a controller that was flashed by half taken for a whole one.
@@ -45,15 +48,20 @@ type leaving struct {
 // leave begins to leave: once this has returned, the agent ends and the owner's data goes
 // ([Agent.finishLeaving]). The reply's text is the file in which the receipt will be.
 func (a *Agent) leave(req intake.Request, reply func(intake.Reply) error) error {
-	if _, _, busy := a.sup.snapshot(); busy || !a.holding.TryLock() {
+	if !a.holding.TryLock() {
 		return errBusy
 	}
-	// The lock is not given back: no other job begins.
+	if !a.sup.none && !a.sup.retire() { // prints in clear never hold a sealed file
+		a.holding.Unlock()
+		return errAtWork
+	}
+	// Neither is undone: no other job begins.
 	b, err := json.Marshal(leaving{a.tpm.ID(), req.Keep})
 	if err == nil {
 		err = durable.Replace(filepath.Join(a.cfg.State, leavingFile), b)
 	}
 	if err != nil {
+		a.sup.stay()
 		a.holding.Unlock()
 		return fmt.Errorf("leaving the owner: %w", err)
 	}
@@ -61,6 +69,13 @@ func (a *Agent) leave(req intake.Request, reply func(intake.Reply) error) error 
 	err = reply(intake.Reply{Event: "leaving", Text: filepath.Join(a.cfg.State, receiptName)})
 	a.goodbye()
 	return err
+}
+
+// stay takes back that the supervisor was retired.
+func (s *supervisor) stay() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.going = false
 }
 
 // leavingOf reads the note; nil if the printer does not leave.

@@ -119,6 +119,9 @@ func (h *house) begin(a *Agent, keep bool) *leaving {
 	if err := a.leave(intake.Request{}, nil); !errors.Is(err, errBusy) {
 		h.t.Errorf("leaving twice: %v", err)
 	}
+	if _, err := a.sup.start(&seam.Start{Format: seam.FormatAny}, nil, along{}, nil); !errors.Is(err, errGoing) {
+		h.t.Errorf("a print in clear while it leaves: %v", err)
+	}
 	l, err := leavingOf(h.cfg)
 	if err != nil || l == nil {
 		h.t.Fatalf("the note: %+v %v", l, err)
@@ -209,15 +212,20 @@ func TestLeavingIsNotForAPrinterAtWork(t *testing.T) {
 	h := newHouse(t)
 	a := h.agent()
 	a.sup.done = make(chan seam.Receipt)
-	if err := a.leave(intake.Request{}, nil); !errors.Is(err, errBusy) || Leaves(h.cfg.State) {
+	if err := a.leave(intake.Request{}, nil); !errors.Is(err, errAtWork) || Leaves(h.cfg.State) {
 		t.Errorf("leaving while it prints: %v", err)
 	}
 	a.sup.done = nil
+	a.sup.status = seam.Status{NHeaters: 1, Heaters: [seam.MaxHeaters]seam.Heater{{Target: 60_000}}}
+	if err := a.leave(intake.Request{}, nil); !errors.Is(err, errAtWork) || Leaves(h.cfg.State) {
+		t.Errorf("leaving while a heater is on: %v", err)
+	}
+	a.sup.status = seam.Status{}
 	h.cfg.State = h.path("nowhere/at/all")
 	if err := a.leave(intake.Request{}, nil); err == nil || errors.Is(err, errBusy) {
 		t.Errorf("leaving without a disk: %v", err)
 	}
-	if !a.holding.TryLock() {
+	if !a.holding.TryLock() || a.sup.going {
 		t.Error("and no job can be taken any more")
 	}
 }
