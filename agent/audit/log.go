@@ -35,6 +35,7 @@ type Log struct {
 	torn     bool      // there may be more behind that
 	unsigned int       // entries since the last head
 	since    time.Time // of the first of them
+	urgent   uint64    // the last grant or revocation that no head covers, 0 if there is none
 	consents []Entry   // of the log that was found, and since: newest of each recipient, oldest first
 
 	waitMu  sync.Mutex
@@ -121,11 +122,18 @@ func (l *Log) note(e Entry) {
 	switch e.Event {
 	case Grant, Revoke:
 		l.remember(e)
+		l.urgent = e.N
 	case Signed:
 		l.unsigned = int(min(e.N-1-e.Head.Of, 1<<20))
+		covers := l.urgent > 0 && e.Head.Of >= l.urgent
+		if covers {
+			l.urgent = 0
+		}
 		if e.Head.Count > l.count {
 			l.count = e.Head.Count
-			l.budget = append(l.budget, e.At)
+			if !covers {
+				l.budget = append(l.budget, e.At)
+			}
 		}
 		return
 	}

@@ -174,7 +174,7 @@ func (l *Log) checkHead(ctx context.Context, fresh bool) error {
 // beginAnew empties the ring and writes down why.
 func (l *Log) beginAnew() error {
 	l.closeFile()
-	l.walk, l.segs, l.size, l.torn, l.unsigned, l.consents = walk{end: Ref{0, genesis}}, nil, 0, false, 0, nil
+	l.walk, l.segs, l.size, l.torn, l.unsigned, l.urgent, l.consents = walk{end: Ref{0, genesis}}, nil, 0, false, 0, 0, nil
 	for at := segments - 1; at >= 0; at-- {
 		f, err := l.fs.Open(segmentName(at), slot.Create)
 		if err != nil {

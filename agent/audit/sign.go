@@ -20,17 +20,14 @@ const (
 )
 
 // budget spares the TPM, whose counters bear some 100,000 writes: two dozen a day last
-// for eleven years. It is the times of the heads that were counted.
+// for eleven years. It is the times of the heads that were counted, but for those of grants
+// and revocations: each of these is the owner's own doing.
 type budget []time.Time
 
-// take reports whether one more may be counted now, and counts it.
-func (b *budget) take(now time.Time) bool {
+// room reports whether one more may be counted now.
+func (b *budget) room(now time.Time) bool {
 	*b = slices.DeleteFunc(*b, func(t time.Time) bool { return now.Sub(t) >= tokenTime || t.After(now) })
-	if len(*b) >= maxTokens {
-		return false
-	}
-	*b = append(*b, now)
-	return true
+	return len(*b) < maxTokens
 }
 
 // repeat is an event that came before.
@@ -124,7 +121,7 @@ func (l *Log) pause(err error) time.Duration {
 func (l *Log) due() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.unsigned >= signMost || l.unsigned > 0 && time.Since(l.since) >= signAfter
+	return l.urgent > 0 || l.unsigned >= signMost || l.unsigned > 0 && time.Since(l.since) >= signAfter
 }
 
 // drain writes what was noted, oldest first, and how much was lost.
@@ -178,7 +175,7 @@ func (l *Log) head(ctx context.Context, nonce string) (Ref, error) {
 	}
 	l.mu.Lock()
 	h := &Head{Of: l.walk.end.N, Hash: l.walk.end.Hash, Count: l.count, Nonce: nonce}
-	counts := l.walk.heads == 0 || l.unsigned > 0 && l.budget.take(time.Now())
+	counts := l.walk.heads == 0 || l.urgent > 0 || l.unsigned > 0 && l.budget.room(time.Now())
 	l.mu.Unlock()
 	if counts {
 		h.Count++
