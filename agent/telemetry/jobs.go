@@ -30,15 +30,21 @@ const (
 //
 // Nothing exact is kept: the file of a Jobs holds buckets, and odometers to which each
 // job adds a whole number of hours, rounded up or down by chance so that the sum is
-// right in the mean. It is written when a job begins and when it ends.
+// right in the mean. The collector writes it after a job has begun or ended: whoever tells
+// a Jobs of a machine never waits for the disk.
 type Jobs struct {
 	path string // "" keeps nothing
 	log  *slog.Logger
 	draw *rand.Rand
 
-	mu   sync.Mutex
-	t    tally
-	cold bool // the open job was begun before a restart: nobody knows how long it took
+	changed chan struct{} // there is something to write
+	saving  sync.Mutex    // one goroutine writes; taken before mu
+	problem string        // why the last write failed
+
+	mu    sync.Mutex
+	t     tally
+	dirty bool // t is not what the file says
+	cold  bool // the open job was begun before a restart: nobody knows how long it took
 }
 
 // NewJobs reads the file at path, which need not be there; one that cannot be read
@@ -53,7 +59,7 @@ func NewJobs(path string, chance rand.Source, log *slog.Logger) *Jobs {
 		crand.Read(seed[:])
 		chance = rand.NewChaCha8(seed)
 	}
-	j := &Jobs{path: path, log: log, draw: rand.New(chance)}
+	j := &Jobs{path: path, log: log, draw: rand.New(chance), changed: make(chan struct{}, 1)}
 	var err error
 	if j.t, err = loadTally(path); err != nil {
 		log.Warn("odometers begin anew", "error", err.Error())
@@ -98,7 +104,7 @@ func (j *Jobs) begin(now time.Time) {
 	if !now.Before(j.t.Until) { // else the cover of the job before goes on
 		j.t.From = now
 	}
-	j.keep()
+	j.change()
 }
 
 // finish ends the open job, with a code of catalog.JobResult. What is refused, ends in a
@@ -124,7 +130,7 @@ func (j *Jobs) finish(now time.Time, code int64, material uint8) {
 	j.t.Jobs++
 	j.t.WindowJobs++
 	if lost {
-		j.keep()
+		j.change()
 		return
 	}
 	j.t.add(record{
@@ -135,7 +141,7 @@ func (j *Jobs) finish(now time.Time, code int64, material uint8) {
 	// The mean of what falls into a bucket that is twice as long as the one before, if
 	// all lengths are as likely by their logarithm, is 1/(2 ln 2) of its end.
 	j.t.Metres += j.chance(length(material)*7213/10_000, 1000)
-	j.keep()
+	j.change()
 }
 
 // length is the end of a seam.Receipt's bucket of material, in mm.
@@ -182,7 +188,8 @@ func (j *Jobs) Cover(now time.Time) catalog.Cover {
 }
 
 // next is the oldest record that is due at now and that the recipient of a grant has not
-// been told yet, with its number. A recipient is told what ends under its grant.
+// been told yet, with its number. A recipient is told what ends under its grant, in the order
+// in which it ended: a record that is not yet due holds up those after it.
 func (j *Jobs) next(g consent.Grant, now time.Time) (samples []catalog.Sample, n uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -193,19 +200,23 @@ func (j *Jobs) next(g consent.Grant, now time.Time) (samples []catalog.Sample, n
 		return nil, 0
 	}
 	for _, r := range j.t.Records {
-		if r.N > told && !now.Before(r.Due) {
-			return r.samples(), r.N
+		if r.N <= told {
+			continue
 		}
+		if now.Before(r.Due) {
+			break
+		}
+		return r.samples(), r.N
 	}
 	return nil, 0
 }
 
-// told notes that a recipient has been told record n. Those before it that were not yet
-// due are left out: records come in the order in which their jobs ended.
+// told notes that a recipient has been told record n, and returns once that is kept.
 func (j *Jobs) told(g consent.Grant, n uint64) {
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	j.tell(g, n)
+	j.mu.Unlock()
+	j.keep()
 }
 
 func (j *Jobs) tell(g consent.Grant, n uint64) {
@@ -218,7 +229,7 @@ func (j *Jobs) tell(g consent.Grant, n uint64) {
 		}
 	}
 	j.t.Told[key(g)] = n
-	j.keep()
+	j.change()
 }
 
 func key(g consent.Grant) string {
@@ -238,11 +249,42 @@ func (j *Jobs) read(now time.Time) {
 		j.t.add(record{Due: now, Odometer: &odometer{j.t.Jobs, j.t.Hours, j.t.Metres}})
 	}
 	j.t.Window, j.t.WindowJobs = now, 0
-	j.keep()
+	j.change()
 }
 
+// change notes that there is something to write. The lock is held.
+func (j *Jobs) change() {
+	j.dirty = true
+	select {
+	case j.changed <- struct{}{}:
+	default: // it is said already
+	}
+}
+
+// keep writes what has changed. What could not be written is left for the next call.
 func (j *Jobs) keep() {
-	if err := j.t.save(j.path); err != nil {
-		j.log.Warn("odometers are not kept", "error", err.Error())
+	j.saving.Lock()
+	defer j.saving.Unlock()
+	j.mu.Lock()
+	if !j.dirty {
+		j.mu.Unlock()
+		return
+	}
+	b, err := j.t.encode()
+	j.dirty = false
+	j.mu.Unlock()
+	if err == nil {
+		err = save(j.path, b)
+	}
+	if err == nil {
+		j.problem = ""
+		return
+	}
+	j.mu.Lock()
+	j.dirty = true
+	j.mu.Unlock()
+	if j.problem != err.Error() {
+		j.problem = err.Error()
+		j.log.Warn("odometers are not kept", "error", j.problem)
 	}
 }

@@ -169,6 +169,10 @@ func TestJobsOnDisk(t *testing.T) {
 		idle(m, 17*time.Minute+13*time.Second)
 		began := time.Now()
 		job(m, 37*time.Minute+11*time.Second, seam.CodeDone, 5)
+		if _, n := j.next(g, time.Now()); n != 0 { // begins the week of the odometers
+			t.Error("told at once")
+		}
+		j.keep()
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -177,7 +181,8 @@ func TestJobsOnDisk(t *testing.T) {
 		if err := json.Unmarshal(b, &kept); err != nil {
 			t.Fatal(err)
 		}
-		for _, key := range []string{"open", "from", "until"} {
+		kept["due"] = kept["records"].([]any)[0].(map[string]any)["due"]
+		for _, key := range []string{"open", "from", "until", "window", "due"} {
 			at, err := time.Parse(time.RFC3339, kept[key].(string))
 			if err != nil || at.Unix()%3600 != 0 && !at.IsZero() {
 				t.Errorf("%s is kept as %v, %v", key, kept[key], err)
@@ -206,12 +211,72 @@ func TestJobsOnDisk(t *testing.T) {
 	})
 }
 
+// Jobs whose records fall due in another order than they ended are all told, in that order.
+func TestOverlappingJobs(t *testing.T) {
+	turned := 0
+	for seed := range uint64(20) {
+		now := time.Unix(1_800_000_000, 0)
+		j := NewJobs("", rand.NewPCG(seed, 1), nil)
+		g := allow(t, vendor, catalog.Vendor, 240*time.Hour, 1)
+		j.next(g, now)
+		for _, code := range []seam.Code{seam.CodeDone, seam.CodeFault} { // the second covers nothing after its end
+			j.Observe(seam.Status{Phase: seam.PhasePrinting}, now)
+			now = now.Add(10 * time.Minute)
+			j.Ended(seam.Receipt{Code: code}, now)
+		}
+		if j.t.Records[1].Due.Before(j.t.Records[0].Due) {
+			turned++
+		}
+		var got []uint64
+		for range 5 * 60 {
+			now = now.Add(time.Minute)
+			if _, n := j.next(g, now); n != 0 {
+				j.told(g, n)
+				got = append(got, n)
+			}
+		}
+		if len(got) != 2 || got[0] != 1 || got[1] != 2 {
+			t.Errorf("seed %d: told %v of two jobs", seed, got)
+		}
+	}
+	if turned == 0 {
+		t.Error("control: no two records fell due in another order")
+	}
+}
+
+// Whoever tells of a machine does not wait for the disk, and the collector writes it down
+// nevertheless.
+func TestJobsAreWrittenByTheCollector(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "jobs.json")
+		jobs := NewJobs(path, rand.NewPCG(1, 2), nil)
+		m := NewMachine()
+		m.Follow(jobs)
+		m.Set(seam.Status{Phase: seam.PhasePrinting})
+		m.Ended(seam.Receipt{Code: seam.CodeDone})
+		if _, err := os.Stat(path); !os.IsNotExist(err) {
+			t.Errorf("it was written by the machine's goroutine: %v", err)
+		}
+		r := start(t, func(c *Config) { c.Jobs = jobs })
+		defer func() { r.stop() }()
+		for i := range 2 {
+			synctest.Wait()
+			if kept, err := loadTally(path); err != nil || kept.Jobs != int64(1+i) || len(kept.Records) != 1+i {
+				t.Errorf("%d jobs and %d records kept, want %d: %v", kept.Jobs, len(kept.Records), 1+i, err)
+			}
+			m.Set(seam.Status{Phase: seam.PhasePrinting})
+			m.Ended(seam.Receipt{Code: seam.CodeDone})
+		}
+	})
+}
+
 // A job that the power ended has no length that anybody knows, and covers nothing after it.
 func TestPowerEndsAJob(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jobs.json")
 	now := time.Unix(1_800_000_000, 0)
 	j := NewJobs(path, rand.NewPCG(1, 1), nil)
 	j.Observe(seam.Status{Phase: seam.PhasePrinting}, now)
+	j.keep()
 	now = now.Add(70 * time.Hour) // most of it without power
 	j = NewJobs(path, rand.NewPCG(1, 1), nil)
 	if !j.Cover(now).Job {

@@ -16,7 +16,8 @@ import (
 //
 // Requirements: the file tells no job's duration or material more exactly than its
 // record does, nor with the time at which it was written; a job is counted once, or, if
-// the power is cut as it ends, not at all; a recipient is not told a record twice.
+// the power is cut before its end is written, without a record; a recipient is not told a
+// record twice.
 // Layout: JSON, replaced as a whole, times in whole hours. Failures: a file that is
 // damaged begins anew, and the odometers with it.
 type tally struct {
@@ -98,21 +99,34 @@ func loadTally(path string) (tally, error) {
 	return got, nil
 }
 
-func (t *tally) save(path string) error {
-	if path == "" {
-		return nil
-	}
+// encode is what may be kept: a time that is not yet over is rounded up, one that is over
+// down.
+func (t *tally) encode() ([]byte, error) {
 	kept := *t
-	kept.Open, kept.From = t.Open.Truncate(time.Hour), time.Time{}
+	kept.Open, kept.From, kept.Window = t.Open.Truncate(time.Hour), time.Time{}, t.Window.Truncate(time.Hour)
 	if !t.Open.IsZero() {
 		kept.From = t.From.Truncate(time.Hour)
 	}
 	if !t.Until.IsZero() {
 		kept.Until = t.Until.Truncate(time.Hour).Add(time.Hour)
 	}
+	kept.Records = slices.Clone(t.Records)
+	for i := range kept.Records {
+		due := &kept.Records[i].Due
+		if whole := due.Truncate(time.Hour); whole.Before(*due) {
+			*due = whole.Add(time.Hour)
+		}
+	}
 	b, err := json.Marshal(kept)
 	if err != nil {
-		return fmt.Errorf("encode what is kept of jobs: %w", err)
+		return nil, fmt.Errorf("encode what is kept of jobs: %w", err)
+	}
+	return b, nil
+}
+
+func save(path string, b []byte) error {
+	if path == "" {
+		return nil
 	}
 	if err := durable.Replace(path, b); err != nil {
 		return fmt.Errorf("keep what is told of jobs: %w", err)

@@ -141,7 +141,15 @@ func (c *Collector) Run(ctx context.Context) error {
 	defer c.stopAll()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var jobs <-chan struct{}
+	if c.cfg.Jobs != nil {
+		jobs = c.cfg.Jobs.changed
+		defer c.cfg.Jobs.keep()
+	}
 	for {
+		if c.cfg.Jobs != nil {
+			c.cfg.Jobs.keep()
+		}
 		changed := c.cfg.Grants.Changed()
 		c.reconcile(ctx)
 		c.sample(ctx, time.Now())
@@ -151,6 +159,7 @@ func (c *Collector) Run(ctx context.Context) error {
 			return ctx.Err()
 		case <-changed:
 		case <-timer.C:
+		case <-jobs:
 		case <-c.cfg.Urgent:
 			c.bringForward(time.Now()) // and the next round samples
 		}
