@@ -33,6 +33,9 @@ func mounted(file, dir string, do func() error) error {
 	defer exec.Command("losetup", "--detach", loop).Run()
 	// With noauto_da_alloc ext4 keeps nothing that was not asked for.
 	if err := unix.Mount(loop, dir, "ext4", 0, "noauto_da_alloc,errors=remount-ro"); err != nil {
+		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENODEV) {
+			return fmt.Errorf("%w: mount: %w", errNoDisks, err)
+		}
 		return fmt.Errorf("mount %s: %w", loop, err)
 	}
 	err = do()
@@ -46,7 +49,10 @@ func mounted(file, dir string, do func() error) error {
 }
 
 // errNoDisks reports a machine on which no file system can be cut.
-var errNoDisks = errors.New("needs root, /dev/fuse, loop devices and ext4")
+var errNoDisks = errors.New("skipped: only with root, /dev/fuse, loop devices and ext4 can a disk be cut")
+
+// codeNoDisks is what a child ends with that says errNoDisks.
+const codeNoDisks = 3
 
 // canCut reports why no file system can be cut here, if so.
 func canCut() error {
@@ -100,8 +106,8 @@ func record(dir string, base []byte, story func(mount string, done func(string))
 	return d, errors.Join(err, unix.Unmount(served, unix.MNT_DETACH))
 }
 
-// story is a printer's on a real file system: the factory installs release 1 by the real
-// binary, the agent stages release 2 and confirms it.
+// story is a printer's on a real file system: the factory installs release 1 by platen
+// install, then this program as its agent stages release 2 and confirms it.
 func (s *shop) story(platen string) func(mount string, done func(string)) error {
 	return func(mount string, done func(string)) error {
 		config := "board = \"sim\"\n[update]\nurl = \"http://localhost\"\nroot = \"root.json\"\nslots = \"slots\"\n"
@@ -136,12 +142,15 @@ func (s *shop) story(platen string) func(mount string, done func(string)) error 
 // process that sees its own mounts alone: in those of others, loop devices would live on.
 func claimDisks(o options) (string, error) {
 	if err := canCut(); err != nil {
-		return "skipped: " + err.Error(), nil
+		return "", err
 	}
 	c := exec.Command("/proc/self/exe")
 	c.Env = append(os.Environ(), envDir+"=/", envHow+"="+fmt.Sprintf("disks %d %d %s", o.disks, o.seed, o.platen))
 	c.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	out, err := c.CombinedOutput()
+	if c.ProcessState != nil && c.ProcessState.ExitCode() == codeNoDisks {
+		return "", fmt.Errorf("%w: %s", errNoDisks, strings.TrimPrefix(strings.TrimSpace(string(out)), errNoDisks.Error()+": "))
+	}
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
 	}
@@ -290,8 +299,12 @@ func (s *shop) diskControl(dir string, base []byte, o options) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.cutDisk(d, dir, max(o.disks, 40), o.seed); err == nil {
+	_, err = s.cutDisk(d, dir, max(o.disks, 40), o.seed)
+	switch {
+	case err == nil:
 		return errors.New("control: an update without fsync survived every cut")
+	case !errors.Is(err, errTorn):
+		return fmt.Errorf("control: %w", err)
 	}
 	return nil
 }

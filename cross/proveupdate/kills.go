@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"platen/updater"
@@ -53,7 +56,11 @@ func asChild() (code int, child bool) {
 	case "careless":
 		err = careless(dir)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errNoDisks):
+		fmt.Fprintln(os.Stderr, err)
+		return codeNoDisks, true
+	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
 		return 1, true
 	}
@@ -83,14 +90,20 @@ func with(dir string, running slot.Name, do func(*updater.Updater) error) error 
 }
 
 // careless is the control: an update that writes the file that starts, in its place, and
-// says that it is done without making it durable.
+// says that it is done without making it durable. Half way it waits for the end of its input.
 func careless(dir string) error {
 	next := program(2)
 	f, err := os.Create(filepath.Join(dir, "slots", "a", "platen"))
 	if err != nil {
 		return err
 	}
-	for p := range slices.Chunk(next, 16<<10) {
+	if _, err := f.Write(next[:len(next)/2]); err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		return err
+	}
+	for p := range slices.Chunk(next[len(next)/2:], 16<<10) {
 		if _, err := f.Write(p); err != nil {
 			return err
 		}
@@ -115,7 +128,12 @@ type shop struct {
 	repo *publish.Repo
 	srv  *httptest.Server
 	slow time.Duration // between two pieces of a release
+	late time.Duration // kills at random moments come no later after the start
+	hold atomic.Bool   // a response stops after heldBytes until who asked is gone
 }
+
+// heldBytes are more than an update writes between two notes of how far it has got.
+const heldBytes = 256 << 10
 
 func newShop(dir string) (*shop, error) {
 	now := time.Now()
@@ -123,10 +141,10 @@ func newShop(dir string) (*shop, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &shop{dir: dir, repo: repo}
+	s := &shop{dir: dir, repo: repo, slow: 300 * time.Microsecond, late: 120 * time.Millisecond}
 	files := http.FileServer(http.Dir(filepath.Join(dir, "repo")))
 	s.srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		files.ServeHTTP(paced{w, s.slow}, r)
+		files.ServeHTTP(&paced{ResponseWriter: w, shop: s, gone: r.Context().Done()}, r)
 	}))
 	file := filepath.Join(dir, "release-2")
 	if err := os.WriteFile(file, program(2), 0o755); err != nil {
@@ -146,17 +164,23 @@ func (s *shop) close() {
 // paced writes in pieces with pauses.
 type paced struct {
 	http.ResponseWriter
-	pause time.Duration
+	shop *shop
+	gone <-chan struct{}
+	sent int
 }
 
-func (p paced) Write(data []byte) (n int, err error) {
+func (p *paced) Write(data []byte) (n int, err error) {
 	for piece := range slices.Chunk(data, 16<<10) {
+		if p.sent >= heldBytes && p.shop.hold.Load() {
+			<-p.gone
+		}
 		m, err := p.ResponseWriter.Write(piece)
-		if n += m; err != nil {
+		n, p.sent = n+m, p.sent+m
+		if err != nil {
 			return n, err
 		}
-		if p.pause > 0 {
-			time.Sleep(p.pause)
+		if p.shop.slow > 0 {
+			time.Sleep(p.shop.slow)
 		}
 	}
 	return n, nil
@@ -198,25 +222,36 @@ func claimKills(kills int, seed uint64) (string, error) {
 		return "", err
 	}
 	defer s.close()
-	begun, staged, err := s.killAll("stage", kills, seed)
+	begun, staged, err := s.killAll(update{"stage", filled, s.look}, kills, seed)
 	if err != nil {
 		return "", err
 	}
 	if begun == 0 {
 		return "", errors.New("no kill came while a release was being written")
 	}
-	if _, _, err := s.killAll("careless", max(kills/10, 8), seed); err == nil {
+	_, _, err = s.killAll(update{"careless", sizeOf, whole}, max(kills/10, 8), seed)
+	if err == nil {
 		return "", errors.New("control: an update in place survived every kill")
+	}
+	if !errors.Is(err, errTorn) {
+		return "", fmt.Errorf("control: %w", err)
 	}
 	return fmt.Sprintf("%d kills, %d with a release half written, %d updates staged; update in place caught", kills, begun, staged), nil
 }
 
-// killAll kills updates at random moments. begun counts the kills that left a release half
-// written. After each update that got through, the printer is a new one.
-func (s *shop) killAll(how string, kills int, seed uint64) (begun, staged int, err error) {
+// update is what is killed.
+type update struct {
+	how     string
+	written func(dir string) (uint64, error) // changes once something is written
+	look    func(dir string, done bool) (half bool, err error)
+}
+
+// killAll kills updates: every other one at a random moment, the rest once they have
+// written something, however long that takes them. begun counts the kills that left a
+// release half written. After each update that got through, the printer is a new one.
+func (s *shop) killAll(u update, kills int, seed uint64) (begun, staged int, err error) {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	dir := ""
-	s.slow = 300 * time.Microsecond
 	for n := range kills {
 		if dir == "" {
 			if dir, err = os.MkdirTemp(s.dir, "printer"); err == nil {
@@ -226,13 +261,15 @@ func (s *shop) killAll(how string, kills int, seed uint64) (begun, staged int, e
 				return begun, staged, err
 			}
 		}
-		c := s.child(dir, how)
-		if err := c.Start(); err != nil {
+		delay := time.Duration(rng.Int64N(int64(s.late)))
+		if n%2 == 1 {
+			delay = -1
+		}
+		done, err := s.kill(u, dir, delay)
+		if err != nil {
 			return begun, staged, err
 		}
-		time.AfterFunc(time.Duration(rng.IntN(120))*time.Millisecond, func() { c.Process.Kill() })
-		done := c.Wait() == nil
-		half, err := s.look(dir, done)
+		half, err := u.look(dir, done)
 		if err != nil {
 			return begun, staged, fmt.Errorf("kill %d: %w", n, err)
 		}
@@ -241,10 +278,10 @@ func (s *shop) killAll(how string, kills int, seed uint64) (begun, staged int, e
 		}
 		if done || n%8 == 7 { // what is still under way is finished without being killed
 			if !done {
-				if out, err := s.child(dir, how).CombinedOutput(); err != nil {
+				if out, err := s.child(dir, u.how).CombinedOutput(); err != nil {
 					return begun, staged, fmt.Errorf("after kill %d the update does not get through: %w: %s", n, err, out)
 				}
-				if _, err := s.look(dir, true); err != nil {
+				if _, err := u.look(dir, true); err != nil {
 					return begun, staged, fmt.Errorf("after kill %d: %w", n, err)
 				}
 			}
@@ -256,6 +293,73 @@ func (s *shop) killAll(how string, kills int, seed uint64) (begun, staged int, e
 		}
 	}
 	return begun, staged, nil
+}
+
+// kill starts an update and kills it after delay, or, if that is negative, once it has
+// written something: it is held in the middle until then. done reports that it was faster.
+func (s *shop) kill(u update, dir string, delay time.Duration) (done bool, err error) {
+	before, err := u.written(dir)
+	if err != nil {
+		return false, err
+	}
+	c := s.child(dir, u.how)
+	if delay < 0 {
+		s.hold.Store(true)
+		defer s.hold.Store(false)
+		if _, err := c.StdinPipe(); err != nil {
+			return false, err
+		}
+	}
+	if err := c.Start(); err != nil {
+		return false, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	for now := before; err == nil && now == before; {
+		select {
+		case err := <-ended:
+			return err == nil, nil
+		case <-time.After(max(delay, time.Millisecond)):
+		}
+		if delay >= 0 {
+			break
+		}
+		now, err = u.written(dir)
+	}
+	c.Process.Kill()
+	return <-ended == nil, err
+}
+
+// filled is how much of a release an update has noted as written.
+func filled(dir string) (uint64, error) {
+	d, err := slot.OpenDir(filepath.Join(dir, "slots"))
+	if err != nil {
+		return 0, err
+	}
+	defer d.Close()
+	rec, err := slot.NewLog(d).Load()
+	return rec.Filling.Done, err
+}
+
+// sizeOf is the length of the file that starts.
+func sizeOf(dir string) (uint64, error) {
+	st, err := os.Stat(filepath.Join(dir, "slots", "a", "platen"))
+	if err != nil {
+		return 0, err
+	}
+	return uint64(st.Size()), nil
+}
+
+// errTorn reports that what would start is not all of one release.
+var errTorn = errors.New("the release that starts is not whole")
+
+// whole checks of the file that starts no more than that it is all of some release.
+func whole(dir string, _ bool) (half bool, err error) {
+	p, err := os.ReadFile(filepath.Join(dir, "slots", "a", "platen"))
+	if err == nil && !bytes.Equal(p, program(1)) && !bytes.Equal(p, program(2)) {
+		err = errTorn
+	}
+	return false, err
 }
 
 // look checks what would start: the old release whole, or, once it was staged, the new one.
@@ -271,8 +375,11 @@ func (s *shop) look(dir string, staged bool) (half bool, err error) {
 		return false, err
 	}
 	old, err := os.ReadFile(filepath.Join(dir, "slots", "a", "platen"))
-	if err != nil || !bytes.Equal(old, program(1)) {
-		return false, errors.New("the release that runs is not whole")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if !bytes.Equal(old, program(1)) {
+		return false, errTorn
 	}
 	c := boot.Pick(d, quiet)
 	defer c.Close()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,8 +68,47 @@ func TestDisks(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	text, err := claimDisks(options{disks: 8, seed: 1, platen: platen})
+	if errors.Is(err, errNoDisks) {
+		t.Skip(err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Log(text)
+}
+
+// TestKillsInTheMiddle: kills come while a release is written though those at random
+// moments all come before, as on a machine that has much else to do.
+func TestKillsInTheMiddle(t *testing.T) {
+	s, err := newShop(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	s.late = 1
+	begun, _, err := s.killAll(update{"stage", filled, s.look}, 4, 1)
+	if err != nil || begun < 2 {
+		t.Errorf("%d kills left a release half written: %v", begun, err)
+	}
+}
+
+// TestTorn: of a file that is written in its place the control accepts either release, and
+// nothing between them.
+func TestTorn(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "slots", "a", "platen")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, x := range map[string]struct {
+		holds []byte
+		want  error
+	}{"old": {program(1), nil}, "new": {program(2), nil}, "half": {program(2)[:1<<19], errTorn}, "empty": {nil, errTorn}} {
+		if err := os.WriteFile(file, x.holds, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := whole(dir, true); !errors.Is(err, x.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
