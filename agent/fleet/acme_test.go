@@ -67,7 +67,7 @@ func authority(t *testing.T, dir string) rig.StepCAConfig {
 // fleet's broker takes it, and what is not as the TPM states it gets none.
 func TestStepCA(t *testing.T) {
 	if _, err := rig.Find("step-ca"); err != nil {
-		t.Skip("needs step-ca: cross/tools.sh step-ca")
+		t.Skip("step-ca is not here: make prove-acme builds it")
 	}
 	tpm := rigtest.Swtpm(t)
 	p := newPrinter(t, tpm)

@@ -104,7 +104,7 @@ func TestGRBLRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(recordings); err != nil {
-		t.Skip("needs recordings of real firmware beside the checkout")
+		t.Skip("no recordings of real firmware beside the checkout")
 	}
 	if len(paths) < 14 {
 		t.Fatalf("there are %d recordings of grbl and grblHAL", len(paths))

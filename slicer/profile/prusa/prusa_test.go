@@ -230,11 +230,11 @@ func TestRead(t *testing.T) {
 func TestInstalledPrusaSlicer(t *testing.T) {
 	exe, err := exec.LookPath("prusa-slicer")
 	if err != nil {
-		t.Skip("needs prusa-slicer")
+		t.Skip("prusa-slicer is not installed")
 	}
 	name := filepath.Join(t.TempDir(), "config.ini")
 	if out, err := exec.Command(exe, "--save", name).CombinedOutput(); err != nil {
-		t.Skipf("needs a prusa-slicer that runs: %v: %s", err, out)
+		t.Skipf("prusa-slicer does not run here: %v: %s", err, out)
 	}
 	text, lines, err := Import(read(t, file(t, name)))
 	if err != nil || len(lines) < 200 {
