@@ -22,8 +22,8 @@
 //
 // Layout: a ring of segments, log-0 to log-7, of lines of JSON. An entry begins a
 // segment when the one before is full; the oldest is then cut to nothing. Before
-// that the log says at which entry it will begin ([Rotated]), so that nobody else can
-// shorten it in front. Failures: a line is written behind the last and synced; a torn
+// that the log says once more what it says of each recipient's grants, and then at which
+// entry it will begin ([Rotated]), so that nobody else can shorten it in front. Failures: a line is written behind the last and synced; a torn
 // one is the last of its segment and is cut off at the next start. A head is written
 // with the count that the TPM will have next, and then the TPM counts: a cut between
 // the two is one count, which Open makes up for, and a log of an earlier count is
@@ -56,11 +56,10 @@ const (
 	Fault    Event = "fault"     // Code, Job if one was loaded
 	Refused  Event = "refused"   // Code of the refusal, Serial is how often
 	Started  Event = "started"   // Serial is the agent's release
-	Leaving  Event = "decommission"
-	Lost     Event = "lost"     // Serial entries could not be written
-	Rotated  Event = "rotated"  // the log begins at entry Serial from now on
-	Tampered Event = "tampered" // Code of what was found; the log before it is gone
-	Signed   Event = "head"     // Head
+	Lost     Event = "lost"      // Serial entries could not be written
+	Rotated  Event = "rotated"   // the log begins at entry Serial from now on
+	Tampered Event = "tampered"  // Code of what was found; the log before it is gone
+	Signed   Event = "head"      // Head
 )
 
 // Entry is one line of the log.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 const (
 	segments   = 8
 	maxSegment = 128 << 10 // bytes, beyond which the next segment begins
-	slack      = 8 << 10   // bytes that the last entries of a segment may take beyond that
+	slack      = 24 << 10  // bytes that the last entries of a segment may take beyond that: those of carry
 	maxWaiting = 256       // entries that Note keeps for a disk that takes none
 )
 
@@ -180,12 +181,15 @@ func (l *Log) turn() error {
 		next.at = (l.segs[n-1].at + 1) % segments
 	}
 	if len(l.segs) == segments {
+		if err := l.carry(l.segs[1].first); err != nil {
+			return err
+		}
 		if l.walk.begin < l.segs[1].first {
 			if _, err := l.write(Entry{At: time.Now(), Event: Rotated, Serial: l.segs[1].first}); err != nil {
 				return err
 			}
-			next.first++
 		}
+		next.first = l.walk.end.N + 1
 		l.segs = l.segs[1:]
 		l.walk.first = l.segs[0].first
 	}
@@ -199,6 +203,20 @@ func (l *Log) turn() error {
 	l.closeFile()
 	l.file, l.size = f, 0
 	l.segs = append(l.segs, next)
+	return nil
+}
+
+// carry writes once more what the log says of each recipient's grants, where that was
+// before entry first: what a log has said of a revocation it goes on saying.
+func (l *Log) carry(first uint64) error {
+	for _, e := range slices.Clone(l.consents) {
+		if e.N >= first {
+			continue
+		}
+		if _, err := l.write(e); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -220,20 +238,25 @@ func (l *Log) Close() error {
 // Damage is what was wrong with the log that Open has found, nil if nothing was.
 func (l *Log) Damage() *TamperError { return l.damage }
 
-// Consents are the newest entries about each recipient's grants, oldest first, as far
-// back as the log reaches.
+// Consents are the newest entries about each recipient's grants, oldest first. The log
+// carries them along, however often it has begun a new segment.
 func (l *Log) Consents() []Entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]Entry(nil), l.consents...)
 }
 
+// remember keeps the newest entry about a recipient's grants. Lines that no head covers
+// may be anybody's, so serials never fall, and a grant follows a revocation only with a
+// serial above it.
 func (l *Log) remember(e Entry) {
-	for i, old := range l.consents {
-		if old.Recipient == e.Recipient {
-			l.consents = append(l.consents[:i:i], l.consents[i+1:]...)
-			break
+	if i := slices.IndexFunc(l.consents, func(old Entry) bool { return old.Recipient == e.Recipient }); i >= 0 {
+		old := l.consents[i]
+		if e.Event == Grant && (e.Serial < old.Serial || e.Serial == old.Serial && old.Event == Revoke) {
+			return
 		}
+		e.Serial = max(e.Serial, old.Serial)
+		l.consents = slices.Delete(l.consents, i, i+1)
 	}
 	l.consents = append(l.consents, e)
 }
