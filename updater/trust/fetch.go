@@ -32,7 +32,7 @@ func absent(err error) error {
 // fetcher reads files of a repository by their slash-separated path, whose parts are
 // escaped as those of a URL.
 type fetcher interface {
-	// open returns the contents of a file from offset on.
+	// open returns the contents of a file from offset on, or as [headed].
 	open(ctx context.Context, path string, offset int64) (io.ReadCloser, error)
 }
 
@@ -170,17 +170,22 @@ func (h *httpFetcher) open(ctx context.Context, path string, offset int64) (io.R
 		res.Body.Close()
 		return nil, err
 	}
+	if res.StatusCode == http.StatusOK && offset > 0 { // the server ignored the range
+		return headed{res.Body, offset}, nil
+	}
 	return res.Body, nil
 }
 
-// from checks the status and, if the server ignored the range, reads up to offset.
+// headed is a file from its beginning: what was asked for comes behind so many bytes.
+type headed struct {
+	io.ReadCloser
+	head int64
+}
+
+// from checks the status and the range.
 func from(res *http.Response, offset int64) error {
 	switch res.StatusCode {
 	case http.StatusOK:
-		_, err := io.CopyN(io.Discard, res.Body, offset)
-		if err != nil {
-			return fmt.Errorf("%w: %w", updater.ErrTruncated, err)
-		}
 		return nil
 	case http.StatusPartialContent:
 		want := "bytes " + strconv.FormatInt(offset, 10) + "-"
@@ -272,7 +277,17 @@ func (p *pace) open(f fetcher, path string, offset int64) (io.ReadCloser, error)
 	if err != nil {
 		return nil, err
 	}
-	return &pacedBody{p, body}, nil
+	paced := &pacedBody{p, body}
+	if h, ok := body.(headed); ok {
+		if _, err := io.CopyN(io.Discard, paced, h.head); err != nil {
+			body.Close()
+			if err == io.EOF {
+				err = updater.ErrTruncated
+			}
+			return nil, err
+		}
+	}
+	return paced, nil
 }
 
 type pacedBody struct {
