@@ -36,14 +36,23 @@ const probeEvery = 200 * time.Millisecond
 
 // healthy waits until the release has shown everything, and says what it has not. The time
 // in which its controller is flashed does not count.
-func (a *Agent) healthy(ctx context.Context) (slot.Why, error) {
-	for _, p := range a.probes() {
-		bound := healthTime
+func (a *Agent) healthy(ctx context.Context) (slot.Why, error) { return a.prove(ctx, a.probes()) }
+
+// prove tries each of the probes: all of them together have healthTime, but for that of the
+// controller's firmware.
+func (a *Agent) prove(ctx context.Context, probes []probe) (slot.Why, error) {
+	left := healthTime
+	for _, p := range probes {
+		bound := left
 		if p.why == slot.NoFirmware {
 			bound = settleTime
 		}
+		begun := time.Now()
 		if err := a.until(ctx, bound, p.try); err != nil {
 			return p.why, err
+		}
+		if p.why != slot.NoFirmware {
+			left -= time.Since(begun)
 		}
 	}
 	return slot.Unknown, nil

@@ -14,8 +14,8 @@ import (
 	"platen/updater/boot"
 )
 
-// healthTime is how long a release on trial may take to prove itself healthy; the
-// launcher's patience is longer.
+// healthTime is how long a release on trial may take to prove itself healthy, with all of its
+// probes together; the launcher's patience is longer.
 const healthTime = 2 * time.Minute
 
 // updates is the updater and what the agent remembers of it.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -104,6 +105,9 @@ var sessions = map[string]func(){
 	},
 }
 
+// wedged are the kinds that are killed; a machine under load must not make one of any other.
+var wedged = []string{"silent", "stuck", "stays", "garbage"}
+
 // record keeps a log for a test to look at.
 type record struct {
 	mu  sync.Mutex
@@ -129,10 +133,14 @@ func supervise(t *testing.T, kind string) (*supervisor, *record, func() int) {
 	log := &record{}
 	var mu sync.Mutex
 	n := 0
+	patient := bounds{open: time.Minute, silent: 3 * time.Second, exit: 10 * time.Second}
+	if slices.Contains(wedged, kind) {
+		patient = bounds{open: 5 * time.Second, silent: 400 * time.Millisecond, exit: 200 * time.Millisecond}
+	}
 	s := &supervisor{
 		log: slog.New(slog.NewTextHandler(log, nil)), args: []string{"session", kind},
 		onStatus: func(seam.Status) { mu.Lock(); n++; mu.Unlock() },
-		bounds:   bounds{open: 5 * time.Second, silent: 400 * time.Millisecond, exit: 200 * time.Millisecond},
+		bounds:   patient,
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -143,7 +151,7 @@ func supervise(t *testing.T, kind string) (*supervisor, *record, func() int) {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("never: %s", what)
 		}
@@ -171,7 +179,7 @@ func TestHangingSessionsAreKilled(t *testing.T) {
 	}
 	t.Run("control", func(t *testing.T) {
 		_, log, statuses := supervise(t, "good")
-		eventually(t, "statuses", func() bool { return statuses() > 40 }) // 2 s, five times the patience
+		eventually(t, "statuses", func() bool { return statuses() > 70 }) // 3.5 s, longer than the patience
 		if log.count("killed") != 0 {
 			t.Errorf("a good session is killed:\n%s", log.buf.String())
 		}
@@ -183,6 +191,7 @@ func TestFloodIsBounded(t *testing.T) {
 	if err := s.await(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	begun := time.Now()
 	receipts, err := s.start(&seam.Start{Job: [16]byte{1}, Format: seam.FormatAny}, nil, along{}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -192,9 +201,10 @@ func TestFloodIsBounded(t *testing.T) {
 			t.Fatalf("%s, want %s", r.Code, want)
 		}
 	}
-	time.Sleep(3 * time.Second)
-	if n := statuses(); n > 5*maxRate || n < maxRate {
-		t.Errorf("%d statuses taken in about 3 s, want about %d", n, 3*maxRate)
+	eventually(t, "statuses", func() bool { return statuses() > 2*maxRate }) // the control
+	n := statuses()
+	if took := time.Since(begun); n > (int(took.Seconds())+2)*maxRate {
+		t.Errorf("%d statuses taken in %v", n, took)
 	}
 	select {
 	case r := <-receipts:
