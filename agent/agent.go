@@ -220,6 +220,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 			return fmt.Errorf("opening the grants: %w", err)
 		}
 	}
+	a.wipeRevoked()
 	if err := a.openFleets(); err != nil {
 		return err
 	}

@@ -1,45 +1,17 @@
 package agent
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
-	"platen/agent/consent"
 	"platen/agent/evidence"
 	"platen/agent/intake"
 	"platen/agent/mirror"
-	"platen/agent/spool"
 	"platen/updater/slot"
 )
-
-// sealTime bounds the TPM's part in opening a spool.
-const sealTime = 10 * time.Second
-
-// spoolFor opens the spool of a granted recipient. While the disk or the TPM is of no use
-// messages wait in memory.
-func (a *Agent) spoolFor(g consent.Grant) (*spool.Spool, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), sealTime)
-	defer cancel()
-	name := g.Recipient.String()
-	dir, err := slot.OpenDir(filepath.Join(a.cfg.State, "spool", name))
-	if err == nil {
-		var s *spool.Spool
-		if s, err = spool.Open(ctx, dir, a.tpm, name, a.log); err == nil {
-			return s, nil
-		}
-		err = errors.Join(err, dir.Close())
-	}
-	a.log.Error("messages wait in memory only, and are lost with the power", "recipient", name, "error", err)
-	return spool.InMemory(memoryMessages), nil
-}
-
-// memoryMessages bounds the messages of a recipient that wait in memory.
-const memoryMessages = 4096
 
 // mirrors are the owner's mirrors of what was sent, one a recipient, opened as needed.
 type mirrors struct {

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"slices"
@@ -22,8 +23,6 @@ const (
 	nonceSize   = 12
 	tagSize     = 16
 	fixed       = 1 + 8 + 8 // kind, number and time
-	keyName     = "key"
-	maxKey      = 4 << 10
 	kindMessage = 1
 	kindDone    = 2
 )
@@ -31,8 +30,8 @@ const (
 func segmentName(at int) string { return fmt.Sprintf("seg-%d", at) }
 
 // Open opens the spool in fsys. label names the recipient: a spool does not open under
-// another. One whose key the TPM does not open any more is given up, and a new one begins.
-// Close it after use.
+// another. One whose key never opens again ([ErrKey]) is given up, and a new one begins; after
+// any other error all is as it was. Close it after use: that closes fsys too, if it can be closed.
 func Open(ctx context.Context, fsys slot.FS, sealer Sealer, label string, log *slog.Logger) (*Spool, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -40,11 +39,10 @@ func Open(ctx context.Context, fsys slot.FS, sealer Sealer, label string, log *s
 	s := InMemory(memory)
 	s.fs, s.label, s.log = fsys, label, log
 	key, err := loadKey(ctx, fsys, sealer)
-	if err != nil && ctx.Err() != nil {
-		return nil, fmt.Errorf("open the spool: %w", err)
-	}
-	if err != nil {
+	if errors.Is(err, ErrKey) {
 		log.Warn("the spool's key is of no use: a new spool begins", "error", err)
+	} else if err != nil {
+		return nil, fmt.Errorf("open the spool: %w", err)
 	}
 	if key == nil {
 		if key, err = newKey(ctx, fsys, sealer); err != nil {
@@ -52,6 +50,7 @@ func Open(ctx context.Context, fsys slot.FS, sealer Sealer, label string, log *s
 		}
 	}
 	defer clear(key)
+	s.id = idOf(key)
 	block, err := aes.NewCipher(key)
 	if err == nil {
 		s.aead, err = cipher.NewGCM(block)
@@ -60,47 +59,16 @@ func Open(ctx context.Context, fsys slot.FS, sealer Sealer, label string, log *s
 		err = s.read()
 	}
 	if err != nil {
+		s.fs = nil // what was not read whole is not written to
 		return nil, errors.Join(fmt.Errorf("open the spool: %w", err), s.Close())
 	}
+	s.dir, _ = fsys.(io.Closer)
 	return s, nil
 }
 
 // InMemory makes a spool that keeps the newest most messages, on no disk.
 func InMemory(most int) *Spool {
-	return &Spool{most: most, limit: maxSegment, head: 1, done: 1, next: 1}
-}
-
-// loadKey is the sealed key of the folder, nil if there is none.
-func loadKey(ctx context.Context, fsys slot.FS, sealer Sealer) ([]byte, error) {
-	blob, err := slot.ReadAll(fsys, keyName, maxKey)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(blob) == 0 {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	key, err := sealer.Unseal(ctx, blob)
-	if err == nil && len(key) != 32 {
-		err = errors.New("it is of another length")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return key, nil
-}
-
-// newKey empties the folder and puts a new key in it.
-func newKey(ctx context.Context, fsys slot.FS, sealer Sealer) ([]byte, error) {
-	if err := wipe(fsys); err != nil {
-		return nil, err
-	}
-	key := make([]byte, 32)
-	_, _ = rand.Read(key) // never fails
-	blob, err := sealer.Seal(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	return key, slot.Replace(fsys, keyName, blob)
+	return &Spool{id: rand.Text(), most: most, limit: maxSegment, head: 1, done: 1, next: 1}
 }
 
 // read walks the segments.
@@ -156,9 +124,9 @@ func (s *Spool) readSegment(g segment) error {
 		switch kind {
 		case kindMessage:
 			if g.last == 0 {
-				g.first = n
+				g.first, g.began = n, at
 			}
-			g.last, g.newest = n, max(g.newest, at)
+			g.last = n
 			s.next = max(s.next, n+1)
 		case kindDone:
 			s.done = max(s.done, n)
@@ -215,7 +183,7 @@ func (s *Spool) write(kind byte, n uint64, at int64, msg []byte) error {
 	if len(msg) > maxMessage-256 {
 		return errors.New("the message is too long")
 	}
-	if s.file == nil || s.size >= s.limit {
+	if s.file == nil || s.size >= s.limit || kind == kindMessage && s.segs[len(s.segs)-1].stale(at) {
 		if err := s.turn(); err != nil {
 			return err
 		}
@@ -238,12 +206,18 @@ func (s *Spool) write(kind byte, n uint64, at int64, msg []byte) error {
 	s.failing, s.dirty = false, true
 	if kind == kindMessage {
 		if g.last < g.first {
-			g.first = n
+			g.first, g.began = n, at
 		}
-		g.last, g.newest = n, max(g.newest, at)
+		g.last = n
 		return s.sync(time.Now())
 	}
 	return nil // a message that comes twice costs less than a write
+}
+
+// stale reports whether a message of the time at belongs into another segment than g, since
+// messages go by the segment when they are too old.
+func (g segment) stale(at int64) bool {
+	return g.last >= g.first && at-g.began >= int64(maxSpan/time.Second)
 }
 
 // errNoDisk is of a spool that has none: no reason to complain.
@@ -254,8 +228,10 @@ func (s *Spool) sync(now time.Time) error {
 	if !s.dirty || now.Sub(s.synced) < syncEvery {
 		return nil
 	}
-	s.synced, s.dirty = now, false
-	return s.file.Sync()
+	s.synced = now
+	err := s.file.Sync()
+	s.dirty = err != nil
+	return err
 }
 
 // turn begins the next segment, where the oldest is.
@@ -332,39 +308,6 @@ func (s *Spool) Clear() error {
 	return wipe(fsys)
 }
 
-// wipe shreds every file of a spool. The key is the first: without it the rest is noise.
-func wipe(fsys slot.FS) error {
-	errs := []error{shred(fsys, keyName)}
-	for at := range segments {
-		errs = append(errs, shred(fsys, segmentName(at)))
-	}
-	return errors.Join(errs...)
-}
-
-// shred writes zeros over a file, if there is one, and cuts it to nothing.
-func shred(fsys slot.FS, name string) error {
-	f, err := fsys.Open(name, slot.Edit)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	size, err := f.Size()
-	if err == nil && size > 0 {
-		if _, err = f.WriteAt(make([]byte, size), 0); err == nil {
-			err = f.Sync()
-		}
-	}
-	if err = errors.Join(err, f.Close()); err != nil || size == 0 {
-		return err
-	}
-	if f, err = fsys.Open(name, slot.Create); err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
 func (s *Spool) closeFile() {
 	if s.file != nil {
 		_ = s.file.Close() // what matters of it is synced, or was said
@@ -372,7 +315,7 @@ func (s *Spool) closeFile() {
 	s.file = nil
 }
 
-// Close makes everything durable and lets go of the files.
+// Close makes everything durable and lets go of the files and their folder.
 func (s *Spool) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -383,5 +326,9 @@ func (s *Spool) Close() error {
 	}
 	s.closeFile()
 	s.segs, s.fs = nil, nil
+	if s.dir != nil {
+		err = errors.Join(err, s.dir.Close())
+		s.dir = nil
+	}
 	return err
 }

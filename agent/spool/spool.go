@@ -10,7 +10,7 @@
 // Requirements: a message that was put is there after the process was killed, and, if
 // it was put [syncEvery] before, after a power cut too; a message that was done does not come
 // back, save for the last ones before a power cut; a thief of the disk reads nothing, and
-// finds nothing in another place or order; the disk and the memory taken are bounded, and
+// finds nothing in another place or order; the disk (4.25 MiB) and the memory taken are bounded, and
 // a disk that is full or broken costs messages, counted, and nothing else.
 // Non-requirements: an older copy of the whole folder, put back, brings old messages
 // back; they bear their old times.
@@ -24,8 +24,8 @@
 package spool
 
 import (
-	"context"
 	"crypto/cipher"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -37,29 +37,21 @@ const (
 	segments   = 64
 	maxSegment = 64 << 10 // bytes
 	syncEvery  = 10 * time.Second
-	window     = 128     // oldest messages that are kept in memory: what a batch takes at most
-	memory     = 4096    // messages, while the disk takes none
-	maxMessage = 4 << 10 // bytes
+	window     = 128            // oldest messages that are kept in memory: what a batch takes at most
+	memory     = 4096           // messages, while the disk takes none
+	maxMessage = 4 << 10        // bytes
+	maxSpan    = 12 * time.Hour // between the first and the last message of a segment
 )
 
 // MaxAge is how old a message gets.
 const MaxAge = 14 * 24 * time.Hour
 
-// MaxBytes is what a spool takes of the disk, but for its key.
-const MaxBytes = segments * (maxSegment + maxMessage)
-
-// Sealer is the printer's TPM; attest.TPM is one.
-type Sealer interface {
-	// Seal makes a blob that only this TPM opens.
-	Seal(ctx context.Context, secret []byte) ([]byte, error)
-	// Unseal opens it.
-	Unseal(ctx context.Context, blob []byte) ([]byte, error)
-}
-
 // Spool is the spool of one recipient. Its methods may be called from any goroutine;
 // the folder belongs to one process at a time.
 type Spool struct {
-	fs    slot.FS // nil: nothing is kept on a disk
+	id    string
+	fs    slot.FS   // nil: nothing is kept on a disk
+	dir   io.Closer // its folder; nil if there is nothing to close
 	aead  cipher.AEAD
 	label string
 	log   *slog.Logger
@@ -88,7 +80,7 @@ type segment struct {
 	at          int
 	number      uint64
 	first, last uint64
-	newest      int64 // time of a message
+	began       int64 // time of its first message
 }
 
 // entry is a message in memory.
@@ -96,6 +88,9 @@ type entry struct {
 	n    uint64
 	data []byte
 }
+
+// ID names the numbers of this spool: those of a spool with another one are no numbers of this.
+func (s *Spool) ID() string { return s.id }
 
 // Put adds a message. It does not fail: what cannot be kept is counted.
 func (s *Spool) Put(msg []byte, at time.Time) {
@@ -143,11 +138,13 @@ func (s *Spool) Peek(room, overhead, most int) (msgs [][]byte, lost, upto uint64
 	return msgs, lost, upto
 }
 
-// Take notes that somebody speaks for all messages before upto. They stay on the disk.
+// Take notes that somebody speaks for all messages before upto. They stay on the disk. The
+// number of a message that a power cut took, but that was spoken for, does not come again.
 func (s *Spool) Take(upto uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.head = min(max(s.head, upto), s.next)
+	s.head = max(s.head, upto)
+	s.next = max(s.next, upto)
 	s.trim()
 }
 
@@ -221,10 +218,10 @@ func (s *Spool) lose(first, last uint64) {
 	s.near = append(s.near[:0], s.near[i:]...)
 }
 
-// expire drops segments whose newest message is too old.
+// expire drops segments whose first message is too old.
 func (s *Spool) expire(now time.Time) {
 	limit := now.Add(-MaxAge).Unix()
-	for len(s.segs) > 1 && s.segs[0].newest < limit {
+	for len(s.segs) > 1 && s.segs[0].began < limit {
 		s.lose(s.segs[0].first, s.segs[0].last)
 		s.segs = s.segs[1:]
 	}

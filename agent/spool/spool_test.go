@@ -24,7 +24,7 @@ func (t tpm) Seal(_ context.Context, b []byte) ([]byte, error) {
 	return append([]byte{byte(t)}, b...), nil
 }
 
-var errSeal = errors.New("sealed to another TPM")
+var errSeal = fmt.Errorf("sealed to another TPM: %w", ErrKey)
 
 func (t tpm) Unseal(_ context.Context, b []byte) ([]byte, error) {
 	if b[0] != byte(t) {
