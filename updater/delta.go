@@ -19,7 +19,8 @@ type Delta struct {
 	SHA256 [32]byte // digest of the delta
 }
 
-// reader is a place whose other side a delta can start from.
+// reader is a place whose contents can be read: for a delta that starts from its other
+// side, and to find out whether they are whole.
 type reader interface {
 	Read(slot.Name) (slot.File, error)
 }

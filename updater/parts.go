@@ -37,19 +37,51 @@ func (u *Updater) fillRoot(ctx context.Context, t Target) (slot.Name, error) {
 	if err != nil && !errors.Is(err, slot.ErrRecord) {
 		return slot.None, err
 	}
-	for _, n := range [...]slot.Name{cur, cur.Other()} {
-		if n != slot.None && rec.Root(n).Digest == part.SHA256 {
-			return n, nil
-		}
-	}
 	if cur == slot.None {
 		return slot.None, fmt.Errorf("the running root file system is in neither partition: %w", ErrNoPart)
+	}
+	if err := u.keepRoot(cur); err != nil {
+		return slot.None, err
+	}
+	for _, n := range [...]slot.Name{cur, cur.Other()} {
+		if rec.Root(n).Digest == part.SHA256 && (n == cur || u.rootHolds(n, *rec.Root(n))) {
+			return n, nil
+		}
 	}
 	n := cur.Other()
 	if err := u.write(ctx, part, place{slot.Root, n, u.cfg.Root}); err != nil {
 		return slot.None, err
 	}
 	return n, u.name(part, n, (*slot.Record).Root)
+}
+
+// rootHolds reports whether a partition that does not run still reads back as want.
+func (u *Updater) rootHolds(n slot.Name, want slot.Part) bool {
+	in, ok := u.cfg.Root.(reader)
+	if !ok {
+		return false
+	}
+	f, err := in.Read(n)
+	if err != nil {
+		return false
+	}
+	defer f.Close() // only read
+	sum, err := slot.Sum(f, int64(want.Size))
+	return err == nil && sum == want.Digest
+}
+
+// keepRoot has the confirmed slots that do not say on which root file system they run, as
+// the one from the factory, run on cur: that is what a failed trial goes back to.
+func (u *Updater) keepRoot(cur slot.Name) error {
+	_, err := u.cfg.Log.Update(func(r *slot.Record) error {
+		for i := range r.Slots {
+			if s := &r.Slots[i]; s.Confirmed && s.Root == slot.None {
+				s.Root = cur
+			}
+		}
+		return nil
+	})
+	return err
 }
 
 // fillImage makes sure that the firmware image of a release is kept and returns where.

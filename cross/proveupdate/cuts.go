@@ -12,14 +12,21 @@ import (
 	"platen/updater/updatertest"
 )
 
-// sets is what each release runs with in the end; release 4 fails its trial everywhere.
-var sets = map[uint64]set{
-	1: {1, 1, 0}, 2: {2, 2, 2}, 3: {3, 2, 3}, 4: {4, 4, 4}, 5: {5, 5, 3}, 9: {9, 9, 9},
+// story is what a printer lives through.
+type story struct {
+	offers []set          // what is released, in their order
+	ends   map[uint64]set // what each release runs with in the end
 }
 
-// offers are what is released, in their order: all three parts, agent and controller, a set
-// that fails, agent and root file system.
-var offers = []set{{2, 2, 2}, {3, 0, 3}, {4, 4, 4}, {5, 5, 0}}
+// The stories; release 4 fails its trial everywhere.
+var (
+	// All three parts, agent and controller, a set that fails, agent and root file system.
+	usual = story{[]set{{2, 2, 2}, {3, 0, 3}, {4, 4, 4}, {5, 5, 0}},
+		map[uint64]set{1: {1, 1, 0}, 2: {2, 2, 2}, 3: {3, 2, 3}, 4: {4, 4, 4}, 5: {5, 5, 3}, 9: {9, 9, 9}}}
+	// The first set there is fails, and an agent alone follows.
+	firstFails = story{[]set{{4, 4, 4}, {5, 0, 0}},
+		map[uint64]set{1: {1, 1, 0}, 4: {4, 4, 4}, 5: {5, 1, 0}, 9: {9, 9, 9}}}
+)
 
 const (
 	failing = 4 // the release that fails its trial
@@ -28,7 +35,7 @@ const (
 
 // live is the story of a printer: each update, with what was reported as done.
 func (w *world) live(mark func(string)) error {
-	for _, o := range offers {
+	for _, o := range w.story.offers {
 		a, err := w.start(o)
 		if err != nil {
 			return err
@@ -168,7 +175,7 @@ func (w *world) whole(a *agent) error {
 	if err != nil || !bytes.Equal(p, contents(updater.KindAgent, a.choice.Entry.Release)) {
 		return breaks("I6", "slot %s starts and does not hold release %d", a.choice.Slot, a.choice.Entry.Release)
 	}
-	return w.rootIs(a.root, sets[a.choice.Entry.Release].root)
+	return w.rootIs(a.root, w.story.ends[a.choice.Entry.Release].root)
 }
 
 func (w *world) rootIs(n slot.Name, want uint64) error {
@@ -194,7 +201,7 @@ func (w *world) gate(a *agent) error {
 	if err != nil || !ok || (mcu{w.disk}).pending() {
 		return nil // nothing heats or moves
 	}
-	return w.controllerIs("I7", sets[a.choice.Entry.Release].controller)
+	return w.controllerIs("I7", w.story.ends[a.choice.Entry.Release].controller)
 }
 
 func (w *world) controllerIs(invariant string, want uint64) error {
@@ -220,7 +227,7 @@ func (w *world) atRest() error {
 	if ok, err := a.up.Settled(context.Background()); err != nil || !ok {
 		return breaks("I2", "the controller is not settled: %v", err)
 	}
-	return w.controllerIs("I2", sets[a.choice.Entry.Release].controller)
+	return w.controllerIs("I2", w.story.ends[a.choice.Entry.Release].controller)
 }
 
 // next is I5: the next update succeeds without help.
@@ -254,17 +261,20 @@ type plan struct {
 
 // cuts cuts a printer's story in every way, according to a plan. It returns the number of
 // states tried, and the first invariant that does not hold.
-func cuts(fw boottest.Firmware, b bug, p plan) (states int, err error) {
+func cuts(s story, fw boottest.Firmware, b bug, p plan) (states int, err error) {
 	d := updatertest.NewDisk()
 	w, err := newWorld(d, fw, b)
 	if err != nil {
 		return 0, err
 	}
+	w.story = s
 	d.Mark("factory")
 	if err := w.live(d.Mark); err != nil {
 		return 0, fmt.Errorf("without any cut: %w", err)
 	}
-	at := func(d *updatertest.Disk) *world { return &world{disk: d, fw: fw, bug: b, boot: [16]byte{100}} }
+	at := func(d *updatertest.Disk) *world {
+		return &world{disk: d, fw: fw, bug: b, story: s, boot: [16]byte{100}}
+	}
 	all := 0
 	for c := range d.Crashes(p.Seed) {
 		if all++; len(c.Acked) == 0 || all%p.Each != 0 {

@@ -166,11 +166,12 @@ func (c mcu) Install(_ context.Context, release uint64, r io.Reader) error {
 
 // world is a printer on a disk in memory.
 type world struct {
-	disk slot.FS
-	fw   boottest.Firmware
-	bug  bug
-	boot [16]byte    // counts starts of the board
-	hold func() bool // reports that the printer is hot; nil: never
+	disk  slot.FS
+	fw    boottest.Firmware
+	bug   bug
+	story story
+	boot  [16]byte    // counts starts of the board
+	hold  func() bool // reports that the printer is hot; nil: never
 }
 
 // agent is what runs: the slot, the root file system under it, and its updater.
@@ -185,7 +186,7 @@ const partitionSize = 8 << 10
 // newWorld is a printer as it leaves the factory: release 1 in slot a, root file system a,
 // and a controller whose firmware no release brought.
 func newWorld(d *updatertest.Disk, fw boottest.Firmware, b bug) (*world, error) {
-	w := &world{disk: b.disk(d), fw: fw, bug: b}
+	w := &world{disk: b.disk(d), fw: fw, bug: b, story: usual}
 	err := errors.Join(slot.Replace(d, boottest.Partition(slot.A), append(contents(updater.KindRoot, 1), make([]byte, partitionSize)...)),
 		slot.Replace(d, boottest.Partition(slot.B), make([]byte, 2*partitionSize)),
 		fw.Factory(d), mcu{d}.factory(), boot.InstallFS(d, bytes.NewReader(contents(updater.KindAgent, 1)), 1))

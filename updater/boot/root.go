@@ -48,7 +48,7 @@ func NewRoot(cfg RootConfig) (*Root, error) {
 // Current is the partition that runs.
 func (r *Root) Current() (slot.Name, error) { return r.cfg.Running, nil }
 
-// Read opens what is in partition n, for deltas.
+// Read opens what is in partition n, for deltas and for reading it back.
 func (r *Root) Read(n slot.Name) (slot.File, error) { return r.cfg.Open(n, slot.Read) }
 
 // Try puts a partition on trial after reading it back.
@@ -237,18 +237,25 @@ func (r *Root) alignTrial(want slot.Name, boot [16]byte) (t Turn, arg string, er
 		return PickAgain, "", err
 	}
 	if rec.Turns > maxTurns {
-		return PickAgain, "", r.fail(slot.RootFailed)
+		return PickAgain, "", r.fail(slot.RootFailed, slot.None)
 	}
 	if arg, err = r.arm(want); err != nil {
-		return PickAgain, "", errors.Join(err, r.fail(slot.Damaged))
+		lost := slot.None
+		if errors.Is(err, updater.ErrSlot) {
+			lost = want // so that the next release does not count on it
+		}
+		return PickAgain, "", errors.Join(err, r.fail(slot.Damaged, lost))
 	}
 	return Reboot, arg, nil
 }
 
-// fail ends the trial.
-func (r *Root) fail(why slot.Why) error {
+// fail ends the trial. lost is the partition that did not read back, if one did not.
+func (r *Root) fail(why slot.Why, lost slot.Name) error {
 	_, err := r.cfg.Log.Update(func(rec *slot.Record) error {
 		rec.FallBack(why)
+		if lost != slot.None {
+			*rec.Root(lost) = slot.Part{}
+		}
 		return nil
 	})
 	return err
