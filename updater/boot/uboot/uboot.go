@@ -21,9 +21,10 @@
 //
 // [BootCount]: "platen_slot" names the root file system; during a trial "upgrade_available"
 // is 1 and U-Boot counts "bootcount" up to "bootlimit", then runs "altbootcmd", which has to
-// start the other one. [BootOrder]: "BOOT_ORDER" is "b a", and "BOOT_a_LEFT" and "BOOT_b_LEFT"
-// are the starts that each has left, which U-Boot's script counts down; "platen_trial" names
-// the one on trial.
+// start the other one; without these two, nothing is tried. [BootOrder]: "BOOT_ORDER" is
+// "b a", and "BOOT_a_LEFT" and "BOOT_b_LEFT" are the starts that each has left, which U-Boot's
+// script counts down; "platen_trial" names the one on trial. A script that has "B A" in
+// BOOT_ORDER finds capitals in these names too.
 package uboot
 
 import (
@@ -42,6 +43,9 @@ import (
 
 // ErrEnv reports an environment without a valid copy.
 var ErrEnv = errors.New("U-Boot's environment has no valid copy: write it once with fw_setenv, or saveenv at U-Boot's prompt")
+
+// ErrNoWayBack reports a board on which a root file system that does not come up would stay.
+var ErrNoWayBack = errors.New("U-Boot would not go back from a trial: set bootlimit and altbootcmd, see the package comment")
 
 // Style is how the board's U-Boot script counts tries.
 type Style uint8
@@ -254,24 +258,41 @@ func (e *Env) Load() (active, trying slot.Name, err error) {
 	return active, slot.None, nil
 }
 
-// Try puts n on trial, see boot.Env.
+// Try puts n on trial, see boot.Env. With BootCount it refuses what U-Boot would not come
+// back from.
 func (e *Env) Try(n slot.Name) (arg string, err error) {
+	v, err := e.Vars()
+	if err != nil {
+		return "", err
+	}
 	if e.cfg.Style == BootOrder {
-		return "", e.Set(order(n, n.String()))
+		return "", e.Set(order(v, n, n.String()))
+	}
+	if limit, err := strconv.ParseUint(v["bootlimit"], 10, 31); err != nil || limit == 0 || v["altbootcmd"] == "" {
+		return "", ErrNoWayBack
 	}
 	return "", e.Set(Vars{"platen_slot": n.String(), "upgrade_available": "1", "bootcount": "0"})
 }
 
 // Confirm makes n what starts from now on, see boot.Env.
 func (e *Env) Confirm(n slot.Name) error {
+	v, err := e.Vars()
+	if err != nil {
+		return err
+	}
 	if e.cfg.Style == BootOrder {
-		return e.Set(order(n, ""))
+		return e.Set(order(v, n, ""))
 	}
 	return e.Set(Vars{"platen_slot": n.String(), "upgrade_available": "0", "bootcount": "0"})
 }
 
-// order has n first, and both with all their tries.
-func order(n slot.Name, trial string) Vars {
-	left := strconv.Itoa(Tries)
-	return Vars{"BOOT_ORDER": n.String() + " " + n.Other().String(), "BOOT_a_LEFT": left, "BOOT_b_LEFT": left, "platen_trial": trial}
+// order has n first, and both with all their tries. The names are written as the board's
+// script writes them, which may be "A B" and BOOT_A_LEFT.
+func order(v Vars, n slot.Name, trial string) Vars {
+	written := slot.Name.String
+	if has := v["BOOT_ORDER"]; has != strings.ToLower(has) {
+		written = func(n slot.Name) string { return strings.ToUpper(n.String()) }
+	}
+	left, first, second := strconv.Itoa(Tries), written(n), written(n.Other())
+	return Vars{"BOOT_ORDER": first + " " + second, "BOOT_" + first + "_LEFT": left, "BOOT_" + second + "_LEFT": left, "platen_trial": trial}
 }
