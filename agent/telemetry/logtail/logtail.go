@@ -60,7 +60,7 @@ type Config struct {
 // Counts are what is counted of the lines of one printer since it was first followed.
 type Counts struct {
 	Lines    uint64 `json:"lines"`   // taken
-	Unknown  uint64 `json:"unknown"` // of them, those that no parser knows
+	Unknown  uint64 `json:"unknown"` // of them, those that no parser knows, while no job is loaded
 	Errors   uint64 `json:"errors"`
 	Restarts uint64 `json:"restarts"`
 	Lost     uint64 `json:"lost"` // times that what stood behind the place could not be found
@@ -247,12 +247,16 @@ func (t *Tail) line(b []byte) {
 	b = bytes.TrimRight(b[leading(b):], "\r")
 	if t.place.Skip || len(b) > maxLine {
 		t.place.Skip = false
-		c.Unknown++
+		if !t.state.loaded() {
+			c.Unknown++
+		}
 		return
 	}
 	switch t.parse(&t.state, string(b)) {
 	case unknown:
-		c.Unknown++
+		if !t.state.loaded() { // how many lines a job has is a thing of its design
+			c.Unknown++
+		}
 	case failed:
 		c.Errors++
 	case restarted:

@@ -232,9 +232,24 @@ func TestBeginsAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestLinesOfAJobAreNotCounted: a host that writes down all that the controller says would
+// tell how long a job's program is. Nor is what comes before anything is known of the printer.
+func TestLinesOfAJobAreNotCounted(t *testing.T) {
+	steps := strings.Repeat("what no parser knows\n", 7) + strings.Repeat("y", 2*maxLine) + "\n"
+	for text, want := range map[string]uint64{
+		steps: 0, "File opened: x\n" + steps: 0, "File opened: x\n//action:pause\n" + steps: 0,
+		"start\n" + steps: 8, "File opened: x\n" + steps + "Done printing file\n" + steps: 8, // the control
+	} {
+		tl, _ := tail(t, "marlin", text)
+		if c := tl.Counts(); c.Unknown != want {
+			t.Errorf("%.20q: %d lines are unknown, want %d", text, c.Unknown, want)
+		}
+	}
+}
+
 func TestLongLinesAndHoles(t *testing.T) {
-	tl, path := tail(t, "marlin", strings.Repeat("y", 5*maxLine)+"\nstart\n")
-	if c := tl.Counts(); c != (Counts{Lines: 2, Unknown: 1, Restarts: 1}) {
+	tl, path := tail(t, "marlin", "start\n"+strings.Repeat("y", 5*maxLine)+"\nstart\n")
+	if c := tl.Counts(); c != (Counts{Lines: 3, Unknown: 1, Restarts: 2}) {
 		t.Errorf("counts %+v with a long line", c)
 	}
 	if cap(tl.buf) > 4*chunk {
@@ -255,7 +270,7 @@ func TestLongLinesAndHoles(t *testing.T) {
 	for range 3 {
 		look(t, tl)
 	}
-	if c := tl.Counts(); c != (Counts{Lines: 3, Unknown: 1, Restarts: 2, Lost: 1}) {
+	if c := tl.Counts(); c != (Counts{Lines: 4, Unknown: 1, Restarts: 3, Lost: 1}) {
 		t.Errorf("counts %+v behind a hole", c)
 	}
 }

@@ -70,6 +70,11 @@ func (s *state) status() seam.Status {
 	return st
 }
 
+// loaded reports whether a job is open, or may be because nothing is known yet.
+func (s *state) loaded() bool {
+	return s.phase == 0 || s.phase == seam.PhaseLoading || s.phase == seam.PhasePrinting || s.phase == seam.PhasePaused
+}
+
 // enter is a change of the phase; a fault is over with it.
 func (s *state) enter(p seam.Phase) verdict {
 	s.phase = p
