@@ -38,14 +38,15 @@ func passed(n uint64) time.Duration {
 
 // tell asks what tells the time beside the clock. Servers of the network are asked only
 // if the clock has not been set: nobody signs what they say, so that it neither goes
-// below the floor nor is remembered.
+// below the floor nor is remembered, but asked for anew each time.
 func (c *Client) tell(ctx context.Context) {
 	if n, ok := c.time.ticks(ctx, c.cfg); ok && c.marks.Ticks > 0 && n > c.marks.Ticks {
 		if least := c.marks.Time.Add(passed(n - c.marks.Ticks)); least.After(c.time.least) {
 			c.time.least = least
 		}
 	}
-	if len(c.cfg.NTP) == 0 || !c.cfg.Now().Before(c.floor.Time) || !c.time.asked.IsZero() {
+	c.time.asked = time.Time{}
+	if len(c.cfg.NTP) == 0 || !c.cfg.Now().Before(c.floor.Time) {
 		return
 	}
 	if at, ok := askTime(ctx, c.cfg.NTP, c.floor.Time, c.cfg.Stall/6); ok {
@@ -53,14 +54,21 @@ func (c *Client) tell(ctx context.Context) {
 	}
 }
 
-// now is the moment metadata is checked against.
-func (c *Client) now() time.Time {
+// certain is the latest of the clock, the floor and what was counted: what the floor of
+// time may be lifted to.
+func (c *Client) certain() time.Time {
 	now := c.cfg.Now().UTC()
 	for _, t := range [...]time.Time{c.floor.Time, c.time.least} {
 		if t.After(now) {
 			now = t
 		}
 	}
+	return now
+}
+
+// now is the moment metadata is checked against: what servers said counts as well.
+func (c *Client) now() time.Time {
+	now := c.certain()
 	if c.time.asked.IsZero() {
 		return now
 	}

@@ -9,9 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"platen/updater"
+	"platen/updater/slot"
+	"platen/updater/updatertest"
 )
 
 // second is another, honest mirror of a lab; it counts what it is asked for.
@@ -138,4 +141,65 @@ func TestHeadIsNotFetched(t *testing.T) {
 	if err := c.Download(t.Context(), target, w); !errors.Is(err, updater.ErrTarget) {
 		t.Errorf("with a damaged beginning: %v", err)
 	}
+}
+
+// fullDisk fails to keep anything while it is full.
+type fullDisk struct {
+	slot.FS
+	full bool
+}
+
+func (d *fullDisk) Rename(from, to string) error {
+	if d.full {
+		return syscall.ENOSPC
+	}
+	return d.FS.Rename(from, to)
+}
+
+// TestOwnFailures: a disk that is full and a TPM that fails are not the mirrors' fault:
+// none is told of, no other one is asked, and what was found before stays.
+func TestOwnFailures(t *testing.T) {
+	l := newLab(t)
+	l.release(1)
+	d, m, told := &fullDisk{FS: updatertest.NewDisk()}, &index{}, 0
+	cfg := l.config("")
+	cfg.Memory, cfg.Refused = m, func(error) { told++ }
+	at := mirror{dirFetcher(l.dir), dirFetcher(filepath.Join(l.dir, "targets"))}
+	c, err := newClient(cfg, d, at, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRefresh(t, c, 1)
+	l.release(2)
+	broken := errors.New("TPM is in lockout")
+	for name, fails := range map[string]func(bool){
+		"disk": func(on bool) { d.full = on },
+		"TPM":  func(on bool) { m.fail = map[bool]error{true: broken}[on] },
+	} {
+		fails(true)
+		if err := c.Refresh(t.Context()); !errors.Is(err, broken) && !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%s: %v", name, err)
+		}
+		mustFind(t, c, 1)
+		fails(false)
+	}
+	if told != 0 || c.at != 0 {
+		t.Errorf("%d refusals told of, mirror %d asked", told, c.at)
+	}
+	floor := updater.Floor{Release: 1}
+	d.full = true
+	if err := c.Raise(floor); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("raise: %v", err)
+	}
+	if err := c.Raise(floor); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("the same raise again is reported as done: %v", err)
+	}
+	d.full = false
+	if err := c.Raise(floor); err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := c.store.loadFloor(); err != nil || kept.Release != 1 {
+		t.Errorf("kept %+v, %v", kept, err)
+	}
+	mustRefresh(t, c, 2)
 }

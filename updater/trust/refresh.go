@@ -14,7 +14,8 @@ import (
 
 // Refresh fetches and verifies the newest metadata, from the first of the mirrors whose
 // metadata is good. An error is one of the reasons of package updater, that of the first
-// mirror that answered; then Find goes on answering from what was verified before.
+// mirror that answered; then Find goes on answering from what was verified before. What
+// fails here, in the TPM or on the disk, is no mirror's fault: no other one is asked.
 func (c *Client) Refresh(ctx context.Context) error {
 	if err := c.remember(ctx); err != nil {
 		return err
@@ -24,8 +25,8 @@ func (c *Client) Refresh(ctx context.Context) error {
 	for i := range c.mirrors {
 		c.at = i
 		err := c.refreshHere(ctx)
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, errHere) || errors.Is(err, updater.ErrFloor) {
+			return err
 		}
 		c.cfg.Logger.Warn("update metadata refused", "mirror", i, "code", updater.Code(err), "reason", err.Error())
 		c.cfg.Refused(err)
@@ -46,15 +47,16 @@ func (c *Client) refreshHere(ctx context.Context) error {
 		c.floor = before
 		return err
 	}
-	c.lift(updater.Floor{Time: set.RefTime.Truncate(time.Hour)}) // spares the flash
+	c.lift(updater.Floor{Time: c.certain().Truncate(time.Hour)}) // spares the flash
 	if err := c.mark(ctx, set); err != nil {
 		c.floor = before
 		return err
 	}
-	c.set = set
 	if err := c.store.saveFloor(c.floor); err != nil {
+		c.floor = before
 		return fmt.Errorf("keep the floor of time: %w", err)
 	}
+	c.set = set
 	return nil
 }
 

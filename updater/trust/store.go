@@ -11,15 +11,26 @@ import (
 	"platen/updater/slot"
 )
 
+// errHere reports that the disk keeps nothing more.
+var errHere = errors.New("the disk does not keep it")
+
 // store keeps verified metadata, byte for byte as received, and the floor.
 type store struct{ fs slot.FS }
+
+// replace is slot.Replace with the reason.
+func (s store) replace(name string, data []byte) error {
+	if err := slot.Replace(s.fs, name, data); err != nil {
+		return fmt.Errorf("%w: %w", errHere, err)
+	}
+	return nil
+}
 
 func (s store) root(version int64) ([]byte, error) {
 	return slot.ReadAll(s.fs, rootName(version), maxRoot)
 }
 
 func (s store) saveRoot(version int64, data []byte) error {
-	return slot.Replace(s.fs, rootName(version), data)
+	return s.replace(rootName(version), data)
 }
 
 func rootName(version int64) string { return fmt.Sprintf("roots/%d.root.json", version) }
@@ -29,7 +40,7 @@ func (s store) load(role string, limit int64) ([]byte, error) {
 }
 
 func (s store) save(role string, data []byte) error {
-	if err := slot.Replace(s.fs, role+".json", data); err != nil {
+	if err := s.replace(role+".json", data); err != nil {
 		return fmt.Errorf("keep %s: %w", role, err)
 	}
 	return nil
@@ -64,5 +75,5 @@ func (s store) saveFloor(f updater.Floor) error {
 	if old, err := slot.ReadAll(s.fs, "floor", 4096); err == nil && string(old) == string(data) {
 		return nil
 	}
-	return slot.Replace(s.fs, "floor", data)
+	return s.replace("floor", data)
 }

@@ -182,3 +182,36 @@ func TestClockFromTheNetwork(t *testing.T) {
 	tell(4)
 	mustRefresh(t, client(), 1)
 }
+
+// TestWhatTheNetworkSaidPasses: what a server said neither lifts the floor nor outlives
+// the next answer, or a clock that has been set.
+func TestWhatTheNetworkSaidPasses(t *testing.T) {
+	l := newLab(t)
+	l.release(1)
+	var days atomic.Int64
+	day := func(n int64) time.Time { return labStart.AddDate(0, 0, int(n)) }
+	server := timeServer(t, func(ask []byte) [][]byte { return [][]byte{says(ask, day(days.Load()))} })
+	cfg := l.config(t.TempDir())
+	cfg.NTP, cfg.Stall = []string{server}, 30*time.Minute
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRefresh(t, c, 1) // with a clock that is right
+	floor := c.Floor()
+	l.now = time.Unix(0, 0)
+	for _, n := range []int64{3, 2} {
+		days.Store(n)
+		mustRefresh(t, c, 1)
+		if off := c.Now().Sub(day(n)); off < 0 || off > time.Hour || c.Floor() != floor {
+			t.Errorf("after day %d: believed time is %v off, floor %v", n, off, c.Floor().Time)
+		}
+	}
+	days.Store(8) // forged
+	refused(t, c, updater.ErrExpired)
+	l.now = day(1) // now the clock is set
+	mustRefresh(t, c, 1)
+	if !c.Now().Equal(day(1)) {
+		t.Errorf("believed time is %v with a clock that is set", c.Now())
+	}
+}

@@ -207,15 +207,11 @@ func (c *Client) Raise(f updater.Floor) error {
 	if err := c.remember(ctx); err != nil {
 		return err
 	}
-	before := c.floor
 	c.lift(f)
 	next := c.marks
 	next.Release = max(next.Release, c.floor.Release)
 	if err := c.keep(ctx, next); err != nil {
 		return err
-	}
-	if c.floor == before {
-		return nil
 	}
 	return c.store.saveFloor(c.floor)
 }
