@@ -85,7 +85,8 @@ func (u *Updater) keepRoot(cur slot.Name) error {
 }
 
 // fillImage makes sure that the firmware image of a release is kept and returns where.
-// Without one of its own it runs with the firmware of the running slot.
+// Without one of its own it runs with the firmware of the running slot, or, if none runs, of
+// the confirmed one.
 func (u *Updater) fillImage(ctx context.Context, t Target, cur slot.Name) (slot.Name, error) {
 	if u.cfg.Controller == nil {
 		return slot.None, nil
@@ -95,6 +96,9 @@ func (u *Updater) fillImage(ctx context.Context, t Target, cur slot.Name) (slot.
 		return slot.None, err
 	}
 	has := slot.None
+	if cur == slot.None { // the factory binary, in place of what is confirmed
+		cur = rec.Active
+	}
 	if cur != slot.None {
 		has = rec.Slot(cur).Image
 	}

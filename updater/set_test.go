@@ -153,6 +153,30 @@ func TestNoWayBack(t *testing.T) {
 	}
 }
 
+// TestFactoryBinaryUpdates: where the confirmed slot does not start any more, the factory
+// binary stages a release with firmware beside the image that slot needs.
+func TestFactoryBinaryUpdates(t *testing.T) {
+	for _, at := range [...]slot.Name{slot.A, slot.B} {
+		d, o := factory(t), &offered{t: part(updater.KindAgent, 2)}
+		o.t.Set = []updater.Target{part(updater.KindController, 2)}
+		_, err := slot.NewLog(d).Update(func(r *slot.Record) error {
+			r.Slot(slot.A).Image = at
+			*r.Image(at) = slot.Part{Release: 1, Size: 1, Digest: [32]byte{1}}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bench(t, d, slot.None, o, &fake{}).Stage(t.Context()); err != nil {
+			t.Errorf("image %s: %v", at, err)
+		}
+		rec, err := slot.NewLog(d).Load()
+		if err != nil || rec.Image(at).Empty() || rec.Slot(rec.Active).Image != at || rec.Slot(rec.Trying).Image != at.Other() {
+			t.Errorf("image %s: %+v, %v", at, rec, err)
+		}
+	}
+}
+
 // TestGivenUp: a controller that does not take its firmware is not flashed for ever, also
 // over restarts, until somebody says so.
 func TestGivenUp(t *testing.T) {
