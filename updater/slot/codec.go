@@ -13,7 +13,7 @@ const (
 	fileSize = 2 * copyAt
 	bodySize = 416
 	copySize = bodySize + sha256.Size
-	version  = 2
+	version  = 2 // see "Versions" in the package comment
 )
 
 var magic = [8]byte{'P', 'L', 'T', 'N', 'S', 'L', 'O', 'T'}
@@ -47,8 +47,7 @@ func image(r Record) []byte {
 func encode(r Record) []byte {
 	le := binary.LittleEndian
 	p := append(make([]byte, 0, copySize), magic[:]...)
-	p = le.AppendUint16(p, version)
-	p = append(p, byte(r.Active), byte(r.Trying), r.Tries, r.Turns, byte(r.Why), r.Flashes)
+	p = append(p, version, 0, byte(r.Active), byte(r.Trying), r.Tries, r.Turns, byte(r.Why), r.Flashes)
 	for _, v := range [...]uint64{r.Generation, r.Floor, r.Bad, uint64(r.Clock)} {
 		p = le.AppendUint64(p, v)
 	}
@@ -86,7 +85,7 @@ func decode(p []byte) (Record, bool) {
 		return r, false
 	}
 	le := binary.LittleEndian
-	if le.Uint16(p[8:]) != version {
+	if p[8] != version {
 		return r, false
 	}
 	r.Active, r.Trying, r.Tries, r.Turns, r.Why, r.Flashes = Name(p[10]), Name(p[11]), p[12], p[13], Why(p[14]), p[15]

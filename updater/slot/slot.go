@@ -24,7 +24,7 @@
 // is 448 bytes and so lies within one sector of any medium. Little-endian:
 //
 //	 0  magic "PLTNSLOT"
-//	 8  version (uint16, 2), active, trying, tries, turns, why, flashes (bytes)
+//	 8  version (2), additions (0), active, trying, tries, turns, why, flashes (bytes)
 //	16  generation, floor, bad (uint64 each), clock (int64, Unix seconds)
 //	48  the boot that was armed (16 bytes)
 //	64  slot A, slot B: release, size (uint64), digest (32 bytes), confirmed, root,
@@ -35,6 +35,15 @@
 //
 // The valid copy with the greater generation counts. A change goes to the other
 // copy, with the next generation, in one write, is made durable and read back.
+//
+// # Versions
+//
+// During a trial, and after one that failed, an older program reads what a newer one wrote,
+// and the launcher may be older than both. So what is added goes into bytes that are 0 now,
+// where 0 means what was so before, and raises "additions", which readers of this version
+// pass over; whoever is older writes 0 there again. "version" is the least that a reader has
+// to know. Raising it takes an install, not an update: a printer that fell back from such a
+// release would have [ErrRecord]. Version 1 was that of builds before the first release.
 //
 // # Failures
 //
