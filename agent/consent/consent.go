@@ -11,9 +11,9 @@
 // Requirements: no grant is in force that the owner did not sign for this printer
 // and this recipient; a revocation holds from the moment it is asked for, on a full
 // disk too; after a power cut at any point the store opens, and what it then holds
-// is never more than the owner allowed; an older directory that somebody puts back
-// brings back no grant that the log says is revoked, and with an older log beside it,
-// which the TPM tells, none at all.
+// is never more than the owner allowed; a directory that somebody has changed or put back
+// brings back no grant but one that the log says is in force, and with an older log beside
+// it, which the TPM tells, none at all.
 //
 // Layout: grant-<recipient>.json, one envelope each; state.json, the serials used up and
 // how far that follows the log. Failures: a grant is logged, then its serial is used up,

@@ -22,13 +22,17 @@ import (
 // MaxRecipients bounds how many recipients can ever have had a grant.
 const MaxRecipients = 32
 
-const stateName = "state.json"
+const (
+	stateName = "state.json"
+	maxState  = 64 << 10 // bytes
+)
 
 // Journal is where each change is written down before it counts; audit.Log is one.
 type Journal interface {
 	// Append writes an entry, and returns once a power cut cannot take it away.
 	Append(e audit.Entry) (audit.Ref, error)
-	// Consents are the newest entries about each recipient's grants.
+	// Consents are the newest entries about each recipient's grants. No recipient's is
+	// ever lost, unless all that was written down is.
 	Consents() []audit.Entry
 	// End is the last entry.
 	End() audit.Ref
@@ -60,8 +64,9 @@ type Store struct {
 
 // OpenStore opens the grants in dir, which it makes if need be. Grants that owner
 // did not sign, that are for another printer or whose items have changed are left
-// out. If the journal was tampered with, all of them are: the owner has to sign new
-// ones.
+// out, and so are all that the journal does not say are in force: after it was tampered
+// with that is all of them, and the owner has to sign new ones. The same goes if the
+// directory was damaged.
 func OpenStore(dir string, printer evidence.PrinterID, owner ed25519.PublicKey, journal Journal) (*Store, error) {
 	if len(owner) != ed25519.PublicKeySize {
 		return nil, errors.New("no owner's key: make one with platen consent keygen")
@@ -70,11 +75,12 @@ func OpenStore(dir string, printer evidence.PrinterID, owner ed25519.PublicKey, 
 		return nil, fmt.Errorf("make the consent directory: %w", err)
 	}
 	s := &Store{dir: dir, printer: printer, owner: owner, journal: journal, changed: make(chan struct{})}
+	var whole bool
 	var err error
-	if s.state, err = loadState(dir); err != nil {
+	if s.state, whole, err = loadState(dir); err != nil {
 		return nil, err
 	}
-	if err := s.follow(); err != nil {
+	if err := s.follow(whole); err != nil {
 		return nil, err
 	}
 	s.readGrants()
@@ -82,8 +88,9 @@ func OpenStore(dir string, printer evidence.PrinterID, owner ed25519.PublicKey, 
 }
 
 // follow brings the state to what the journal says: a power cut may have come between
-// the two, or somebody may have put an older state back.
-func (s *Store) follow() error {
+// the two, or somebody may have changed the state or put an older one back. Without a
+// whole state all grants of before count as revoked.
+func (s *Store) follow(whole bool) error {
 	if s.journal.Damage() != nil && s.journal.Consents() == nil || s.journal.End().N < s.state.Entry {
 		for r := range s.state.Serials {
 			s.state.Revoked[r] = true
@@ -91,34 +98,56 @@ func (s *Store) follow() error {
 	}
 	for _, e := range s.journal.Consents() {
 		r, err := evidence.ParseRecipientID(e.Recipient)
-		if err != nil || e.N <= s.state.Entry {
+		if err != nil {
 			continue
 		}
-		s.state.Serials[r] = max(e.Serial, s.state.Serials[r])
-		s.state.Revoked[r] = e.Event == audit.Revoke
+		last := s.state.Serials[r]
+		switch {
+		case !whole || e.Event == audit.Revoke && e.Serial >= last:
+			s.state.Revoked[r] = true
+		case e.Event == audit.Grant && e.Serial > last:
+			delete(s.state.Revoked, r)
+		}
+		s.state.Serials[r] = max(e.Serial, last)
+		if s.state.Revoked[r] && e.Event == audit.Grant { // it could not be recorded when it happened
+			_, _ = s.journal.Append(audit.Entry{Event: audit.Revoke, Recipient: e.Recipient, Serial: s.state.Serials[r]}) // or at the next start
+		}
 	}
-	if end := s.journal.End().N; end != s.state.Entry {
+	if end := s.journal.End().N; end != s.state.Entry || !whole {
 		s.state.Entry = end
 		return s.save()
 	}
 	return nil
 }
 
+// readGrants reads the grants of which both the state and the journal say that they are in
+// force: anybody who has the disk can write the one, and what the other says is signed.
 func (s *Store) readGrants() {
 	s.grants = map[evidence.RecipientID]Grant{}
-	for r, serial := range s.state.Serials {
-		if s.state.Revoked[r] {
+	for _, e := range s.journal.Consents() {
+		r, err := evidence.ParseRecipientID(e.Recipient)
+		if err != nil {
+			continue
+		}
+		delete(s.grants, r)
+		if e.Event != audit.Grant || s.state.Revoked[r] || s.state.Serials[r] != e.Serial {
 			continue
 		}
 		b, err := readSmall(s.path(r), maxEnvelope)
-		if err != nil {
+		if err != nil || digest(b) != e.Digest {
 			continue // revoked, or cut off before it was in force
 		}
 		g, err := Open(b, s.owner)
-		if err == nil && g.Recipient == r && g.Serial == serial && g.Printer == s.printer {
+		if err == nil && g.Recipient == r && g.Serial == e.Serial && g.Printer == s.printer {
 			s.grants[r] = g
 		}
 	}
+}
+
+// digest is what the journal says of an envelope.
+func digest(envelope []byte) string {
+	sum := sha256.Sum256(envelope)
+	return hex.EncodeToString(sum[:])
 }
 
 // Put puts a signed grant in force in place of the recipient's last one.
@@ -146,8 +175,7 @@ func (s *Store) put(g Grant, envelope []byte, now time.Time) error {
 	if !known && len(s.state.Serials) >= MaxRecipients {
 		return fmt.Errorf("%d recipients have had a grant, more are not kept", MaxRecipients)
 	}
-	digest := sha256.Sum256(envelope)
-	ref, err := s.journal.Append(audit.Entry{At: now, Event: audit.Grant, Recipient: g.Recipient.String(), Serial: g.Serial, Digest: hex.EncodeToString(digest[:])})
+	ref, err := s.journal.Append(audit.Entry{At: now, Event: audit.Grant, Recipient: g.Recipient.String(), Serial: g.Serial, Digest: digest(envelope)})
 	if err != nil {
 		return err
 	}
@@ -176,7 +204,10 @@ func (s *Store) Revoke(r evidence.RecipientID, now time.Time) error {
 	}
 	removed := os.Remove(s.path(r))
 	if errors.Is(removed, os.ErrNotExist) {
-		return fmt.Errorf("recipient %s has no grant", r)
+		if s.state.Serials[r] == 0 || s.state.Revoked[r] {
+			return fmt.Errorf("recipient %s has no grant", r)
+		}
+		removed = nil // of a grant whose file is gone it is recorded all the same
 	}
 	removed = errors.Join(removed, durable.SyncDir(s.dir))
 	s.state.Revoked[r] = true
@@ -228,15 +259,18 @@ func (s *Store) path(r evidence.RecipientID) string {
 	return filepath.Join(s.dir, "grant-"+r.String()+".json")
 }
 
-func loadState(dir string) (state, error) {
-	st := state{Version: 1}
-	b, err := readSmall(filepath.Join(dir, stateName), 64<<10)
-	if err == nil {
-		if err := json.Unmarshal(b, &st); err != nil || st.Version != 1 {
-			return st, fmt.Errorf("%s of the consent directory is damaged: remove the directory; the owner then has to sign new grants", stateName)
-		}
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return st, fmt.Errorf("read %s: %w", stateName, err)
+// loadState reads the state. One that is not there, or that no store has written, is
+// empty, and not whole.
+func loadState(dir string) (st state, whole bool, err error) {
+	b, err := readSmall(filepath.Join(dir, stateName), maxState)
+	switch {
+	case err == nil:
+		whole = json.Unmarshal(b, &st) == nil && st.Version == 1
+	case !errors.Is(err, errLong) && !errors.Is(err, os.ErrNotExist):
+		return st, false, fmt.Errorf("read %s: %w", stateName, err)
+	}
+	if !whole {
+		st = state{Version: 1}
 	}
 	if st.Serials == nil {
 		st.Serials = map[evidence.RecipientID]uint64{}
@@ -244,7 +278,7 @@ func loadState(dir string) (state, error) {
 	if st.Revoked == nil {
 		st.Revoked = map[evidence.RecipientID]bool{}
 	}
-	return st, nil
+	return st, whole, nil
 }
 
 func (s *Store) save() error {

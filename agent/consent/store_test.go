@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +29,15 @@ func (j *journal) Append(e audit.Entry) (audit.Ref, error) {
 	return j.End(), nil
 }
 
-func (j *journal) Consents() []audit.Entry    { return j.all }
+func (j *journal) Consents() []audit.Entry {
+	var newest []audit.Entry
+	for _, e := range j.all {
+		newest = slices.DeleteFunc(newest, func(old audit.Entry) bool { return old.Recipient == e.Recipient })
+		newest = append(newest, e)
+	}
+	return newest
+}
+
 func (j *journal) End() audit.Ref             { return audit.Ref{N: uint64(len(j.all))} }
 func (j *journal) Damage() *audit.TamperError { return j.damage }
 
@@ -183,13 +192,13 @@ func TestOldDirectoryPutBack(t *testing.T) {
 	}
 	now := snapshot(t, dir)
 	for name, j := range map[string]*journal{
-		"tampered": {damage: &audit.TamperError{Kind: "edited"}}, "shorter": {all: j.all[:1]}, "gone": {},
+		"tampered": {damage: &audit.TamperError{Kind: "edited"}}, "shorter": {all: j.all[:1:1]}, "gone": {},
 	} {
 		dir := restore(t, now)
 		if n := len(open(t, dir, j).Grants(t0)); n != 0 {
 			t.Errorf("log %s: %d grants", name, n)
 		}
-		again := open(t, dir, &journal{all: j.all})
+		again := open(t, dir, &journal{all: slices.Clone(j.all)})
 		if n := len(again.Grants(t0)); n != 0 {
 			t.Errorf("log %s: %d grants after a restart", name, n)
 		}
