@@ -14,7 +14,8 @@ import (
 // chainFile keeps a chain's place over a restart of the agent: the last committed
 // header, and the frame that was not acknowledged. The layout is the serial of the
 // grant and the first message of the spool that the chain does not speak for, in eight
-// bytes each, a length in two and the header, a length and the frame.
+// bytes each, and three times a length in two and that many bytes: the header, the frame and
+// the id of the spool.
 type chainFile struct{ path string }
 
 func newChainFile(dir string, r evidence.RecipientID) chainFile {
@@ -27,8 +28,8 @@ func newChainFile(dir string, r evidence.RecipientID) chainFile {
 // resume returns the chain to go on with, and the frame to send first: those of
 // the file if they are of the boot and printer that fresh is for, else fresh. A
 // frame made under another grant is not sent, and its chain not continued. upto is the
-// first message of the spool that the chain does not speak for.
-func (f chainFile) resume(serial uint64, fresh *evidence.Chain) (chain *evidence.Chain, frame []byte, upto uint64) {
+// first message of the spool with this id that the chain does not speak for.
+func (f chainFile) resume(serial uint64, spool string, fresh *evidence.Chain) (chain *evidence.Chain, frame []byte, upto uint64) {
 	if f.path == "" {
 		return fresh, nil, 0
 	}
@@ -36,7 +37,8 @@ func (f chainFile) resume(serial uint64, fresh *evidence.Chain) (chain *evidence
 	if err != nil {
 		return fresh, nil, 0
 	}
-	of, upto, last, frame, ok := split(b)
+	of, upto, kept, ok := split(b)
+	last, frame := kept[0], kept[1]
 	if !ok || frame != nil && of != serial {
 		return fresh, nil, 0
 	}
@@ -52,18 +54,18 @@ func (f chainFile) resume(serial uint64, fresh *evidence.Chain) (chain *evidence
 	if err != nil || was.Printer != is.Printer || was.Recipient != is.Recipient || was.Boot != is.Boot {
 		return fresh, nil, 0
 	}
-	if of != serial { // the spool of another grant is gone
+	if of != serial || string(kept[2]) != spool { // its messages have nothing to do with these
 		upto = 0
 	}
 	return chain, frame, upto
 }
 
-func (f chainFile) save(serial, upto uint64, last, frame []byte) error {
+func (f chainFile) save(serial, upto uint64, last, frame []byte, spool string) error {
 	if f.path == "" {
 		return nil
 	}
 	b := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, serial), upto)
-	for _, part := range [][]byte{last, frame} {
+	for _, part := range [][]byte{last, frame, []byte(spool)} {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(part)))
 		b = append(b, part...)
 	}
@@ -83,23 +85,25 @@ func (f chainFile) remove() error {
 	return nil
 }
 
-func split(b []byte) (serial, upto uint64, last, frame []byte, ok bool) {
+// split takes a chain file apart: kept is the header, the frame, nil if there is none, and
+// the id of the spool.
+func split(b []byte) (serial, upto uint64, kept [3][]byte, ok bool) {
 	if len(b) < 16 {
-		return 0, 0, nil, nil, false
+		return 0, 0, kept, false
 	}
 	serial, upto, b = binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), b[16:]
-	for _, part := range []*[]byte{&last, &frame} {
+	for i := range kept {
 		if len(b) < 2 {
-			return 0, 0, nil, nil, false
+			return 0, 0, kept, false
 		}
 		n := int(binary.BigEndian.Uint16(b))
 		if len(b) < 2+n {
-			return 0, 0, nil, nil, false
+			return 0, 0, kept, false
 		}
-		*part, b = b[2:2+n], b[2+n:]
+		if n > 0 {
+			kept[i] = b[2 : 2+n]
+		}
+		b = b[2+n:]
 	}
-	if len(frame) == 0 {
-		frame = nil
-	}
-	return serial, upto, last, frame, len(b) == 0 && len(last) > 0
+	return serial, upto, kept, len(b) == 0 && len(kept[0]) > 0
 }

@@ -37,6 +37,7 @@ type channel struct {
 	upto   uint64 // the first message of the spool that the chain does not speak for
 	shown  bool   // the frame is in the owner's mirror
 	unkept bool   // the chain's place could not be written down
+	stale  bool   // the file may say an earlier place of the chain
 	spool  *spool.Spool
 
 	mu sync.Mutex
@@ -53,13 +54,13 @@ func (c *Collector) start(ctx context.Context, g consent.Grant) (*channel, error
 	if err != nil {
 		return nil, err
 	}
+	link, err := c.cfg.Dial(g) // first: opening a spool costs more, and fails less
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
 	kept, err := c.cfg.Spool(g)
 	if err != nil {
-		return nil, err
-	}
-	link, err := c.cfg.Dial(g)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("connect: %w", err), kept.Close())
+		return nil, errors.Join(err, link.Close())
 	}
 	ch := &channel{
 		grant: g, period: period(g, c.cfg.OwnerGrid), quoter: c.cfg.Quoter, link: link,
@@ -138,6 +139,11 @@ func (ch *channel) send(ctx context.Context) error {
 			return err
 		}
 	}
+	if ch.stale { // a restart would make another frame of the same number
+		if err := ch.keep(); err != nil {
+			return err
+		}
+	}
 	if err := ch.show(); err != nil {
 		return err
 	}
@@ -153,7 +159,7 @@ func (ch *channel) send(ctx context.Context) error {
 	ch.st.Sent++
 	ch.st.Last = time.Now()
 	ch.mu.Unlock()
-	ch.keep()
+	_ = ch.keep() // at worst the frame is sent again
 	return nil
 }
 
@@ -179,7 +185,7 @@ func (ch *channel) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("begin a chain: %w", err)
 	}
-	ch.chain, ch.frame, ch.upto = ch.file.resume(ch.grant.Serial, fresh)
+	ch.chain, ch.frame, ch.upto = ch.file.resume(ch.grant.Serial, ch.spool.ID(), fresh)
 	if ch.spool.Take(ch.upto); ch.frame == nil {
 		ch.spool.Done(ch.upto)
 	}
@@ -210,8 +216,7 @@ func (ch *channel) build(ctx context.Context, nonce []byte) error {
 		return err
 	}
 	ch.spool.Take(upto)
-	ch.frame, ch.upto = frame, upto
-	ch.keep()
+	ch.frame, ch.upto, ch.stale = frame, upto, true
 	return nil
 }
 
@@ -228,13 +233,19 @@ func lastNonce(c *evidence.Chain) []byte {
 	return h.Nonce
 }
 
-// keep writes the chain's place down. That it cannot is no reason to send nothing.
-func (ch *channel) keep() {
-	err := ch.file.save(ch.grant.Serial, ch.upto, ch.chain.Last(), ch.frame)
+// keep writes the chain's place down. That it cannot is no reason to send nothing, as long
+// as no earlier place is left, from which a restart would go on: then it is an error.
+func (ch *channel) keep() error {
+	err := ch.file.save(ch.grant.Serial, ch.upto, ch.chain.Last(), ch.frame, ch.spool.ID())
 	if err != nil && !ch.unkept {
 		ch.log.Warn("a restart of the agent will begin a new chain", "recipient", ch.grant.Recipient.String(), "error", err)
 	}
 	ch.unkept = err != nil
+	if err != nil {
+		err = ch.file.remove()
+	}
+	ch.stale = ch.stale && err != nil
+	return err
 }
 
 func (ch *channel) bind(ctx context.Context, h evidence.Header, msgs [][]byte, log evidence.Log) ([]byte, error) {
@@ -259,24 +270,31 @@ func (ch *channel) bind(ctx context.Context, h evidence.Header, msgs [][]byte, l
 
 // stop ends the channel and keeps its place for the next start.
 func (ch *channel) stop() {
-	ch.cancel()
-	err := ch.link.Close()
+	ch.hangUp()
+	ch.close()
+}
+
+func (ch *channel) close() {
 	<-ch.done
 	if err := ch.spool.Close(); err != nil {
 		ch.log.Warn("closing a spool", "recipient", ch.grant.Recipient.String(), "error", err)
 	}
-	if err != nil {
+}
+
+// hangUp has the channel send nothing more, and ends the connection.
+func (ch *channel) hangUp() {
+	ch.cancel()
+	if err := ch.link.Close(); err != nil {
 		ch.log.Warn("closing a link", "recipient", ch.grant.Recipient.String(), "error", err)
 	}
 }
 
-// revoke forgets what was waiting, and ends the channel.
-func (ch *channel) revoke() {
-	ch.cancel() // nothing that was waiting is bound into a frame any more
+// forget drops what was waiting in a channel that was hung up, and ends it.
+func (ch *channel) forget() {
 	if err := ch.spool.Clear(); err != nil {
 		ch.log.Error("emptying a spool", "recipient", ch.grant.Recipient.String(), "error", err)
 	}
-	ch.stop()
+	ch.close()
 	if ch.chain != nil && ch.frame == nil {
 		return // nothing under way: a later grant may go on with the chain
 	}

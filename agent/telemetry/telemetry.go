@@ -172,18 +172,15 @@ func (c *Collector) reconcile(ctx context.Context) {
 	for _, g := range c.cfg.Grants.Grants(time.Now()) {
 		want[g.Recipient] = g
 	}
+	var over []*channel
 	for r, ch := range c.snapshot() {
 		if g, ok := want[r]; ok && g.Serial == ch.grant.Serial {
 			delete(want, r)
 			continue
 		}
-		ch.revoke()
-		c.mu.Lock()
-		c.gone += ch.stat().Dropped
-		c.mu.Unlock()
-		c.set(r, nil)
-		c.cfg.Logger.Info("recipient is not granted any more", "recipient", r.String())
+		over = append(over, ch)
 	}
+	c.end(over)
 	for r, g := range want {
 		ch, err := c.start(ctx, g)
 		if err != nil { // and again in a second
@@ -196,6 +193,24 @@ func (c *Collector) reconcile(ctx context.Context) {
 		delete(c.failed, r)
 		c.set(r, ch)
 		c.cfg.Logger.Info("recipient is granted", "recipient", r.String(), "profile", g.Profile.String(), "period", ch.period.String())
+	}
+}
+
+// end ends channels that are not granted any more: all of them first stop sending, and
+// only then what was waiting is overwritten, which takes as long as a disk does.
+func (c *Collector) end(over []*channel) {
+	var closing sync.WaitGroup
+	for _, ch := range over {
+		closing.Go(ch.hangUp)
+	}
+	closing.Wait()
+	for _, ch := range over {
+		ch.forget()
+		c.mu.Lock()
+		c.gone += ch.stat().Dropped
+		c.mu.Unlock()
+		c.set(ch.grant.Recipient, nil)
+		c.cfg.Logger.Info("recipient is not granted any more", "recipient", ch.grant.Recipient.String())
 	}
 }
 
