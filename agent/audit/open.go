@@ -39,7 +39,11 @@ func Open(ctx context.Context, fsys slot.FS, signer Signer, logger *slog.Logger)
 	}
 	if err == nil && l.walk.heads == 0 { // from here on the TPM knows that there is a log
 		l.count = l.counted
-		err = l.sign(ctx)
+		if failed := l.sign(ctx); failed != nil && ctx.Err() == nil {
+			logger.Error("the audit log has no head yet: it is tried again", "error", failed)
+		} else {
+			err = failed
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the audit log: %w", err), l.Close())
@@ -60,6 +64,9 @@ func (l *Log) read() error {
 		b, err := slot.ReadAll(l.fs, segmentName(at), maxSegment+slack)
 		if errors.Is(err, fs.ErrNotExist) || err == nil && len(b) == 0 {
 			continue
+		}
+		if err != nil && l.oversize(segmentName(at)) {
+			return &TamperError{"edited", 0}
 		}
 		if err != nil {
 			return err
@@ -99,6 +106,17 @@ func (l *Log) read() error {
 	f, err := l.fs.Open(l.segs[len(l.segs)-1].name(), slot.Edit)
 	l.file = f
 	return err
+}
+
+// oversize reports whether a segment is larger than any that a log has written.
+func (l *Log) oversize(name string) bool {
+	f, err := l.fs.Open(name, slot.Read)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	size, err := f.Size()
+	return err == nil && size > maxSegment+slack
 }
 
 // dropFront forgets segments before the entry at which the log says that it begins: a cut

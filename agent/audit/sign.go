@@ -121,7 +121,7 @@ func (l *Log) pause(err error) time.Duration {
 func (l *Log) due() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.urgent > 0 || l.unsigned >= signMost || l.unsigned > 0 && time.Since(l.since) >= signAfter
+	return l.walk.heads == 0 || l.urgent > 0 || l.unsigned >= signMost || l.unsigned > 0 && time.Since(l.since) >= signAfter
 }
 
 // drain writes what was noted, oldest first, and how much was lost.
