@@ -281,28 +281,22 @@ func (r *Repo) submit(d *Draft, now time.Time) (Versions, error) {
 		if err != nil {
 			return Versions{}, err
 		}
-		if name := fmt.Sprintf("%d.%s.json", v+1, doc.Role); doc.File != name {
+		there := r.holds(doc, v) // the last Submit was cut short
+		if !there {
+			v++
+		}
+		if name := fmt.Sprintf("%d.%s.json", v, doc.Role); doc.File != name {
 			return Versions{}, fmt.Errorf("%w: the repository has gone on: %s would be next, not %s; draft it again", ErrDraft, name, doc.File)
 		}
-		switch {
-		case doc.Role == metadata.ROOT && v > 0:
-			set := &trustedmetadata.TrustedMetadata{Root: root, RefTime: now}
-			if _, err := set.UpdateRoot(doc.Metadata); err != nil {
-				return Versions{}, fmt.Errorf("%s: %w: %w", doc.File, ErrKeys, err)
-			}
-			root = set.Root
-		case doc.Role == metadata.TARGETS:
-			md, err := metadata.Targets().FromBytes(doc.Metadata)
-			if err == nil {
-				err = root.VerifyDelegate(metadata.TARGETS, md)
-			}
-			if err != nil {
-				return Versions{}, fmt.Errorf("%s: %w: %w", doc.File, ErrKeys, err)
-			}
-		case doc.Role != metadata.ROOT:
-			return Versions{}, fmt.Errorf("%w: it holds metadata of the role %s", ErrDraft, doc.Role)
+		if root, err = doc.verify(root, v, there, now); err != nil {
+			return Versions{}, err
 		}
-		files = append(files, func() error { return slot.Replace(r.out, doc.File, doc.Metadata) })
+		if !there {
+			files = append(files, func() error { return slot.Replace(r.out, doc.File, doc.Metadata) })
+		}
+	}
+	if err := timely(&root.Signed, root.Signed.UnrecognizedFields, now); err != nil {
+		return Versions{}, fmt.Errorf("%w: the root %w", ErrDraft, err)
 	}
 	if v, err := r.newest(metadata.ROOT); err != nil || v == 0 {
 		slices.Reverse(files) // the root makes it a repository, so it comes last
@@ -314,4 +308,56 @@ func (r *Repo) submit(d *Draft, now time.Time) (Versions, error) {
 	}
 	r.root = root
 	return r.publish(now)
+}
+
+// holds reports whether a document is the newest of its role, version v, byte for byte.
+func (r *Repo) holds(doc Document, v int64) bool {
+	if doc.File != fmt.Sprintf("%d.%s.json", v, doc.Role) {
+		return false
+	}
+	data, err := os.ReadFile(filepath.Join(r.dir, doc.File))
+	return err == nil && bytes.Equal(data, doc.Metadata)
+}
+
+// verify checks a document, which is to be version v under a root, and returns the root
+// that what follows it is under. A root that is there already is that one.
+func (doc *Document) verify(root *metadata.Metadata[metadata.RootType], v int64, there bool, now time.Time) (*metadata.Metadata[metadata.RootType], error) {
+	version := root.Signed.Version
+	switch {
+	case doc.Role == metadata.ROOT && v > 1 && !there:
+		set := &trustedmetadata.TrustedMetadata{Root: root, RefTime: now}
+		if _, err := set.UpdateRoot(doc.Metadata); err != nil {
+			return nil, fmt.Errorf("%s: %w: %w", doc.File, ErrKeys, err)
+		}
+		root, version = set.Root, set.Root.Signed.Version
+	case doc.Role == metadata.TARGETS:
+		md, err := metadata.Targets().FromBytes(doc.Metadata)
+		if err == nil {
+			err = root.VerifyDelegate(metadata.TARGETS, md)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w: %w", doc.File, ErrKeys, err)
+		}
+		if err := timely(&md.Signed, md.Signed.UnrecognizedFields, now); err != nil {
+			return nil, fmt.Errorf("%w: %s %w", ErrDraft, doc.File, err)
+		}
+		version = md.Signed.Version
+	case doc.Role != metadata.ROOT:
+		return nil, fmt.Errorf("%w: it holds metadata of the role %s", ErrDraft, doc.Role)
+	}
+	if version != v {
+		return nil, fmt.Errorf("%w: %s holds version %d", ErrDraft, doc.File, version)
+	}
+	return root, nil
+}
+
+// timely refuses what could not be announced at the moment now.
+func timely(md interface{ IsExpired(time.Time) bool }, fields map[string]any, now time.Time) error {
+	switch {
+	case md.IsExpired(now):
+		return errors.New("has expired: draft a renewal")
+	case issuedAfter(fields, now):
+		return errors.New("was signed in the future: check the clocks of both machines, then draft it again")
+	}
+	return nil
 }
