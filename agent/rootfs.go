@@ -20,8 +20,9 @@ import (
 )
 
 // OpenRoot is the pair of root file systems of a configuration, whose contents log knows.
-// It returns nil for nil.
-func OpenRoot(cfg *config.UpdateRootfs, log *slot.Log) (*boot.Root, error) {
+// It returns nil for nil. The folders of keep must be on neither: a release replaces all of
+// one, and the other has an older state of them.
+func OpenRoot(cfg *config.UpdateRootfs, log *slot.Log, keep ...string) (*boot.Root, error) {
 	if cfg == nil {
 		return nil, nil
 	}
@@ -29,7 +30,7 @@ func OpenRoot(cfg *config.UpdateRootfs, log *slot.Log) (*boot.Root, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the bootloader's environment: %w", err)
 	}
-	running, err := runningRoot(cfg)
+	running, err := runningRoot(cfg, keep, unix.Stat)
 	if err != nil {
 		return nil, fmt.Errorf("finding the root file system that runs: %w", err)
 	}
@@ -40,16 +41,31 @@ func OpenRoot(cfg *config.UpdateRootfs, log *slot.Log) (*boot.Root, error) {
 
 func devices(cfg *config.UpdateRootfs) [2]string { return [2]string{cfg.A, cfg.B} }
 
-// runningRoot compares what is mounted with the devices. A plain file, which stands for a
-// device on a rig, runs if a loop device of it is mounted.
-func runningRoot(cfg *config.UpdateRootfs) (slot.Name, error) {
+// runningRoot is the root file system that is mounted, if it is one of the two, and holds
+// keep to be on none of them. stat is [unix.Stat].
+func runningRoot(cfg *config.UpdateRootfs, keep []string, stat func(string, *unix.Stat_t) error) (slot.Name, error) {
+	for _, path := range keep {
+		on, err := rootOf(cfg, path, stat)
+		if err != nil {
+			return slot.None, err
+		}
+		if on != slot.None {
+			return slot.None, fmt.Errorf("%s is on root file system %s, which releases replace: put update.slots and state on a partition of their own", path, on)
+		}
+	}
+	return rootOf(cfg, cfg.Mount, stat)
+}
+
+// rootOf compares what a path is on with the devices. A plain file, which stands for a
+// device on a rig, is meant if a loop device of it is mounted.
+func rootOf(cfg *config.UpdateRootfs, path string, stat func(string, *unix.Stat_t) error) (slot.Name, error) {
 	var mounted unix.Stat_t
-	if err := unix.Stat(cfg.Mount, &mounted); err != nil {
-		return slot.None, fmt.Errorf("%s: %w", cfg.Mount, err)
+	if err := stat(path, &mounted); err != nil {
+		return slot.None, fmt.Errorf("%s: %w", path, err)
 	}
 	for i, path := range devices(cfg) {
 		var dev unix.Stat_t
-		if err := unix.Stat(path, &dev); err != nil {
+		if err := stat(path, &dev); err != nil {
 			return slot.None, fmt.Errorf("%s: %w", path, err)
 		}
 		if dev.Mode&unix.S_IFMT == unix.S_IFBLK && dev.Rdev == mounted.Dev || backs(path, uint64(mounted.Dev)) {

@@ -63,7 +63,7 @@ A release on trial that does not confirm itself falls back to the other slot.`,
 				return err
 			}
 			log := logger()
-			root, err := launchRoot(cfg.Update)
+			root, err := launchRoot(cfg.Update, cfg.State)
 			if err != nil { // the slots start all the same
 				log.Error("root file systems are out of reach", "error", err.Error())
 			}
@@ -86,7 +86,7 @@ A release on trial that does not confirm itself falls back to the other slot.`,
 }
 
 // launchRoot is the pair of root file systems, nil if there is none.
-func launchRoot(u *config.Update) (*boot.Root, error) {
+func launchRoot(u *config.Update, state string) (*boot.Root, error) {
 	if u.Rootfs == nil {
 		return nil, nil
 	}
@@ -94,7 +94,7 @@ func launchRoot(u *config.Update) (*boot.Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	return agent.OpenRoot(u.Rootfs, slot.NewLog(dir)) // dir is open for as long as the launcher runs
+	return agent.OpenRoot(u.Rootfs, slot.NewLog(dir), u.Slots, state) // dir is open for as long as the launcher runs
 }
 
 // measure extends PCR 14 with the digest of the agent that is about to run. The

@@ -1,0 +1,52 @@
+package agent
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"platen/agent/config"
+	"platen/updater/slot"
+)
+
+// TestNothingIsKeptOnARoot: slots and state outlive a root file system, so they are on
+// neither of the two.
+func TestNothingIsKeptOnARoot(t *testing.T) {
+	cfg := &config.UpdateRootfs{A: "/dev/p5", B: "/dev/p6", Mount: "/"}
+	const a, b, third = 0x1_0305, 0x1_0306, 0x1_0307
+	for name, c := range map[string]struct {
+		root, slots, state uint64
+		want               slot.Name
+		refused            string
+	}{
+		"a partition of their own":     {root: a, slots: third, state: third, want: slot.A},
+		"the other root":               {root: b, slots: third, state: third, want: slot.B},
+		"neither root runs":            {root: 0x1_0301, slots: third, state: third, want: slot.None},
+		"slots on the root that runs":  {root: a, slots: a, state: third, refused: "/slots is on"},
+		"state on the root that runs":  {root: b, slots: third, state: b, refused: "/state is on"},
+		"slots on the root that waits": {root: a, slots: b, state: third, refused: "/slots is on"},
+	} {
+		got, err := runningRoot(cfg, []string{"/slots", "/state"}, func(path string, st *unix.Stat_t) error {
+			switch path {
+			case cfg.A:
+				st.Mode, st.Rdev = unix.S_IFBLK, a
+			case cfg.B:
+				st.Mode, st.Rdev = unix.S_IFBLK, b
+			case cfg.Mount:
+				st.Dev = c.root
+			case "/slots":
+				st.Dev = c.slots
+			case "/state":
+				st.Dev = c.state
+			default:
+				return errors.New("no such file")
+			}
+			return nil
+		})
+		if got != c.want || (err != nil) != (c.refused != "") || err != nil && !strings.Contains(err.Error(), c.refused) {
+			t.Errorf("%s: %s, %v", name, got, err)
+		}
+	}
+}
