@@ -27,6 +27,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"platen/agent/evidence"
 	"platen/updater/slot"
 )
@@ -39,9 +41,6 @@ const (
 	headerSize = len(magic) + 8
 	recordHead = 2 + 4
 )
-
-// MaxBytes is what a mirror takes of the disk.
-const MaxBytes = segments * (maxSegment + recordHead + evidence.WireSize)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -151,7 +150,7 @@ func (m *Mirror) Add(frame []byte) error {
 	record = binary.BigEndian.AppendUint32(record, crc32.Checksum(bare, castagnoli))
 	record = append(record, bare...)
 	err := m.write(record)
-	for err != nil && len(m.segs) > 1 { // a full disk: the oldest makes room
+	for full(err) && len(m.segs) > 1 { // the oldest makes room
 		if err := m.cut(m.segs[0]); err != nil {
 			return err
 		}
@@ -162,6 +161,12 @@ func (m *Mirror) Add(frame []byte) error {
 		m.last = slices.Clone(bare)
 	}
 	return err
+}
+
+// full reports whether there is no room: any other trouble is no reason to give up what
+// the owner was to be shown.
+func full(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
 
 func (m *Mirror) write(record []byte) error {
@@ -224,22 +229,37 @@ func (m *Mirror) cut(s segment) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// Export writes all frames to w, oldest first, each as it was on the wire.
+// Export writes all frames to w, oldest first, each as it was on the wire. However slow w
+// is, frames are added meanwhile; if they overtake it, that is an error.
 func (m *Mirror) Export(w io.Writer) error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	segs := slices.Clone(m.segs)
+	m.mu.Unlock()
 	wire := make([]byte, evidence.WireSize)
-	for _, s := range m.segs {
-		_, err := m.walk(s, func(frame []byte) error {
-			clear(wire[copy(wire, frame):])
-			_, err := w.Write(wire)
-			return err
-		})
+	for _, s := range segs {
+		frames, err := m.frames(s)
+		for _, f := range frames {
+			clear(wire[copy(wire, f):])
+			if err == nil {
+				_, err = w.Write(wire)
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("export the owner's mirror: %w", err)
 		}
 	}
 	return nil
+}
+
+// frames is what a segment holds, without the zeros.
+func (m *Mirror) frames(s segment) (all [][]byte, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !slices.Contains(m.segs, s) {
+		return nil, errors.New("it was overwritten meanwhile: export it again, to a faster disk")
+	}
+	_, err = m.walk(s, func(f []byte) error { all = append(all, f); return nil })
+	return all, err
 }
 
 func (m *Mirror) closeFile() {

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"platen/agent/evidence"
 	"platen/updater/slot"
 	"platen/updater/updatertest"
@@ -103,7 +105,99 @@ func TestBounded(t *testing.T) {
 	holds(t, "", all, n)
 }
 
-var errFull = errors.New("no space left on device")
+var errFull = fmt.Errorf("write: %w", unix.ENOSPC)
+
+// broken is a disk that for a while takes nothing, though there is room.
+type broken struct {
+	*updatertest.Disk
+	err error
+}
+
+func (b *broken) Open(name string, m slot.Mode) (slot.File, error) {
+	f, err := b.Disk.Open(name, m)
+	return brokenFile{f, b}, err
+}
+
+type brokenFile struct {
+	slot.File
+	b *broken
+}
+
+func (f brokenFile) WriteAt(p []byte, off int64) (int, error) {
+	if f.b.err != nil {
+		return 0, f.b.err
+	}
+	return f.File.WriteAt(p, off)
+}
+
+// Only a disk without room costs frames that were kept; any other trouble costs none.
+func TestTroubleTakesNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		lost bool
+	}{"input/output": {unix.EIO, false}, "no room: control": {errFull, true}} {
+		d := &broken{Disk: updatertest.NewDisk()}
+		m := open(t, d)
+		m.limit = 8 << 10
+		for i := range 60 {
+			if err := m.Add(frame(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := len(frames(t, m))
+		d.err = c.err
+		if err := m.Add(frame(60)); !errors.Is(err, c.err) {
+			t.Errorf("%s: %v", name, err)
+		}
+		d.err = nil
+		if after := len(frames(t, m)); (after < before) != c.lost {
+			t.Errorf("%s: %d frames of %d are left", name, after, before)
+		}
+	}
+}
+
+// adding is a client that takes its time: frames are sent meanwhile.
+type adding struct {
+	add  func()
+	took int
+}
+
+func (a *adding) Write(p []byte) (int, error) {
+	a.add()
+	a.took += len(p)
+	return len(p), nil
+}
+
+// A client that reads slowly keeps no frame from being sent.
+func TestExportKeepsNobodyWaiting(t *testing.T) {
+	m := open(t, updatertest.NewDisk())
+	n := 0
+	add := func() {
+		if err := m.Add(frame(n)); err != nil {
+			t.Error(err)
+		}
+		n++
+	}
+	for range 10 {
+		add()
+	}
+	w := &adding{add: add}
+	if err := m.Export(w); err != nil || w.took != 10*evidence.WireSize {
+		t.Errorf("%d bytes, %v", w.took, err)
+	}
+	m.limit = 4 << 10
+	for range 20 {
+		add()
+	}
+	w.add = func() {
+		for range 100 {
+			add()
+		}
+	}
+	if m.Export(w) == nil {
+		t.Error("overtaken, and not said")
+	}
+}
 
 // small is a disk with room for so many bytes.
 type small struct {
