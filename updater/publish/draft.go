@@ -295,6 +295,9 @@ func (r *Repo) submit(d *Draft, now time.Time) (Versions, error) {
 			files = append(files, func() error { return slot.Replace(r.out, doc.File, doc.Metadata) })
 		}
 	}
+	if len(files) == 0 {
+		return Versions{}, fmt.Errorf("%w: the repository has gone on: all of this is there already; publish announces it", ErrDraft)
+	}
 	if err := timely(&root.Signed, root.Signed.UnrecognizedFields, now); err != nil {
 		return Versions{}, fmt.Errorf("%w: the root %w", ErrDraft, err)
 	}

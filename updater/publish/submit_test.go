@@ -37,6 +37,9 @@ func TestSubmitGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.submit(d)
+	if _, err := publish.Submit(s.dir, "", d, s.now); !errors.Is(err, publish.ErrDraft) {
+		t.Errorf("once more, though all of it is there: %v", err)
+	}
 	if s.Repo, err = publish.Open(s.dir, ""); err != nil {
 		t.Fatal(err)
 	}
