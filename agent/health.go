@@ -142,7 +142,8 @@ func (a *Agent) probeHeat(context.Context) error {
 }
 
 // probeUplink is that the fleet's broker, if this printer sends it anything, is reached and
-// is the right one.
+// is the right one. Whether that takes the printer's certificate, and the protocol that the
+// link asks for, is not probed: in TLS 1.3 a client is judged after its handshake has ended.
 func (a *Agent) probeUplink(ctx context.Context) error {
 	if a.cfg.Update.Offline || a.consent == nil {
 		return nil
