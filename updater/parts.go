@@ -169,6 +169,9 @@ func (u *Updater) images(cur slot.Name) images { return images{u.cfg.Images, u.c
 
 func (images) file(n slot.Name) string { return "controller-" + n.String() }
 
+// Read opens what is in place n, for deltas.
+func (m images) Read(n slot.Name) (slot.File, error) { return m.fs.Open(m.file(n), slot.Read) }
+
 // Open empties a place that neither the running nor the confirmed slot needs.
 func (m images) Open(n slot.Name) (io.WriteCloser, error) {
 	_, err := m.log.Update(func(r *slot.Record) error {

@@ -56,16 +56,31 @@ func (c *Client) members(board string, members []member) ([]updater.Target, erro
 }
 
 func (c *Client) member(board string, m member) (updater.Target, error) {
+	var t updater.Target
+	ways := deltas{}
 	for name, file := range c.entries(board, m.Kind) {
 		var cu custom
-		if file.Custom == nil || json.Unmarshal(*file.Custom, &cu) != nil ||
-			cu.Board != board || cu.Kind != m.Kind || cu.Release != m.Release || cu.SHA256 != m.SHA256 {
+		if file.Custom == nil || json.Unmarshal(*file.Custom, &cu) != nil {
+			continue
+		}
+		if cu.Delta != nil {
+			ways.add(name, file, *cu.Delta)
+			continue
+		}
+		if t.Release != 0 || cu.Board != board || cu.Kind != m.Kind || cu.Release != m.Release || cu.SHA256 != m.SHA256 {
 			continue
 		}
 		cu.Set = nil // sets are not nested
-		return c.target(name, file, cu)
+		var err error
+		if t, err = c.target(name, file, cu); err != nil {
+			return updater.Target{}, err
+		}
 	}
-	return updater.Target{}, fmt.Errorf("a set names a %s %d that is not released: %w", m.Kind, m.Release, updater.ErrMetadata)
+	if t.Release == 0 {
+		return t, fmt.Errorf("a set names a %s %d that is not released: %w", m.Kind, m.Release, updater.ErrMetadata)
+	}
+	t.Deltas = ways.to(t)
+	return t, nil
 }
 
 // Find is the highest release for a board in the last verified metadata.
