@@ -36,7 +36,7 @@ const (
 
 // readyTime is how long a job waits for a session to get ready: longer than the
 // time from the end of one to the next.
-const readyTime = 5 * time.Second
+const readyTime = 20 * time.Second
 
 // sessionMemory is the soft bound in bytes of what the Go runtime of a session takes,
 // given to it as GOMEMLIMIT. The vault is not part of it. Near the bound the collector

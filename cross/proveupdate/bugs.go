@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"sync"
 
 	"platen/updater/boot/boottest"
 	"platen/updater/slot"
@@ -87,6 +88,7 @@ func (f swappedFile) Sync() error {
 // an updater that reads back what it remembers.
 type forgetful struct {
 	*updatertest.Disk
+	mu    sync.Mutex // what is written is read back meanwhile
 	meant map[string][]byte
 }
 
@@ -105,6 +107,8 @@ func (d *forgetful) Open(name string, mode slot.Mode) (slot.File, error) {
 }
 
 func (f forgetfulFile) WriteAt(p []byte, off int64) (int, error) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
 	m := f.d.meant[f.name]
 	if need := int(off) + len(p) - len(m); need > 0 {
 		m = append(m, make([]byte, need)...)
@@ -120,6 +124,8 @@ func (f forgetfulFile) WriteAt(p []byte, off int64) (int, error) {
 
 func (f forgetfulFile) ReadAt(p []byte, off int64) (int, error) {
 	n, err := f.File.ReadAt(p, off)
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
 	if m := f.d.meant[f.name]; int(off) < len(m) {
 		copy(p[:n], m[off:])
 	}
