@@ -172,17 +172,17 @@ func TestOwnFailures(t *testing.T) {
 	mustRefresh(t, c, 1)
 	l.release(2)
 	broken := errors.New("TPM is in lockout")
-	for name, fails := range map[string]func(bool){
-		"disk": func(on bool) { d.full = on },
-		"TPM":  func(on bool) { m.fail = map[bool]error{true: broken}[on] },
-	} {
-		fails(true)
+	for _, fails := range []struct { // in this order: what the disk has taken, it is not asked to take again
+		disk bool
+		tpm  error
+	}{{disk: true}, {tpm: broken}} {
+		d.full, m.fail = fails.disk, fails.tpm
 		if err := c.Refresh(t.Context()); !errors.Is(err, broken) && !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("disk %v, TPM %v: %v", fails.disk, fails.tpm, err)
 		}
 		mustFind(t, c, 1)
-		fails(false)
 	}
+	d.full, m.fail = false, nil
 	if told != 0 || c.at != 0 {
 		t.Errorf("%d refusals told of, mirror %d asked", told, c.at)
 	}
