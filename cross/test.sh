@@ -12,7 +12,7 @@ log=build/test.log
 # Under CI, where twenty minutes on two cores are all there is, long tests are shorter, and
 # the rooms of the slicer that are arithmetic alone go without the race detector.
 alone=
-[ -z "${CI:-}" ] || alone=$(go list ./slicer/... | grep -vE '^platen/slicer(/pipe|/cmd/.*)?$')
+[ -z "${CI:-}" ] || alone=$(go list ./slicer/... | grep -vE '^platen/slicer(/pipe|/cmd/.*)$')
 go test $race ${CI:+-short} -vet=off -ldflags "-s -w" -timeout 15m -v $(go list ./... | grep -vxF "${alone:-none}") >"$log" 2>&1
 code=$?
 if [ -n "$alone" ]; then
