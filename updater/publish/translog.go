@@ -44,16 +44,12 @@ func (r *Repo) InitLog(name string) (key string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("name the log as example.org/releases: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(r.online, logSecret), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	err = create(filepath.Join(r.online, logSecret), []byte(secret+"\n"), 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return "", fmt.Errorf("transparency log: %w", ErrExists)
 	}
 	if err != nil {
-		return "", fmt.Errorf("make the log's key: %w", err)
-	}
-	_, err = f.WriteString(secret + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return "", fmt.Errorf("write the log's key: %w", err)
+		return "", fmt.Errorf("the log's key: %w", err)
 	}
 	return key, r.put(logPublic, []byte(key+"\n"))
 }

@@ -219,6 +219,16 @@ func Commit(fsys FS, from, to string) error {
 	return fsys.SyncDir(path.Dir(to))
 }
 
+// Overwrite writes p into an open file in place, waits for the medium, and closes the
+// file. A power cut in the middle of it leaves some of p: for formats that survive that.
+func Overwrite(f File, p []byte, off int64) error {
+	_, err := f.WriteAt(p, off)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
 // ReadAll reads a whole file of at most limit bytes.
 func ReadAll(fsys FS, name string, limit int64) ([]byte, error) {
 	f, err := fsys.Open(name, Read)

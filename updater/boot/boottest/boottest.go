@@ -155,8 +155,7 @@ func inPlace(d slot.FS, name string, p []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(p, 0)
-	return errors.Join(err, f.Sync(), f.Close())
+	return slot.Overwrite(f, p, 0)
 }
 
 // pi is a Raspberry Pi.

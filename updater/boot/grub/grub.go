@@ -161,11 +161,7 @@ func (e *Env) set(active, trying slot.Name) error {
 	if err != nil {
 		return fmt.Errorf("write the environment for GRUB: %w", err)
 	}
-	_, err = f.WriteAt(p, 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err := slot.Overwrite(f, p, 0); err != nil {
 		return fmt.Errorf("write the environment for GRUB: %w", err)
 	}
 	got, err := e.load()

@@ -151,11 +151,7 @@ func (e *Env) Confirm(n slot.Name) error {
 	if err != nil {
 		return fmt.Errorf("write autoboot.txt: %w", err)
 	}
-	_, err = f.WriteAt(e.File(n), 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err := slot.Overwrite(f, e.File(n), 0); err != nil {
 		return fmt.Errorf("write autoboot.txt: %w", err)
 	}
 	if active, _, err = e.Load(); err == nil && active != n {

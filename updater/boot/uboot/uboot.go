@@ -229,11 +229,7 @@ func (e *Env) write(i int, p []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(p, e.cfg.Copies[i].Offset)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
+	return slot.Overwrite(f, p, e.cfg.Copies[i].Offset)
 }
 
 // Load returns what starts, see boot.Env.
