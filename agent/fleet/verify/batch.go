@@ -70,8 +70,10 @@ func (v *Verifier) judge(p *printer, b evidence.Batch, h evidence.Header, clock 
 		return Verdict{}, err
 	}
 	next.trust(b.Log)
-	p.Chain = next
+	before := p.Chain
+	p.Chain, p.turn = next, p.turn+1
 	return Verdict{
+		before: before, turn: p.turn,
 		Printer: h.Printer, Header: h, Release: number, Agent: agent, Msgs: b.Msgs,
 		Missing: place.missing, Late: place.late, NewChain: place.newChain,
 		Fresh: len(h.Nonce) > 0 && !v.cfg.Offline && age <= v.cfg.Fresh, Age: age, Clock: clock.Clock,

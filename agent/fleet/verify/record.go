@@ -115,7 +115,7 @@ func (v *Verifier) Enrol(r Record) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if old, ok := v.printers[r.Printer]; ok {
-		p.Chain = old.Chain
+		p.Chain, p.turn = old.Chain, old.turn
 	}
 	p.Chain.trust(evidence.Log{Digests: r.Agents})
 	v.printers[r.Printer] = p

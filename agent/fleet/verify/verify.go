@@ -172,6 +172,9 @@ type Verdict struct {
 	Age time.Duration
 	// Clock is the TPM's clock at the quote in milliseconds.
 	Clock uint64
+
+	before chain // for Undo
+	turn   uint64
 }
 
 // Verifier judges batches. Its methods may be called from any goroutine.
@@ -189,4 +192,5 @@ type printer struct {
 	Chain  chain  `json:"chain"`
 	ak     *ecdsa.PublicKey
 	signer []byte // qualified name of the attestation key
+	turn   uint64 // batches believed less those taken back, since it was loaded
 }

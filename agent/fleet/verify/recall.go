@@ -1,0 +1,60 @@
+package verify
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+
+	"platen/agent/evidence"
+)
+
+// Recall moves a printer's chain past a frame that this fleet has believed before, and whose
+// verdict was kept while the state was not. It checks no signature, nor what ran on the printer:
+// whoever keeps what was believed says that it was. A batch that the chain knows already is refused
+// as any other would be (Replayed, BootBackwards, ...), and nothing has changed then.
+func (v *Verifier) Recall(from evidence.PrinterID, wire []byte) error {
+	b, err := evidence.Decode(wire)
+	if err != nil {
+		return refuse(BadEncoding, err)
+	}
+	h, err := evidence.ParseHeader(b.Header)
+	if err != nil {
+		return refuse(BadEncoding, err)
+	}
+	att, ok := readAttest(b.Quote.Attest)
+	if !ok {
+		return refuse(BadAttest, nil)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	p, ok := v.printers[from]
+	if !ok || h.Printer != from {
+		return refuse(UnknownPrinter, nil)
+	}
+	next := p.Chain.clone()
+	place, err := next.admit(h, sha256.Sum256(b.Header), att.clock)
+	if err != nil {
+		return err
+	}
+	if len(h.Nonce) == NonceSize && !place.late {
+		next.NonceAt, next.Nonced = int64(binary.BigEndian.Uint64(h.Nonce)), true
+	}
+	next.trust(b.Log)
+	p.Chain = next
+	return nil
+}
+
+// Undo takes the last batch that was believed of a printer back, since it could not be kept: it
+// is judged as if it were new when it comes again. Of several, the last comes first.
+func (v *Verifier) Undo(of Verdict) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	p, ok := v.printers[of.Printer]
+	if !ok || p.turn != of.turn {
+		return errors.New("take a batch back: it is not the last that was believed of its printer")
+	}
+	values := p.Chain.Values // which logs of agents were seen stays true
+	p.Chain, p.turn = of.before, p.turn-1
+	p.Chain.Values = values
+	return nil
+}
