@@ -193,8 +193,11 @@ func RunDir(cfg *config.Config) string { return filepath.Dir(cfg.Socket) }
 // open brings up what the agent works with, in the order in which it depends on
 // each other.
 func (a *Agent) open(ctx context.Context) (err error) {
-	if a.board, err = boards.Load(a.cfg.Board); err != nil {
+	if a.board, err = boards.Open(a.cfg.Board); err != nil {
 		return err
+	}
+	if !a.board.Driven() && len(a.cfg.Logs) == 0 {
+		return fmt.Errorf("board %s is driven by its own software: name its log file, [[log]] in the configuration", a.board.ID)
 	}
 	if a.tpm, err = attest.New(ctx, attest.Config{Path: a.cfg.TPM, StateDir: RunDir(a.cfg), Approver: a.cfg.ApproverKey, Logger: a.log}); err != nil {
 		return err
@@ -228,7 +231,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 		return err
 	}
 	a.sup = &supervisor{
-		log: a.log, args: sessionArgs(a.cfg, a.board.ID, a.device()), dog: a.dog.file, before: a.settle,
+		log: a.log, args: sessionArgs(a.cfg, a.board, a.device()), dog: a.dog.file, before: a.settle,
 		onStatus: func(st seam.Status) { a.machine.Set(st); a.record(st) }, onStart: a.began, onReceipt: a.ended,
 		bounds:   patience,
 		recovery: a.recovery,

@@ -40,7 +40,7 @@ func (a *Agent) openController() *controller {
 	if device == "" {
 		device = a.device()
 	}
-	args := []string{"--board", a.board.ID, "--state", journal(a.cfg)}
+	args := []string{"--board", a.cfg.Board, "--state", journal(a.cfg)}
 	if device != "" {
 		args = append(args, "--device", device)
 	}

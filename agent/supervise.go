@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"platen/agent/config"
 	"platen/agent/seam"
 	"platen/agent/seam/link"
+	"platen/boards"
 )
 
 // Errors of a supervisor that its callers tell apart.
@@ -83,8 +85,8 @@ type supervisor struct {
 }
 
 // sessionArgs are the arguments of the hidden session command.
-func sessionArgs(cfg *config.Config, board, device string) []string {
-	args := []string{"session", "--board", board, "--device", device, "--vault", strconv.FormatInt(int64(cfg.Vault), 10), "--sys", cfg.Sys, "--dev", cfg.Dev,
+func sessionArgs(cfg *config.Config, board *boards.Board, device string) []string {
+	args := []string{"session", "--board", cfg.Board, "--board-sum", hex.EncodeToString(board.Sum[:]), "--device", device, "--vault", strconv.FormatInt(int64(cfg.Vault), 10), "--sys", cfg.Sys, "--dev", cfg.Dev,
 		"--controller", journal(cfg)}
 	args = append(args, "--proc", cfg.Proc)
 	if cfg.AllowSwap {

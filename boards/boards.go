@@ -20,7 +20,11 @@
 // that leaves a heater on or that leaves a machine which cannot print is an error with
 // its line.
 //
-// Start at [Load].
+// An owner's own board is a file as well: the configuration names it by its path in place
+// of an id, and no release has to know it. [Schema] describes such files to editors, from
+// the same list of keys that [Parse] goes by.
+//
+// Start at [Open].
 package boards
 
 import (
@@ -62,6 +66,10 @@ type Board struct {
 	Watch      watch.Config // how the machine is supervised; Box, Acted and Logger are the caller's
 	Sensors    []Sensor     // of the box
 	TPM        string       // path of the TPM's resource manager; "" is none
+	Chip       TPMChip      // how the TPM is wired
+	Host       Host         // zero if the file does not say
+	Dog        Watchdog     // zero if the file does not say
+	Sum        [32]byte     // SHA-256 of the file
 
 	written [macros]*string // macros as the file has them; nil is one that it does not have
 }
@@ -71,7 +79,7 @@ func (b *Board) Prints() bool { return b.Limits.Tools > 0 }
 
 // Controller is the motion controller and its port.
 type Controller struct {
-	Dialect string // "marlin", "repetier", "reprap" or "grbl"
+	Dialect string // "marlin", "repetier", "reprap", "grbl", or "none": its own software drives it
 	Device  string // path or pattern of the serial device; "" if the configuration must name it
 	Baud    int
 
@@ -81,6 +89,8 @@ type Controller struct {
 	Level     string        // the command that levels the bed: "G29", "G32", "G80"; "" if it cannot
 	Emergency bool          // M112 is obeyed past the queue, though the firmware does not say so
 	Watchdog  time.Duration // the firmware switches off by itself after so long without a command; 0 is never
+	MCU       string        // its processor, for people
+	ByHand    string        // how people flash it: "sd-card", "dfu", "uf2", "avrdude", "stm32flash", "bossa", "vendor"
 	Models    []string      // names and numbers of printers whose pre-sliced files fit this one, for M862.2 and M862.3
 }
 
@@ -124,18 +134,29 @@ func List() []string {
 	return names
 }
 
-// Load returns the board with the given id. An id that is not in List is
+// Load returns the board of this release with the given id. An id that is not in List is
 // [ErrUnknown].
 func Load(id string) (*Board, error) {
+	text, err := embedded(id)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(id+".toml", text)
+}
+
+func embedded(id string) ([]byte, error) {
 	if !slices.Contains(List(), id) {
-		return nil, fmt.Errorf("%w %q: use one of %s", ErrUnknown, id, strings.Join(List(), ", "))
+		return nil, fmt.Errorf("%w %q: use one of %s, or a file whose name ends in .toml", ErrUnknown, id, strings.Join(List(), ", "))
 	}
 	text, err := files.ReadFile(id + ".toml")
 	if err != nil {
 		return nil, fmt.Errorf("read board %s: %w", id, err)
 	}
-	return Parse(id+".toml", text)
+	return text, nil
 }
+
+// Driven reports whether Platen drives the machine; else its own software does.
+func (b *Board) Driven() bool { return b.Controller.Dialect != "none" }
 
 // Find returns the one device that the pattern Device matches.
 func (c Controller) Find() (string, error) {

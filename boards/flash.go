@@ -3,7 +3,6 @@ package boards
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -25,15 +24,15 @@ type Flash struct {
 }
 
 type fileFlash struct {
-	Method  string   `toml:"method"`
-	MCU     string   `toml:"mcu"`
+	Method  string   `toml:"method" of:"stk500v2 stm32 katapult" doc:"its bootloader"`
+	MCU     string   `toml:"mcu" doc:"what it calls itself"`
 	Baud    baud     `toml:"baud"`
-	Pages   []string `toml:"pages"`
+	Pages   []string `toml:"pages" doc:"count and size, such as 256x2KiB"`
 	Base    address  `toml:"base"`
 	Start   address  `toml:"start"`
 	Size    size     `toml:"size"`
-	Image   string   `toml:"image"`
-	Restart string   `toml:"restart"`
+	Image   string   `toml:"image" of:"hex binary" doc:"what firmware files are"`
+	Restart string   `toml:"restart" of:"dtr pins none reopen" doc:"how the bootloader is entered"`
 	AppBaud baud     `toml:"app_baud" need:"optional"`
 	Chip    string   `toml:"gpio_chip" need:"optional"`
 	Reset   *uint32  `toml:"gpio_reset" need:"optional"`
@@ -73,18 +72,6 @@ func (f fileFlash) flash() (Flash, error) {
 		return Flash{}, nil
 	}
 	b := Flash{Method: f.Method, MCU: f.MCU, Baud: int(f.Baud), Hex: f.Image == "hex", Restart: f.Restart, AppBaud: int(f.AppBaud)}
-	for _, v := range []struct {
-		key, is string
-		may     []string
-	}{
-		{"method", f.Method, []string{"stk500v2", "stm32", "katapult"}},
-		{"image", f.Image, []string{"hex", "binary"}},
-		{"restart", f.Restart, []string{"dtr", "pins", "none", "reopen"}},
-	} {
-		if !slices.Contains(v.may, v.is) {
-			return b, fmt.Errorf("flash.%s %q is not known: use one of %s", v.key, v.is, strings.Join(v.may, ", "))
-		}
-	}
 	runs, err := pageRuns(f.Pages)
 	if err != nil {
 		return b, err

@@ -2,11 +2,11 @@ package boards
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,54 +16,59 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// file is a board file as it is written. Every key is needed, but for those tagged
-// optional.
+// file is a board file as it is written, and the one list of its keys: parser and schema
+// go by it. Every key is needed, but for those tagged optional; the tag "of" lists the words
+// that one may be, "doc" is what editors show.
 type file struct {
-	ID         string         `toml:"id"`
-	Name       string         `toml:"name"`
-	Targets    []string       `toml:"targets"`
-	Controller fileController `toml:"controller"`
-	Volume     fileVolume     `toml:"volume"`
-	Bed        fileBed        `toml:"bed"`
-	Speed      fileSpeed      `toml:"speed"`
-	Heat       fileHeat       `toml:"heat" need:"optional"`
-	Tool       fileTool       `toml:"tool"`
-	Pause      filePause      `toml:"pause"`
-	Print      filePrint      `toml:"print" need:"optional"`
-	Macros     fileMacros     `toml:"macros" need:"optional"`
-	Flash      fileFlash      `toml:"flash" need:"optional"`
-	Slots      fileSlots      `toml:"slots"`
-	TPM        fileTPM        `toml:"tpm"`
-	Watch      fileWatch      `toml:"watch" need:"optional"`
-	Sensors    []fileSensor   `toml:"sensors" need:"optional"`
+	ID         string         `toml:"id" doc:"the name of the file, without .toml"`
+	Name       string         `toml:"name" doc:"what people call it"`
+	Targets    []string       `toml:"targets" of:"linux/amd64 linux/arm64 linux/arm/v7 linux/arm/v6 linux/mipsle" doc:"what the agent is built for on this board"`
+	Host       fileHost       `toml:"host" need:"optional" doc:"the computer that Platen runs on"`
+	Controller fileController `toml:"controller" doc:"the motion controller and its port"`
+	Volume     fileVolume     `toml:"volume" doc:"where the machine can go, in its own coordinates"`
+	Bed        fileBed        `toml:"bed" doc:"what can be printed on"`
+	Speed      fileSpeed      `toml:"speed" doc:"the most the machine is asked for"`
+	Heat       fileHeat       `toml:"heat" need:"optional" doc:"lowest and highest temperature of each heater"`
+	Tool       fileTool       `toml:"tool" doc:"hot ends and fans"`
+	Pause      filePause      `toml:"pause" doc:"how long a program may wait"`
+	Print      filePrint      `toml:"print" need:"optional" doc:"what to print with unless a job says otherwise"`
+	Macros     fileMacros     `toml:"macros" need:"optional" doc:"G-code around a print"`
+	Flash      fileFlash      `toml:"flash" need:"optional" doc:"how platen controller replaces the controller's firmware"`
+	Slots      fileSlots      `toml:"slots" doc:"where two versions are kept"`
+	TPM        fileTPM        `toml:"tpm" doc:"the TPM and its wiring"`
+	Watchdog   fileWatchdog   `toml:"watchdog" need:"optional" doc:"the board's hardware watchdog"`
+	Watch      fileWatch      `toml:"watch" need:"optional" doc:"how the machine is supervised"`
+	Sensors    []fileSensor   `toml:"sensors" need:"optional" doc:"sensors of the box that are not the controller's"`
 }
 
 type fileController struct {
-	Dialect string `toml:"dialect"`
-	Device  string `toml:"device"`
-	Baud    baud   `toml:"baud"`
+	Dialect string `toml:"dialect" of:"marlin repetier reprap grbl none" doc:"what its firmware speaks; none: its own software drives it, and Platen follows its logs"`
+	Device  string `toml:"device" doc:"path or pattern of the serial device; \"\" if the configuration names it"`
+	Baud    baud   `toml:"baud" doc:"bit rate"`
 
-	Link      string   `toml:"link" need:"optional"`
-	Reset     string   `toml:"reset" need:"optional"`
-	Level     string   `toml:"level" need:"optional"`
-	Arcs      bool     `toml:"arcs" need:"optional"`
-	Emergency bool     `toml:"emergency_parser" need:"optional"`
-	Watchdog  duration `toml:"watchdog" need:"optional"`
-	Models    []string `toml:"models" need:"optional"`
+	Link      string   `toml:"link" need:"optional" of:"uart usb" doc:"usb: native USB, which neither loses nor damages bytes"`
+	Reset     string   `toml:"reset" need:"optional" of:"none dtr" doc:"dtr: lowering DTR restarts it"`
+	Level     string   `toml:"level" need:"optional" of:"G29 G32 G80" doc:"the command that levels the bed"`
+	Arcs      bool     `toml:"arcs" need:"optional" doc:"it takes G2 and G3"`
+	Emergency bool     `toml:"emergency_parser" need:"optional" doc:"M112 is obeyed past the queue"`
+	Watchdog  duration `toml:"watchdog" need:"optional" doc:"it switches off by itself after so long without a command"`
+	Models    []string `toml:"models" need:"optional" doc:"printers whose pre-sliced files fit, for M862.2 and M862.3"`
+	MCU       string   `toml:"mcu" need:"optional" doc:"its processor"`
+	ByHand    string   `toml:"by_hand" need:"optional" of:"sd-card dfu uf2 avrdude stm32flash bossa vendor" doc:"how people flash it"`
 }
 
 type fileVolume struct {
-	Min     []length `toml:"min"`
-	Max     []length `toml:"max"`
-	HomedAt []length `toml:"homed_at"`
+	Min     []length `toml:"min" doc:"corner with the lowest coordinates"`
+	Max     []length `toml:"max" doc:"corner with the highest"`
+	HomedAt []length `toml:"homed_at" doc:"where it is after homing"`
 
-	LevelledAt []length `toml:"levelled_at" need:"optional"`
-	KeepsZ     bool     `toml:"keeps_z" need:"optional"`
+	LevelledAt []length `toml:"levelled_at" need:"optional" doc:"where it is after levelling"`
+	KeepsZ     bool     `toml:"keeps_z" need:"optional" doc:"Z stays where it is without power"`
 }
 
 type fileBed struct {
-	Size   []length `toml:"size"`
-	Corner []length `toml:"corner"`
+	Size   []length `toml:"size" doc:"along X and Y"`
+	Corner []length `toml:"corner" doc:"its front left corner"`
 }
 
 type fileSpeed struct {
@@ -73,38 +78,38 @@ type fileSpeed struct {
 	E     speed `toml:"e" need:"optional"`
 	Accel accel `toml:"accel"`
 
-	Advance duration `toml:"advance" need:"optional"`
+	Advance duration `toml:"advance" need:"optional" doc:"the most for pressure advance"`
 }
 
 type fileHeat struct {
 	HotEnd     []celsius `toml:"hot_end"`
 	Bed        []celsius `toml:"bed"`
 	Chamber    []celsius `toml:"chamber" need:"optional"`
-	MinExtrude celsius   `toml:"min_extrude"`
+	MinExtrude celsius   `toml:"min_extrude" doc:"below it nothing is extruded"`
 }
 
 type fileTool struct {
-	Count    int    `toml:"count"`
-	Fans     int    `toml:"fans"`
-	Nozzle   length `toml:"nozzle" need:"optional"`
-	Filament length `toml:"filament" need:"optional"`
-	MaxFeed  length `toml:"max_feed" need:"optional"`
+	Count    int    `toml:"count" doc:"hot ends, 0 to 4"`
+	Fans     int    `toml:"fans" doc:"that programs may set"`
+	Nozzle   length `toml:"nozzle" need:"optional" doc:"diameter of its opening"`
+	Filament length `toml:"filament" need:"optional" doc:"diameter"`
+	MaxFeed  length `toml:"max_feed" need:"optional" doc:"of filament in one move"`
 }
 
 type fileMacros struct {
-	Start  *string `toml:"start" need:"optional"`
-	End    *string `toml:"end" need:"optional"`
+	Start  *string `toml:"start" need:"optional" doc:"before a model"`
+	End    *string `toml:"end" need:"optional" doc:"after it"`
 	Pause  *string `toml:"pause" need:"optional"`
 	Resume *string `toml:"resume" need:"optional"`
 	Cancel *string `toml:"cancel" need:"optional"`
-	Level  *string `toml:"level" need:"optional"`
+	Level  *string `toml:"level" need:"optional" doc:"what levelling stands for"`
 
-	Recover *string `toml:"recover" need:"optional"`
+	Recover *string `toml:"recover" need:"optional" doc:"after a power loss"`
 }
 
 type filePause struct {
-	Cold duration `toml:"cold"`
-	Hot  duration `toml:"hot"`
+	Cold duration `toml:"cold" doc:"with heaters off"`
+	Hot  duration `toml:"hot" doc:"with a hot nozzle"`
 }
 
 type filePrint struct {
@@ -129,12 +134,8 @@ type filePrint struct {
 }
 
 type fileSlots struct {
-	Agent string `toml:"agent"`
-	Root  string `toml:"root"`
-}
-
-type fileTPM struct {
-	Device string `toml:"device"`
+	Agent string `toml:"agent" doc:"folder of the two agents"`
+	Root  string `toml:"root" of:"none tryboot uboot" doc:"how the root file system is kept twice"`
 }
 
 // Parse reads the board file text; name is its name, for messages, and must be the
@@ -154,10 +155,14 @@ func Parse(name string, text []byte) (*Board, error) {
 	if key := missing(&meta, reflect.TypeFor[file](), nil); key != "" {
 		return nil, fmt.Errorf("board file %s: key %q is missing", name, key)
 	}
-	b, err := f.board(name)
+	var b *Board
+	if err = words(&meta, reflect.ValueOf(f), nil); err == nil {
+		b, err = f.board(name)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("board file %s: %w", name, err)
 	}
+	b.Sum = sha256.Sum256(text)
 	return b, nil
 }
 
@@ -211,7 +216,7 @@ func (f *file) board(name string) (*Board, error) {
 		ID: f.ID, Name: f.Name, Targets: f.Targets,
 		Controller: f.Controller.controller(),
 		Nozzle:     unit.Length(f.Tool.Nozzle), Filament: unit.Length(f.Tool.Filament),
-		Print: f.Print.settings(), Slots: Slots(f.Slots), TPM: f.TPM.Device,
+		Print: f.Print.settings(), Slots: Slots(f.Slots),
 	}
 	limits, err := f.limits()
 	if err != nil {
@@ -228,13 +233,10 @@ func (f *file) board(name string) (*Board, error) {
 		return nil, fmt.Errorf("id %q is not the name of the file", f.ID)
 	case f.Name == "":
 		return nil, errors.New("name is empty")
-	case !slices.Contains([]string{"none", "tryboot", "uboot"}, b.Slots.Root):
-		return nil, fmt.Errorf("slots.root %q is not none, tryboot or uboot", b.Slots.Root)
+	case len(b.Targets) == 0:
+		return nil, errors.New("targets is empty")
 	}
-	if err := errors.Join(checkTargets(b.Targets), b.Controller.check()); err != nil {
-		return nil, err
-	}
-	if err := b.check(); err != nil {
+	if err := errors.Join(f.host(b), b.check()); err != nil {
 		return nil, err
 	}
 	if b.Flash, err = f.Flash.flash(); err != nil {
@@ -258,19 +260,6 @@ func (b *Board) macros(f fileMacros) error {
 		return err
 	}
 	return b.checkMacros()
-}
-
-func checkTargets(targets []string) error {
-	known := []string{"linux/amd64", "linux/arm64", "linux/arm/v7", "linux/arm/v6"}
-	for _, t := range targets {
-		if !slices.Contains(known, t) {
-			return fmt.Errorf("targets: %q is not one of %s", t, strings.Join(known, ", "))
-		}
-	}
-	if len(targets) == 0 {
-		return errors.New("targets is empty")
-	}
-	return nil
 }
 
 func (f *file) limits() (envelope.Limits, error) {

@@ -62,7 +62,7 @@ func (d *Duration) UnmarshalText(t []byte) error {
 
 // Config is the file. Fields left out have the defaults of [Load].
 type Config struct {
-	Board        string              `toml:"board"`         // id of a board; see platen boards
+	Board        string              `toml:"board"`         // id of a board, or a board file, *.toml; see platen boards
 	Device       string              `toml:"device"`        // serial device, instead of the board's
 	State        string              `toml:"state"`         // folder for what must survive a restart
 	Socket       string              `toml:"socket"`        // the local socket
@@ -154,6 +154,9 @@ func (c *Config) absolute() {
 	}
 	for _, f := range c.Fleets() {
 		paths = append(paths, &f.CA)
+	}
+	if strings.HasSuffix(c.Board, ".toml") { // and else an id
+		paths = append(paths, &c.Board)
 	}
 	if c.Update != nil {
 		c.Update.fill()

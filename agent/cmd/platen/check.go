@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -90,13 +89,6 @@ func judged(c *cobra.Command, f *os.File, b *boards.Board, number int) error {
 
 // boardOf loads a board by its id or its file; "" is that of the configuration.
 func boardOf(name string) (*boards.Board, error) {
-	if strings.HasSuffix(name, ".toml") {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return nil, err
-		}
-		return boards.Parse(filepath.Base(name), text)
-	}
 	if name == "" {
 		c, err := config.Load(configPath)
 		if err != nil {
@@ -104,7 +96,7 @@ func boardOf(name string) (*boards.Board, error) {
 		}
 		name = c.Board
 	}
-	return boards.Load(name)
+	return boards.Open(name)
 }
 
 // errNoGCode reports a file that is something else.

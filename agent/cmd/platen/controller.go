@@ -43,7 +43,7 @@ by "platen controller resume".`,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	f := c.PersistentFlags()
-	f.StringVar(&o.board, "board", "", "board id, instead of the configuration's")
+	f.StringVar(&o.board, "board", "", "id of a board, or a board file, instead of the configuration's")
 	f.StringVar(&o.device, "device", "", "serial device, instead of the configuration's or the board's")
 	f.StringVar(&o.state, "state", "", "folder of the journal, instead of the configuration's")
 	c.AddCommand(controllerFlashCmd(&o), controllerResumeCmd(&o), controllerSaveCmd(&o), controllerStatusCmd(&o))
@@ -138,7 +138,7 @@ func (o *controllerOptions) open(c *cobra.Command) (*service, error) {
 	if err := o.fill(); err != nil {
 		return nil, err
 	}
-	b, err := boards.Load(o.board)
+	b, err := boards.Open(o.board)
 	if err != nil {
 		return nil, err
 	}

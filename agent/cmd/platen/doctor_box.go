@@ -23,7 +23,7 @@ import (
 // doctorBox checks the board's watchdog and the sensors of the box.
 func doctorBox(cfg *config.Config) []confine.Finding {
 	out := []confine.Finding{doctorWatchdog(cfg)}
-	b, err := boards.Load(cfg.Board)
+	b, err := boards.Open(cfg.Board)
 	if err != nil {
 		return append(out, confine.Finding{Name: "board", Level: confine.Fail, What: err.Error(), Remedy: "board in the configuration"})
 	}

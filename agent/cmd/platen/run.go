@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"os"
 
@@ -134,7 +135,7 @@ const seamFD = 3
 
 func sessionCmd() *cobra.Command {
 	var cfg session.Config
-	var board, controller string
+	var board, sum, controller string
 	var door, dog bool
 	c := &cobra.Command{
 		Use:    "session",
@@ -156,8 +157,11 @@ func sessionCmd() *cobra.Command {
 				cfg.Watchdog = os.NewFile(next, "watchdog")
 			}
 			var err error
-			if cfg.Board, err = boards.Load(board); err != nil {
+			if cfg.Board, err = boards.Open(board); err != nil {
 				return err
+			}
+			if sum != "" && sum != hex.EncodeToString(cfg.Board.Sum[:]) {
+				return errors.New("the board file has changed since the agent read it: restart the agent")
 			}
 			hold, err := flash.Drive(controller)
 			if err != nil {
@@ -167,7 +171,8 @@ func sessionCmd() *cobra.Command {
 			return session.Run(c.Context(), cfg)
 		},
 	}
-	c.Flags().StringVar(&board, "board", "", "board id")
+	c.Flags().StringVar(&board, "board", "", "id of a board, or a board file")
+	c.Flags().StringVar(&sum, "board-sum", "", "SHA-256 of the board file as the agent has read it")
 	c.Flags().StringVar(&controller, "controller", "", "folder of the journal of controller updates")
 	c.Flags().StringVar(&cfg.Device, "device", "", "serial device")
 	c.Flags().Int64Var(&cfg.Vault, "vault", 64<<20, "bytes of locked memory")
