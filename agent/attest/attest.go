@@ -20,9 +20,10 @@
 // uses them only while its PCRs hold what the approver has signed, so that a changed
 // system opens no jobs; see package updater/approval.
 //
-// PCR 14 takes the digest of each agent before it speaks ([TPM.ExtendAgent]). The
-// log of those digests has to replay to the PCR's value for a verifier to accept
-// anything, so it is kept in a file that outlives the agent, not the boot.
+// PCR 14 takes the digest of each agent before it speaks ([TPM.ExtendAgent]), PCR 13 what
+// it runs with before it acts on that ([TPM.ExtendSettings]). The logs of both have to
+// replay to the PCRs' values for a verifier to accept anything, so they are kept in files
+// that outlive the agent, not the boot.
 //
 // What ails a TPM is told in words for whoever stands at the printer: errors carry a
 // *[TroubleError], and [Look] says before anything fails what it would be.
@@ -43,6 +44,7 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"platen/agent/evidence"
+	"platen/updater/approval"
 )
 
 // DefaultPath is the TPM of a board: the kernel's resource manager.
@@ -60,7 +62,7 @@ type Config struct {
 	// Path is a device such as DefaultPath, or "swtpm:" and the path of a unix
 	// socket. Empty is DefaultPath.
 	Path string
-	// StateDir is an existing folder for the log of PCR 14. It has to outlive the
+	// StateDir is an existing folder for the logs of PCR 13 and 14. It has to outlive the
 	// agent but not the boot: a folder in /run is right. Empty keeps the log in RAM
 	// only, which suits one agent a boot.
 	StateDir string
@@ -111,7 +113,7 @@ func New(ctx context.Context, cfg Config) (*TPM, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	approver, err := newApprover(cfg.Approver)
+	approver, err := newApprover(cfg.Approver, approval.Ref)
 	if err != nil {
 		return nil, err
 	}

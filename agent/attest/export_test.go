@@ -15,7 +15,7 @@ import (
 // PolicyByGoTPM is the policy of keys that are bound to an approver, as go-tpm makes it.
 func PolicyByGoTPM(t *testing.T, key *ecdsa.PublicKey) []byte {
 	t.Helper()
-	a, err := newApprover(key)
+	a, err := newApprover(key, approval.Ref)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func PolicyByGoTPM(t *testing.T, key *ecdsa.PublicKey) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (tpm2.PolicyAuthorize{KeySign: a.name, PolicyRef: policyRef()}).Update(calculator); err != nil {
+	if err := (tpm2.PolicyAuthorize{KeySign: a.name, PolicyRef: a.policyRef()}).Update(calculator); err != nil {
 		t.Fatal(err)
 	}
 	return calculator.Hash().Digest

@@ -19,6 +19,7 @@ import (
 
 // approver is the key that job keys are bound to, and what it has approved.
 type approver struct {
+	ref    string // what it approves: approval.Ref or approval.StateRef
 	public *ecdsa.PublicKey
 	area   tpm2.TPMTPublic
 	name   tpm2.TPM2BName
@@ -32,8 +33,8 @@ type known struct {
 	ticket *tpm2.TPMTTKVerified
 }
 
-// newApprover describes the key to the TPM; nil is nil.
-func newApprover(key *ecdsa.PublicKey) (*approver, error) {
+// newApprover describes the key to the TPM, for one use; nil is nil.
+func newApprover(key *ecdsa.PublicKey, ref string) (*approver, error) {
 	if key == nil {
 		return nil, nil
 	}
@@ -41,7 +42,7 @@ func newApprover(key *ecdsa.PublicKey) (*approver, error) {
 	if err != nil || len(point) != 65 {
 		return nil, errors.New("the approver's key is not on P-256")
 	}
-	a := &approver{public: key, area: tpm2.TPMTPublic{
+	a := &approver{ref: ref, public: key, area: tpm2.TPMTPublic{
 		Type: tpm2.TPMAlgECC, NameAlg: tpm2.TPMAlgSHA256,
 		ObjectAttributes: tpm2.TPMAObject{SignEncrypt: true, UserWithAuth: true},
 		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, &tpm2.TPMSECCParms{
@@ -57,12 +58,24 @@ func newApprover(key *ecdsa.PublicKey) (*approver, error) {
 		return nil, fmt.Errorf("name the approver's key: %w", err)
 	}
 	a.name = *name
-	policy, err := approval.KeyPolicy(key)
+	policy, err := approval.KeyPolicyFor(ref, key)
 	a.policy = tpm2.TPM2BDigest{Buffer: policy[:]}
 	return a, err
 }
 
-func policyRef() tpm2.TPM2BDigest { return tpm2.TPM2BDigest{Buffer: []byte(approval.Ref)} }
+func (a *approver) policyRef() tpm2.TPM2BDigest { return tpm2.TPM2BDigest{Buffer: []byte(a.ref)} }
+
+// show replaces the approvals that the TPM is shown by those of list that are signed, and
+// returns how many are not.
+func (a *approver) show(list []approval.Approval) (left int) {
+	a.known = nil
+	for _, one := range list {
+		if one.VerifyFor(a.ref, a.public) {
+			a.known = append(a.known, known{Approval: one})
+		}
+	}
+	return len(list) - len(a.known)
+}
 
 // SetApprovals replaces what the TPM is shown. Approvals that the approver did not sign
 // are left out; their number is returned.
@@ -71,13 +84,7 @@ func (t *TPM) SetApprovals(ctx context.Context, list []approval.Approval) (left 
 		if o.approver == nil {
 			return len(list), nil
 		}
-		o.approver.known = nil
-		for _, a := range list {
-			if a.Verify(o.approver.public) {
-				o.approver.known = append(o.approver.known, known{Approval: a})
-			}
-		}
-		return len(list) - len(o.approver.known), nil
+		return o.approver.show(list), nil
 	})
 }
 
@@ -125,11 +132,18 @@ func (t *TPM) WouldOpen(ctx context.Context, list []approval.Approval, agent [32
 			state[evidence.AgentPCR] = approval.Extend(state[evidence.AgentPCR], agent)
 		}
 		now = fits(list, state)
-		state[evidence.AgentPCR] = approval.Extend(approval.Digest{}, agent)
-		fresh = fits(list, state)
+		fresh = fits(list, o.afterReset(state, agent))
 		return struct{}{}, nil
 	})
 	return now, fresh, err
+}
+
+// afterReset is the state in which the agent with this digest would run after a reset of
+// the machine, with the settings there are now.
+func (o *owner) afterReset(state *[24]approval.Digest, agent [32]byte) *[24]approval.Digest {
+	state[evidence.AgentPCR] = approval.Extend(approval.Digest{}, agent)
+	state[evidence.SettingsPCR] = approval.Digest(o.log.settings.Last().After([32]byte{}).Value())
+	return state
 }
 
 func fits(list []approval.Approval, state *[24]approval.Digest) bool {
@@ -183,9 +197,8 @@ func (o *owner) approved() (*known, error) {
 			sealed.Release, sealed.PCRs = a.Release, differs
 		}
 	}
-	if n := len(o.log.digests); n > 1 {
-		state[evidence.AgentPCR] = approval.Extend(approval.Digest{}, o.log.digests[n-1])
-		sealed.Fresh = fits(list, state)
+	if n := len(o.log.digests); n > 1 || n > 0 && len(o.log.settings) > 1 {
+		sealed.Fresh = fits(list, o.afterReset(state, o.log.digests[n-1]))
 	}
 	return nil, sealed
 }
@@ -203,7 +216,8 @@ func (o *owner) vouch(k *known) error {
 	if err != nil {
 		return fmt.Errorf("load the approver's key: %w", err)
 	}
-	digest := k.Signed()
+	policy := k.Policy()
+	digest := sha256.Sum256(append(policy[:], o.approver.ref...))
 	rsp, err := tpm2.VerifySignature{KeyHandle: loaded.ObjectHandle, Digest: tpm2.TPM2BDigest{Buffer: digest[:]},
 		Signature: tpm2.TPMTSignature{SigAlg: tpm2.TPMAlgECDSA, Signature: tpm2.NewTPMUSignature(tpm2.TPMAlgECDSA,
 			&tpm2.TPMSSignatureECC{Hash: tpm2.TPMAlgSHA256,
@@ -253,7 +267,7 @@ func (a *approver) satisfy(k *known) tpm2.PolicyCallback {
 			return fmt.Errorf("compare the PCRs: %w", err)
 		}
 		_, err = tpm2.PolicyAuthorize{PolicySession: session, ApprovedPolicy: tpm2.TPM2BDigest{Buffer: policy[:]},
-			PolicyRef: policyRef(), KeySign: a.name, CheckTicket: *k.ticket}.Execute(tpm)
+			PolicyRef: a.policyRef(), KeySign: a.name, CheckTicket: *k.ticket}.Execute(tpm)
 		if err != nil {
 			return fmt.Errorf("present the approval: %w", err)
 		}

@@ -27,7 +27,7 @@ func (t *TPM) Seal(ctx context.Context, secret []byte) ([]byte, error) {
 		err = o.use(storageKey, func(parent tpm2.AuthHandle) error {
 			return o.secretly(tpm2.AESEncryption(128, tpm2.EncryptIn), func(secrecy []tpm2.AuthOption) error {
 				parent.Auth = tpm2.HMAC(tpm2.TPMAlgSHA256, 16, secrecy...)
-				blob, err = o.seal(parent, secret)
+				blob, err = o.seal(parent, secret, nil)
 				return err
 			})
 		})
@@ -39,12 +39,14 @@ func (t *TPM) Seal(ctx context.Context, secret []byte) ([]byte, error) {
 	return blob, nil
 }
 
-func (o *owner) seal(parent tpm2.AuthHandle, secret []byte) ([]byte, error) {
+// seal makes the blob. policy, if it is not empty, is the only way to open it.
+func (o *owner) seal(parent tpm2.AuthHandle, secret, policy []byte) ([]byte, error) {
 	rsp, err := tpm2.Create{
 		ParentHandle: parent,
 		InSensitive:  tpm2.TPM2BSensitiveCreate{Sensitive: &tpm2.TPMSSensitiveCreate{Data: tpm2.NewTPMUSensitiveCreate(&tpm2.TPM2BSensitiveData{Buffer: secret})}},
 		InPublic: tpm2.New2B(tpm2.TPMTPublic{Type: tpm2.TPMAlgKeyedHash, NameAlg: tpm2.TPMAlgSHA256,
-			ObjectAttributes: tpm2.TPMAObject{FixedTPM: true, FixedParent: true, UserWithAuth: true, NoDA: true}}),
+			ObjectAttributes: tpm2.TPMAObject{FixedTPM: true, FixedParent: true, UserWithAuth: len(policy) == 0, NoDA: true},
+			AuthPolicy:       tpm2.TPM2BDigest{Buffer: policy}}),
 	}.Execute(o.link)
 	if err != nil {
 		return nil, err
@@ -59,7 +61,7 @@ func (t *TPM) Unseal(ctx context.Context, blob []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	secret, err := call(ctx, t, func(o *owner) ([]byte, error) { return o.unseal(public, private) })
+	secret, err := call(ctx, t, func(o *owner) ([]byte, error) { return o.unseal(public, private, nil) })
 	if err != nil {
 		return nil, fmt.Errorf("open a sealed secret: %w", err)
 	}
@@ -83,7 +85,8 @@ func split(blob []byte) (public *tpm2.TPM2BPublic, private *tpm2.TPM2BPrivate, e
 	return public, private, nil
 }
 
-func (o *owner) unseal(public *tpm2.TPM2BPublic, private *tpm2.TPM2BPrivate) (secret []byte, err error) {
+// unseal opens the blob, by an approval of the present state if it asks for one.
+func (o *owner) unseal(public *tpm2.TPM2BPublic, private *tpm2.TPM2BPrivate, k *known) (secret []byte, err error) {
 	var loaded *tpm2.LoadResponse
 	err = o.use(storageKey, func(parent tpm2.AuthHandle) error {
 		loaded, err = tpm2.Load{ParentHandle: parent, InPrivate: *private, InPublic: *public}.Execute(o.link)
@@ -97,8 +100,11 @@ func (o *owner) unseal(public *tpm2.TPM2BPublic, private *tpm2.TPM2BPrivate) (se
 	}
 	defer func() { err = errors.Join(err, o.flush(loaded.ObjectHandle)) }()
 	err = o.secretly(tpm2.AESEncryption(128, tpm2.EncryptOut), func(secrecy []tpm2.AuthOption) error {
-		rsp, err := tpm2.Unseal{ItemHandle: tpm2.AuthHandle{Handle: loaded.ObjectHandle, Name: loaded.Name,
-			Auth: tpm2.HMAC(tpm2.TPMAlgSHA256, 16, secrecy...)}}.Execute(o.link)
+		auth := tpm2.HMAC(tpm2.TPMAlgSHA256, 16, secrecy...)
+		if k != nil {
+			auth = tpm2.Policy(tpm2.TPMAlgSHA256, 16, o.approver.satisfy(k), secrecy...)
+		}
+		rsp, err := tpm2.Unseal{ItemHandle: tpm2.AuthHandle{Handle: loaded.ObjectHandle, Name: loaded.Name, Auth: auth}}.Execute(o.link)
 		if err == nil {
 			secret = rsp.OutData.Buffer
 		}

@@ -15,9 +15,9 @@ package approval
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -26,8 +26,11 @@ import (
 	"fmt"
 )
 
-// Ref is the policyRef of every approval: what the approver's signature is for.
-const Ref = "platen job keys v1"
+// What an approver's signature is for: the policyRef of an approval.
+const (
+	Ref      = "platen job keys v1"  // the keys that open jobs
+	StateRef = "platen state key v1" // the key of the encrypted state of a printer that boots an image of ours
+)
 
 // AgentPCR is the PCR that agents are measured into.
 const AgentPCR = 14
@@ -140,18 +143,25 @@ func (a Approval) Policy() [32]byte {
 
 // Signed is the digest that the approver signs: of the policy and [Ref] (part 3, section
 // 23.16: aHash).
-func (a Approval) Signed() [32]byte {
+func (a Approval) Signed() [32]byte { return a.signedFor(Ref) }
+
+func (a Approval) signedFor(ref string) [32]byte {
 	policy := a.Policy()
-	return sha256.Sum256(append(policy[:], Ref...))
+	return sha256.Sum256(append(policy[:], ref...))
 }
 
 // Sign is the approval with the approver's signature.
-func (a Approval) Sign(key *ecdsa.PrivateKey) (Approval, error) {
+func (a Approval) Sign(key *ecdsa.PrivateKey) (Approval, error) { return a.SignFor(Ref, key) }
+
+// SignFor is Sign for another use of the TPM than that of job keys, such as [StateRef].
+// The same key and state give the same signature (RFC 6979), so that what is built with it
+// is the same each time.
+func (a Approval) SignFor(ref string, key *ecdsa.PrivateKey) (Approval, error) {
 	if !a.sound() {
 		return a, errors.New("a state to approve is at least one PCR, by rising index below 24")
 	}
-	digest := a.Signed()
-	sig, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
+	digest := a.signedFor(ref)
+	sig, err := key.Sign(nil, digest[:], crypto.SHA256)
 	if err != nil {
 		return a, fmt.Errorf("sign an approval: %w", err)
 	}
@@ -162,7 +172,10 @@ func (a Approval) Sign(key *ecdsa.PrivateKey) (Approval, error) {
 // KeyPolicy is the policy of keys that are bound to an approver: that of a session after
 // TPM2_PolicyAuthorize with its key and [Ref] (part 3, section 23.16). By it a printer's
 // certified job key shows to whom it is bound.
-func KeyPolicy(approver *ecdsa.PublicKey) ([32]byte, error) {
+func KeyPolicy(approver *ecdsa.PublicKey) ([32]byte, error) { return KeyPolicyFor(Ref, approver) }
+
+// KeyPolicyFor is KeyPolicy for another use, see [Approval.SignFor].
+func KeyPolicyFor(ref string, approver *ecdsa.PublicKey) ([32]byte, error) {
 	point, err := approver.Bytes()
 	if err != nil || approver.Curve != elliptic.P256() {
 		return [32]byte{}, errors.New("the approver's key is not on P-256")
@@ -178,12 +191,15 @@ func KeyPolicy(approver *ecdsa.PublicKey) ([32]byte, error) {
 	b = binary.BigEndian.AppendUint32(b, ccAuthorize)
 	b = append(b, 0x00, algSHA256)
 	policy := sha256.Sum256(append(b, name[:]...))
-	return sha256.Sum256(append(policy[:], Ref...)), nil
+	return sha256.Sum256(append(policy[:], ref...)), nil
 }
 
 // Verify reports whether the approver has signed the approval.
-func (a Approval) Verify(approver *ecdsa.PublicKey) bool {
-	digest := a.Signed()
+func (a Approval) Verify(approver *ecdsa.PublicKey) bool { return a.VerifyFor(Ref, approver) }
+
+// VerifyFor is Verify for another use, see [Approval.SignFor].
+func (a Approval) VerifyFor(ref string, approver *ecdsa.PublicKey) bool {
+	digest := a.signedFor(ref)
 	return a.sound() && ecdsa.VerifyASN1(approver, digest[:], a.Signature)
 }
 
