@@ -216,7 +216,8 @@ func burn(n int, spare bool) (stop func()) {
 // TestNeverStarvesLoaded prints in real time, through a pty, while both cores are busy:
 // with other processes, or with the slicer of this one. The board is a process in a class
 // of its own where the system allows that, as are the workers that carry its bytes, since
-// they stand for other hardware. It takes minutes with PLATEN_BENCH set; else time is simulated, and moves are counted.
+// they stand for other hardware. It takes minutes with PLATEN_BENCH set, and that long for other processes alone
+// if it is a duration; else time is simulated, and moves are counted.
 func TestNeverStarvesLoaded(t *testing.T) {
 	rigtest.Starts(t)
 	cores := runtime.NumCPU()
@@ -236,6 +237,8 @@ func TestNeverStarvesLoaded(t *testing.T) {
 	d, speed := 20*time.Second, 1
 	if os.Getenv("PLATEN_BENCH") == "" {
 		d, speed, cases = time.Second, sim.Fastest, cases[2:3]
+	} else if long, err := time.ParseDuration(os.Getenv("PLATEN_BENCH")); err == nil {
+		d, cases = long, cases[2:3]
 	}
 	for _, c := range cases {
 		path, end := boardProcess(t, speed)
