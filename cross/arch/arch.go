@@ -64,10 +64,11 @@ var Rules = []Rule{
 	{Package: "updater", May: []string{"updater/slot", "updater/delta"}},
 	{Package: "updater/cmd/platen-ota", May: []string{"updater/...", "agent/cli"}},
 	{Package: "updater/updatertest", May: []string{"updater", "updater/slot", "updater/boot"}},
-	{Package: "updater/publish", May: []string{"updater", "updater/approval", "updater/delta", "updater/slot", "updater/translog"}},
+	{Package: "updater/role", May: []string{"updater"}},
+	{Package: "updater/publish", May: []string{"updater", "updater/approval", "updater/delta", "updater/role", "updater/slot", "updater/translog"}},
 	{Package: "updater/translog", May: []string{"updater"}, Never: noReach},
 	{Package: "updater/boot/boottest", May: []string{"updater/boot", "updater/boot/...", "updater/slot"}},
-	{Package: "updater/...", May: []string{"updater", "updater/slot", "updater/translog", "updater/trust", "updater/boot"}},
+	{Package: "updater/...", May: []string{"updater", "updater/role", "updater/slot", "updater/translog", "updater/trust", "updater/boot"}},
 
 	{Package: "agent/cli"},
 	{Package: "agent/durable", Never: noReach},
@@ -113,7 +114,7 @@ var Rules = []Rule{
 var Owners = map[string][]string{
 	"github.com/eclipse/paho.golang":          {"agent/uplink", "agent/fleet/ingest"},
 	"github.com/google/go-tpm":                {"agent/attest", "agent/fleet/verify"},
-	"github.com/theupdateframework/go-tuf/v2": {"updater/trust", "updater/publish"},
+	"github.com/theupdateframework/go-tuf/v2": {"updater/role", "updater/trust", "updater/publish"},
 	"github.com/tarm/serial":                  {"hal/serial"},
 	"github.com/shirou/gopsutil/v3":           {"agent/telemetry/host"},
 	"github.com/mochi-mqtt/server/v2":         {"agent/fleet/...", "cross/rig/stage"},

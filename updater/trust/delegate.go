@@ -7,94 +7,43 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"net/url"
-	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"platen/updater"
+	"platen/updater/role"
 )
 
-// place is what one delegation is about: the targets of a kind for a board.
-type place struct{ board, kind string }
-
-// holds reports that a target's path lies in the place: BOARD/KIND/x/y.
-func (p place) holds(path string) bool {
-	rest, ok := strings.CutPrefix(path, p.board+"/"+p.kind+"/")
-	return ok && strings.Count(rest, "/") == 1
-}
-
-var (
-	roleName  = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	placePath = regexp.MustCompile(`^([a-z0-9]+(?:-[a-z0-9]+)*)/([a-z0-9]+(?:-[a-z0-9]+)*)/\*/\*$`)
-)
-
-// maxRoles bounds the delegated roles of a repository, and those that a lookup visits.
-const maxRoles = 32
-
-// places reads the delegations of the top-level targets. Each role has a plain name, is
-// terminating and has one path, BOARD/KIND/*/*, that no other role has: then there is
-// one answer to who may release what.
-func places(md *metadata.Metadata[metadata.TargetsType]) (map[place]string, error) {
-	found := map[place]string{}
-	d := md.Signed.Delegations
-	if d == nil {
-		return found, nil
-	}
-	refuse := func(why string) (map[place]string, error) {
-		return nil, fmt.Errorf("a delegation %s: %w", why, updater.ErrMetadata)
-	}
-	if d.SuccinctRoles != nil || len(d.Roles) > maxRoles {
-		return refuse("is not to a few roles by their names")
-	}
-	names := map[string]bool{metadata.ROOT: true, metadata.TIMESTAMP: true, metadata.SNAPSHOT: true, metadata.TARGETS: true}
-	for _, r := range d.Roles {
-		switch {
-		case len(r.Name) > 128 || !roleName.MatchString(r.Name) || names[r.Name]:
-			return refuse("has a name that it may not have, or that another one has")
-		case !r.Terminating:
-			return refuse("is not terminating")
-		case len(r.Paths) != 1 || len(r.PathHashPrefixes) > 0:
-			return refuse("is not of one path")
-		}
-		m := placePath.FindStringSubmatch(r.Paths[0])
-		if m == nil {
-			return refuse("is of a path that is not BOARD/KIND/*/*")
-		}
-		p := place{m[1], m[2]}
-		if found[p] != "" {
-			return refuse("is of the path of another one")
-		}
-		names[r.Name], found[p] = true, r.Name
-	}
-	return found, nil
-}
-
-// loadRoles loads the roles that targets of this printer's board are delegated to.
+// loadRoles loads the roles that targets of this printer's board are delegated to. One
+// whose metadata cannot be used stops what it could have released, and nothing else: who
+// holds a role, or loses it, does not hold up the others.
 func (c *Client) loadRoles(ctx context.Context, w *walk) error {
 	if c.cfg.Foreign {
 		return nil
 	}
-	found, err := places(w.Targets[metadata.TARGETS])
+	found, err := role.Places(w.Targets[metadata.TARGETS].Signed.Delegations)
 	if err != nil {
 		return err
 	}
-	for p, role := range found {
-		if c.cfg.Board != "" && p.board != c.cfg.Board {
+	for _, p := range slices.SortedFunc(maps.Keys(found), func(a, b role.Place) int { return strings.Compare(a.String(), b.String()) }) {
+		if c.cfg.Board != "" && p.Board != c.cfg.Board {
 			continue
 		}
-		if err := c.loadRole(ctx, w, role, metadata.TARGETS); err != nil {
+		name := found[p]
+		err := c.loadRole(ctx, w, name, metadata.TARGETS)
+		if errors.Is(err, errHere) || ctx.Err() != nil {
 			return err
 		}
-		md := w.Targets[role]
-		if md.Signed.Delegations != nil {
-			return fmt.Errorf("%s delegates further: %w", role, updater.ErrMetadata)
+		if err == nil {
+			err = p.Check(name, w.Targets[name])
 		}
-		for path := range md.Signed.Targets {
-			if !p.holds(path) {
-				return fmt.Errorf("%s lists what it was not given: %w", role, updater.ErrMetadata)
-			}
+		if err != nil {
+			delete(w.Targets, name)
+			w.broken[p] = err
 		}
 	}
 	return nil
@@ -111,11 +60,11 @@ func (c *Client) entries(board, kind string) iter.Seq2[string, *metadata.TargetF
 				return
 			}
 		}
-		found, err := places(top)
+		found, err := role.Places(top.Signed.Delegations)
 		if err != nil {
 			return
 		}
-		md := c.set.Targets[found[place{board, kind}]]
+		md := c.set.Targets[found[role.Place{board, kind}]]
 		if md == nil {
 			return
 		}
@@ -159,7 +108,7 @@ func (c *Client) loadRole(ctx context.Context, w *walk, role, parent string) err
 var ErrNoTarget = errors.New("the repository does not list that file")
 
 // find looks for a target the way the specification has it (5.6.7): through the roles in
-// the order in which they are delegated to, depth first, no more than maxRoles of them.
+// the order in which they are delegated to, depth first, no more than role.Most of them.
 func (c *Client) find(ctx context.Context, path string) (*metadata.TargetFiles, error) {
 	if c.set == nil {
 		return nil, fmt.Errorf("metadata has not been verified yet: %w", updater.ErrUnavailable)
@@ -167,7 +116,7 @@ func (c *Client) find(ctx context.Context, path string) (*metadata.TargetFiles, 
 	type step struct{ role, parent string }
 	w := &walk{TrustedMetadata: c.set}
 	ahead, seen := []step{{metadata.TARGETS, metadata.ROOT}}, map[string]bool{}
-	for len(ahead) > 0 && len(seen) <= maxRoles {
+	for len(ahead) > 0 && len(seen) <= role.Most {
 		at := ahead[len(ahead)-1]
 		ahead = ahead[:len(ahead)-1]
 		if seen[at.role] {

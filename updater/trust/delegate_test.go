@@ -9,8 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
@@ -142,26 +146,17 @@ func TestDelegationsRefused(t *testing.T) {
 		grants []*grant
 		want   error
 	}{
-		"the same path twice":  {[]*grant{newGrant(t, "a", path), newGrant(t, "b", path)}, updater.ErrMetadata},
-		"the same name twice":  {[]*grant{newGrant(t, "a", path), newGrant(t, "a", "sim/rootfs/*/*")}, updater.ErrMetadata},
-		"not terminating":      {shaped(func(g *grant) { g.Terminating = false }), updater.ErrMetadata},
-		"every board":          {[]*grant{newGrant(t, "a", "*/controller/*/*")}, updater.ErrMetadata},
-		"everything":           {[]*grant{newGrant(t, "a", "*")}, updater.ErrMetadata},
-		"two paths":            {[]*grant{newGrant(t, "a", path, "sim/rootfs/*/*")}, updater.ErrMetadata},
-		"no path":              {[]*grant{newGrant(t, "a")}, updater.ErrMetadata},
-		"by hashes":            {shaped(func(g *grant) { g.Paths, g.PathHashPrefixes = nil, []string{"00"} }), updater.ErrMetadata},
-		"a name with a slash":  {[]*grant{newGrant(t, "../targets", path)}, updater.ErrMetadata},
-		"a name of the top":    {[]*grant{newGrant(t, "snapshot", path)}, updater.ErrMetadata},
-		"no keys needed":       {shaped(func(g *grant) { g.Threshold = 0 }), updater.ErrSignature},
-		"more keys than there": {shaped(func(g *grant) { g.Threshold = 2 }), updater.ErrSignature},
-		"one key twice": {shaped(func(g *grant) {
-			g.Threshold, g.KeyIDs = 2, []string{g.KeyIDs[0], g.KeyIDs[0]}
-		}), updater.ErrSignature},
-		"lists another board's": {shaped(func(g *grant) { g.list(t, "other/agent/1/platen", "other", "agent", 1) }), updater.ErrMetadata},
-		"lists another kind's":  {shaped(func(g *grant) { g.list(t, "sim/agent/7/platen", board, "agent", 7) }), updater.ErrMetadata},
-		"delegates further": {shaped(func(g *grant) {
-			g.targets.Signed.Delegations = delegations(t, newGrant(t, "deeper", path))
-		}), updater.ErrMetadata},
+		"the same path twice": {[]*grant{newGrant(t, "a", path), newGrant(t, "b", path)}, updater.ErrMetadata},
+		"the same name twice": {[]*grant{newGrant(t, "a", path), newGrant(t, "a", "sim/rootfs/*/*")}, updater.ErrMetadata},
+		"not terminating":     {shaped(func(g *grant) { g.Terminating = false }), updater.ErrMetadata},
+		"every board":         {[]*grant{newGrant(t, "a", "*/controller/*/*")}, updater.ErrMetadata},
+		"everything":          {[]*grant{newGrant(t, "a", "*")}, updater.ErrMetadata},
+		"two paths":           {[]*grant{newGrant(t, "a", path, "sim/rootfs/*/*")}, updater.ErrMetadata},
+		"no path":             {[]*grant{newGrant(t, "a")}, updater.ErrMetadata},
+		"by hashes":           {shaped(func(g *grant) { g.Paths, g.PathHashPrefixes = nil, []string{"00"} }), updater.ErrMetadata},
+		"a name with a slash": {[]*grant{newGrant(t, "../targets", path)}, updater.ErrMetadata},
+		"a name of the top":   {[]*grant{newGrant(t, "snapshot", path)}, updater.ErrMetadata},
+		"every kind":          {[]*grant{newGrant(t, "a", "sim/*/*/*")}, updater.ErrMetadata},
 	} {
 		version++
 		l.delegate(version, x.grants)
@@ -171,6 +166,93 @@ func TestDelegationsRefused(t *testing.T) {
 	version++
 	l.delegate(version, shaped(func(*grant) {})) // control
 	mustRefresh(t, l.client(), 1)
+}
+
+// TestRolesRefused: what is wrong with one role stops what could have been its own, and
+// nothing else.
+func TestRolesRefused(t *testing.T) {
+	l := newLab(t)
+	l.release(1)
+	const path = "sim/controller/*/*"
+	version := int64(10)
+	for name, x := range map[string]struct {
+		change func(g *grant)
+		want   error
+	}{
+		"control":              {func(*grant) {}, nil},
+		"no keys needed":       {func(g *grant) { g.Threshold = 0 }, updater.ErrSignature},
+		"more keys than there": {func(g *grant) { g.Threshold = 2 }, updater.ErrSignature},
+		"one key twice": {func(g *grant) {
+			g.Threshold, g.KeyIDs = 2, []string{g.KeyIDs[0], g.KeyIDs[0]}
+		}, updater.ErrSignature},
+		"lists another board's": {func(g *grant) { g.list(t, "other/agent/1/platen", "other", "agent", 1) }, updater.ErrMetadata},
+		"lists another kind's":  {func(g *grant) { g.list(t, "sim/agent/7/platen", board, "agent", 7) }, updater.ErrMetadata},
+		"delegates further": {func(g *grant) {
+			g.targets.Signed.Delegations = delegations(t, newGrant(t, "deeper", path))
+		}, updater.ErrMetadata},
+		"expired": {func(g *grant) { g.targets.Signed.Expires = labStart.AddDate(0, 0, -1) }, updater.ErrExpired},
+		"moves the time of all": {func(g *grant) {
+			end := labStart.AddDate(500, 0, 0)
+			g.targets.Signed.Expires, g.targets.Signed.UnrecognizedFields = end, map[string]any{issuedField: end.AddDate(-1, 0, 0).Format(time.RFC3339)}
+		}, nil},
+	} {
+		version++
+		g := newGrant(t, "sim-controller", path).list(t, "sim/controller/5/image", board, "controller", 5)
+		x.change(g)
+		sound := newGrant(t, "sim-rootfs", "sim/rootfs/*/*").list(t, "sim/rootfs/3/image", board, "rootfs", 3)
+		l.delegate(version, []*grant{g, sound})
+		t.Run(name, func(t *testing.T) {
+			var told []error
+			cfg := l.config(t.TempDir())
+			cfg.Refused = func(err error) { told = append(told, err) }
+			c, err := New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustRefresh(t, c, 1)
+			if got, err := c.Find(board, "rootfs"); err != nil || got.Release != 3 {
+				t.Errorf("another role's: release %d, %v", got.Release, err)
+			}
+			if _, err := c.Find(board, "controller"); !errors.Is(err, x.want) || (err != nil) != (len(told) == 1 && errors.Is(told[0], x.want)) {
+				t.Errorf("find: %v; want %v; told %v", err, x.want, told)
+			}
+			if got := c.Floor().Time; got.After(labStart.AddDate(1, 0, 0)) {
+				t.Errorf("a role has moved the time to %v", got)
+			}
+		})
+		l.heal()
+	}
+}
+
+// TestRoleOfTheNextMirror: what one mirror spoils of a role, the next one may have.
+func TestRoleOfTheNextMirror(t *testing.T) {
+	l := newLab(t)
+	l.release(1)
+	l.delegate(10, []*grant{newGrant(t, "sim-controller", "sim/controller/*/*").list(t, "sim/controller/5/image", board, "controller", 5)})
+	good := httptest.NewServer(l) // serves under /tuf
+	t.Cleanup(good.Close)
+	bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "10.sim-controller.json") {
+			http.NotFound(w, r)
+			return
+		}
+		l.ServeHTTP(w, r)
+	}))
+	t.Cleanup(bad.Close)
+	for name, urls := range map[string][]string{
+		"alone": {bad.URL + "/tuf"}, "first": {bad.URL + "/tuf", good.URL + "/tuf"}, "last": {good.URL + "/tuf", bad.URL + "/tuf"},
+	} {
+		cfg := l.config(t.TempDir())
+		cfg.URL, cfg.Mirrors = urls[0], urls[1:]
+		c, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustRefresh(t, c, 1)
+		if got, err := c.Find(board, "controller"); (err == nil && got.Release == 5) == (name == "alone") {
+			t.Errorf("%s: release %d, %v", name, got.Release, err)
+		}
+	}
 }
 
 // TestRoleOfAnother: a role's key signs in the place of another role, or says of its own
@@ -183,7 +265,8 @@ func TestRoleOfAnother(t *testing.T) {
 	theirs.key = mine.key // but not in the delegation: it names the first key
 	l.delegate(10, []*grant{mine, theirs})
 	c := l.client()
-	if err := c.Refresh(context.Background()); !errors.Is(err, updater.ErrSignature) {
+	mustRefresh(t, c, 1)
+	if _, err := c.Find(board, "rootfs"); !errors.Is(err, updater.ErrSignature) {
 		t.Errorf("a role signed by another role's key: %v", err)
 	}
 	l.heal()

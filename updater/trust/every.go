@@ -9,6 +9,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"platen/updater"
+	"platen/updater/role"
 )
 
 // Every lists the releases of a kind for all boards in the last verified metadata, by
@@ -20,7 +21,7 @@ func (c *Client) Every(kind string) ([]updater.Target, error) {
 		return nil, fmt.Errorf("metadata has not been verified yet: %w", updater.ErrUnavailable)
 	}
 	top := c.set.Targets[metadata.TARGETS]
-	roles, err := places(top)
+	roles, err := role.Places(top.Signed.Delegations)
 	if err != nil {
 		return nil, err
 	}
@@ -41,8 +42,8 @@ func (c *Client) Every(kind string) ([]updater.Target, error) {
 	}
 	take(top, "")
 	for p, role := range roles {
-		if p.kind == kind {
-			take(c.set.Targets[role], p.board)
+		if p.Kind == kind {
+			take(c.set.Targets[role], p.Board)
 		}
 	}
 	slices.SortFunc(list, func(a, b updater.Target) int {

@@ -13,6 +13,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata/trustedmetadata"
 
 	"platen/updater"
+	"platen/updater/role"
 )
 
 // Marks are what a client remembers where a wiped or restored disk does not reach:
@@ -138,6 +139,8 @@ type walk struct {
 	*trustedmetadata.TrustedMetadata
 	marks Marks
 	then  *metadata.Metadata[metadata.RootType] // the root of the marks, nil if it was not passed
+
+	broken map[role.Place]error // of which the role's metadata cannot be used
 }
 
 // pass is called at each root.

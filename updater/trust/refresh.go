@@ -4,29 +4,43 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 	"github.com/theupdateframework/go-tuf/v2/metadata/trustedmetadata"
 
 	"platen/updater"
+	"platen/updater/role"
 )
 
 // Refresh fetches and verifies the newest metadata, from the first of the mirrors whose
 // metadata is good. An error is one of the reasons of package updater, that of the first
 // mirror that answered; then Find goes on answering from what was verified before. What
-// fails here, in the TPM or on the disk, is no mirror's fault: no other one is asked.
+// fails here, in the TPM or on the disk, is no mirror's fault: no other one is asked. If no
+// mirror has usable metadata of a delegated role, the rest counts, and Find says why for
+// what is that role's.
 func (c *Client) Refresh(ctx context.Context) error {
 	if err := c.remember(ctx); err != nil {
 		return err
 	}
 	c.tell(ctx)
 	var first error
+	var rest *verified // where all was good but some role's metadata
 	for i := range c.mirrors {
 		c.at = i
-		err := c.refreshHere(ctx)
-		if err == nil || errors.Is(err, errHere) || errors.Is(err, updater.ErrFloor) {
+		got, err := c.refresh(ctx)
+		switch {
+		case err == nil && len(got.broken) == 0:
+			return c.take(ctx, got)
+		case errors.Is(err, errHere):
 			return err
+		case err == nil:
+			if err = got.why(); rest == nil {
+				rest = got
+			}
 		}
 		c.cfg.Logger.Warn("update metadata refused", "mirror", i, "code", updater.Code(err), "reason", err.Error())
 		c.cfg.Refused(err)
@@ -37,18 +51,33 @@ func (c *Client) Refresh(ctx context.Context) error {
 			break
 		}
 	}
-	return first
+	if rest == nil || ctx.Err() != nil {
+		return first
+	}
+	return c.take(ctx, rest)
 }
 
-func (c *Client) refreshHere(ctx context.Context) error {
+// verified is what one mirror has, before it counts.
+type verified struct {
+	set    *trustedmetadata.TrustedMetadata
+	broken map[role.Place]error
+	floor  updater.Floor // to which it lifts
+	at     int           // of mirrors
+}
+
+// why is the reason of one of the roles whose metadata cannot be used.
+func (v *verified) why() error {
+	first := slices.MinFunc(slices.Collect(maps.Keys(v.broken)), func(a, b role.Place) int { return strings.Compare(a.String(), b.String()) })
+	return v.broken[first]
+}
+
+// take makes what a mirror has count, durably.
+func (c *Client) take(ctx context.Context, v *verified) error {
 	before := c.floor
-	set, err := c.refresh(ctx)
-	if err != nil {
-		c.floor = before
-		return err
-	}
+	c.at = v.at
+	c.lift(v.floor)
 	c.lift(updater.Floor{Time: c.certain().Truncate(time.Hour)}) // spares the flash
-	if err := c.mark(ctx, set); err != nil {
+	if err := c.mark(ctx, v.set); err != nil {
 		c.floor = before
 		return err
 	}
@@ -56,16 +85,19 @@ func (c *Client) refreshHere(ctx context.Context) error {
 		c.floor = before
 		return fmt.Errorf("keep the floor of time: %w", err)
 	}
-	c.set = set
+	c.set, c.broken = v.set, v.broken
 	return nil
 }
 
-func (c *Client) refresh(ctx context.Context) (*trustedmetadata.TrustedMetadata, error) {
+// refresh verifies what the present mirror has. The floor stays where it is.
+func (c *Client) refresh(ctx context.Context) (*verified, error) {
+	before := c.floor
+	defer func() { c.floor = before }()
 	set, err := c.begin()
 	if err != nil {
 		return nil, err
 	}
-	w := &walk{TrustedMetadata: set, marks: c.marks}
+	w := &walk{TrustedMetadata: set, marks: c.marks, broken: map[role.Place]error{}}
 	w.pass()
 	for _, step := range [...]func(context.Context, *walk) error{
 		c.loadRoots, c.loadTimestamp, c.loadSnapshot, c.loadTargets, c.loadRoles,
@@ -81,7 +113,7 @@ func (c *Client) refresh(ctx context.Context) (*trustedmetadata.TrustedMetadata,
 		set.Root.Signed.IsExpired(set.RefTime) {
 		return nil, fmt.Errorf("metadata older than the targets it names: %w", updater.ErrExpired)
 	}
-	return set, nil
+	return &verified{set, w.broken, c.floor, c.at}, nil
 }
 
 // loadRoots walks from the factory root over the kept ones to the newest one.
@@ -238,7 +270,9 @@ func (c *Client) updateTargets(w *walk, data []byte, role, parent string) error 
 				return fmt.Errorf("an entry is empty: %w", updater.ErrMetadata)
 			}
 		}
-		c.believe(md.Signed.UnrecognizedFields, md.Signed.Expires)
+		if role == metadata.TARGETS { // who may release one thing does not move the time of all
+			c.believe(md.Signed.UnrecognizedFields, md.Signed.Expires)
+		}
 		return nil
 	})
 }

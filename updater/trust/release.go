@@ -13,8 +13,8 @@ import (
 
 // mayHave reports whether a release is for this printer. One that it has is, whatever
 // became of the rollout since: taking it back is no news, and no alarm.
-func (c *Client) mayHave(t updater.Target, r *updater.Rollout) bool {
-	return t.Release <= c.floor.Release || r.Admits(t.Board, t.Kind, t.Release, c.cfg.Printer, c.cfg.Ring)
+func (c *Client) mayHave(board, kind string, release uint64, r *updater.Rollout) bool {
+	return release <= c.floor.Release || r.Admits(board, kind, release, c.cfg.Printer, c.cfg.Ring)
 }
 
 // deltaOf is what the signed entry of a delta says it makes, and out of what: digests in

@@ -12,6 +12,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"platen/updater"
+	"platen/updater/role"
 )
 
 // custom is what a release adds to a target's metadata.
@@ -57,6 +58,9 @@ func (c *Client) members(board string, members []member) ([]updater.Target, erro
 
 func (c *Client) member(board string, m member) (updater.Target, error) {
 	var t updater.Target
+	if err := c.broken[role.Place{board, m.Kind}]; err != nil {
+		return t, err
+	}
 	ways := deltas{}
 	for name, file := range c.entries(board, m.Kind) {
 		var cu custom
@@ -83,14 +87,16 @@ func (c *Client) member(board string, m member) (updater.Target, error) {
 	return t, nil
 }
 
-// Find is the highest release for a board in the last verified metadata.
-func (c *Client) Find(board, kind string) (updater.Target, error) {
-	if c.set == nil {
-		return updater.Target{}, fmt.Errorf("metadata has not been verified yet: %w", updater.ErrUnavailable)
-	}
-	var best updater.Target
-	var top uint64 // the highest that is listed, for whomever it is
-	seen, ways := map[uint64]bool{}, deltas{}
+// candidate is a release that is listed for a board and kind.
+type candidate struct {
+	target  updater.Target
+	err     error // why it cannot be used
+	rollout *updater.Rollout
+}
+
+// listed are the releases of a board and kind, by number, and the deltas to them.
+func (c *Client) listed(board, kind string) (map[uint64]candidate, deltas) {
+	found, ways := map[uint64]candidate{}, deltas{}
 	for name, file := range c.entries(board, kind) {
 		var cu custom
 		if file.Custom == nil || json.Unmarshal(*file.Custom, &cu) != nil {
@@ -103,23 +109,51 @@ func (c *Client) Find(board, kind string) (updater.Target, error) {
 		if cu.Board != board || cu.Kind != kind {
 			continue
 		}
-		t, err := c.target(name, file, cu)
-		if err != nil {
-			return updater.Target{}, err
+		x := candidate{rollout: cu.Rollout}
+		if x.target, x.err = c.target(name, file, cu); x.err == nil {
+			if _, twice := found[cu.Release]; twice {
+				x.err = fmt.Errorf("release %d is there twice: %w", cu.Release, updater.ErrMetadata)
+			}
 		}
-		if seen[t.Release] {
-			return updater.Target{}, fmt.Errorf("release %d is there twice: %w", t.Release, updater.ErrMetadata)
-		}
-		seen[t.Release], top = true, max(top, t.Release)
-		if t.Release > best.Release && c.mayHave(t, cu.Rollout) {
-			best = t
+		found[cu.Release] = x
+	}
+	return found, ways
+}
+
+// Find is the highest release for a board in the last verified metadata. One that is not
+// sound stands in nobody's way: the highest that is counts, and the reason of a higher one
+// is the error if there is nothing new beside it.
+func (c *Client) Find(board, kind string) (updater.Target, error) {
+	if c.set == nil {
+		return updater.Target{}, fmt.Errorf("metadata has not been verified yet: %w", updater.ErrUnavailable)
+	}
+	if err := c.broken[role.Place{board, kind}]; err != nil {
+		return updater.Target{}, err
+	}
+	found, ways := c.listed(board, kind)
+	var best updater.Target
+	var top, worst uint64 // the highest that is listed, for whomever it is; and that is not sound
+	for n, x := range found {
+		top = max(top, n)
+		switch {
+		case !c.mayHave(board, kind, n, x.rollout):
+		case x.err != nil:
+			worst = max(worst, n)
+		case n > best.Release:
+			best = x.target
 		}
 	}
+	bad := found[worst].err
+	if bad != nil {
+		c.cfg.Logger.Warn("a release cannot be used", "release", worst, "code", updater.Code(bad), "reason", bad.Error())
+	}
 	switch {
-	case top == 0:
+	case len(found) == 0:
 		return updater.Target{}, updater.ErrUnknownBoard
 	case top < c.floor.Release:
 		return updater.Target{}, fmt.Errorf("highest release %d is below the floor %d: %w", top, c.floor.Release, updater.ErrRollback)
+	case bad != nil && worst >= best.Release && best.Release <= c.floor.Release:
+		return updater.Target{}, bad
 	case best.Release < c.floor.Release, best.Release == 0:
 		return updater.Target{}, fmt.Errorf("release %d is not for this printer: %w", top, updater.ErrUpToDate)
 	}

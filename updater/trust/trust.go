@@ -55,6 +55,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata/trustedmetadata"
 
 	"platen/updater"
+	"platen/updater/role"
 	"platen/updater/slot"
 	"platen/updater/translog"
 )
@@ -110,6 +111,7 @@ type Client struct {
 	root    []byte
 	time    timer                            // beside the clock
 	set     *trustedmetadata.TrustedMetadata // nil until a refresh succeeded
+	broken  map[role.Place]error             // whose role's metadata could not be used then
 }
 
 var _ updater.Source = (*Client)(nil)
