@@ -1,0 +1,212 @@
+package volume
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"platen/agent/pid1/dm"
+	"platen/cross/rig/rigtest"
+)
+
+const testSize = DataOffset + 64<<10
+
+// desk stands for the kernel: it "maps" by remembering the key, and copies back what was
+// written in clear, encrypted.
+type desk struct {
+	t     *testing.T
+	key   []byte
+	clear string
+}
+
+func (d *desk) mapped(c dm.Crypt) (string, error) {
+	d.key = bytes.Clone(c.Key)
+	d.clear = filepath.Join(d.t.TempDir(), "clear")
+	return d.clear, os.WriteFile(d.clear, bytes.Repeat([]byte{0xee}, int(c.Size)), 0o600)
+}
+
+// flush brings what was written to the mapped device to the partition.
+func (d *desk) flush(path string) {
+	d.t.Helper()
+	b, err := os.ReadFile(d.clear)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	x, err := newXTS(d.key)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for i := 0; i < len(b); i += dm.Sector {
+		x.sector(b[i:i+dm.Sector], uint64(i/dm.Sector), x.data.Encrypt)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err == nil {
+		_, err = f.WriteAt(b, DataOffset)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func template(t *testing.T) []byte {
+	t.Helper()
+	fs := bytes.Repeat([]byte{0xa5}, 32<<10)
+	copy(fs[1024:], "a superblock")
+	clear(fs[8192:24576])
+	b, err := MakeTemplate(bytes.NewReader(fs), int64(len(fs)), 1024, 0xa5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b) > 2048 {
+		t.Errorf("the template has %d bytes: zeros are in it", len(b))
+	}
+	return b
+}
+
+func partition(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "partition")
+	if err := os.WriteFile(path, make([]byte, testSize), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestOpen formats a new partition, opens it again with the same key, and reads it without
+// the kernel.
+func TestOpen(t *testing.T) {
+	tpm := rigtest.Swtpm(t)
+	d := &desk{t: t}
+	cfg := Config{Device: partition(t), TPM: tpm.Path(), Template: template(t), Map: d.mapped}
+	if _, fresh, err := Open(cfg); err != nil || !fresh {
+		t.Fatalf("new: %v, %v", fresh, err)
+	}
+	first := d.key
+	d.flush(cfg.Device)
+	if _, fresh, err := Open(cfg); err != nil || fresh || !bytes.Equal(first, d.key) {
+		t.Fatalf("again: %v, %v, same key %v", fresh, err, bytes.Equal(first, d.key))
+	}
+	raw, err := os.ReadFile(cfg.Device)
+	if err != nil || bytes.Contains(raw, first[:16]) || bytes.Contains(raw, []byte("a superblock")) {
+		t.Fatalf("key or contents lie in clear: %v", err)
+	}
+	r, err := Reader(bytes.NewReader(raw), tpm.Path(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 12)
+	if _, err := r.ReadAt(got, 1024); err != nil || string(got) != "a superblock" {
+		t.Errorf("control: %q, %v", got, err)
+	}
+	if n, err := r.ReadAt(make([]byte, 1024), testSize-DataOffset-512); n != 512 || !errors.Is(err, io.EOF) {
+		t.Errorf("over the end: %d, %v", n, err)
+	}
+	cfg.TPM = rigtest.Swtpm(t).Path()
+	if _, _, err := Open(cfg); err == nil {
+		t.Error("another TPM opens it")
+	}
+}
+
+// cutDisk loses what is written after a number of bytes.
+type cutDisk struct {
+	b    []byte
+	left int
+}
+
+var errCut = errors.New("power cut")
+
+func (c *cutDisk) WriteAt(p []byte, off int64) (int, error) {
+	n := copy(c.b[off:], p[:min(len(p), c.left)])
+	if c.left -= n; n < len(p) {
+		return n, errCut
+	}
+	return n, nil
+}
+
+func (c *cutDisk) Sync() error { return nil }
+
+// TestHeaderCuts cuts the power at every byte of writing the header: the next start finds
+// it, or a partition that is new.
+func TestHeaderCuts(t *testing.T) {
+	blob := bytes.Repeat([]byte{9}, 200)
+	var none, found int
+	for left := 0; left <= headLength; left += 3 {
+		disk := &cutDisk{make([]byte, headLength), left}
+		if err := writeHeader(disk, blob); err != nil && !errors.Is(err, errCut) {
+			t.Fatal(err)
+		}
+		got, err := readHeader(bytes.NewReader(disk.b))
+		switch {
+		case err != nil || got != nil && !bytes.Equal(got, blob):
+			t.Fatalf("cut after %d bytes: %v", left, err)
+		case got == nil:
+			none++
+		default:
+			found++
+		}
+	}
+	if none == 0 || found == 0 {
+		t.Errorf("%d new, %d found", none, found)
+	}
+}
+
+// TestHeaderDamage: one damaged copy is survived, two are told and not formatted over.
+func TestHeaderDamage(t *testing.T) {
+	whole := &cutDisk{make([]byte, headLength), headLength}
+	if err := writeHeader(whole, []byte("sealed")); err != nil {
+		t.Fatal(err)
+	}
+	for bit := range 64 {
+		b := bytes.Clone(whole.b)
+		at := bit * 8 * 61 % (copySize * 8)
+		b[at/8] ^= 1 << (bit % 8)
+		if got, err := readHeader(bytes.NewReader(b)); err != nil || string(got) != "sealed" {
+			t.Fatalf("one copy: %v", err)
+		}
+		b[copySize+at/8] ^= 1 << (bit % 8)
+		if _, err := readHeader(bytes.NewReader(b)); !errors.Is(err, ErrHeader) {
+			t.Fatalf("both copies: %v", err)
+		}
+	}
+}
+
+// TestXTS holds the cipher against vector 10 of IEEE 1619, annex B.
+func TestXTS(t *testing.T) {
+	key, _ := hex.DecodeString("2718281828459045235360287471352662497757247093699959574966967627" + "3141592653589793238462643383279502884197169399375105820974944592")
+	x, err := newXTS(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 512)
+	for i := range b {
+		b[i] = byte(i)
+	}
+	x.sector(b, 0xff, x.data.Encrypt)
+	if got := hex.EncodeToString(b[:32]); got != "1c3b3a102f770386e4836c99e370cf9bea00803f5e482357a4ae12d414a3e63b" {
+		t.Errorf("%s", got)
+	}
+	x.sector(b, 0xff, x.data.Decrypt)
+	if b[255] != 255 || b[256] != 0 {
+		t.Error("does not decrypt")
+	}
+}
+
+func TestTemplateRefuses(t *testing.T) {
+	good := template(t)
+	if _, err := ParseTemplate(good); err != nil {
+		t.Fatalf("control: %v", err)
+	}
+	outside := bytes.Clone(good)
+	binary.BigEndian.PutUint64(outside[16:], 1<<40)
+	for name, b := range map[string][]byte{"empty": nil, "cut": good[:len(good)-1], "outside": outside, "magic": append([]byte("x"), good[1:]...)} {
+		if _, err := ParseTemplate(b); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
