@@ -115,10 +115,11 @@ func (p place) String() string {
 	return [...]string{slot.Agent: "slot ", slot.Root: "root file system ", slot.Image: "firmware image "}[p.kind] + p.name.String()
 }
 
-// kept is a writer of a place that can leave what it has for another one.
+// kept is a writer of a place that can leave what it has for another one: all of it, or
+// without writing anything any more.
 type kept interface {
 	Head() *io.SectionReader
-	Keep() error
+	Keep(all bool) error
 }
 
 // write fetches t into a place. If it is interrupted, the next write of the same contents
@@ -160,7 +161,7 @@ func (u *Updater) writeOnce(ctx context.Context, t Target, p place, whole bool) 
 	if k == nil || errors.Is(err, ErrTarget) || errors.Is(err, errDelta) {
 		return resumed, errors.Join(err, u.discard(w, p))
 	}
-	return resumed, errors.Join(err, k.Keep())
+	return resumed, errors.Join(err, k.Keep(!errors.Is(err, ErrHeld)))
 }
 
 // discard closes a writer whose contents are not to be used.

@@ -81,7 +81,7 @@ func with(dir string, running slot.Name, do func(*updater.Updater) error) error 
 	if err != nil {
 		return err
 	}
-	s.Log().SetEvery(128 << 10)
+	s.Log().SetSteps(128<<10, 16<<10)
 	u, err := updater.New(updater.Config{Board: "sim", Kind: updater.KindAgent, Release: 1, Source: src, Bootloader: s, Log: s.Log()})
 	if err != nil {
 		return err

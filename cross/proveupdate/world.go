@@ -218,7 +218,7 @@ func (w *world) start(offer set) (*agent, error) {
 // launch is what the launcher does; no agent means that the board restarts, told arg.
 func (w *world) launch(running slot.Name, offer set) (a *agent, arg string, err error) {
 	log := slot.NewLog(w.disk)
-	log.SetEvery(2 * chunk)
+	log.SetSteps(2*chunk, chunk)
 	root, err := boottest.Root(w.disk, log, w.fw, running)
 	if err != nil {
 		return nil, "", err
@@ -245,7 +245,7 @@ func (w *world) launch(running slot.Name, offer set) (a *agent, arg string, err 
 
 func (w *world) updater(root *boot.Root, c boot.Choice, offer set) (*updater.Updater, error) {
 	s := boot.OpenFS(w.disk, c.Slot)
-	s.Log().SetEvery(2 * chunk)
+	s.Log().SetSteps(2*chunk, chunk)
 	return updater.New(updater.Config{Board: "sim", Kind: updater.KindAgent, Release: 1, Bootloader: s, Log: s.Log(),
 		Source: &source{disk: w.disk, offer: offer, lazy: w.bug == floorForgotten},
 		Root:   root, Controller: mcu{w.disk}, Images: w.disk, Hold: w.hold})

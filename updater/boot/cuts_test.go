@@ -49,6 +49,7 @@ func (s *source) Download(_ context.Context, t updater.Target, w io.Writer) erro
 func newUpdater(t *testing.T, d *updatertest.Disk, running slot.Name, offer int) *updater.Updater {
 	t.Helper()
 	s := boot.OpenFS(d, running)
+	s.Log().SetSteps(slot.DefaultEvery, 700) // many writes that are not durable
 	u, err := updater.New(updater.Config{Board: "sim", Kind: "agent", Release: 1, Source: &source{release: offer}, Bootloader: s, Log: s.Log()})
 	if err != nil {
 		t.Fatal(err)

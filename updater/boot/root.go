@@ -230,6 +230,7 @@ func (r *Root) alignTrial(want slot.Name, boot [16]byte) (t Turn, arg string, er
 		if rec.Armed != boot { // else the restart that was ordered has not happened yet
 			rec.Armed = boot
 			rec.Turns++
+			rec.Tries++ // it was picked, but does not start here: Turns bounds these
 		}
 		return nil
 	})

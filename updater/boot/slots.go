@@ -183,9 +183,9 @@ type writer struct {
 }
 
 // Keep leaves what was written for another writer to go on with.
-func (w *writer) Keep() error {
+func (w *writer) Keep(all bool) error {
 	w.done = true
-	return w.Fill.Keep()
+	return w.Fill.Keep(all)
 }
 
 // Close makes the contents durable, reads them back and enters their hash in the

@@ -16,14 +16,16 @@ const DefaultEvery = 16 << 20
 // interrupted. The record's Filling says which place, what it is to hold and how much of
 // that is durable; [Log.Begin] makes one.
 //
-// Its memory does not grow with what is written. What is durable is read back while the rest
-// is written.
+// Its memory does not grow with what is written: 3 MiB. What is durable is read back while
+// the rest is written, and past the page cache where there is a way.
 type Fill struct {
 	log  *Log
 	f    File
 	at   Filling
-	done int64 // bytes written
-	head int64 // bytes that were there
+	done int64  // bytes written
+	next []byte // bytes that are not written yet: much is written at once
+	buf  []byte // that next is in
+	head int64  // bytes that were there
 	err  error
 
 	back    readBack
@@ -112,18 +114,25 @@ func (l *Log) Begin(f File, kind Kind, place Name, head int64) *Fill {
 // Head reads what was there before the first Write.
 func (w *Fill) Head() *io.SectionReader { return io.NewSectionReader(w.f, 0, w.head) }
 
-// Write appends p.
+// atOnce is how many bytes are written, if nothing else is set, or read back at once.
+const atOnce = 1 << 20
+
+// Write appends p. What it has not written yet it holds: Keep or Finish writes it.
 func (w *Fill) Write(p []byte) (int, error) {
-	if w.err != nil {
-		return 0, w.err
-	}
 	every := w.log.every()
+	if w.buf == nil && w.err == nil {
+		w.buf = blocks(min(w.log.once(), every))
+	}
 	for rest := p; len(rest) > 0 && w.err == nil; {
-		n := int(min(int64(len(rest)), every-w.done%every))
-		n, w.err = w.f.WriteAt(rest[:n], w.done)
-		w.done += int64(n)
-		rest = rest[n:]
-		if w.err == nil && w.done%every == 0 {
+		// Behind a head, or before a checkpoint, less than all of the buffer brings it in line.
+		at := w.done + int64(len(w.next))
+		room := min(int64(len(w.buf))-at%int64(len(w.buf)), every-at%every)
+		n := min(int64(len(rest)), room)
+		w.next = append(w.buf[:len(w.next)], rest[:n]...)
+		if rest = rest[n:]; n < room {
+			break
+		}
+		if w.flush(); w.err == nil && w.done%every == 0 {
 			w.err = w.checkpoint()
 		}
 	}
@@ -131,6 +140,17 @@ func (w *Fill) Write(p []byte) (int, error) {
 		return 0, w.err
 	}
 	return len(p), nil
+}
+
+// flush writes what is held.
+func (w *Fill) flush() {
+	if len(w.next) == 0 || w.err != nil {
+		return
+	}
+	var n int
+	n, w.err = w.f.WriteAt(w.next, w.done)
+	w.done += int64(n)
+	w.next = nil
 }
 
 // checkpoint makes what was written durable and then says so.
@@ -162,10 +182,14 @@ func (w *Fill) waitRead() {
 	}
 }
 
-// Keep closes the file and leaves what was written for another Fill to go on with.
-func (w *Fill) Keep() error {
+// Keep closes the file and leaves what was written for another Fill to go on with. Unless
+// all is true, that leaves out what is not written yet.
+func (w *Fill) Keep(all bool) error {
 	if w.f == nil {
 		return nil
+	}
+	if all {
+		w.flush()
 	}
 	if w.err == nil {
 		w.err = w.checkpoint()
@@ -182,6 +206,7 @@ func (w *Fill) Finish() (Part, error) {
 	if w.f == nil {
 		return Part{}, errors.New("this place was closed before")
 	}
+	w.flush()
 	f := w.f
 	w.f = nil
 	if w.err == nil {
@@ -198,9 +223,6 @@ func (w *Fill) Finish() (Part, error) {
 	return Part{Size: uint64(w.done), Digest: [32]byte(w.back.sum.Sum(nil))}, nil
 }
 
-// sumBuffer bounds the memory of a read-back.
-const sumBuffer = 256 << 10
-
 // Sum is the SHA-256 of the first size bytes of a file.
 func Sum(f File, size int64) ([32]byte, error) {
 	h := sha256.New()
@@ -212,24 +234,38 @@ func Sum(f File, size int64) ([32]byte, error) {
 
 // hashSpan adds the bytes of a file from one offset to another to a hash.
 func hashSpan(h hash.Hash, f File, from, end int64) error {
-	size := end - from
-	n, err := io.CopyBuffer(h, io.NewSectionReader(f, from, size), make([]byte, min(size, sumBuffer)+1))
-	if err == nil && n < size {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return fmt.Errorf("read back: %w", err)
+	buf := blocks(min(end-from, atOnce))
+	for from < end {
+		p := buf[:min(end-from, int64(len(buf)))]
+		if tail := len(p) % directBlock; tail > 0 && len(p) > directLeast {
+			p = p[:len(p)-tail]
+		}
+		n, err := f.ReadAt(p, from)
+		h.Write(p[:n])
+		if from += int64(n); from < end && err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return fmt.Errorf("read back: %w", err)
+		}
 	}
 	return nil
 }
 
-// SetEvery changes how many bytes are written between two checkpoints, from
-// [DefaultEvery]. It is called before the log is used.
-func (l *Log) SetEvery(bytes int64) { l.step = bytes }
+// SetSteps changes how many bytes are written between two checkpoints, from [DefaultEvery],
+// and how many at once, from 1 MiB. It is called before the log is used.
+func (l *Log) SetSteps(every, once int64) { l.steps = [2]int64{every, once} }
 
 func (l *Log) every() int64 {
-	if l.step > 0 {
-		return l.step
+	if l.steps[0] > 0 {
+		return l.steps[0]
 	}
 	return DefaultEvery
+}
+
+func (l *Log) once() int64 {
+	if l.steps[1] > 0 {
+		return l.steps[1]
+	}
+	return atOnce
 }

@@ -122,7 +122,7 @@ func (d *Dir) Open(name string, mode Mode) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return osFile{f}, nil
+	return newFile(f, mode), nil
 }
 
 // Rename puts from in the place of to.
@@ -155,7 +155,34 @@ func (d *Dir) Lock() (func(), error) {
 	return func() { f.Close() }, nil
 }
 
-type osFile struct{ *os.File }
+type osFile struct {
+	*os.File
+	direct *direct
+}
+
+func newFile(f *os.File, mode Mode) osFile { return osFile{f, &direct{write: mode != Read}} }
+
+// ReadAt reads, from the medium if it is much.
+func (f osFile) ReadAt(p []byte, off int64) (int, error) {
+	if d := f.direct.of(f.File, p, off); d != nil {
+		if n, err := d.ReadAt(p, off); !errors.Is(err, unix.EINVAL) {
+			return n, err
+		}
+	}
+	return f.File.ReadAt(p, off)
+}
+
+// WriteAt writes, to the medium if it is much.
+func (f osFile) WriteAt(p []byte, off int64) (int, error) {
+	if d := f.direct.of(f.File, p, off); d != nil {
+		if n, err := d.WriteAt(p, off); !errors.Is(err, unix.EINVAL) {
+			return n, err
+		}
+	}
+	return f.File.WriteAt(p, off)
+}
+
+func (f osFile) Close() error { return errors.Join(f.direct.close(), f.File.Close()) }
 
 // OpenDevice opens a block device, or a file that stands for one, which keeps its size.
 // The mode is Read or Edit; a device that is mounted is not opened to be edited.
@@ -168,7 +195,7 @@ func OpenDevice(path string, mode Mode) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return osFile{f}, nil
+	return newFile(f, mode), nil
 }
 
 // Size is a file's length, or what a block device holds.

@@ -276,9 +276,9 @@ var ErrRecord = errors.New("slot record is damaged in both copies: install again
 // Log reads and changes the record in a file system. Its methods may be called
 // from any goroutine, and from two processes on the same files.
 type Log struct {
-	mu   sync.Mutex
-	fs   FS
-	step int64 // see SetEvery
+	mu    sync.Mutex
+	fs    FS
+	steps [2]int64 // see SetSteps
 }
 
 // NewLog returns the log of the record in fsys.

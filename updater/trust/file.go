@@ -173,25 +173,23 @@ func (d *download) some(ctx context.Context) error {
 		return absent(err)
 	}
 	defer body.Close()
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := body.Read(buf)
-		if d.done+int64(n) > d.size {
-			return fmt.Errorf("more than %d bytes: %w", d.size, updater.ErrTooLong)
-		}
-		if n > 0 {
-			d.sum.Write(buf[:n])
-			d.done += int64(n)
-			if _, err := d.w.Write(buf[:n]); err != nil {
-				return err
-			}
-		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
+	in := readAhead(body, d.sum, d.size-d.done)
+	defer func() {
+		p.end(nil) // a read that waits
+		in.stop()
+	}()
+	for piece := range in.pieces {
+		d.done += int64(len(piece))
+		if _, err := d.w.Write(piece); err != nil {
 			return err
 		}
+		in.free <- piece // there is room for all of them
+	}
+	switch {
+	case errors.Is(in.err, updater.ErrTooLong):
+		return fmt.Errorf("more than %d bytes: %w", d.size, in.err)
+	case in.err != io.EOF:
+		return in.err
 	}
 	if d.done < d.size {
 		return fmt.Errorf("%d of %d bytes: %w", d.done, d.size, updater.ErrTruncated)
