@@ -53,6 +53,8 @@ type Board struct {
 	ID      string
 	Name    string
 	Targets []string // what the agent is built for on this board, such as "linux/arm64"
+	Tried   string   // on which hardware it has run, and when; "" is never
+	Notes   []string // how to wire it
 
 	Controller Controller
 	Limits     envelope.Limits

@@ -79,7 +79,7 @@ func TestFiguresSaySource(t *testing.T) {
 				tableSaysIt = has
 			case strings.ContainsAny(line, "=") && !tableSaysIt && !has && strings.ContainsAny(line, "0123456789") &&
 				!strings.HasPrefix(line, "id") && !strings.HasPrefix(line, "name") && !strings.HasPrefix(line, "targets") &&
-				!strings.HasPrefix(line, "corner") && !strings.HasPrefix(line, "count") && !strings.HasPrefix(line, "fans"):
+				!strings.HasPrefix(line, "corner") && !strings.HasPrefix(line, "notes") && !strings.HasPrefix(line, "count") && !strings.HasPrefix(line, "fans"):
 				t.Errorf("%s: %q says nothing of its source", id, strings.TrimSpace(line))
 			}
 		}
@@ -229,7 +229,7 @@ func TestBadFiles(t *testing.T) {
 		return "line " + strconv.Itoa(strings.Count(before, "\n")+1)
 	}
 	for _, c := range []struct{ name, old, new, want string }{
-		{"no TOML", `id = "sim"`, `id = `, "line 3"},
+		{"no TOML", `id = "sim"`, `id = `, "line 4"},
 		{"unknown key", `count = 1`, "count = 1\ncolour = \"red\"", `unknown key "tool.colour"`},
 		{"unknown table", "[tpm]", "[fridge]\n[tpm]", `unknown key "fridge"`},
 		{"missing key", `min_extrude = "170C"`, "", `key "heat.min_extrude" is missing`},

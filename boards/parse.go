@@ -23,6 +23,8 @@ type file struct {
 	ID         string         `toml:"id" doc:"the name of the file, without .toml"`
 	Name       string         `toml:"name" doc:"what people call it"`
 	Targets    []string       `toml:"targets" of:"linux/amd64 linux/arm64 linux/arm/v7 linux/arm/v6 linux/mipsle" doc:"what the agent is built for on this board"`
+	Tried      string         `toml:"tried" need:"optional" doc:"on which hardware it has run, and when; left out is never"`
+	Notes      []string       `toml:"notes" need:"optional" doc:"how to wire it, for people"`
 	Host       fileHost       `toml:"host" need:"optional" doc:"the computer that Platen runs on"`
 	Controller fileController `toml:"controller" doc:"the motion controller and its port"`
 	Volume     fileVolume     `toml:"volume" doc:"where the machine can go, in its own coordinates"`
@@ -213,7 +215,7 @@ func lineOf(text []byte, key toml.Key) int {
 func (f *file) board(name string) (*Board, error) {
 	id := strings.TrimSuffix(filepath.Base(name), ".toml")
 	b := &Board{
-		ID: f.ID, Name: f.Name, Targets: f.Targets,
+		ID: f.ID, Name: f.Name, Targets: f.Targets, Tried: f.Tried, Notes: f.Notes,
 		Controller: f.Controller.controller(),
 		Nozzle:     unit.Length(f.Tool.Nozzle), Filament: unit.Length(f.Tool.Filament),
 		Print: f.Print.settings(), Slots: Slots(f.Slots),
