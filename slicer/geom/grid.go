@@ -135,12 +135,17 @@ func (k *Kernel) enterCell(i, x, y int32) {
 	b := &g.boxes[i]
 	head := &g.heads[g.slot(x, y)]
 	first := *head
+	x0, x1, y0, y1 := b.x0, b.x1, b.y0, b.y1
+	nodes, boxes := g.nodes, g.boxes
+	looks := int64(0)
 	for at := first; at != 0; {
-		n := g.nodes[at-1]
+		n := nodes[at-1]
 		at = n.next
-		k.work++
-		c := &g.boxes[n.edge]
-		if b.x1 < c.x0 || c.x1 < b.x0 || b.y1 < c.y0 || c.y1 < b.y0 || g.seen[n.edge] == i {
+		looks++
+		c := &boxes[n.edge]
+		// One sign for four differences, none of which overflows: which of them is below
+		// nought is anybody's guess.
+		if (x1-c.x0)|(c.x1-x0)|(y1-c.y0)|(c.y1-y0) < 0 || g.seen[n.edge] == i {
 			continue
 		}
 		g.seen[n.edge] = i
@@ -148,6 +153,7 @@ func (k *Kernel) enterCell(i, x, y int32) {
 			k.unite(k.edges[n.edge].ring, k.edges[i].ring)
 		}
 	}
+	k.work += looks
 	g.nodes = append(g.nodes, node{i, first})
 	*head = int32(len(g.nodes))
 }
