@@ -22,6 +22,7 @@ type Swtpm struct {
 
 	dir     string
 	sockDir string
+	machine bool // for a virtual machine, which brings its own data connection
 	tool    tool
 	run     *child
 }
@@ -33,6 +34,16 @@ func (s *Swtpm) Path() string { return "swtpm:" + s.Socket }
 // Stop or the end of ctx. Its state stays in dir; the sockets lie in a short folder
 // of their own, because a unix socket's path has at most 107 bytes.
 func StartSwtpm(ctx context.Context, dir string) (*Swtpm, error) {
+	return startSwtpm(ctx, dir, false)
+}
+
+// StartMachineSwtpm is StartSwtpm for a virtual machine: Socket is the control socket that QEMU
+// connects to (-chardev socket, -tpmdev emulator), and nobody else can.
+func StartMachineSwtpm(ctx context.Context, dir string) (*Swtpm, error) {
+	return startSwtpm(ctx, dir, true)
+}
+
+func startSwtpm(ctx context.Context, dir string, machine bool) (*Swtpm, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("start swtpm: %w", err)
@@ -41,7 +52,7 @@ func StartSwtpm(ctx context.Context, dir string) (*Swtpm, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Swtpm{dir: dir, tool: swtpm, CAs: []string{
+	s := &Swtpm{dir: dir, machine: machine, tool: swtpm, CAs: []string{
 		filepath.Join(dir, "ca", "swtpm-localca-rootca-cert.pem"), filepath.Join(dir, "ca", "issuercert.pem")}}
 	if _, err := os.Stat(s.CAs[1]); err != nil {
 		if err := s.manufacture(ctx); err != nil {
@@ -63,15 +74,21 @@ func (s *Swtpm) start(ctx context.Context) error {
 }
 
 func (s *Swtpm) startWith(ctx context.Context, flags string) error {
-	run, err := s.tool.start(ctx, filepath.Join(s.dir, "swtpm.log"), "socket", "--tpm2",
-		"--tpmstate", "dir="+filepath.Join(s.dir, "state"),
-		"--server", "type=unixio,path="+s.Socket,
-		"--ctrl", "type=unixio,path="+s.Socket+".ctrl",
-		"--flags", flags)
+	args := []string{"socket", "--tpm2", "--tpmstate", "dir=" + filepath.Join(s.dir, "state"), "--flags", flags}
+	if s.machine {
+		args = append(args, "--ctrl", "type=unixio,path="+s.Socket)
+	} else {
+		args = append(args, "--server", "type=unixio,path="+s.Socket, "--ctrl", "type=unixio,path="+s.Socket+".ctrl")
+	}
+	run, err := s.tool.start(ctx, filepath.Join(s.dir, "swtpm.log"), args...)
 	if err != nil {
 		return err
 	}
 	err = run.ready(ctx, func() error {
+		if s.machine { // it takes one connection, which is QEMU's
+			_, err := os.Stat(s.Socket)
+			return err
+		}
 		conn, err := net.Dial("unix", s.Socket)
 		if err != nil {
 			return err
