@@ -131,6 +131,7 @@ func Up(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer func() {
+		s.checkpoint()
 		if err := errors.Join(s.index.Close(), s.store.Close()); err != nil {
 			cfg.Logger.Error("closing the releases and the event log", "error", err)
 		}
@@ -242,6 +243,7 @@ func (s *side) serve(ctx context.Context, server *tls.Config) error {
 	var offering sync.WaitGroup
 	offering.Go(func() { s.offers.Run(ctx, s.nonces) })
 	offering.Go(func() { s.watchLeft(ctx) })
+	offering.Go(func() { s.checkpoints(ctx) })
 	defer offering.Wait()
 	s.ready(ln.Addr().String())
 	tick := time.NewTicker(s.cfg.NonceEvery)
@@ -266,6 +268,29 @@ func (s *side) serve(ctx context.Context, server *tls.Config) error {
 			<-done
 			return nil
 		}
+	}
+}
+
+// checkpointEvery is how often the printers' states are saved: what a start has to read of the log.
+const checkpointEvery = 5 * time.Minute
+
+// checkpoints saves the printers' states now and then until ctx ends.
+func (s *side) checkpoints(ctx context.Context) {
+	tick := time.NewTicker(checkpointEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.checkpoint()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *side) checkpoint() {
+	if err := s.ingest.Checkpoint(); err != nil {
+		s.cfg.Logger.Error("the printers' states could not be saved; the log has them", "error", err)
 	}
 }
 
@@ -294,7 +319,7 @@ func (s *side) handler() (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", enrol.New(enrol.Config{
 		Policy:   verify.Policy{Roots: roots, EKs: s.cfg.EKs, Releases: s.index},
-		Verifier: s.verifier, Store: s.store, CA: s.ca, BrokerCA: s.cfg.BridgeCA,
+		Verifier: s.verifier, Store: s.store, CA: s.ca, BrokerCA: s.cfg.BridgeCA, Save: s.ingest.Save,
 		Broker: func() string { return s.mqtt }, Emit: s.cfg.Emit, Logger: s.cfg.Logger,
 	}))
 	if err := os.MkdirAll(offers.Held(s.cfg.Dir), 0o700); err != nil {

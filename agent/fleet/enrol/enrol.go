@@ -26,6 +26,8 @@ type Config struct {
 	Verifier *verify.Verifier
 	Store    *store.Store
 	CA       *ca.CA
+	// Save makes the state of a printer durable.
+	Save func(evidence.PrinterID) error
 	// Broker returns the address that printers connect to, host:port.
 	Broker func() string
 	// BrokerCA is the certificate in DER that the broker's chains to; nil is CA's own.
@@ -204,7 +206,7 @@ func (s *Service) admit(e verify.Enrolled) ([]byte, error) {
 	if err := s.cfg.Verifier.Enrol(e.Record); err != nil {
 		return nil, err
 	}
-	if err := s.cfg.Store.SavePrinter(s.cfg.Verifier, id); err != nil {
+	if err := s.cfg.Save(id); err != nil {
 		return nil, err
 	}
 	if err := s.record(store.Event{Event: store.Enrolled, Printer: id.String(), Release: e.Release}); err != nil {

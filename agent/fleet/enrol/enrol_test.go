@@ -34,6 +34,7 @@ func newService(t *testing.T) (*Service, *[]store.Event) {
 	}
 	var events []store.Event
 	return New(Config{Policy: verify.Policy{Releases: verify.ReleaseMap{}}, Verifier: v, Store: s, CA: a,
+		Save:   func(id evidence.PrinterID) error { return s.SavePrinter(v, id) },
 		Broker: func() string { return "b:1" }, Emit: func(e store.Event) { events = append(events, e) }}), &events
 }
 

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"errors"
 	"time"
 
 	"platen/agent/catalog"
@@ -33,36 +32,57 @@ func (in *Ingest) watch(id evidence.PrinterID) *watched {
 // of for as long as after: once, until it is heard again. Time before the fleet's side was
 // up does not count.
 func (in *Ingest) Silent(now time.Time, after time.Duration) error {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	var errs []error
-	for _, id := range in.verifier.Printers() {
-		if !in.verifier.Spoke(id) || !in.Known(id) {
-			delete(in.watched, id)
-			continue
-		}
-		w := in.watch(id)
-		if w.last.IsZero() {
-			w.last = now
-		}
-		if w.silent || now.Sub(w.last) < after {
-			continue
-		}
-		w.silent = true
-		in.log.Warn("a printer is silent", "printer", id.String(), "since", w.last)
-		errs = append(errs, in.record(store.Event{Event: store.Silent, Printer: id.String(), Since: w.last.UTC()}))
-	}
-	return errors.Join(errs...)
+	w := &write{}
+	in.commit.gate.RLock()
+	in.silent(now, after, w)
+	in.commit.add(w)
+	in.commit.gate.RUnlock()
+	return in.commit.wait(w)
 }
 
-// heard notes that a printer was believed, and tells what changed with that.
-func (in *Ingest) heard(id evidence.PrinterID, values map[string]int64, late bool, now time.Time) error {
+func (in *Ingest) silent(now time.Time, after time.Duration, w *write) {
+	var told []*watched
+	for _, id := range in.verifier.Printers() {
+		spoke := in.verifier.Spoke(id) && in.Known(id)
+		in.mu.Lock()
+		if !spoke {
+			delete(in.watched, id)
+			in.mu.Unlock()
+			continue
+		}
+		s := in.watch(id)
+		if s.last.IsZero() {
+			s.last = now
+		}
+		if !s.silent && now.Sub(s.last) >= after {
+			s.silent = true
+			told = append(told, s)
+			in.log.Warn("a printer is silent", "printer", id.String(), "since", s.last)
+			w.events = append(w.events, stamped(store.Event{Event: store.Silent, Printer: id.String(), Since: s.last.UTC()}, time.Now()))
+		}
+		in.mu.Unlock()
+	}
+	w.undo = func() error {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		for _, s := range told {
+			s.silent = false
+		}
+		return nil
+	}
+}
+
+// heard notes that a printer was believed, and adds what changed with that. undo takes it back.
+func (in *Ingest) heard(id evidence.PrinterID, values map[string]int64, late bool, now time.Time, add func(store.Event)) (undo func()) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.dirty[id] = true
 	w := in.watch(id)
+	before := *w
 	w.last = now
-	var errs []error
 	if w.silent {
 		w.silent = false
-		errs = append(errs, in.record(store.Event{Event: store.Heard, Printer: id.String()}))
+		add(store.Event{Event: store.Heard})
 	}
 	item, _ := catalog.Lookup(catalog.SensorsMissing)
 	if mask, said := values[item.Name]; said && !late && mask != w.missing {
@@ -70,7 +90,11 @@ func (in *Ingest) heard(id evidence.PrinterID, values map[string]int64, late boo
 		if mask != 0 {
 			in.log.Warn("a printer misses sensors", "printer", id.String(), "mask", mask)
 		}
-		errs = append(errs, in.record(store.Event{Event: store.Sensors, Printer: id.String(), Mask: uint64(mask)}))
+		add(store.Event{Event: store.Sensors, Mask: uint64(mask)})
 	}
-	return errors.Join(errs...)
+	return func() {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		*w = before
+	}
 }

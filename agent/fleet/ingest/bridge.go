@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"runtime"
 	"sync"
 	"time"
 
@@ -33,19 +34,28 @@ type BridgeConfig struct {
 	Logger *slog.Logger
 }
 
-// maxWaiting bounds the frames that wait to be judged; MQTT's receive maximum keeps
-// a broker from sending more.
-const maxWaiting = 64
+// maxWaiting bounds the frames that wait to be judged or stored; MQTT's receive maximum keeps
+// a broker from sending more. With ackEvery it bounds how many pass in a second.
+const (
+	maxWaiting = 256
+	ackEvery   = 5 * time.Millisecond
+)
 
 // Bridge is a connection to a broker that is not the fleet's own.
 type Bridge struct {
-	in   *Ingest
-	cfg  BridgeConfig
-	cm   *autopaho.ConnectionManager
-	stop context.CancelFunc
-	wg   sync.WaitGroup
-	ups  chan struct{}
-	asks chan ask
+	in     *Ingest
+	cfg    BridgeConfig
+	cm     *autopaho.ConnectionManager
+	ctx    context.Context // ends with Close
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
+	ups    chan struct{}
+	asks   chan ask
+	judges []chan taken // each for some of the printers
+	kept   chan taken   // judged, in that order
+
+	mu   sync.Mutex
+	conn net.Conn // the present one
 }
 
 // NewBridge connects to a broker and keeps connected until Close.
@@ -62,14 +72,20 @@ func NewBridge(in *Ingest, cfg BridgeConfig) (*Bridge, error) {
 	if cfg.TLS.ServerName == "" {
 		cfg.TLS.ServerName = host
 	}
-	b := &Bridge{in: in, cfg: cfg, ups: make(chan struct{}, 1), asks: make(chan ask, maxWaiting)}
-	ctx, stop := context.WithCancel(context.Background())
-	b.stop = stop
-	if b.cm, err = autopaho.NewConnection(ctx, b.clientConfig()); err != nil {
-		stop()
+	b := &Bridge{in: in, cfg: cfg, ups: make(chan struct{}, 1), asks: make(chan ask, maxWaiting), kept: make(chan taken, maxWaiting)}
+	b.ctx, b.stop = context.WithCancel(context.Background())
+	for range runtime.GOMAXPROCS(0) {
+		frames := make(chan taken, maxWaiting)
+		b.judges = append(b.judges, frames)
+		b.wg.Go(func() { b.judge(frames) })
+	}
+	b.wg.Go(b.keep)
+	if b.cm, err = autopaho.NewConnection(b.ctx, b.clientConfig()); err != nil {
+		b.stop()
+		b.wg.Wait()
 		return nil, fmt.Errorf("connect to %s: %w", cfg.Broker, err)
 	}
-	b.wg.Go(func() { b.work(ctx) })
+	b.wg.Go(func() { b.work(b.ctx) })
 	return b, nil
 }
 
@@ -91,6 +107,9 @@ func (b *Bridge) clientConfig() autopaho.ClientConfig {
 			if err != nil {
 				return nil, err
 			}
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.conn = conn
 			return packets.NewThreadSafeConn(conn), nil
 		},
 		OnConnectionUp: func(*autopaho.ConnectionManager, *paho.Connack) {
@@ -110,13 +129,13 @@ func (b *Bridge) clientConfig() autopaho.ClientConfig {
 			c.Properties.MaximumPacketSize, c.Properties.ReceiveMaximum, c.Properties.TopicAliasMaximum = &size, &most, &alias
 			return c, nil
 		},
-		ClientConfig: paho.ClientConfig{ClientID: b.cfg.ClientID, EnableManualAcknowledgment: true,
+		ClientConfig: paho.ClientConfig{ClientID: b.cfg.ClientID, EnableManualAcknowledgment: true, SendAcksInterval: ackEvery,
 			OnPublishReceived: []func(paho.PublishReceived) (bool, error){b.received}},
 	}
 }
 
-// received judges a frame and acknowledges it once it is stored. A retained message
-// is an old one that a broker should not have kept.
+// received hands a frame on to be judged. A retained message is an old one that a broker should
+// not have kept.
 func (b *Bridge) received(p paho.PublishReceived) (bool, error) {
 	id, kind := evidence.ParseTopic(p.Packet.Topic)
 	switch {
@@ -127,18 +146,81 @@ func (b *Bridge) received(p paho.PublishReceived) (bool, error) {
 		default: // so many are asking that all will get one soon anyway
 		}
 	case kind == evidence.TopicBatch:
-		if err := b.in.Frame(id, p.Packet.Payload); err != nil {
-			b.cfg.Logger.Error("a batch could not be kept; the broker will deliver it again", "printer", id.String(), "error", err)
-			return true, nil
+		b.mu.Lock()
+		conn := b.conn
+		b.mu.Unlock()
+		select {
+		case b.judges[int(id[0])%len(b.judges)] <- taken{id: id, p: p, conn: conn}:
+		case <-b.ctx.Done():
+		}
+		return true, nil
+	}
+	b.ack(id, p)
+	return true, nil
+}
+
+// taken is a frame on its way from the broker to the disk.
+type taken struct {
+	id   evidence.PrinterID
+	p    paho.PublishReceived
+	conn net.Conn
+	w    *write // what follows from it, nil: nothing
+}
+
+// judge judges the frames of its printers, in their order, until ctx ends.
+func (b *Bridge) judge(frames <-chan taken) {
+	for {
+		select {
+		case <-b.ctx.Done():
+			return
+		case t := <-frames:
+			var err error
+			if t.w, err = b.in.begin(t.id, t.p.Packet.Payload); err != nil {
+				b.again(t, err)
+				continue
+			}
+			select {
+			case b.kept <- t:
+			case <-b.ctx.Done():
+				return
+			}
 		}
 	}
+}
+
+// keep acknowledges what is stored, until ctx ends.
+func (b *Bridge) keep() {
+	for {
+		select {
+		case <-b.ctx.Done():
+			return
+		case t := <-b.kept:
+			if t.w != nil {
+				if err := b.in.commit.wait(t.w); err != nil {
+					b.again(t, err)
+					continue
+				}
+			}
+			b.ack(t.id, t.p)
+		}
+	}
+}
+
+// again gives the connection up on which a frame came that could not be kept: the broker
+// delivers it, and what came behind it, on the next one.
+func (b *Bridge) again(t taken, err error) {
+	b.cfg.Logger.Error("a batch could not be kept; the broker will deliver it again", "printer", t.id.String(), "error", err)
+	_ = t.conn.Close() // it is given up either way
+}
+
+// ack acknowledges a message that asks for it.
+func (b *Bridge) ack(id evidence.PrinterID, p paho.PublishReceived) {
 	if p.Packet.QoS == 0 {
-		return true, nil
+		return
 	}
 	if err := p.Client.Ack(p.Packet); err != nil && !errors.Is(err, paho.ErrPacketNotFound) {
 		b.cfg.Logger.Warn("a batch could not be acknowledged", "printer", id.String(), "error", err)
 	}
-	return true, nil
 }
 
 // work subscribes on each new connection and answers who asks for a nonce.

@@ -4,11 +4,15 @@
 //
 // Start at [New]. An [Ingest] is the handler of the fleet's own broker; [Bridge]
 // connects it to any other MQTT v5 broker instead.
+//
+// Frames of different printers are judged beside each other, those of one in their order. What
+// follows from them goes to the disk together (commit.go): one wait for it serves all that were
+// judged during the one before, and each frame is acknowledged after its own. The printers' states
+// follow later ([Ingest.Save], [Ingest.Checkpoint]), since the log says what they have to be.
 package ingest
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -39,15 +43,24 @@ const (
 type Ingest struct {
 	verifier *verify.Verifier
 	store    *store.Store
-	emit     func(store.Event)
 	log      *slog.Logger
 
 	burst, rate float64
+	commit      *committer
+	lanes       [lanes]sync.Mutex // each for the printers of its number: their frames keep their order
+	saving      sync.Mutex
 
-	mu      sync.Mutex // one frame at a time: verdict, log and state belong together
+	mu      sync.Mutex
 	bucket  map[evidence.PrinterID]*bucket
 	watched map[evidence.PrinterID]*watched
+	dirty   map[evidence.PrinterID]bool // state on disk is older than the log
 }
+
+// lanes bounds how many frames are judged at once.
+const lanes = 64
+
+// lane is the lock of a printer: first the lane, then the gate, then mu.
+func (in *Ingest) lane(id evidence.PrinterID) *sync.Mutex { return &in.lanes[id[0]%lanes] }
 
 // bucket counts what a printer may still send.
 type bucket struct {
@@ -65,7 +78,8 @@ func New(v *verify.Verifier, s *store.Store, emit func(store.Event), log *slog.L
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Ingest{verifier: v, store: s, emit: emit, log: log, burst: burst, rate: rate, bucket: map[evidence.PrinterID]*bucket{}, watched: map[evidence.PrinterID]*watched{}}
+	return &Ingest{verifier: v, store: s, log: log, burst: burst, rate: rate, commit: newCommitter(s, emit),
+		bucket: map[evidence.PrinterID]*bucket{}, watched: map[evidence.PrinterID]*watched{}, dirty: map[evidence.PrinterID]bool{}}
 }
 
 // Allow changes how many frames are taken from one printer: a burst, and so many a second
@@ -86,12 +100,32 @@ func (in *Ingest) Nonce(id evidence.PrinterID) []byte {
 	return in.verifier.Nonce(id)
 }
 
-// Frame judges a frame that came under the name from, and stores what follows. An
-// error means that it could not be stored; a frame that is not believed is an event
+// Frame judges a frame that came under the name from, and returns once what follows is
+// stored. An error means that it could not be stored; a frame that is not believed is an event
 // and no error.
 func (in *Ingest) Frame(from evidence.PrinterID, frame []byte) error {
-	in.mu.Lock()
-	defer in.mu.Unlock()
+	w, err := in.begin(from, frame)
+	if w == nil {
+		return err
+	}
+	return in.commit.wait(w)
+}
+
+// begin judges a frame and adds what follows to what is to be written; nil: nothing follows.
+func (in *Ingest) begin(from evidence.PrinterID, frame []byte) (*write, error) {
+	lane := in.lane(from)
+	lane.Lock()
+	defer lane.Unlock()
+	in.commit.gate.RLock()
+	defer in.commit.gate.RUnlock()
+	w, err := in.judge(from, frame)
+	if w != nil {
+		in.commit.add(w)
+	}
+	return w, err
+}
+
+func (in *Ingest) judge(from evidence.PrinterID, frame []byte) (*write, error) {
 	known := in.Known(from)
 	payer := from
 	if !known {
@@ -99,99 +133,96 @@ func (in *Ingest) Frame(from evidence.PrinterID, frame []byte) error {
 	}
 	if ok, news := in.take(payer, time.Now()); !ok {
 		if !news {
-			return nil
+			return nil, nil
 		}
-		return in.record(store.Event{Event: store.Refused, Printer: from.String(), Reason: string(Flood)})
+		return refusal(store.Event{Printer: from.String()}, Flood), nil
 	}
 	if !known {
 		reason := verify.UnknownPrinter
 		if in.store.Left(from) {
 			reason = verify.Revoked
 		}
-		return in.record(store.Event{Event: store.Refused, Printer: from.String(), Reason: string(reason)})
-	}
-	before, err := in.verifier.PrinterState(from)
-	if err != nil {
-		return err
+		return refusal(store.Event{Printer: from.String()}, reason), nil
 	}
 	verdict, err := in.verifier.Batch(from, frame)
 	if err != nil {
 		return in.refused(from, frame, err)
 	}
-	if err := in.believed(verdict, frame); err != nil {
-		// The printer will send the frame again: judge it then as if it were new.
-		return errors.Join(err, in.verifier.RestorePrinter(before))
-	}
-	return nil
+	return in.believed(verdict, frame), nil
 }
 
-func (in *Ingest) refused(from evidence.PrinterID, frame []byte, err error) error {
+func refusal(e store.Event, reason verify.Reason) *write {
+	e.Event, e.Reason = store.Refused, string(reason)
+	return &write{events: []store.Event{stamped(e, time.Now())}}
+}
+
+func stamped(e store.Event, now time.Time) store.Event {
+	e.Schema, e.At = store.Schema, now.UTC()
+	return e
+}
+
+func (in *Ingest) refused(from evidence.PrinterID, frame []byte, err error) (*write, error) {
 	reason := verify.ReasonOf(err)
 	if reason == "" {
-		return fmt.Errorf("verify a batch: %w", err)
+		return nil, fmt.Errorf("verify a batch: %w", err)
 	}
-	e := store.Event{Event: store.Refused, Printer: from.String(), Reason: string(reason)}
+	e := store.Event{Printer: from.String()}
 	if b, err := evidence.Decode(frame); err == nil {
 		if h, err := evidence.ParseHeader(b.Header); err == nil {
 			e.Seq = h.Seq
 		}
 	}
-	in.log.Warn("a batch was refused", "printer", e.Printer, "seq", e.Seq, "reason", e.Reason)
-	return in.record(e)
+	in.log.Warn("a batch was refused", "printer", e.Printer, "seq", e.Seq, "reason", string(reason))
+	return refusal(e, reason), nil
 }
 
-// believed stores the events of a verified batch, and then that it was seen.
-func (in *Ingest) believed(v verify.Verdict, frame []byte) error {
-	who := v.Printer.String()
+// believed is what follows from a verified batch.
+func (in *Ingest) believed(v verify.Verdict, frame []byte) *write {
+	who, now := v.Printer.String(), time.Now()
+	w := &write{}
+	add := func(e store.Event) {
+		e.Printer = who
+		w.events = append(w.events, stamped(e, now))
+	}
 	for _, m := range v.Missing {
 		in.log.Warn("batches are missing", "printer", who, "from", m.From, "to", m.To)
-		if err := in.record(store.Event{Event: store.Missing, Printer: who, From: m.From, To: m.To}); err != nil {
-			return err
-		}
+		add(store.Event{Event: store.Missing, From: m.From, To: m.To})
 	}
-	e := store.Event{Event: store.Batch, Printer: who, Seq: v.Header.Seq, Boot: v.Header.Boot, Release: v.Release,
-		Msgs: len(v.Msgs), Dropped: v.Header.Dropped, Fresh: v.Fresh, Late: v.Late, NewChain: v.NewChain, Frame: bytes.TrimRight(frame, "\x00")}
-	strange := 0
-	for _, raw := range v.Msgs {
+	values, strange := valuesOf(v.Msgs)
+	add(store.Event{Event: store.Batch, Seq: v.Header.Seq, Boot: v.Header.Boot, Release: v.Release, Values: values,
+		Msgs: len(v.Msgs), Dropped: v.Header.Dropped, Fresh: v.Fresh, Late: v.Late, NewChain: v.NewChain, Frame: bytes.TrimRight(frame, "\x00")})
+	if strange > 0 {
+		in.log.Warn("messages say what the catalogue does not know", "printer", who, "seq", v.Header.Seq, "messages", strange)
+		add(store.Event{Event: store.Refused, Seq: v.Header.Seq, Msgs: strange, Reason: string(NotInCatalogue)})
+	}
+	unhear := in.heard(v.Printer, values, v.Late, now, add)
+	w.undo = func() error {
+		unhear()
+		return in.verifier.Undo(v)
+	}
+	return w
+}
+
+// valuesOf is what the last message says that the catalogue knows, and how many it does not know.
+func valuesOf(msgs [][]byte) (values map[string]int64, strange int) {
+	for _, raw := range msgs {
 		m, err := catalog.Decode(raw)
 		if err != nil {
 			strange++
 			continue
 		}
-		e.Values = map[string]int64{}
+		values = make(map[string]int64, len(m.Values))
 		for _, val := range m.Values {
-			e.Values[val.Item.Name] = val.Value
+			values[val.Item.Name] = val.Value
 		}
 	}
-	if err := in.record(e); err != nil {
-		return err
-	}
-	if strange > 0 {
-		in.log.Warn("messages say what the catalogue does not know", "printer", who, "seq", e.Seq, "messages", strange)
-		err := in.record(store.Event{Event: store.Refused, Printer: who, Seq: e.Seq, Msgs: strange, Reason: string(NotInCatalogue)})
-		if err != nil {
-			return err
-		}
-	}
-	if err := in.heard(v.Printer, e.Values, v.Late, time.Now()); err != nil {
-		return err
-	}
-	return in.store.SavePrinter(in.verifier, v.Printer)
-}
-
-// record stores an event and then tells of it.
-func (in *Ingest) record(e store.Event) error {
-	e.Schema, e.At = store.Schema, time.Now().UTC()
-	if err := in.store.Append(e); err != nil {
-		return err
-	}
-	e.Frame = nil
-	in.emit(e)
-	return nil
+	return values, strange
 }
 
 // take counts a frame; news is true for the first one too many.
 func (in *Ingest) take(id evidence.PrinterID, now time.Time) (ok, news bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
 	b := in.bucket[id]
 	if b == nil {
 		b = &bucket{left: in.burst, at: now}

@@ -4,10 +4,9 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"iter"
 	"os"
-	"path/filepath"
-	"slices"
 	"time"
 )
 
@@ -76,12 +75,11 @@ func Events(dir string) iter.Seq2[Event, error] {
 			yield(Event{}, err)
 			return
 		}
-		files, err := filepath.Glob(filepath.Join(dir, eventsDir, "*.jsonl"))
+		files, err := logFiles(dir)
 		if err != nil {
-			yield(Event{}, fmt.Errorf("list the event log: %w", err))
+			yield(Event{}, err)
 			return
 		}
-		slices.Sort(files)
 		for _, f := range files {
 			if !readEvents(f, yield) {
 				return
@@ -97,20 +95,34 @@ func readEvents(path string, yield func(Event, error) bool) bool {
 		return false
 	}
 	defer f.Close()
-	sc := bufio.NewScanner(f)
-	sc.Buffer(nil, maxLine)
-	for sc.Scan() {
-		var e Event
-		if json.Unmarshal(sc.Bytes(), &e) != nil {
-			continue
+	for e, err := range lines(f) {
+		if err != nil {
+			err = fmt.Errorf("read the event log: %w", err)
 		}
-		if !yield(e, nil) {
+		if !yield(e, err) || err != nil {
 			return false
 		}
 	}
-	if err := sc.Err(); err != nil {
-		yield(Event{}, fmt.Errorf("read the event log: %w", err))
-		return false
-	}
 	return true
+}
+
+// lines reads events, one a line, and leaves out lines that are none. It yields at most one
+// error, as its last pair.
+func lines(r io.Reader) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		sc := bufio.NewScanner(r)
+		sc.Buffer(nil, maxLine)
+		for sc.Scan() {
+			var e Event
+			if json.Unmarshal(sc.Bytes(), &e) != nil {
+				continue
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+		if err := sc.Err(); err != nil {
+			yield(Event{}, err)
+		}
+	}
 }

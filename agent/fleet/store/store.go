@@ -3,11 +3,14 @@
 //
 // Layout below the fleet's folder: fleet.json, who the recipient is; verifier.json
 // and printers/<id>.json, the verifier's state, each replaced at once;
-// events/<day>.jsonl, one event a line, only ever appended to; claims/<hash>, one
-// file for each code that was not used yet. Failures: a batch is appended to the log
-// before the printer's state moves past it, so that a power cut makes the log tell of
-// a batch twice rather than never. A line torn by a power cut is closed at the next
-// start and skipped by [Store.Events].
+// events/<day>.jsonl, one event a line, only ever appended to; checkpoint.json, up to where in the
+// log those states have everything; claims/<hash>, one file for each code that was not used yet.
+//
+// The log is what counts: [Store.Append] makes many events durable at once, [Store.Load] brings
+// the states that were saved last up to it, and [Store.Checkpoint] saves those that changed so
+// that this does not take long. Failures: a batch is in the log before it counts, so that a
+// power cut makes the log tell of a batch twice rather than never. A line torn by a power cut is
+// closed at the next start and skipped by [Events].
 package store
 
 import (
@@ -15,10 +18,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -39,11 +40,12 @@ type Store struct {
 	dir   string
 	Fleet Fleet
 
-	mu  sync.Mutex
-	log *os.File
-	day string
-	now func() time.Time
-	end keep
+	mu   sync.Mutex
+	log  *os.File
+	size int64 // of log, in bytes
+	day  string
+	now  func() time.Time
+	end  keep
 }
 
 // keep is how long the log is kept.
@@ -141,7 +143,7 @@ func (s *Store) Load(v *verify.Verifier) error {
 			return fmt.Errorf("%s: %w", f, err)
 		}
 	}
-	return nil
+	return s.recall(v)
 }
 
 // SaveAll writes the whole state of a verifier.
@@ -192,80 +194,6 @@ func Records(dir string) ([]verify.Record, error) {
 func (s *Store) replace(name string, b []byte) error {
 	if err := durable.Replace(filepath.Join(s.dir, name), b); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return nil
-}
-
-// Append writes an event to the log, durably.
-func (s *Store) Append(e Event) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	line, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("encode an event: %w", err)
-	}
-	if err := s.rotate(); err != nil {
-		return err
-	}
-	if _, err := s.log.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("append to the event log: %w", err)
-	}
-	if err := s.log.Sync(); err != nil {
-		return fmt.Errorf("append to the event log: %w", err)
-	}
-	return nil
-}
-
-// rotate opens the file of the day and removes those that are too old.
-func (s *Store) rotate() error {
-	day := s.now().UTC().Format("2006-01-02")
-	if s.log != nil && s.day == day {
-		return nil
-	}
-	if s.log != nil {
-		if err := s.log.Close(); err != nil {
-			return fmt.Errorf("close the event log: %w", err)
-		}
-	}
-	var err error
-	s.log, err = os.OpenFile(filepath.Join(s.dir, eventsDir, day+".jsonl"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		s.log = nil
-		return fmt.Errorf("open the event log: %w", err)
-	}
-	s.day = day
-	if err := closeLine(s.log); err != nil {
-		return fmt.Errorf("repair the event log: %w", err)
-	}
-	return s.expire()
-}
-
-// closeLine ends a line that a power cut left open.
-func closeLine(f *os.File) error {
-	size, err := f.Seek(0, io.SeekEnd)
-	if err != nil || size == 0 {
-		return err
-	}
-	var last [1]byte
-	if _, err := f.ReadAt(last[:], size-1); err != nil || last[0] == '\n' {
-		return err
-	}
-	_, err = f.Write([]byte("\n"))
-	return err
-}
-
-func (s *Store) expire() error {
-	files, err := filepath.Glob(filepath.Join(s.dir, eventsDir, "*.jsonl"))
-	if err != nil {
-		return fmt.Errorf("list the event log: %w", err)
-	}
-	oldest := s.now().UTC().Add(-time.Duration(s.end)).Format("2006-01-02")
-	for _, f := range files {
-		if strings.TrimSuffix(filepath.Base(f), ".jsonl") < oldest {
-			if err := os.Remove(f); err != nil {
-				return fmt.Errorf("remove old events: %w", err)
-			}
-		}
 	}
 	return nil
 }
