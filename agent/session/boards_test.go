@@ -1,0 +1,137 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"strings"
+	"sync"
+	"testing"
+
+	"platen/agent/seam"
+	"platen/boards"
+	"platen/hal/envelope"
+	"platen/hal/gcodefile"
+	"platen/hal/motion"
+	"platen/hal/sim"
+	"platen/hal/unit"
+	"platen/slicer/vault"
+)
+
+// cuboid is an STL file of one, in mm.
+func cuboid(w, d, h float32) []byte {
+	b := make([]byte, 80, 84+12*50)
+	b = binary.LittleEndian.AppendUint32(b, 12)
+	corner := func(i int) [3]float32 {
+		return [3]float32{w * float32(i&1), d * float32(i>>1&1), h * float32(i>>2)}
+	}
+	for _, t := range [12][3]int{{0, 2, 1}, {1, 2, 3}, {4, 5, 6}, {5, 7, 6}, {0, 1, 4}, {1, 5, 4}, {2, 6, 3}, {3, 6, 7}, {0, 4, 2}, {2, 4, 6}, {1, 3, 5}, {3, 7, 5}} {
+		b = append(b, make([]byte, 12)...) // normal
+		for _, i := range t {
+			for _, x := range corner(i) {
+				b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+			}
+		}
+		b = append(b, 0, 0)
+	}
+	return b
+}
+
+// simulated are the firmwares that answer for a dialect.
+var simulated = map[string]sim.Firmware{"marlin": sim.Marlin2, "repetier": sim.Repetier, "reprap": sim.RepRap}
+
+// TestEveryBoardPrints slices a small block for each board that prints, and prints it on
+// a simulated machine of the board's size: every move lies inside of the board's volume
+// and is no faster than the board allows, and nothing is left hot.
+func TestEveryBoardPrints(t *testing.T) {
+	printed := 0
+	var wg sync.WaitGroup // they wait more than they work
+	for _, id := range boards.List() {
+		b, err := boards.Load(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !b.Prints() || !b.Driven() || strings.HasPrefix(id, "sim") {
+			continue
+		}
+		wg.Go(func() {
+			if err := printOn(t.Context(), b); err != nil {
+				t.Errorf("%s: %v", id, err)
+			}
+		})
+		printed++
+	}
+	wg.Wait()
+	if printed < 12 {
+		t.Errorf("%d boards print", printed)
+	}
+}
+
+func printOn(ctx context.Context, b *boards.Board) error {
+	firmware := simulated[b.Controller.Dialect]
+	if b.ID == "rpi-prusa-mk3-einsy" {
+		firmware = sim.PrusaMK3
+	}
+	beyond, fast := 0, 0
+	p, err := sim.New(sim.Config{
+		Firmware: firmware, Speed: sim.Fastest, Volume: b.Limits.Max, Leveling: true, EmergencyParser: true, LineTime: 1,
+		OnMove: func(m sim.Move) {
+			for i := range m.To {
+				if m.To[i] < b.Limits.Min[i] || m.To[i] > b.Limits.Max[i] {
+					beyond++
+				}
+			}
+			if m.Feed > max(b.Limits.MaxFeed[0], b.Limits.MaxFeed[1])*3/2 {
+				fast++
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	master, path, err := sim.OpenPTY()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	served := make(chan struct{})
+	go func() { defer close(served); p.Serve(ctx, master) }()
+	defer func() { cancel(); <-served; master.Close() }()
+	cfg := Config{Board: b, Device: path, Logger: slog.New(slog.DiscardHandler)}
+	machine, err := open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer machine.Close()
+	v, err := vault.NewPageable(4 << 20)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	s := &session{cfg: cfg, vault: v}
+	block := cuboid(4, 4, 0.6)
+	job, err := s.loadModel(ctx, bytes.NewReader(block), &seam.Start{Size: uint64(len(block))})
+	if err != nil {
+		return err
+	}
+	prog := fresh(b, job.program(ctx, func(p motion.Program) motion.Program { return p }))
+	if err := machine.Run(ctx, envelope.Check(b.Limits, envelope.Fit(b.Limits, prog))); err != nil {
+		return err
+	}
+	st := p.Stats()
+	if beyond > 0 || fast > 0 || st.Filament < 300 || st.HotendSet != 0 || st.BedSet != 0 || st.Cold+st.Unhomed+st.Unknown+st.Kills > 0 {
+		return fmt.Errorf("%d moves beyond the volume, %d too fast; %+v", beyond, fast, st)
+	}
+	outside := motion.Op{Kind: motion.Move, Axes: motion.X, Feed: unit.Speed(1000)}
+	outside.To[0] = b.Limits.Max[0] + 1
+	for _, err := range envelope.Check(b.Limits, b.Sequence(gcodefile.State{}).Macro(boards.MacroStart).Program(func(yield func(motion.Op, error) bool) { yield(outside, nil) }).Ops()) {
+		if err != nil {
+			return nil
+		}
+	}
+	return errors.New("control: a move beyond the volume passes")
+}
