@@ -43,3 +43,7 @@ cross/bench-agent.sh
 
 echo
 cross/bench-delta.sh
+
+# A root file system of 256 MiB, beside dd and RAUC.
+echo
+go run ./cross/benchinstall
