@@ -96,6 +96,7 @@ var Rules = []Rule{
 	{Package: "agent/uplink/acme"},
 	{Package: "agent/session", May: []string{"hal/...", "slicer/...", "boards", "agent/seam", "agent/seam/link", "agent/confine"}, Never: noReach},
 	{Package: "agent/pid1/newc", Never: noReach},
+	{Package: "agent/pid1/dhcp"},
 	{Package: "agent/pid1/dm", Never: noReach},
 	{Package: "agent/pid1/volume", May: []string{"agent/attest", "agent/pid1/dm", "updater/approval"}, Never: noReach},
 	{Package: "agent/pid1", May: []string{"agent/console", "agent/pid1/...", "updater/approval", "updater/slot"}},

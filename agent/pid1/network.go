@@ -1,0 +1,244 @@
+package pid1
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"platen/agent/pid1/dhcp"
+)
+
+// netConfig is the file "network" of the configuration: "key=value" lines, or nothing for
+// addresses by DHCP.
+//
+//	interface=eth0              the first one, unless said
+//	address=192.0.2.7/24        a fixed address, with
+//	gateway=192.0.2.1
+//	dns=192.0.2.1               as often as there are servers
+type netConfig struct {
+	iface   string
+	address netip.Prefix
+	gateway netip.Addr
+	dns     []netip.Addr
+}
+
+func parseNetwork(text string) (c netConfig, err error) {
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		k, v, _ := strings.Cut(line, "=")
+		switch k, v = strings.TrimSpace(k), strings.TrimSpace(v); k {
+		case "interface":
+			c.iface = v
+		case "address":
+			c.address, err = netip.ParsePrefix(v)
+		case "gateway":
+			c.gateway, err = netip.ParseAddr(v)
+		case "dns":
+			var a netip.Addr
+			if a, err = netip.ParseAddr(v); err == nil {
+				c.dns = append(c.dns, a)
+			}
+		default:
+			err = fmt.Errorf("unknown key %q", k)
+		}
+		if err != nil {
+			return c, fmt.Errorf("the file network: %w", err)
+		}
+	}
+	if c.address.IsValid() && !c.address.Addr().Is4() || c.gateway.IsValid() && !c.gateway.Is4() {
+		return c, errors.New("the file network: addresses are of IPv4")
+	}
+	return c, nil
+}
+
+const resolvConf = "/run/resolv.conf" // /etc/resolv.conf points there
+
+// network brings the interfaces up. A printer without a network prints: what fails here is
+// said, and DHCP is tried for as long as the board runs.
+func (b *board) network() error {
+	text, err := os.ReadFile(filepath.Join(configDir, "network"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	c, err := parseNetwork(string(text))
+	if err != nil {
+		return err
+	}
+	if err := linkUp("lo"); err != nil {
+		b.say("no network: %v", err)
+		return nil
+	}
+	if c.iface == "" {
+		if c.iface, err = firstInterface("/sys/class/net"); err != nil {
+			b.say("no network: %v", err)
+			return nil
+		}
+	}
+	if err := linkUp(c.iface); err != nil {
+		b.say("no network: %v", err)
+		return nil
+	}
+	if c.address.IsValid() {
+		if err := apply(c); err != nil {
+			b.say("no network: %v", err)
+		}
+		return nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	b.renew = func() { cancel(); <-done }
+	go func() {
+		defer close(done)
+		b.lease(ctx, c)
+	}()
+	return nil
+}
+
+// lease keeps an address by DHCP.
+func (b *board) lease(ctx context.Context, c netConfig) {
+	told := false
+	err := dhcp.Keep(ctx, c.iface, func(l dhcp.Lease) error {
+		c.address, c.gateway = netip.PrefixFrom(l.Address, l.Bits), l.Gateway
+		if len(l.DNS) > 0 {
+			c.dns = l.DNS
+		}
+		err := apply(c)
+		if err == nil && !told {
+			b.say("network has an address")
+			told = true
+		}
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		b.say("no network: %v", err)
+	}
+}
+
+// firstInterface is the first by name that is not the loopback.
+func firstInterface(class string) (string, error) {
+	list, err := os.ReadDir(class)
+	if err != nil {
+		return "", err
+	}
+	i := slices.IndexFunc(list, func(e fs.DirEntry) bool { return e.Name() != "lo" && !strings.Contains(e.Name(), "bonding") })
+	if i < 0 {
+		return "", errors.New("no interface: its module may be missing in the image")
+	}
+	return list[i].Name(), nil
+}
+
+// apply gives the interface its address, the way out, and the servers of names.
+func apply(c netConfig) error {
+	iface, err := net.InterfaceByName(c.iface)
+	if err != nil {
+		return err
+	}
+	if err := netlink(addressMessage(iface.Index, c.address)); err != nil {
+		return fmt.Errorf("set the address: %w", err)
+	}
+	if c.gateway.IsValid() {
+		if err := netlink(routeMessage(iface.Index, c.gateway)); err != nil {
+			return fmt.Errorf("set the gateway: %w", err)
+		}
+	}
+	var text strings.Builder
+	for _, a := range c.dns {
+		fmt.Fprintf(&text, "nameserver %s\n", a)
+	}
+	return os.WriteFile(resolvConf, []byte(text.String()), 0o644)
+}
+
+func linkUp(name string) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	req, err := unix.NewIfreq(name)
+	if err == nil {
+		err = unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, req)
+	}
+	if err == nil {
+		req.SetUint16(req.Uint16() | unix.IFF_UP)
+		err = unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req)
+	}
+	if err != nil {
+		return fmt.Errorf("bring %s up: %w", name, err)
+	}
+	return nil
+}
+
+// attr is an attribute of a message of rtnetlink(7).
+func attr(kind uint16, value []byte) []byte {
+	b := binary.NativeEndian.AppendUint16(nil, uint16(unix.SizeofRtAttr+len(value)))
+	b = append(binary.NativeEndian.AppendUint16(b, kind), value...)
+	return append(b, make([]byte, -len(b)&3)...)
+}
+
+// message is a whole one: replace what is there, and acknowledge.
+func message(kind uint16, parts ...[]byte) []byte {
+	body := slices.Concat(parts...)
+	b := binary.NativeEndian.AppendUint32(nil, uint32(unix.SizeofNlMsghdr+len(body)))
+	b = binary.NativeEndian.AppendUint16(b, kind)
+	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
+	b = append(b, make([]byte, 8)...) // sequence, port
+	return append(b, body...)
+}
+
+// addressMessage is RTM_NEWADDR with struct ifaddrmsg.
+func addressMessage(index int, p netip.Prefix) []byte {
+	addr := p.Addr().AsSlice()
+	head := binary.NativeEndian.AppendUint32([]byte{unix.AF_INET, byte(p.Bits()), 0, unix.RT_SCOPE_UNIVERSE}, uint32(index))
+	return message(unix.RTM_NEWADDR, head, attr(unix.IFA_LOCAL, addr), attr(unix.IFA_ADDRESS, addr))
+}
+
+// routeMessage is RTM_NEWROUTE with struct rtmsg: everything by the gateway.
+func routeMessage(index int, gateway netip.Addr) []byte {
+	head := []byte{unix.AF_INET, 0, 0, 0, unix.RT_TABLE_MAIN, unix.RTPROT_BOOT, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST, 0, 0, 0, 0}
+	return message(unix.RTM_NEWROUTE, head, attr(unix.RTA_GATEWAY, gateway.AsSlice()), attr(unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, uint32(index))))
+}
+
+const netlinkTime = 5 * time.Second
+
+// netlink sends one message and awaits the kernel's word on it.
+func netlink(msg []byte) error {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	tv := unix.NsecToTimeval(netlinkTime.Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
+		return err
+	}
+	if err := unix.Sendto(fd, msg, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return err
+	}
+	buf := make([]byte, 4096)
+	n, _, err := unix.Recvfrom(fd, buf, 0)
+	if err != nil {
+		return err
+	}
+	if n < unix.SizeofNlMsghdr+4 || binary.NativeEndian.Uint16(buf[4:]) != unix.NLMSG_ERROR {
+		return errors.New("the kernel's answer is no acknowledgement")
+	}
+	if code := int32(binary.NativeEndian.Uint32(buf[unix.SizeofNlMsghdr:])); code != 0 && syscall.Errno(-code) != unix.EEXIST {
+		return syscall.Errno(-code)
+	}
+	return nil
+}

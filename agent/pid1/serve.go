@@ -1,0 +1,240 @@
+package pid1
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"platen/agent/console"
+	"platen/agent/pid1/dm"
+)
+
+const (
+	stopTime  = 30 * time.Second // from the order to end to the end of the launcher
+	firstWait = time.Second
+	maxWait   = 30 * time.Second
+	maxStarts = 8               // of a launcher that does not live longWait, before the board restarts
+	longWait  = 2 * time.Minute // it lives
+	rebootArg = "/run/reboot-arg"
+)
+
+// serve installs the first release if the state is new, and keeps the launcher running.
+func (b *board) serve() error {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, unix.SIGCHLD, unix.SIGTERM, unix.SIGUSR2, unix.SIGINT)
+	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF)
+	slots, err := hasSlots(configFile)
+	if err != nil {
+		return err
+	}
+	if slots {
+		if err := b.install(); err != nil {
+			return err
+		}
+	}
+	args := []string{platen, "run", "--config", configFile}
+	if slots {
+		args = []string{platen, "boot", "--config", configFile, "--factory", platen}
+	}
+	if tty := b.cmdline["platen.console"]; tty != "" {
+		if _, err := start([]string{"/init", "console", tty}); err != nil {
+			return err
+		}
+	}
+	return b.keep(args, signals)
+}
+
+// hasSlots reports whether a configuration has the table of updates.
+func hasSlots(path string) (bool, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return false, err
+	}
+	for line := range strings.Lines(string(text)) {
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimSpace(line); line == "[update]" || strings.HasPrefix(line, "[update.") {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// install puts the image's agent into the first slot, unless a release is there already.
+func (b *board) install() error {
+	if _, err := os.Stat(filepath.Join(slotsDir, "slots")); err == nil && !b.fresh {
+		return nil
+	}
+	cmd := exec.Command(platen, "install", "--config", configFile, "--release", strconv.FormatUint(b.release.number, 10), platen)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("install the image's release: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+func start(args []string) (pid int, err error) {
+	p, err := os.StartProcess(args[0], args, &os.ProcAttr{Env: []string{"PATH=/", "HOME=/run"}, Files: []*os.File{nil, os.Stdout, os.Stderr}})
+	if err != nil {
+		return 0, fmt.Errorf("start %s: %w", args[0], err)
+	}
+	return p.Pid, p.Release()
+}
+
+// keep starts the launcher, reaps whatever ends, and restarts the board or switches it off
+// when it is told to, or when the launcher does not stay.
+func (b *board) keep(args []string, signals <-chan os.Signal) error {
+	var timer <-chan time.Time
+	begun, wait, short := time.Now(), firstWait, 0
+	pid, err := start(args)
+	if err != nil {
+		return err
+	}
+	b.say("agent started")
+	ready := make(chan struct{})
+	go func() {
+		defer close(ready)
+		b.awaitReady()
+	}()
+	for {
+		select {
+		case <-timer:
+			timer, begun = nil, time.Now()
+			if pid, err = start(args); err != nil {
+				return err
+			}
+		case s := <-signals:
+			switch s {
+			case unix.SIGCHLD:
+				status, gone := reap(pid)
+				if !gone {
+					continue
+				}
+				pid = 0
+				if time.Since(begun) > longWait {
+					wait, short = firstWait, 0
+				}
+				if short++; short >= maxStarts {
+					return errors.New("the launcher does not stay")
+				}
+				b.say("the launcher has ended (%s): started again in %v", status, wait)
+				timer, wait = time.After(wait), min(2*wait, maxWait)
+			case unix.SIGUSR2:
+				b.stop(pid)
+				b.down(unix.LINUX_REBOOT_CMD_POWER_OFF, "")
+			default:
+				arg, _ := os.ReadFile(rebootArg)
+				b.stop(pid)
+				b.down(unix.LINUX_REBOOT_CMD_RESTART, string(arg))
+			}
+		}
+	}
+}
+
+// reap awaits whatever has ended, and says whether pid was among it and how it ended.
+func reap(pid int) (status string, gone bool) {
+	for {
+		var ws unix.WaitStatus
+		got, err := unix.Wait4(-1, &ws, unix.WNOHANG, nil)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || got <= 0 {
+			return status, gone
+		}
+		if got == pid {
+			gone = true
+			if status = fmt.Sprintf("exit code %d", ws.ExitStatus()); ws.Signaled() {
+				status = ws.Signal().String()
+			}
+		}
+	}
+}
+
+// stop has the launcher end, which has the agent end.
+func (b *board) stop(pid int) {
+	if pid == 0 {
+		return
+	}
+	_ = unix.Kill(pid, unix.SIGTERM)
+	for end := time.Now().Add(stopTime); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if _, gone := reap(pid); gone {
+			return
+		}
+	}
+	b.say("the launcher does not end: killed")
+}
+
+// down ends everything and gives the board to its firmware.
+func (b *board) down(how int, arg string) {
+	if b.renew != nil {
+		b.renew()
+	}
+	_ = unix.Kill(-1, unix.SIGKILL)
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if _, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); errors.Is(err, unix.ECHILD) {
+			break
+		}
+	}
+	unix.Sync()
+	for _, at := range []string{slotsDir, stateDir} {
+		if err := unix.Unmount(at, 0); err != nil {
+			_ = unix.Mount("", at, "", unix.MS_REMOUNT|unix.MS_RDONLY, "") // as far as it can be
+		}
+	}
+	_ = dm.Remove("platen-state")
+	unix.Sync()
+	if arg != "" && how == unix.LINUX_REBOOT_CMD_RESTART {
+		_ = restart2(arg)
+	}
+	_ = unix.Reboot(how)
+	select {} // the kernel takes its time
+}
+
+// ask tells process 1 to end the board.
+func ask(sig unix.Signal, arg string) error {
+	if arg != "" {
+		if err := os.WriteFile(rebootArg, []byte(arg), 0o600); err != nil {
+			return fmt.Errorf("say what the restart is told: %w", err)
+		}
+	}
+	if err := unix.Kill(1, sig); err != nil {
+		return fmt.Errorf("ask the init: %w", err)
+	}
+	return nil
+}
+
+// serveConsole answers at a terminal, raw and without echo.
+func serveConsole(tty string) error {
+	if tty == "" || strings.ContainsAny(tty, "/.") {
+		return fmt.Errorf("%q is not a terminal", tty)
+	}
+	f, err := os.OpenFile("/dev/"+tty, os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	t, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	if err != nil {
+		return fmt.Errorf("%s: %w", tty, err)
+	}
+	t.Iflag = unix.IGNBRK
+	t.Lflag = 0
+	t.Oflag = unix.OPOST | unix.ONLCR
+	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
+	if err := unix.IoctlSetTermios(int(f.Fd()), unix.TCSETS, t); err != nil {
+		return fmt.Errorf("%s: %w", tty, err)
+	}
+	run := console.Exec(platen, "/run")
+	return console.Serve(context.Background(), f, func(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+		return run(ctx, append([]string{"--config", configFile}, args...), in, out, errs)
+	})
+}
