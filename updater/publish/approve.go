@@ -20,7 +20,7 @@ type States struct {
 
 // Approve signs, with the approver's key, the states in which printers of a board may open
 // jobs while they run one of its newest releases, and puts them into the metadata of the
-// newest, in place of what was approved before; that takes the targets keys in keyDirs.
+// newest, in place of what was approved before; that takes the keys that sign it, in keyDirs.
 // Printers see it after the next Publish. It returns ErrRelease if there is no release, or
 // ErrKeys.
 func (r *Repo) Approve(s States, approver *ecdsa.PrivateKey, keyDirs []string, now time.Time) (Release, error) {
@@ -35,11 +35,11 @@ func (r *Repo) Approve(s States, approver *ecdsa.PrivateKey, keyDirs []string, n
 		return Release{}, err
 	}
 	defer unlock()
-	md, err := r.targets()
+	l, err := r.ledger()
 	if err != nil {
 		return Release{}, err
 	}
-	all, err := releases(md)
+	all, err := l.releases()
 	if err != nil {
 		return Release{}, err
 	}
@@ -67,12 +67,13 @@ func (r *Repo) Approve(s States, approver *ecdsa.PrivateKey, keyDirs []string, n
 			return Release{}, err
 		}
 	}
-	keys, err := r.signers("targets", r.offline(keyDirs))
+	p := l.part(newest)
+	keys, err := r.signersOf(p, keyDirs)
 	if err != nil {
 		return Release{}, err
 	}
-	if err := enter(md, newest); err != nil {
+	if err := enter(p.md, newest); err != nil {
 		return Release{}, err
 	}
-	return newest, r.writeTargets(md, keys, now)
+	return newest, r.writePart(p, keys, now)
 }

@@ -43,7 +43,12 @@ func (doc *Document) explain() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines := []string{fmt.Sprintf("%s: all that printers may install, until %s", doc.File, md.Signed.Expires.Format(time.RFC3339))}
+	about := "all that printers may install"
+	if doc.Role != metadata.TARGETS {
+		about = "all that is released by " + doc.Role
+	}
+	lines := []string{fmt.Sprintf("%s: %s, until %s", doc.File, about, md.Signed.Expires.Format(time.RFC3339))}
+	lines = append(lines, explainRoles(md)...)
 	var paths []string
 	for path, file := range md.Signed.Targets {
 		paths = append(paths, fmt.Sprintf("  %s  %d bytes  sha256 %s", path, file.Length, file.Hashes["sha256"]))

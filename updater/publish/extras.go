@@ -46,55 +46,12 @@ type Added struct {
 	Whole  int64  `json:"whole,omitempty"` // of a delta: the size of what it makes
 }
 
-// which is a release by its number, 0: the newest.
-func which(md *metadata.Metadata[metadata.TargetsType], board, kind string, n uint64) (Release, []Release, error) {
-	all, err := releases(md)
-	if err != nil {
-		return Release{}, nil, err
-	}
-	all = slices.DeleteFunc(all, func(r Release) bool { return r.Board != board || r.Kind != kind })
-	i := len(all) - 1
-	if n != 0 {
-		i = slices.IndexFunc(all, func(r Release) bool { return r.Release == n })
-	}
-	if i < 0 {
-		return Release{}, nil, fmt.Errorf("%w: there is no such release of %s for %s", ErrRelease, kind, board)
-	}
-	return all[i], all[:i], nil
-}
-
-// change lets change work on the targets metadata and signs the outcome with the targets
-// keys in keyDirs.
-func (r *Repo) change(keyDirs []string, now time.Time, change func(*metadata.Metadata[metadata.TargetsType]) error) error {
-	unlock, err := r.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	md, err := r.targets()
-	if err != nil {
-		return err
-	}
-	keys, err := r.signers(metadata.TARGETS, r.offline(keyDirs))
-	if err != nil {
-		return err
-	}
-	if err := change(md); err != nil {
-		return err
-	}
-	return r.writeTargets(md, keys, now)
-}
-
 // Delta makes the deltas by which printers get from up to back of the releases before to
 // release n (0: the newest), and signs them. One that would be longer than the release
 // itself is left out.
 func (r *Repo) Delta(board, kind string, n uint64, back int, keyDirs []string, now time.Time) ([]Added, error) {
 	var list []Added
-	err := r.change(keyDirs, now, func(md *metadata.Metadata[metadata.TargetsType]) error {
-		to, before, err := which(md, board, kind, n)
-		if err != nil {
-			return err
-		}
+	err := r.change(wanted{board, kind, n}, keyDirs, now, func(md *listing, to Release, before []Release) error {
 		if len(before) == 0 {
 			return fmt.Errorf("%w: there is no release before %d to start from", ErrRelease, to.Release)
 		}
@@ -116,7 +73,7 @@ func (r *Repo) Delta(board, kind string, n uint64, back int, keyDirs []string, n
 	return list, err
 }
 
-func (r *Repo) delta(md *metadata.Metadata[metadata.TargetsType], from, to Release, next []byte) (Added, error) {
+func (r *Repo) delta(md *listing, from, to Release, next []byte) (Added, error) {
 	old, err := r.contents(from)
 	if err != nil {
 		return Added{}, err
@@ -163,11 +120,7 @@ func (r *Repo) AddPaper(board, kind string, n uint64, name, file string, keyDirs
 	}
 	defer src.Close()
 	var a Added
-	err = r.change(keyDirs, now, func(md *metadata.Metadata[metadata.TargetsType]) error {
-		rel, _, err := which(md, board, kind, n)
-		if err != nil {
-			return err
-		}
+	err = r.change(wanted{board, kind, n}, keyDirs, now, func(md *listing, rel Release, _ []Release) (err error) {
 		a.Path = rel.folder() + "/" + name
 		if md.Signed.Targets[a.Path] != nil {
 			return fmt.Errorf("%w: release %d has a paper %s already", ErrRelease, rel.Release, name)
@@ -190,10 +143,8 @@ func paperName(name string) bool {
 // stays so.
 func (r *Repo) Rollout(board, kind string, n uint64, edit func(*updater.Rollout), keyDirs []string, now time.Time) (Release, error) {
 	var rel Release
-	err := r.change(keyDirs, now, func(md *metadata.Metadata[metadata.TargetsType]) (err error) {
-		if rel, _, err = which(md, board, kind, n); err != nil {
-			return err
-		}
+	err := r.change(wanted{board, kind, n}, keyDirs, now, func(md *listing, now Release, _ []Release) error {
+		rel = now
 		next := updater.Rollout{Share: updater.WholeShare}
 		if rel.Rollout != nil {
 			next = *rel.Rollout
@@ -275,24 +226,25 @@ func (r *Repo) bundled(boards []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	targets := fmt.Sprintf("%d.targets.json", sn.Signed.Meta["targets.json"].Version)
-	md, err := load(r, targets, metadata.Targets())
+	l, more, err := r.published(sn, boards)
 	if err != nil {
 		return nil, err
 	}
-	names = append(names, "timestamp.json", snapshot, targets)
-	all, err := releases(md)
+	names = append(append(names, "timestamp.json", snapshot), more...)
+	all, err := l.releases()
 	if err != nil {
 		return nil, err
 	}
 	var files []string
 	for i, rel := range all {
-		if !wanted(all[i+1:], rel) && !ofSet(all, rel) || len(boards) > 0 && !slices.Contains(boards, rel.Board) {
+		if !newest(all[i+1:], rel) && !ofSet(all, rel) || len(boards) > 0 && !slices.Contains(boards, rel.Board) {
 			continue
 		}
-		for path, file := range md.Signed.Targets {
-			if strings.HasPrefix(path, rel.folder()+"/") {
-				files = append(files, place(path, hex.EncodeToString(file.Hashes["sha256"])))
+		for _, p := range l.all() { // deltas and papers may be of another role than the release
+			for path, file := range p.md.Signed.Targets {
+				if strings.HasPrefix(path, rel.folder()+"/") {
+					files = append(files, place(path, hex.EncodeToString(file.Hashes["sha256"])))
+				}
 			}
 		}
 		if proof := place(rel.Path, rel.SHA256) + proofSuffix; r.has(proof) {
@@ -306,9 +258,37 @@ func (r *Repo) bundled(boards []string) ([]string, error) {
 	return append(names, files...), nil
 }
 
-// wanted reports whether some printer would pick a release: it would not if one of those
+// published is the ledger of a snapshot, and the files of its listings: of the delegated
+// roles, those of the boards that are named (none: all).
+func (r *Repo) published(sn *metadata.Metadata[metadata.SnapshotType], boards []string) (*ledger, []string, error) {
+	var files []string
+	read := func(name string) (*listing, error) {
+		m := sn.Signed.Meta[name+".json"]
+		if m == nil {
+			return nil, fmt.Errorf("the snapshot does not name %s: %w: publish", name, ErrDamaged)
+		}
+		files = append(files, fmt.Sprintf("%d.%s.json", m.Version, name))
+		return load(r, files[len(files)-1], metadata.Targets())
+	}
+	top, err := read(metadata.TARGETS)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := r.assemble(top, func(p *part, _ *listing) (err error) {
+		if len(boards) > 0 && !slices.Contains(boards, p.place.Board) {
+			p.md = metadata.Targets()
+			return nil
+		}
+		p.md, err = read(p.role)
+		return err
+	})
+	slices.Sort(files[1:])
+	return l, files, err
+}
+
+// newest reports whether some printer would pick a release: it would not if one of those
 // above it is for everybody.
-func wanted(above []Release, rel Release) bool {
+func newest(above []Release, rel Release) bool {
 	return !slices.ContainsFunc(above, func(o Release) bool { return o.Board == rel.Board && o.Kind == rel.Kind && o.Rollout == nil })
 }
 

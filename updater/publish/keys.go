@@ -112,12 +112,18 @@ func (r *Repo) signers(role string, dirs []string) ([]key, error) {
 	if r.drafted(role) {
 		return nil, nil
 	}
-	return enough(r.root, role, dirs)
+	return enough(role, needIn(r.root, role), dirs)
 }
 
-func enough(root *metadata.Metadata[metadata.RootType], role string, dirs []string) ([]key, error) {
+// needIn is who signs for a role of a root.
+func needIn(root *metadata.Metadata[metadata.RootType], role string) Need {
 	want := root.Signed.Roles[role]
-	keys, err := findKeys(dirs, want.KeyIDs)
+	return Need{want.Threshold, want.KeyIDs}
+}
+
+// enough are the keys in the folders that sign for a role, if they are as many as it needs.
+func enough(role string, want Need, dirs []string) ([]key, error) {
+	keys, err := findKeys(dirs, want.Keys)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,10 @@ type Versions struct {
 	Snapshot  int64     `json:"snapshot"`
 	Timestamp int64     `json:"timestamp"`
 	Expires   time.Time `json:"expires"` // when printers stop believing it
+
+	// Lapsed are delegated roles whose metadata has expired: printers take nothing of
+	// theirs until it is renewed, and all else as before.
+	Lapsed []string `json:"lapsed,omitempty"`
 }
 
 // Publish announces what was added: a snapshot of the newest targets, and last of
@@ -34,27 +38,30 @@ func (r *Repo) Publish(now time.Time) (Versions, error) {
 }
 
 func (r *Repo) publish(now time.Time) (Versions, error) {
-	targets, err := r.targets()
+	l, err := r.ledger()
 	if err != nil {
 		return Versions{}, err
 	}
+	targets := l.top.md
 	if targets.Signed.IsExpired(now) || r.root.Signed.IsExpired(now) {
 		return Versions{}, errors.New("root or targets metadata has expired: renew it with the offline keys")
 	}
 	if issuedAfter(targets.Signed.UnrecognizedFields, now) || issuedAfter(r.root.Signed.UnrecognizedFields, now) {
 		return Versions{}, errors.New("root or targets metadata was signed in the future: check the clocks of both machines, then renew")
 	}
-	if err := r.checkFiles(targets); err != nil {
-		return Versions{}, err
+	for _, p := range l.all() {
+		if err := r.checkFiles(p.md); err != nil {
+			return Versions{}, err
+		}
 	}
-	list, err := releases(targets)
+	list, err := l.releases()
 	if err != nil {
 		return Versions{}, err
 	}
 	if err := r.logReleases(list); err != nil {
 		return Versions{}, err
 	}
-	snapshot, meta, err := r.snapshot(targets, now)
+	snapshot, meta, err := r.snapshot(now)
 	if err != nil {
 		return Versions{}, err
 	}
@@ -68,26 +75,35 @@ func (r *Repo) publish(now time.Time) (Versions, error) {
 			first = at
 		}
 	}
-	return Versions{r.root.Signed.Version, targets.Signed.Version, snapshot.Signed.Version, ts.Signed.Version, first}, nil
+	v := Versions{Root: r.root.Signed.Version, Targets: targets.Signed.Version, Snapshot: snapshot.Signed.Version, Timestamp: ts.Signed.Version, Expires: first}
+	for _, p := range l.parts {
+		if p.md.Signed.IsExpired(now) {
+			v.Lapsed = append(v.Lapsed, p.role)
+		}
+	}
+	return v, nil
 }
 
 // snapshot writes the next snapshot and returns it with what the timestamp says of it.
-func (r *Repo) snapshot(targets *metadata.Metadata[metadata.TargetsType], now time.Time) (*metadata.Metadata[metadata.SnapshotType], *metadata.MetaFiles, error) {
+func (r *Repo) snapshot(now time.Time) (*metadata.Metadata[metadata.SnapshotType], *metadata.MetaFiles, error) {
 	keys, err := r.signers(metadata.SNAPSHOT, []string{r.online})
 	if err != nil {
 		return nil, nil, err
 	}
-	last, err := r.newest(metadata.SNAPSHOT)
-	if err != nil {
-		return nil, nil, err
-	}
-	meta, err := r.describe(fmt.Sprintf("%d.targets.json", targets.Signed.Version), targets.Signed.Version)
+	all, err := r.versions()
 	if err != nil {
 		return nil, nil, err
 	}
 	md := metadata.Snapshot(expiry(now, r.set.Policy.SnapshotValid))
-	md.Signed.Version = last + 1
-	md.Signed.Meta["targets.json"] = meta
+	md.Signed.Version = all[metadata.SNAPSHOT] + 1
+	delete(all, metadata.ROOT)
+	delete(all, metadata.SNAPSHOT)
+	// Roles that were taken back stay: printers refuse a snapshot that forgets one (5.5.5).
+	for name, v := range all {
+		if md.Signed.Meta[name+".json"], err = r.describe(fmt.Sprintf("%d.%s.json", v, name), v); err != nil {
+			return nil, nil, err
+		}
+	}
 	name := fmt.Sprintf("%d.snapshot.json", md.Signed.Version)
 	if err := write(r, name, md, keys); err != nil {
 		return nil, nil, err
@@ -139,6 +155,7 @@ type Role struct {
 	Keys      int       `json:"keys"`
 	Threshold int       `json:"threshold"`
 	Expired   bool      `json:"expired"`
+	Of        string    `json:"of,omitempty"` // of a delegated one: BOARD/KIND
 }
 
 // Status is the state of a repository.
@@ -150,12 +167,12 @@ type Status struct {
 
 // Status describes the repository at the moment now.
 func (r *Repo) Status(now time.Time) (Status, error) {
-	targets, err := r.targets()
+	l, err := r.ledger()
 	if err != nil {
 		return Status{}, err
 	}
 	var st Status
-	if st.Releases, err = releases(targets); err != nil {
+	if st.Releases, err = l.releases(); err != nil {
 		return Status{}, err
 	}
 	ts, err := load(r, "timestamp.json", metadata.Timestamp())
@@ -170,8 +187,12 @@ func (r *Repo) Status(now time.Time) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	m := sn.Signed.Meta["targets.json"]
-	st.Published = m != nil && m.Version == targets.Signed.Version
+	st.Published = true
+	for _, p := range l.all() {
+		m := sn.Signed.Meta[p.role+".json"]
+		st.Published = st.Published && m != nil && m.Version == p.md.Signed.Version
+	}
+	targets := l.top.md
 	for _, x := range [...]struct {
 		role    string
 		version int64
@@ -183,7 +204,11 @@ func (r *Repo) Status(now time.Time) (Status, error) {
 		{metadata.TIMESTAMP, ts.Signed.Version, ts.Signed.Expires},
 	} {
 		role := r.root.Signed.Roles[x.role]
-		st.Roles = append(st.Roles, Role{x.role, x.version, x.expires, len(role.KeyIDs), role.Threshold, now.After(x.expires)})
+		st.Roles = append(st.Roles, Role{x.role, x.version, x.expires, len(role.KeyIDs), role.Threshold, now.After(x.expires), ""})
+	}
+	for _, p := range l.parts {
+		md := p.md.Signed
+		st.Roles = append(st.Roles, Role{p.role, md.Version, md.Expires, len(p.need.Keys), p.need.Threshold, now.After(md.Expires), p.place.String()})
 	}
 	return st, nil
 }

@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -49,6 +48,7 @@ type Release struct {
 	Size    int64  `json:"size"`   // bytes
 	SHA256  string `json:"sha256"` // hex; also what a printer measures when it starts it
 
+	Role      string              `json:"role,omitempty"` // the delegated role that lists it; absent: the targets
 	Hardware  []string            `json:"hardware,omitempty"`
 	Set       []Member            `json:"set,omitempty"`
 	Rollout   *updater.Rollout    `json:"rollout,omitempty"`   // who gets it; absent: every printer
@@ -75,9 +75,9 @@ type custom struct {
 
 var word = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
-// Add copies a file into the repository and signs it as a release with the targets
-// keys in keyDirs (none: those Init made). Printers see it after the next Publish.
-// It returns ErrRelease or ErrKeys.
+// Add copies a file into the repository and signs it as a release with keys in keyDirs
+// (none: those Init made): the targets keys, or those of the role that they have delegated
+// it to. Printers see it after the next Publish. It returns ErrRelease or ErrKeys.
 func (r *Repo) Add(item Item, keyDirs []string, now time.Time) (Release, error) {
 	if item.Kind == "" {
 		item.Kind = "agent"
@@ -90,22 +90,24 @@ func (r *Repo) Add(item Item, keyDirs []string, now time.Time) (Release, error) 
 		return Release{}, err
 	}
 	defer unlock()
-	md, err := r.targets()
+	l, err := r.ledger()
 	if err != nil {
 		return Release{}, err
 	}
-	top, err := highest(md, item.Board, item.Kind)
+	all, err := l.releases()
 	if err != nil {
 		return Release{}, err
 	}
+	top := highest(all, item.Board, item.Kind)
 	if item.Release == 0 || item.Release <= top {
 		return Release{}, fmt.Errorf("%w: %d is not above %d, the newest release of %s for %s", ErrRelease, item.Release, top, item.Kind, item.Board)
 	}
-	set, err := members(md, item)
+	set, err := members(all, item)
 	if err != nil {
 		return Release{}, err
 	}
-	keys, err := r.signers(metadata.TARGETS, r.offline(keyDirs))
+	p := l.of(item.Board, item.Kind)
+	keys, err := r.signersOf(p, keyDirs)
 	if err != nil {
 		return Release{}, err
 	}
@@ -117,10 +119,13 @@ func (r *Repo) Add(item Item, keyDirs []string, now time.Time) (Release, error) 
 	if rel.PCRs, err = expected(rel); err != nil {
 		return Release{}, err
 	}
-	if err := enter(md, rel); err != nil {
+	if err := enter(p.md, rel); err != nil {
 		return Release{}, err
 	}
-	return rel, r.writeTargets(md, keys, now)
+	if p != l.top {
+		rel.Role = p.role
+	}
+	return rel, r.writePart(p, keys, now)
 }
 
 // expected is the value of PCR 14 after a machine started into a release and measured
@@ -137,11 +142,7 @@ func expected(rel Release) ([]approval.PCR, error) {
 }
 
 // members looks up what an item's set names.
-func members(md *metadata.Metadata[metadata.TargetsType], item Item) ([]Member, error) {
-	all, err := releases(md)
-	if err != nil {
-		return nil, err
-	}
+func members(all []Release, item Item) ([]Member, error) {
 	var set []Member
 	for _, m := range item.Set {
 		i := slices.IndexFunc(all, func(r Release) bool { return r.Board == item.Board && r.Kind == m.Kind && r.Release == m.Release })
@@ -154,43 +155,14 @@ func members(md *metadata.Metadata[metadata.TargetsType], item Item) ([]Member, 
 }
 
 // highest is the highest release of a board and kind, 0 if there is none.
-func highest(md *metadata.Metadata[metadata.TargetsType], board, kind string) (uint64, error) {
-	rels, err := releases(md)
-	if err != nil {
-		return 0, err
-	}
+func highest(all []Release, board, kind string) uint64 {
 	var top uint64
-	for _, rel := range rels {
+	for _, rel := range all {
 		if rel.Board == board && rel.Kind == kind {
 			top = max(top, rel.Release)
 		}
 	}
-	return top, nil
-}
-
-// releases lists what the metadata releases, by board, kind and number.
-func releases(md *metadata.Metadata[metadata.TargetsType]) ([]Release, error) {
-	var list []Release
-	for path, file := range md.Signed.Targets {
-		var c custom
-		if file.Custom == nil {
-			continue
-		}
-		if err := json.Unmarshal(*file.Custom, &c); err != nil {
-			return nil, fmt.Errorf("custom field of %s: %w: %w", path, ErrDamaged, err)
-		}
-		if c.Delta != nil || c.Paper != nil {
-			continue
-		}
-		list = append(list, Release{
-			Release: c.Release, Board: c.Board, Kind: c.Kind, Path: path, Size: file.Length, SHA256: c.SHA256,
-			Hardware: c.Hardware, Set: c.Set, Rollout: c.Rollout, PCRs: c.PCRs, Approvals: c.Approvals,
-		})
-	}
-	slices.SortFunc(list, func(a, b Release) int {
-		return cmp.Or(cmp.Compare(a.Board, b.Board), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Release, b.Release))
-	})
-	return list, nil
+	return top
 }
 
 // store copies a release's file to its place.
@@ -239,14 +211,14 @@ func (r *Repo) copyIn(src io.Reader, path string) (size int64, digest string, er
 }
 
 // enter adds a release to the targets metadata.
-func enter(md *metadata.Metadata[metadata.TargetsType], rel Release) error {
+func enter(md *listing, rel Release) error {
 	return enterFile(md, rel.Path, rel.Size, rel.SHA256, custom{
 		Release: rel.Release, Board: rel.Board, Kind: rel.Kind, SHA256: rel.SHA256,
 		Hardware: rel.Hardware, Set: rel.Set, Rollout: rel.Rollout, PCRs: rel.PCRs, Approvals: rel.Approvals,
 	})
 }
 
-func enterFile(md *metadata.Metadata[metadata.TargetsType], path string, size int64, sha256 string, about custom) error {
+func enterFile(md *listing, path string, size int64, sha256 string, about custom) error {
 	text, err := json.Marshal(about)
 	if err != nil {
 		return err
@@ -262,17 +234,9 @@ func enterFile(md *metadata.Metadata[metadata.TargetsType], path string, size in
 	return nil
 }
 
-// writeTargets signs the next version of the targets metadata.
-func (r *Repo) writeTargets(md *metadata.Metadata[metadata.TargetsType], keys []key, now time.Time) error {
-	md.Signed.Version++
-	md.Signed.Expires = expiry(now, r.set.Policy.TargetsValid)
-	issue(&md.Signed.UnrecognizedFields, now)
-	return write(r, fmt.Sprintf("%d.targets.json", md.Signed.Version), md, keys)
-}
-
 // checkFiles makes sure that every released file is there and is what was signed, so
 // that nothing is announced that printers would refuse.
-func (r *Repo) checkFiles(md *metadata.Metadata[metadata.TargetsType]) error {
+func (r *Repo) checkFiles(md *listing) error {
 	for path, file := range md.Signed.Targets {
 		want := hex.EncodeToString(file.Hashes["sha256"])
 		dir, base := filepath.Split(filepath.FromSlash(path))

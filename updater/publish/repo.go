@@ -89,6 +89,8 @@ var (
 	ErrKeys = errors.New("too few keys")
 	// ErrRelease reports a release that may not be added.
 	ErrRelease = errors.New("release cannot be added")
+	// ErrRole reports a role that is not there, or that cannot be left what is asked for.
+	ErrRole = errors.New("the role cannot be used")
 	// ErrDamaged reports a repository whose files are not what was signed.
 	ErrDamaged = errors.New("repository is damaged")
 )
@@ -107,7 +109,7 @@ type Repo struct {
 	out         *slot.Dir
 	root        *metadata.Metadata[metadata.RootType] // the newest, verified
 	past        []*metadata.Metadata[metadata.RootType]
-	draft       *Draft // what root and targets keys are to sign; nil: they do at once
+	draft       *Draft // what offline keys are to sign; nil: they do at once
 }
 
 // Open opens the repository in dir, whose online folder is online ("" is OnlineDir),
@@ -179,40 +181,51 @@ func (r *Repo) saveSettings() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(r.online, "repo.json"), append(text, '\n'), 0o600)
+	dir, err := slot.OpenDir(r.online)
+	if err != nil {
+		return err
+	}
+	err = slot.Replace(dir, "repo.json", append(text, '\n'))
+	return errors.Join(err, dir.Close())
 }
 
-var versioned = regexp.MustCompile(`^([1-9][0-9]{0,17})\.([a-z]+)\.json$`)
+var versioned = regexp.MustCompile(`^([1-9][0-9]{0,17})\.([a-z0-9]+(?:-[a-z0-9]+)*)\.json$`)
 
-// newest is the highest version of a role's metadata in the folder, 0 if none.
-func (r *Repo) newest(role string) (int64, error) {
+// versions are the highest versions of the metadata in the folder, by role.
+func (r *Repo) versions() (map[string]int64, error) {
 	entries, err := os.ReadDir(r.dir)
 	if err != nil {
-		return 0, fmt.Errorf("list repository: %w", err)
+		return nil, fmt.Errorf("list repository: %w", err)
 	}
-	var best int64
+	found := map[string]int64{}
 	for _, e := range entries {
 		m := versioned.FindStringSubmatch(e.Name())
-		if m == nil || m[2] != role {
+		if m == nil {
 			continue
 		}
 		v, err := strconv.ParseInt(m[1], 10, 64)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		best = max(best, v)
+		found[m[2]] = max(found[m[2]], v)
 	}
-	return best, nil
+	return found, nil
+}
+
+// newest is the highest version of a role's metadata in the folder, 0 if none.
+func (r *Repo) newest(role string) (int64, error) {
+	all, err := r.versions()
+	return all[role], err
 }
 
 // targets reads the newest targets metadata and verifies it against the root.
-func (r *Repo) targets() (*metadata.Metadata[metadata.TargetsType], error) {
+func (r *Repo) targets() (*listing, error) {
 	return r.targetsUnder(r.root)
 }
 
 // targetsUnder is targets for any of the roots: after an interrupted rotation the
 // newest targets are still signed as an earlier root wants it.
-func (r *Repo) targetsUnder(roots ...*metadata.Metadata[metadata.RootType]) (*metadata.Metadata[metadata.TargetsType], error) {
+func (r *Repo) targetsUnder(roots ...*metadata.Metadata[metadata.RootType]) (*listing, error) {
 	v, err := r.newest(metadata.TARGETS)
 	if err != nil {
 		return nil, err

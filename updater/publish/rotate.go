@@ -16,12 +16,14 @@ type Rotated struct {
 	Role    string `json:"role"`
 	Removed string `json:"removed"` // key id
 	Added   string `json:"added"`   // key id, "" for none
-	Root    int64  `json:"root"`    // version of the new root
+	Root    int64  `json:"root"`    // version of the new root; of a delegated role: as before
+
+	Targets int64 `json:"targets,omitempty"` // of a delegated role: version of the targets that name its keys
 }
 
 // Exchange is a change of a role's keys.
 type Exchange struct {
-	Role  string           // root, targets, snapshot or timestamp
+	Role  string           // root, targets, snapshot, timestamp or a delegated one
 	Lost  string           // beginning of the id of the key that goes; "": the oldest
 	Fresh crypto.PublicKey // of the one that comes; nil: one is made
 	None  bool             // none comes: the role has a key less
@@ -31,7 +33,9 @@ type Exchange struct {
 // The new root is signed by enough root keys of the old and of the new root, found in
 // keyDirs (none: those Init made); a key that is made is put into the first of them, or into
 // the online folder. A new targets key signs the targets again; new online keys publish
-// again, which also undoes versions that a thief of the old ones drove up.
+// again, which also undoes versions that a thief of the old ones drove up. The keys of a
+// delegated role stand in the targets, which targets keys sign; its new keys sign what it
+// lists.
 func (r *Repo) Rotate(e Exchange, keyDirs []string, now time.Time) (Rotated, error) {
 	unlock, err := r.lock()
 	if err != nil {
@@ -40,17 +44,24 @@ func (r *Repo) Rotate(e Exchange, keyDirs []string, now time.Time) (Rotated, err
 	defer unlock()
 	old := r.root.Signed.Roles[e.Role]
 	if old == nil {
-		return Rotated{}, fmt.Errorf("there is no role %q: use root, targets, snapshot or timestamp", e.Role)
+		return r.rotateRole(e, r.offline(keyDirs), now)
 	}
-	i := slices.IndexFunc(old.KeyIDs, func(id string) bool { return strings.HasPrefix(id, e.Lost) })
-	if i < 0 {
-		return Rotated{}, fmt.Errorf("%w: %s has no key whose id begins with %s", ErrKeys, e.Role, e.Lost)
+	if e.Lost, err = e.lost(Need{old.Threshold, old.KeyIDs}); err != nil {
+		return Rotated{}, err
 	}
-	if e.None && len(old.KeyIDs) <= old.Threshold {
-		return Rotated{}, fmt.Errorf("%w: %s would have fewer keys than have to sign: put another one in its place", ErrKeys, e.Role)
-	}
-	e.Lost = old.KeyIDs[i]
 	return r.rotate(e, r.offline(keyDirs), now)
+}
+
+// lost is the id of the key that goes, of those that a role has.
+func (e Exchange) lost(has Need) (string, error) {
+	i := slices.IndexFunc(has.Keys, func(id string) bool { return strings.HasPrefix(id, e.Lost) })
+	if i < 0 {
+		return "", fmt.Errorf("%w: %s has no key whose id begins with %s", ErrKeys, e.Role, e.Lost)
+	}
+	if e.None && len(has.Keys) <= has.Threshold {
+		return "", fmt.Errorf("%w: %s would have fewer keys than have to sign: put another one in its place", ErrKeys, e.Role)
+	}
+	return has.Keys[i], nil
 }
 
 func (r *Repo) rotate(e Exchange, dirs []string, now time.Time) (Rotated, error) {
@@ -81,7 +92,7 @@ func (r *Repo) rotate(e Exchange, dirs []string, now time.Time) (Rotated, error)
 	case e.Role == metadata.ROOT && fresh.signer != nil:
 		keys = append(keys, fresh)
 	case e.Role == metadata.TARGETS && !r.drafted(e.Role): // before anything is written, make sure it can be
-		if _, err := enough(next, e.Role, dirs); err != nil {
+		if _, err := enough(e.Role, needIn(next, e.Role), dirs); err != nil {
 			return Rotated{}, err
 		}
 	}
@@ -96,7 +107,7 @@ func (r *Repo) rotate(e Exchange, dirs []string, now time.Time) (Rotated, error)
 	if r.draft == nil {
 		_, err = r.publish(now)
 	}
-	return Rotated{e.Role, e.Lost, fresh.id, next.Signed.Version}, err
+	return Rotated{Role: e.Role, Removed: e.Lost, Added: fresh.id, Root: next.Signed.Version}, err
 }
 
 // freshKey is the key that comes: the one that is given, none, or one that is made.
@@ -174,10 +185,11 @@ func (r *Repo) writeRoot(next *metadata.Metadata[metadata.RootType], keys []key,
 	return nil
 }
 
-func (r *Repo) signTargets(md *metadata.Metadata[metadata.TargetsType], dirs []string, now time.Time) error {
-	keys, err := r.signers(metadata.TARGETS, dirs)
+func (r *Repo) signTargets(md *listing, dirs []string, now time.Time) error {
+	p := r.topPart(md)
+	keys, err := r.signersOf(p, dirs)
 	if err != nil {
 		return err
 	}
-	return r.writeTargets(md, keys, now)
+	return r.writePart(p, keys, now)
 }

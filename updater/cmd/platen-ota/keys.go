@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,11 +23,12 @@ func (o *options) rotateCmd() *cobra.Command {
 		Long: `Rotate takes a key out of the trust, for example because it was lost or stolen, and
 puts another one in its place: the one whose public key --new names, or one that it
 makes. Enough root keys have to sign. After online keys were stolen, rotate both
-snapshot and timestamp.`,
+snapshot and timestamp. For a delegated role the targets keys sign who has it, and its
+new keys what it lists.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if e.Role == "" {
-				return cli.Usage("name the role with --role: root, targets, snapshot or timestamp")
+				return cli.Usage("name the role with --role: root, targets, snapshot, timestamp or a delegated one")
 			}
 			if fresh != "" {
 				k, err := publish.OpenPub(fresh)
@@ -39,7 +41,7 @@ snapshot and timestamp.`,
 		},
 	}
 	o.keysFlag(c)
-	c.Flags().StringVar(&e.Role, "role", "", "root, targets, snapshot or timestamp")
+	c.Flags().StringVar(&e.Role, "role", "", "root, targets, snapshot, timestamp or a delegated one")
 	c.Flags().StringVar(&e.Lost, "key", "", "beginning of the id of the key to replace (default: the oldest)")
 	c.Flags().StringVar(&fresh, "new", "", "public key that takes its place")
 	return c
@@ -61,7 +63,11 @@ func (o *options) exchange(c *cobra.Command, dir string, e publish.Exchange) err
 			if done.Added == "" {
 				text = "taken out"
 			}
-			_, err := fmt.Fprintf(w, "%s: key %.8s %s in root %d\n", done.Role, done.Removed, text, done.Root)
+			where := fmt.Sprintf("root %d", done.Root)
+			if done.Targets > 0 {
+				where = fmt.Sprintf("targets %d", done.Targets)
+			}
+			_, err := fmt.Fprintf(w, "%s: key %.8s %s in %s\n", done.Role, done.Removed, text, where)
 			return err
 		})
 	})
@@ -70,12 +76,18 @@ func (o *options) exchange(c *cobra.Command, dir string, e publish.Exchange) err
 func (o *options) revokeCmd() *cobra.Command {
 	var e publish.Exchange
 	var rel publish.Item
+	var keep uint64
 	c := &cobra.Command{
-		Use:   "revoke DIR --board ID [--release N] | revoke DIR --role ROLE --key ID",
-		Short: "Withdraw a release, or take a key out of the trust",
+		Use:   "revoke DIR --board ID [--release N] | revoke DIR --role ROLE --key ID | revoke DIR --role DELEGATED [--keep N]",
+		Short: "Withdraw a release, take a key out of the trust, or take back what was delegated",
 		Long: `Revoke withdraws a release: no printer takes it any more, and those that run it stay on
 it until there is a newer one. Or it takes a key out of a role, without another one in
-its place, as long as enough remain. Printers see it after the next publish.`,
+its place, as long as enough remain. Printers see it after the next publish.
+
+Of a delegated role without --key it takes back all that the role was left, for example
+because its keys were stolen: of its releases only those up to --keep remain, as releases
+of the targets keys. Go on with numbers above all that it has used: printers that have a
+later one take no lower one, and tell so.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
@@ -84,74 +96,28 @@ its place, as long as enough remain. Printers see it after the next publish.`,
 			case rel.Board == "" && e.Role != "" && e.Lost != "":
 				e.None = true
 				return o.exchange(c, args[0], e)
+			case rel.Board == "" && e.Role != "" && !slices.Contains(topRoles, e.Role):
+				return o.delegation(c, args[0], "is taken back from", func(r *publish.Repo) (publish.Delegated, error) {
+					return r.Undelegate(e.Role, keep, o.keys, time.Now())
+				})
 			}
 			return cli.Usage("name a release with --board and --release, or a key with --role and --key")
 		},
 	}
 	o.keysFlag(c)
 	releaseFlags(c, &rel)
-	c.Flags().StringVar(&e.Role, "role", "", "role of the key: root, targets, snapshot or timestamp")
+	c.Flags().StringVar(&e.Role, "role", "", "role of the key: root, targets, snapshot, timestamp or a delegated one")
+	c.Flags().Uint64Var(&keep, "keep", 0, "highest release of a delegated role that remains")
 	c.Flags().StringVar(&e.Lost, "key", "", "beginning of the key's id")
 	return c
 }
+
+// topRoles have keys that come and go, and are never taken back as a whole.
+var topRoles = []string{"root", "targets", "snapshot", "timestamp"}
 
 func releaseFlags(c *cobra.Command, i *publish.Item) {
 	f := c.Flags()
 	f.StringVar(&i.Board, "board", "", "board of the release")
 	f.StringVar(&i.Kind, "name", publish.Agent, "what it replaces")
 	f.Uint64Var(&i.Release, "release", 0, "its number (default: the newest)")
-}
-
-func (o *options) expireCmd() *cobra.Command {
-	var p publish.Policy
-	c := &cobra.Command{
-		Use:   "expire DIR",
-		Short: "Show or change for how long metadata is valid",
-		Long: `Expire changes the terms of metadata that is signed from now on: publish signs
-snapshot and timestamp anew, renew root and targets.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			return o.open(args[0], func(r *publish.Repo) error {
-				now, err := r.Expire(p.RootValid, p.TargetsValid, p.SnapshotValid, p.TimestampValid)
-				if err != nil {
-					return err
-				}
-				return cli.Print(c, now, func(w io.Writer) error {
-					_, err := fmt.Fprintf(w, "root %v\ntargets %v\nsnapshot %v\ntimestamp %v\n", now.RootValid, now.TargetsValid, now.SnapshotValid, now.TimestampValid)
-					return err
-				})
-			})
-		},
-	}
-	termFlags(c, &p)
-	return c
-}
-
-func (o *options) logInitCmd() *cobra.Command {
-	var name string
-	c := &cobra.Command{
-		Use:   "log-init DIR --name NAME",
-		Short: "Begin a transparency log, into which publish enters every release",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if name == "" {
-				return cli.Usage("give the log a name with --name, such as updates.example.com/log")
-			}
-			return o.open(args[0], func(r *publish.Repo) error {
-				key, err := r.InitLog(name)
-				if err != nil {
-					return err
-				}
-				made := struct {
-					Key string `json:"key"`
-				}{key}
-				return cli.Print(c, made, func(w io.Writer) error {
-					_, err := fmt.Fprintln(w, key)
-					return err
-				})
-			})
-		},
-	}
-	c.Flags().StringVar(&name, "name", "", "name of the log")
-	return c
 }

@@ -44,7 +44,7 @@ func root() *cobra.Command {
 	o := &options{}
 	r.PersistentFlags().StringVar(&o.online, "online", "", "folder of the online keys and settings (default DIR.online)")
 	r.AddCommand(o.initCmd(), o.addCmd(), o.deltaCmd(), o.paperCmd(), approverCmd(), o.approveCmd(), o.rolloutCmd(), o.publishCmd(),
-		o.statusCmd(), verifyCmd(), o.bundleCmd(), o.rotateCmd(), o.revokeCmd(), o.renewCmd(), o.expireCmd(), o.logInitCmd(), o.rootCmd(),
+		o.statusCmd(), verifyCmd(), o.bundleCmd(), o.delegateCmd(), o.rotateCmd(), o.revokeCmd(), o.renewCmd(), o.expireCmd(), o.logInitCmd(), o.rootCmd(),
 		keyCmd(), idCmd(), signCmd(), o.submitCmd(), sbomCmd(), provenanceCmd())
 	return r
 }
@@ -77,7 +77,7 @@ func (o *options) open(dir string, use func(*publish.Repo) error) error {
 
 // exit gives wrong requests the exit code for wrong usage.
 func exit(err error) error {
-	for _, wrong := range [...]error{publish.ErrExists, publish.ErrNoRepo, publish.ErrRelease, publish.ErrDraft} {
+	for _, wrong := range [...]error{publish.ErrExists, publish.ErrNoRepo, publish.ErrRelease, publish.ErrRole, publish.ErrDraft} {
 		if errors.Is(err, wrong) {
 			return &cli.ExitError{Code: cli.ExitUsage, Err: err}
 		}
@@ -159,7 +159,8 @@ func (o *options) addCmd() *cobra.Command {
 		Use:   "add DIR --release N --board ID --file BIN",
 		Short: "Sign a file as a release",
 		Long: `Add copies a file into the repository and signs it with the targets keys. Printers
-see it after the next publish. Release numbers of a board only rise.`,
+see it after the next publish. Release numbers of a board only rise. What is delegated is
+signed with the keys of the role that has it: see delegate.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if item.Release == 0 || item.Board == "" || item.File == "" {
@@ -223,6 +224,11 @@ func printVersions(c *cobra.Command, v publish.Versions) error {
 	return cli.Print(c, v, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "published root %d, targets %d, snapshot %d, timestamp %d: valid until %s\n",
 			v.Root, v.Targets, v.Snapshot, v.Timestamp, v.Expires.Format(time.RFC3339))
+		for _, role := range v.Lapsed {
+			if err == nil {
+				_, err = fmt.Fprintf(w, "%s has EXPIRED: printers take nothing of it until renew --role %s\n", role, role)
+			}
+		}
 		return err
 	})
 }
@@ -255,6 +261,9 @@ func printStatus(w io.Writer, st publish.Status) error {
 		if r.Expired {
 			mark = "  EXPIRED"
 		}
+		if r.Of != "" {
+			mark += "  for " + r.Of
+		}
 		fmt.Fprintf(&b, "%-10s version %-5d %d of %d keys  until %s%s\n", r.Role, r.Version, r.Threshold, r.Keys, r.Expires.Format(time.RFC3339), mark)
 	}
 	for _, r := range st.Releases {
@@ -271,6 +280,9 @@ func printStatus(w io.Writer, st publish.Status) error {
 // attention is an error with exit code 3 if somebody has to do something.
 func attention(st publish.Status) error {
 	for _, r := range st.Roles {
+		if r.Expired && r.Of != "" {
+			return &cli.ExitError{Code: cli.ExitDegraded, Err: fmt.Errorf("%s has expired: renew --role %s with its keys", r.Role, r.Role)}
+		}
 		if r.Expired {
 			return &cli.ExitError{Code: cli.ExitDegraded, Err: fmt.Errorf("%s has expired: publish, or renew with the offline keys", r.Role)}
 		}
@@ -282,17 +294,24 @@ func attention(st publish.Status) error {
 }
 
 func (o *options) renewCmd() *cobra.Command {
+	var role string
 	c := &cobra.Command{
-		Use:   "renew DIR",
-		Short: "Sign root and targets for another term, and publish",
+		Use:   "renew DIR [--role DELEGATED]",
+		Short: "Sign root and targets, or a delegated role, for another term, and publish",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return o.open(args[0], func(r *publish.Repo) error {
 				var v publish.Versions
 				err := o.change(r, func() (err error) {
+					if role != "" {
+						return r.RenewRole(role, o.keys, time.Now())
+					}
 					v, err = r.Renew(o.keys, time.Now())
 					return err
 				})
+				if err == nil && role != "" && o.draft == "" {
+					v, err = r.Publish(time.Now())
+				}
 				if err != nil || o.draft != "" {
 					return err
 				}
@@ -301,6 +320,7 @@ func (o *options) renewCmd() *cobra.Command {
 		},
 	}
 	o.keysFlag(c)
+	c.Flags().StringVar(&role, "role", "", "delegated role that is renewed (default: root and targets)")
 	return c
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"platen/agent/cli"
+	"platen/updater"
 	"platen/updater/paper"
 	"platen/updater/publish"
 	"platen/updater/trust"
@@ -97,7 +98,7 @@ func verifyCmd() *cobra.Command {
 		Short: "Check a repository, a mirror or a bundle as a printer would",
 		Long: `Verify is a printer that has just been made, with the factory root in --root: it walks
 to the newest root, verifies all metadata, picks the release for the board, and reads all
-of it. It says which release that printer would install.`,
+of it, with what is installed along with it. It says which release that printer would install.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if rootFile == "" || cfg.Board == "" {
@@ -156,8 +157,10 @@ func verifyWith(ctx context.Context, c *cobra.Command, client *trust.Client, boa
 	if err != nil {
 		return err
 	}
-	if err := client.Download(ctx, t, io.Discard); err != nil {
-		return err
+	for _, file := range append([]updater.Target{t}, t.Set...) {
+		if err := client.Download(ctx, file, io.Discard); err != nil {
+			return err
+		}
 	}
 	found := struct {
 		Release uint64 `json:"release"`
