@@ -2,6 +2,7 @@ package boards
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"io/fs"
 	"os"
@@ -304,6 +305,38 @@ func TestBadFiles(t *testing.T) {
 		if _, err := Parse("sim.toml", []byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}
+	}
+}
+
+// TestOpen reads an own file, and refuses what is none.
+func TestOpen(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "mine.toml")
+	text := strings.Replace(simText(t), `id = "sim"`, `id = "mine"`, 1)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, err := Open(path)
+	if err != nil || b.ID != "mine" || b.Sum != sha256.Sum256([]byte(text)) {
+		t.Errorf("%+v, %v", b, err)
+	}
+	sim, err := Open("sim")
+	if err != nil || sim.ID != "sim" || sim.Sum == b.Sum || sim.Sum == [32]byte{} {
+		t.Errorf("%+v, %v", sim, err)
+	}
+	if err := os.Truncate(path, maxFile+1); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{path, dir + "/none.toml", "/dev/zero.toml", "nope"} {
+		if _, err := Open(bad); err == nil {
+			t.Errorf("%s is a board", bad)
+		}
+	}
+	if err := os.Mkdir(dir+"/dir.toml", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir + "/dir.toml"); err == nil {
+		t.Error("a folder is a board")
 	}
 }
 

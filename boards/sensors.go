@@ -45,23 +45,23 @@ const (
 
 // fileSensor is a sensor as it is written.
 type fileSensor struct {
-	Name string `toml:"name"`
-	Kind string `toml:"kind"`
-	Role Role   `toml:"role"`
-	At   string `toml:"at"`
-	Read string `toml:"read"`
+	Name string `toml:"name" doc:"what people call it"`
+	Kind string `toml:"kind" of:"hwmon iio w1 gpio" doc:"what reads it"`
+	Role Role   `toml:"role" of:"ambient temperature fan filament door run power" doc:"what it is for"`
+	At   string `toml:"at" doc:"chip, device or id, by its kind"`
+	Read string `toml:"read" doc:"input of a hwmon chip or an iio device"`
 
 	Pin      uint32   `toml:"pin"`
-	Active   string   `toml:"active"`
-	Pull     string   `toml:"pull"`
+	Active   string   `toml:"active" of:"low high"`
+	Pull     string   `toml:"pull" of:"up down none"`
 	Debounce duration `toml:"debounce"`
-	Pulses   int      `toml:"pulses"`
+	Pulses   int      `toml:"pulses" doc:"of a tachometer, in a revolution"`
 
 	Fan       uint8   `toml:"fan"`
-	Cools     string  `toml:"cools"`
+	Cools     string  `toml:"cools" of:"hot_end"`
 	LeastDuty percent `toml:"least_duty"`
 	LeastRPM  int32   `toml:"least_rpm"`
-	Action    string  `toml:"action"`
+	Action    string  `toml:"action" of:"ignore pause halt"`
 
 	Supply millivolt `toml:"supply"`
 	Pullup ohm       `toml:"pullup"`

@@ -142,7 +142,7 @@ func TestBadSensors(t *testing.T) {
 	good := bare(t) + box
 	for _, c := range []struct{ name, old, new, want string }{
 		{"unknown key", `pulses = 2`, `pulse = 2`, "unknown key"},
-		{"unknown rule", `"full", "apart"`, `"everything"`, "is no rule"},
+		{"unknown rule", `"full", "apart"`, `"everything"`, "is not known"},
 		{"unknown action", `door = "halt"`, `door = "shout"`, "watch.door"},
 		{"filament does not halt", `filament = "ignore"`, `filament = "halt"`, "watch.filament"},
 		{"stale", `stale = "12s"`, `stale = "1s"`, "watch.stale"},

@@ -2,8 +2,6 @@ package boards
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"platen/hal/unit"
@@ -15,8 +13,8 @@ import (
 type fileWatch struct {
 	Stale    duration   `toml:"stale" need:"optional"`
 	HotIdle  duration   `toml:"hot_idle" need:"optional"`
-	Door     string     `toml:"door" need:"optional"`
-	Filament string     `toml:"filament" need:"optional"`
+	Door     string     `toml:"door" need:"optional" of:"ignore pause halt"`
+	Filament string     `toml:"filament" need:"optional" of:"ignore pause"`
 	HotEnd   fileTuning `toml:"hot_end" need:"optional"`
 	Bed      fileTuning `toml:"bed" need:"optional"`
 	Chamber  fileTuning `toml:"chamber" need:"optional"`
@@ -43,7 +41,7 @@ type fileTuning struct {
 	Hot       celsius  `toml:"hot" need:"optional"`
 	CoolTime  duration `toml:"cool_time" need:"optional"`
 	Apart     celsius  `toml:"apart" need:"optional"`
-	Off       []string `toml:"off" need:"optional"`
+	Off       []string `toml:"off" need:"optional" of:"warm on jump still full hold cool apart"`
 }
 
 // Defaults of [watch].
@@ -130,17 +128,8 @@ func (f *fileTuning) tuning(limit unit.Celsius) (watch.Tuning, error) {
 	if t.StillTime > watch.MaxLook || t.FullTime > watch.MaxLook || t.HoldTime > watch.MaxLook || t.RiseTime > watch.MaxLook {
 		return t, fmt.Errorf("still_time, full_time, hold_time and rise_time are at most %v", watch.MaxLook)
 	}
-	for _, name := range f.Off {
-		off, ok := rules[name]
-		if !ok {
-			names := make([]string, 0, len(rules))
-			for n := range rules {
-				names = append(names, n)
-			}
-			slices.Sort(names)
-			return t, fmt.Errorf("off: %q is no rule: use %s", name, strings.Join(names, ", "))
-		}
-		off(&t)
+	for _, name := range f.Off { // it is one of the words of the key
+		rules[name](&t)
 	}
 	return t, nil
 }

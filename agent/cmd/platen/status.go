@@ -16,7 +16,6 @@ import (
 	"platen/agent/config"
 	"platen/agent/confine"
 	"platen/agent/intake"
-	"platen/boards"
 )
 
 func statusCmd() *cobra.Command {
@@ -117,24 +116,6 @@ Where the configuration asks for the owner's word (update.owner), a release wait
 	c.MarkFlagsMutuallyExclusive("bundle", "usb")
 	c.AddCommand(updateWaitingCmd(), updateSignCmd(), updateApproveCmd())
 	return c
-}
-
-func boardsCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "boards", Short: "List the boards this release knows", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return cli.Print(c, boards.List(), func(w io.Writer) error {
-				for _, id := range boards.List() {
-					b, err := boards.Load(id)
-					if err != nil {
-						return err
-					}
-					fmt.Fprintf(w, "%-24s %s\n", id, b.Name)
-				}
-				return nil
-			})
-		},
-	}
 }
 
 // finding is one line of platen doctor.
