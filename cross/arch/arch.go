@@ -128,7 +128,7 @@ var Owners = map[string][]string{
 	"github.com/landlock-lsm/go-landlock":     {"agent/confine"},
 	"filippo.io/age":                          {"agent/intake", "agent/session", "updater/publish"},
 	"github.com/spf13/cobra":                  {"agent/cli", "agent/cmd/...", "hal/cmd/...", "slicer/cmd/...", "updater/cmd/...", "cross/..."},
-	"github.com/BurntSushi/toml":              {"boards", "agent/config"},
+	"github.com/BurntSushi/toml":              {"boards", "agent/config", "cross/..."},
 }
 
 // NeverInDevice lists packages of ours and outside ones that the device binary
