@@ -85,6 +85,7 @@ func (w *worker) lines(l *Layer) error {
 // their lines only go first: someone waits for them.
 func (r *run) labour() {
 	w := worker{p: r.p, pitch: r.p.cellPitch()}
+	w.walls.Kernel = &w.kernel // one memory is enough: they take turns
 	defer w.wipe()
 	work, lines := r.work, r.lines
 	for work != nil || lines != nil {

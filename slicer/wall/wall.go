@@ -150,7 +150,10 @@ func (w *Walls) Wipe() {
 // Builder lays walls. The zero value is ready; it must not be used by two
 // goroutines at once.
 type Builder struct {
-	kernel  geom.Kernel
+	// Kernel combines the regions. It may be one that others use between two calls;
+	// the builder makes its own if there is none.
+	Kernel *geom.Kernel
+
 	narrow  narrower
 	room    geom.Region // that the walls so far leave
 	next    geom.Region // that one more leaves
@@ -161,7 +164,9 @@ type Builder struct {
 
 // Wipe overwrites the builder's scratch memory.
 func (b *Builder) Wipe() {
-	b.kernel.Wipe()
+	if b.Kernel != nil {
+		b.Kernel.Wipe()
+	}
 	b.narrow.wipe()
 	b.room.Wipe()
 	b.next.Wipe()
@@ -172,6 +177,9 @@ func (b *Builder) Wipe() {
 // Walls sets dst to the walls of r, a region as [geom.Kernel.Union] leaves it.
 func (b *Builder) Walls(dst *Walls, r *geom.Region, p Params) error {
 	dst.Reset()
+	if b.Kernel == nil {
+		b.Kernel = new(geom.Kernel)
+	}
 	if p.Width <= 0 || p.Width > maxWidth || p.Count < 0 || p.Count > maxCount ||
 		p.Overlap < -p.Width || p.Overlap > p.Width || p.Apart < 0 || p.Apart > p.Width ||
 		p.Wider < 0 || p.Wider > p.Width {
@@ -191,10 +199,10 @@ func (b *Builder) Walls(dst *Walls, r *geom.Region, p Params) error {
 func (b *Builder) walls(dst *Walls, r *geom.Region, p Params) error {
 	if p.Count == 0 {
 		dst.rest.Append(r)
-		return b.kernel.Offset(&dst.inner, r, p.Overlap, p.Join)
+		return b.Kernel.Offset(&dst.inner, r, p.Overlap, p.Join)
 	}
 	half := p.Width / 2
-	if err := b.kernel.Offset(&dst.lines[0], r, -half, p.Join); err != nil {
+	if err := b.Kernel.Offset(&dst.lines[0], r, -half, p.Join); err != nil {
 		return err
 	}
 	least := float64(p.Width) * float64(p.Width) / 2
@@ -206,7 +214,7 @@ func (b *Builder) walls(dst *Walls, r *geom.Region, p Params) error {
 		if line.Empty() && !suspect {
 			return nil
 		}
-		if err := b.kernel.Offset(next, line, -p.Width, p.Join); err != nil {
+		if err := b.Kernel.Offset(next, line, -p.Width, p.Join); err != nil {
 			return err
 		}
 		tight := lost(line, next, p.Width) >= least
@@ -237,7 +245,7 @@ func (b *Builder) walls(dst *Walls, r *geom.Region, p Params) error {
 // what is too narrow even for that. It reports whether there was any.
 func (b *Builder) crowd(dst *Walls, r *geom.Region, i int, p Params) (bool, error) {
 	line, half := &dst.lines[i], p.Width/2
-	if err := b.kernel.Offset(&b.next, line, -half, geom.JoinMiter); err != nil {
+	if err := b.Kernel.Offset(&b.next, line, -half, geom.JoinMiter); err != nil {
 		return false, err
 	}
 	least := float64(p.Width) * float64(p.Width) / 8
@@ -267,29 +275,29 @@ func (b *Builder) open(line *geom.Region, p Params) (bool, error) {
 	if half == 0 {
 		return false, nil
 	}
-	if err := b.kernel.Offset(&b.reached, line, -half, geom.JoinMiter); err != nil {
+	if err := b.Kernel.Offset(&b.reached, line, -half, geom.JoinMiter); err != nil {
 		return false, err
 	}
 	if lost(line, &b.reached, half) < float64(half)*float64(half) {
 		return false, nil
 	}
-	return true, b.kernel.Offset(line, &b.reached, half, geom.JoinMiter)
+	return true, b.Kernel.Offset(line, &b.reached, half, geom.JoinMiter)
 }
 
 // reopen sets line, the outermost wall of r, to what open leaves of it where corners are
 // pointed, with corners as they should be. Else there would be rings in the middle of
 // crosses whose arms are too narrow for them.
 func (b *Builder) reopen(line, r *geom.Region, p Params) error {
-	if err := b.kernel.Offset(line, r, -p.Width/2, geom.JoinMiter); err != nil {
+	if err := b.Kernel.Offset(line, r, -p.Width/2, geom.JoinMiter); err != nil {
 		return err
 	}
 	if _, err := b.open(line, p); err != nil {
 		return err
 	}
-	if err := b.kernel.Offset(&b.reached, line, p.Width/2, geom.JoinMiter); err != nil {
+	if err := b.Kernel.Offset(&b.reached, line, p.Width/2, geom.JoinMiter); err != nil {
 		return err
 	}
-	return b.kernel.Offset(line, &b.reached, -p.Width/2, p.Join)
+	return b.Kernel.Offset(line, &b.reached, -p.Width/2, p.Join)
 }
 
 // gap finds what wall i does not reach of the room that the walls before it leave.
@@ -302,7 +310,7 @@ func (b *Builder) gap(dst *Walls, r *geom.Region, i int, p Params) error {
 		b.room.Reset()
 		b.room.Append(r)
 	case !b.ready:
-		if err := b.kernel.Offset(&b.room, &dst.lines[i-1], -p.Width/2, geom.JoinMiter); err != nil {
+		if err := b.Kernel.Offset(&b.room, &dst.lines[i-1], -p.Width/2, geom.JoinMiter); err != nil {
 			return err
 		}
 	}
@@ -318,11 +326,11 @@ func (b *Builder) gap(dst *Walls, r *geom.Region, i int, p Params) error {
 func (b *Builder) slim(dst *Walls, i int, line *geom.Region, p Params) error {
 	// A little more is reached, so that the two have no sides in common: where there is
 	// no gap they do not even meet.
-	if err := b.kernel.Offset(&b.reached, line, p.Width/2+p.Width/64, geom.JoinMiter); err != nil {
+	if err := b.Kernel.Offset(&b.reached, line, p.Width/2+p.Width/64, geom.JoinMiter); err != nil {
 		return err
 	}
 	gap := &dst.gaps[i]
-	if err := b.kernel.Difference(gap, &b.room, &b.reached); err != nil || gap.Empty() {
+	if err := b.Kernel.Difference(gap, &b.room, &b.reached); err != nil || gap.Empty() {
 		return err
 	}
 	least := p.Width / thinnest
@@ -346,10 +354,10 @@ func (b *Builder) slim(dst *Walls, i int, line *geom.Region, p Params) error {
 
 // without takes out of r what is narrower than least.
 func (b *Builder) without(r *geom.Region, least unit.Length) error {
-	if err := b.kernel.Offset(r, r, -least/2, geom.JoinMiter); err != nil {
+	if err := b.Kernel.Offset(r, r, -least/2, geom.JoinMiter); err != nil {
 		return err
 	}
-	return b.kernel.Offset(r, r, least/2, geom.JoinMiter)
+	return b.Kernel.Offset(r, r, least/2, geom.JoinMiter)
 }
 
 // pockets takes out of a gap what is shared out to the lines beside it, but for small
@@ -382,12 +390,12 @@ func (b *Builder) inside(dst *Walls, p Params, narrow bool) error {
 	last, beyond := &dst.lines[n-1], &dst.lines[n]
 	half := p.Width / 2
 	if !narrow || p.Overlap > 0 {
-		if err := b.kernel.Offset(&dst.rest, last, -half, p.Join); err != nil {
+		if err := b.Kernel.Offset(&dst.rest, last, -half, p.Join); err != nil {
 			return err
 		}
-		return b.kernel.Offset(&dst.inner, last, p.Overlap-half, p.Join)
+		return b.Kernel.Offset(&dst.inner, last, p.Overlap-half, p.Join)
 	}
-	if err := b.kernel.Offset(&dst.rest, beyond, half, geom.JoinMiter); err != nil {
+	if err := b.Kernel.Offset(&dst.rest, beyond, half, geom.JoinMiter); err != nil {
 		return err
 	}
 	if p.Gaps {
@@ -395,5 +403,5 @@ func (b *Builder) inside(dst *Walls, p Params, narrow bool) error {
 			return err
 		}
 	}
-	return b.kernel.Offset(&dst.inner, beyond, p.Overlap+p.Width-half, geom.JoinMiter)
+	return b.Kernel.Offset(&dst.inner, beyond, p.Overlap+p.Width-half, geom.JoinMiter)
 }

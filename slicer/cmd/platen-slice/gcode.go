@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -74,7 +75,7 @@ const markText = "M73 P000 R000000\n"
 // writeGCode writes the program of j and says what is in it. step is called with
 // the number of layers begun. Where w is a file, it tells progress as well.
 func writeGCode(ctx context.Context, w io.Writer, j *slicer.Job, o *options, step func(int)) (summary, error) {
-	g := &gcodeWriter{w: bufio.NewWriterSize(w, 1<<16), s: o.settings, words: &prusaWords, watch: clock.New(clock.Default())}
+	g := &gcodeWriter{w: bufio.NewWriterSize(w, 1<<14), s: o.settings, words: &prusaWords, watch: clock.New(clock.Default())}
 	g.sum = summary{Layers: j.Info().Layers, ModelMM3: j.Info().Volume.MM3()}
 	if o.comments == "cura" {
 		g.words = &curaWords
@@ -116,6 +117,9 @@ func (g *gcodeWriter) printf(format string, args ...any) {
 func (g *gcodeWriter) comments(op motion.Op, patch bool, step func(int)) {
 	if op.Kind == motion.BeginLayer {
 		step(int(op.Layer) + 1)
+		if part := g.sum.Layers/4 + 1; int(op.Layer)%part == part/2 {
+			debug.FreeOSMemory() // what buffers were before they grew
+		}
 		g.layer(op, patch)
 		return
 	}
