@@ -12,7 +12,7 @@ ARM_PACKAGES = $(shell go list ./hal/... ./slicer/... ./boards/... ./updater/...
 # What takes longest there, for it waits; CI has twenty minutes for everything.
 ARM_LONG = $(addprefix platen/,hal/grbl hal/repetier hal/reprap hal/driver hal/flash agent agent/telemetry agent/uplink agent/session)
 
-.PHONY: all build demo prove-ram prove-acme prove-privacy prove-evidence prove-update test test-arm cross release bench soak lint vuln man tools clean
+.PHONY: all build demo prove-ram prove-acme prove-privacy prove-evidence prove-update test test-arm cross release deb bench soak lint vuln man tools clean
 
 all: build
 
@@ -65,6 +65,9 @@ cross: ## the device binary for every target, with its size
 
 release: ## what release RELEASE=N consists of, in OUT (build/release/N); KEY=file signs the provenance
 	@cross/release.sh "$(VERSION)" "$(RELEASE)" "$(or $(OUT),build/release/$(RELEASE))" $(KEY)
+
+deb: ## a Debian package for ARCH (arm64, armhf, armel, amd64) in build/deb
+	@cross/deb.sh "$(or $(ARCH),arm64)" "$(VERSION)" "$(RELEASE)"
 
 bench: ## benchmarks as a table, and other slicers that are installed beside ours
 	@cross/bench.sh

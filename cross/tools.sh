@@ -5,7 +5,7 @@
 #
 #   cross/tools.sh PROGRAM...     programs: swtpm mosquitto qemu-arm printcore strace mkfs.ext4
 #                                 tpm2_checkquote mosquitto_sub cbor2,
-#                                 step-ca, which Go builds in some minutes,
+#                                 step-ca and nfpm, which Go builds in some minutes,
 #                                 and fdmprinter, the definitions that CuraEngine needs
 #
 # On other systems it says what to install and ends with 1.
@@ -24,7 +24,7 @@ package() { # program -> packages
 	cbor2) command -v python3 >/dev/null || echo python3 ;;
 	qemu-arm) echo qemu-user-static ;;
 	printcore) command -v python3 >/dev/null || echo python3 ;;
-	fdmprinter | step-ca) ;;
+	fdmprinter | step-ca | nfpm) ;;
 	*) echo "tools: $1 is not a program this script knows" >&2; exit 2 ;;
 	esac
 }
@@ -58,6 +58,10 @@ for program in "$@"; do
 	if [ "$program" = step-ca ] && ! have step-ca; then # Debian has none
 		echo "tools: building step-ca" >&2
 		GOBIN=$PWD/$tools/usr/bin CGO_ENABLED=0 go install github.com/smallstep/certificates/cmd/step-ca@v0.30.2
+	fi
+	if [ "$program" = nfpm ] && ! have nfpm; then
+		echo "tools: building nfpm" >&2
+		GOBIN=$PWD/$tools/usr/bin CGO_ENABLED=0 go install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.0
 	fi
 	if ! have "$program" || { [ "$program" = swtpm ] && ! have swtpm_setup; }; then
 		missing="$missing $(package "$program")"
