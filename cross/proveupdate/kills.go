@@ -129,15 +129,40 @@ type shop struct {
 	srv  *httptest.Server
 	slow time.Duration // between two pieces of a release
 	late time.Duration // kills at random moments come no later after the start
-	hold atomic.Bool   // a response stops after heldBytes until who asked is gone
+	hold atomic.Int64  // a response stops after so many bytes, if not 0, until who asked is gone
 }
 
 // heldBytes are more than an update writes between two notes of how far it has got.
 const heldBytes = 256 << 10
 
+// newShop is a shop with release 2.
 func newShop(dir string) (*shop, error) {
+	s, err := openShop(dir)
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "release-2")
+	if err := os.WriteFile(file, program(2), 0o755); err != nil {
+		return nil, err
+	}
+	return s, s.release(publish.Item{Release: 2, Board: "sim", File: file})
+}
+
+// release publishes.
+func (s *shop) release(items ...publish.Item) error {
 	now := time.Now()
-	repo, err := publish.Init(filepath.Join(dir, "repo"), filepath.Join(dir, "keys"), "", publish.DefaultPolicy(), now)
+	for _, item := range items {
+		if _, err := s.repo.Add(item, nil, now); err != nil {
+			return err
+		}
+	}
+	_, err := s.repo.Publish(now)
+	return err
+}
+
+// openShop is a shop that has nothing yet.
+func openShop(dir string) (*shop, error) {
+	repo, err := publish.Init(filepath.Join(dir, "repo"), filepath.Join(dir, "keys"), "", publish.DefaultPolicy(), time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -146,14 +171,7 @@ func newShop(dir string) (*shop, error) {
 	s.srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		files.ServeHTTP(&paced{ResponseWriter: w, shop: s, gone: r.Context().Done()}, r)
 	}))
-	file := filepath.Join(dir, "release-2")
-	if err := os.WriteFile(file, program(2), 0o755); err != nil {
-		return nil, err
-	}
-	if _, err = repo.Add(publish.Item{Release: 2, Board: "sim", File: file}, nil, now); err == nil {
-		_, err = repo.Publish(now)
-	}
-	return s, err
+	return s, nil
 }
 
 func (s *shop) close() {
@@ -166,16 +184,16 @@ type paced struct {
 	http.ResponseWriter
 	shop *shop
 	gone <-chan struct{}
-	sent int
+	sent int64
 }
 
 func (p *paced) Write(data []byte) (n int, err error) {
 	for piece := range slices.Chunk(data, 16<<10) {
-		if p.sent >= heldBytes && p.shop.hold.Load() {
+		if at := p.shop.hold.Load(); at > 0 && p.sent >= at {
 			<-p.gone
 		}
 		m, err := p.ResponseWriter.Write(piece)
-		n, p.sent = n+m, p.sent+m
+		n, p.sent = n+m, p.sent+int64(m)
 		if err != nil {
 			return n, err
 		}
@@ -304,8 +322,8 @@ func (s *shop) kill(u update, dir string, delay time.Duration) (done bool, err e
 	}
 	c := s.child(dir, u.how)
 	if delay < 0 {
-		s.hold.Store(true)
-		defer s.hold.Store(false)
+		s.hold.Store(heldBytes)
+		defer s.hold.Store(0)
 		if _, err := c.StdinPipe(); err != nil {
 			return false, err
 		}

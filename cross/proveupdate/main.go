@@ -85,6 +85,7 @@ func claims(o options) []claim {
 		{"floor of releases", claimFloor},
 		{"never while hot", claimCold},
 		{"kills of an update's download", func() (string, error) { return claimKills(o.kills, o.seed) }},
+		{"kills of the real agent", func() (string, error) { return claimReal(o) }},
 		{"power cuts under a real ext4", func() (string, error) { return claimDisks(o) }},
 	}
 }

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"platen/cross/rig"
+	"platen/cross/rig/stage"
+	"platen/updater/publish"
+	"platen/updater/slot"
+)
+
+// patience is a guard against hanging.
+const patience = 3 * time.Minute
+
+// printer is a printer as its users have it: the real binary, started by its launcher, with a
+// TPM, a controller, and releases from a web server.
+type printer struct {
+	stage.Stage
+	shop  *shop
+	tpm   *rig.Swtpm
+	boot  *stage.Process // the launcher; nil while the printer is off
+	agent []byte         // the binary
+	last  uint64         // the newest release
+}
+
+const printerConfig = `board = "sim"
+device = "tty"
+state = "state"
+socket = "run/agent.sock"
+owner_key = "owner.pub"
+vault = "2MiB"
+max_job = "1MiB"
+tpm = %q
+allow_swap = true
+
+[update]
+url = %q
+root = "root.json"
+slots = "slots"
+period = "24h"
+`
+
+// newPrinter is a printer as it leaves the factory, with release 1, switched off. platen is
+// the agent's binary, beside which platen-sim is.
+func newPrinter(ctx context.Context, dir, platen string) (*printer, error) {
+	platen, err := filepath.Abs(platen)
+	if err != nil {
+		return nil, err
+	}
+	p := &printer{last: 1}
+	p.Dir, p.Bins = filepath.Join(dir, "box"), filepath.Dir(platen)
+	if err := os.Mkdir(p.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	if p.agent, err = os.ReadFile(platen); err != nil {
+		return nil, err
+	}
+	if p.shop, err = openShop(dir); err != nil {
+		return nil, err
+	}
+	if p.tpm, err = rig.StartSwtpm(ctx, filepath.Join(dir, "tpm")); err != nil {
+		return p, err
+	}
+	return p, p.factory(ctx, platen)
+}
+
+// factory installs release 1 and starts what is on the other end of the printer's cable.
+func (p *printer) factory(ctx context.Context, platen string) error {
+	root, err := p.shop.repo.Root()
+	if err != nil {
+		return err
+	}
+	if _, err := p.Run(ctx, platen, "consent", "keygen", "owner"); err != nil {
+		return err
+	}
+	err = errors.Join(os.WriteFile(p.Path("root.json"), root, 0o644),
+		os.WriteFile(p.Path("platen.toml"), fmt.Appendf(nil, printerConfig, p.tpm.Path(), p.shop.srv.URL), 0o600),
+		os.WriteFile(p.Path("release"), p.program(1), 0o755))
+	if err != nil {
+		return err
+	}
+	if _, err := p.Run(ctx, platen, "install", "release", "--release", "1", "--config", "platen.toml"); err != nil {
+		return err
+	}
+	sim, err := p.Start("platen-sim", nil, "-o", "jsonl", "--pty", "tty", "--speed", "max")
+	if err == nil {
+		_, err = sim.Wait(ctx, patience, 0, func(e stage.Event) bool { return e.Event == "ready" })
+	}
+	return err
+}
+
+// program is the agent as a release: what is behind its end differs, and makes it larger than
+// what is written between two checkpoints.
+func (p *printer) program(n uint64) []byte {
+	const behind = 4 << 20
+	rng := rand.NewChaCha8([32]byte{byte(n), byte(n >> 8)})
+	text := make([]byte, len(p.agent)+behind)
+	rng.Read(text[copy(text, p.agent):])
+	return text
+}
+
+// next publishes another release.
+func (p *printer) next() error {
+	file := filepath.Join(p.shop.dir, "release")
+	if err := os.WriteFile(file, p.program(p.last+1), 0o755); err != nil {
+		return err
+	}
+	p.last++
+	return p.shop.release(publish.Item{Release: p.last, Board: "sim", File: file})
+}
+
+// on switches the printer on, unless it is, and waits until its agent answers.
+func (p *printer) on(ctx context.Context) (err error) {
+	if p.boot == nil {
+		if p.boot, err = p.Start("platen", nil, "boot", "--config", "platen.toml"); err != nil {
+			return err
+		}
+	}
+	_, err = p.await(ctx, func(said) bool { return true })
+	return err
+}
+
+// said is what platen status says.
+type said struct {
+	Slot   string
+	Update string
+}
+
+// await asks the agent until what it says will do.
+func (p *printer) await(ctx context.Context, want func(said) bool) (said, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		var s said
+		out, err := p.Run(ctx, "platen", "status", "-o", "json", "--config", "platen.toml")
+		if err == nil {
+			err = json.Unmarshal(out, &s)
+		}
+		if err == nil && want(s) {
+			return s, nil
+		}
+		select {
+		case <-ctx.Done():
+			return s, fmt.Errorf("the agent does not get there: %+v, %v\n%s", s, err, p.log())
+		case <-p.boot.Done:
+			return s, fmt.Errorf("the launcher ended: %w\n%s", p.boot.Err, p.log())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// log is the end of what launcher and agent have logged.
+func (p *printer) log() string {
+	text, err := os.ReadFile(p.boot.Log)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(string(bytes.TrimSpace(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-15):], "\n")
+}
+
+// agentPID is the agent's process, 0 if there is none just now.
+func (p *printer) agentPID() int {
+	pids := children(p.boot.Cmd.Process.Pid)
+	if len(pids) == 0 {
+		return 0
+	}
+	return pids[0]
+}
+
+// children are the processes that a process has started.
+func children(pid int) (pids []int) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		text, err := os.ReadFile(list)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for _, s := range strings.Fields(string(text)) {
+			if n, err := strconv.Atoi(s); err == nil {
+				pids = append(pids, n)
+			}
+		}
+	}
+	return pids
+}
+
+// cutPower kills launcher, agent and session, resets the TPM, and forgets what lives no longer
+// than a boot. Nothing is started meanwhile: each is frozen before those it has started are
+// looked for.
+func (p *printer) cutPower(ctx context.Context) error {
+	if p.boot == nil {
+		return nil
+	}
+	all := []int{p.boot.Cmd.Process.Pid}
+	for i := 0; i < len(all); i++ {
+		if err := freeze(all[i]); err != nil {
+			return err
+		}
+		all = append(all, children(all[i])...)
+	}
+	for _, pid := range all {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	for _, pid := range all {
+		if err := gone(pid); err != nil {
+			return err
+		}
+	}
+	<-p.boot.Done
+	p.boot = nil
+	return errors.Join(os.RemoveAll(p.Path("run")), p.tpm.Reset(ctx))
+}
+
+// freeze stops a process and waits until all of its threads stand still.
+func freeze(pid int) error {
+	syscall.Kill(pid, syscall.SIGSTOP) // one that has ended stands still
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		moves := func(path string) bool {
+			text, err := os.ReadFile(path)
+			state := bytes.LastIndexByte(text, ')') + 2
+			return err == nil && state < len(text) && !bytes.ContainsRune([]byte("TZX"), rune(text[state]))
+		}
+		if !slices.ContainsFunc(threads, moves) {
+			return nil
+		}
+	}
+	return fmt.Errorf("process %d does not stop", pid)
+}
+
+// gone waits until a process that was killed has ended.
+func gone(pid int) error {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || bytes.Contains(text, []byte(") Z ")) {
+			return nil
+		}
+	}
+	return fmt.Errorf("process %d outlives its end", pid)
+}
+
+// record is the printer's slot record.
+func (p *printer) record() (slot.Record, error) {
+	d, err := slot.OpenDir(p.Path("slots"))
+	if err != nil {
+		return slot.Record{}, err
+	}
+	defer d.Close()
+	return slot.NewLog(d).Load()
+}
+
+// arrived is how much of a release is in the file that is being written, if something was
+// written since.
+func (p *printer) arrived(since time.Time) int64 {
+	for _, n := range []string{"a", "b"} {
+		if st, err := os.Stat(p.Path("slots/" + n + "/platen.new")); err == nil && st.ModTime().After(since) {
+			return st.Size()
+		}
+	}
+	return 0
+}
+
+// close ends everything.
+func (p *printer) close(ctx context.Context) error {
+	err := p.cutPower(ctx)
+	p.Stop()
+	if p.tpm != nil {
+		err = errors.Join(err, p.tpm.Stop())
+	}
+	p.shop.close()
+	return err
+}
