@@ -282,7 +282,7 @@ func (b builder) uboot(control string) (slot, env []byte, pcrs []approval.PCR, e
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	env = make([]byte, (disk.Env[1]-disk.Env[0])*sector+disk.EnvSize)
+	env = make([]byte, (disk.Env[1]-disk.Env[0]+disk.EnvSize)*sector)
 	for i, flags := range []byte{1, 0} {
 		one, err := uboot.FirstEnv(disk, flags)
 		if err != nil {

@@ -28,7 +28,10 @@ const (
 
 // apt runs a program of apt on the private root.
 func (d debian) apt(ctx context.Context, dir, program string, args ...string) (string, error) {
-	root := filepath.Join(d.dir, "apt")
+	root, err := filepath.Abs(filepath.Join(d.dir, "apt"))
+	if err != nil {
+		return "", err
+	}
 	opts := []string{"-qq", "-o", "Dir::State=" + root, "-o", "Dir::State::status=" + root + "/status", "-o", "Dir::Cache=" + root + "/cache",
 		"-o", "Dir::Etc::sourcelist=" + root + "/sources.list", "-o", "Dir::Etc::sourceparts=-", "-o", "APT::Architecture=" + d.arch,
 		"-o", "APT::Architectures=" + d.arch, "-o", "APT::Sandbox::User=", "-o", "Acquire::Retries=3", "-o", "Debug::NoLocking=1"}

@@ -65,8 +65,8 @@ func Find(name string) Part {
 func Disk() uboot.Disk {
 	env, a, b := Find("env"), Find("a"), Find("b")
 	return uboot.Disk{
-		Env: [2]int64{env.Offset / sector, (env.Offset + 64<<10) / sector}, EnvSize: 4096,
-		FIT: [2]int64{(a.Offset + BootAt) / sector, (b.Offset + BootAt) / sector}, FITLimit: SlotSize - BootAt,
+		Env: [2]int64{env.Offset / sector, (env.Offset + 64<<10) / sector}, EnvSize: 4096 / sector,
+		FIT: [2]int64{(a.Offset + BootAt) / sector, (b.Offset + BootAt) / sector}, FITLimit: (SlotSize - BootAt) / sector,
 	}
 }
 
