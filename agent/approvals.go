@@ -212,6 +212,9 @@ func (a *Agent) latest(ctx context.Context) error {
 		return nil
 	}
 	floor, err := a.releaseFloor(ctx)
+	if errors.Is(err, updater.ErrMarks) {
+		return &attest.SealedError{Marks: true}
+	}
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func (a *Agent) openSource(u *config.Update) (*trust.Client, error) {
 		Dir: filepath.Join(a.cfg.State, "tuf"), FactoryRoot: root, URL: u.URL, Mirrors: u.Mirrors, Board: a.board.ID,
 		Printer: a.tpm.ID().String(), Ring: u.Ring,
 		Client: a.client, NTP: u.NTP, Memory: tpmFloor{a.tpm}, Ticks: a.tpm.Ticks, Log: log, Refused: a.refusedMirror(),
-		Floor: updater.Floor{Release: cli.Release()}, Logger: a.log,
+		Floor: updater.Floor{Release: cli.Release()}, MaxTarget: int64(u.Largest), Logger: a.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the update metadata: %w", err)

@@ -72,6 +72,10 @@ func (a *Agent) handle(ctx context.Context, req intake.Request, file *os.File, r
 		return a.waiting(ctx, reply)
 	case intake.OpUpdateApprove:
 		return a.approveRelease(req.Envelope)
+	case intake.OpUpdateForgive:
+		return a.forgive(reply)
+	case intake.OpUpdateRepair:
+		return a.repairFloor(ctx, req, reply)
 	}
 	return fmt.Errorf("no such request: %q", req.Op)
 }

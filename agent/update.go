@@ -77,6 +77,7 @@ func (a *Agent) openUpdates() error {
 	case b.Bad != 0:
 		a.log.Warn("a release failed its trial here", "release", b.Bad, "reason", b.Why.String())
 		a.setUpdateState(fmt.Sprintf("release %d failed its trial: %s", b.Bad, b.Why))
+		a.failed(b)
 	}
 	return nil
 }
@@ -137,7 +138,14 @@ func (a *Agent) confirm(ctx context.Context) error {
 	}
 	a.updates.mu.Lock()
 	defer a.updates.mu.Unlock()
-	if err := a.updates.up.Confirm(); err != nil {
+	err = a.updates.up.Confirm()
+	if errors.Is(err, updater.ErrMarks) { // the release is confirmed, and nothing new is taken
+		a.log.Error("marks of updates are damaged", "error", err.Error())
+		a.updated(0, "marks-damaged")
+		a.setUpdateState(updater.Code(err))
+		err = nil
+	}
+	if err != nil {
 		return fmt.Errorf("confirming the release: %w", err)
 	}
 	a.updates.beat.Store(0)

@@ -23,16 +23,18 @@ fi
 tool=$out/.platen-ota
 CGO_ENABLED=0 go build -trimpath -buildvcs=false -o "$tool" ./updater/cmd/platen-ota
 trap 'rm -f "$tool"' EXIT
+made= # what OUT had before is not of this release
 for target in ${TARGETS:-arm:6 arm:7 arm64:}; do
 	arch=${target%%:*} arm=${target#*:}
 	[ "$arm" != "$target" ] || arm=
 	name=platen-linux-$arch${arm:+v$arm}
 	GOOS=linux GOARCH=$arch GOARM=$arm CGO_ENABLED=0 go build -tags nethttpomithttp2 -trimpath -buildvcs=false \
 		-ldflags "-s -w -X platen/agent/cli.version=$version -X platen/agent/cli.release=$release" -o "$out/$name" ./agent/cmd/platen
+	made="$made $name $name.provenance.json $name.sbom.cdx.json"
 	"$tool" sbom "$out/$name" --version "$version" >"$out/$name.sbom.cdx.json"
 	"$tool" provenance "$out/$name" --commit "$commit" --source "${SOURCE_URI:-git+https://example.com/platen}" \
 		--builder "${BUILDER_URI:-https://example.com/platen/make-release}" ${key:+--key "$key"} >"$out/$name.provenance.json"
 done
 cd "$out"
-sha256sum platen-linux-* >SHA256SUMS
+sha256sum $made >SHA256SUMS
 cat SHA256SUMS

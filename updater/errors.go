@@ -19,7 +19,7 @@ var (
 	// this project.
 	ErrMetadata = errors.New("the repository's metadata is not well formed")
 	// ErrTooLong reports more bytes than were announced or are allowed.
-	ErrTooLong = errors.New("the repository sent more than it may")
+	ErrTooLong = errors.New("the repository sent more than it may, or a release is larger than update.largest")
 	// ErrTruncated reports fewer bytes than were announced.
 	ErrTruncated = errors.New("the repository sent less than it announced")
 	// ErrSlow reports data that arrives too slowly to ever be whole.
@@ -46,6 +46,9 @@ var (
 var (
 	// ErrFloor reports that what was seen last cannot be read from, or kept in, the TPM.
 	ErrFloor = errors.New("the TPM does not keep what was seen last, without which an old release could come back: see platen doctor")
+	// ErrMarks reports that what the TPM keeps of what was seen last is damaged. Until it is
+	// repaired by somebody who may, nothing new is believed.
+	ErrMarks = errors.New("what the TPM keeps of earlier releases is damaged, and an old one could come back: platen update repair")
 	// ErrOwner reports a release that the owner, whose word is asked for, has not approved.
 	ErrOwner = errors.New("the owner has not approved this release: platen update approve")
 	// ErrLog reports a release without proof that the transparency log has it.
@@ -63,7 +66,7 @@ var (
 	// ErrUnapproved reports a release under which this printer could open no jobs.
 	ErrUnapproved = errors.New("the release brings no approval of this printer's state: approve it (platen-ota approve), then publish")
 	// ErrFailedBefore reports that this release already failed its trial here.
-	ErrFailedBefore = errors.New("this release failed its trial on this printer: publish a newer one, or ask to try it again")
+	ErrFailedBefore = errors.New("this release failed its trial on this printer: publish a newer one, or have it tried again: platen update forgive")
 )
 
 // ErrSlot reports a slot whose contents are not what the slot record says.
@@ -78,7 +81,7 @@ var codes = [...]struct {
 	{ErrTruncated, "truncated"}, {ErrSlow, "slow"}, {ErrTarget, "target"},
 	{ErrUnknownBoard, "unknown_board"}, {ErrUnavailable, "unavailable"},
 	{ErrUpToDate, "up_to_date"}, {ErrHeld, "held"}, {ErrOnTrial, "on_trial"},
-	{ErrUnapproved, "unapproved"}, {ErrFloor, "floor"}, {ErrOwner, "owner"}, {ErrLog, "log"}, {ErrFailedBefore, "failed_before"}, {ErrSlot, "slot"},
+	{ErrUnapproved, "unapproved"}, {ErrMarks, "marks"}, {ErrFloor, "floor"}, {ErrOwner, "owner"}, {ErrLog, "log"}, {ErrFailedBefore, "failed_before"}, {ErrSlot, "slot"},
 	{ErrHardware, "hardware"}, {ErrNoPart, "no_part"}, {ErrNoWayBack, "no_way_back"},
 }
 

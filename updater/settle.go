@@ -22,7 +22,7 @@ type Controller interface {
 const maxFlashes = 8
 
 // ErrGivenUp reports a controller that did not take its firmware, however often.
-var ErrGivenUp = errors.New("the controller has not taken its firmware in many tries: look after it, then allow another try")
+var ErrGivenUp = errors.New("the controller has not taken its firmware in many tries: look after it, then allow another try: platen update forgive")
 
 // Settled reports whether the controller runs the firmware that belongs to the running
 // slot. Until it does, nothing may heat or move.

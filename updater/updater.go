@@ -63,10 +63,18 @@ type Target struct {
 	Hardware []string
 	Deltas   []Delta // ways to make it out of something older
 
+	// Measured are SHA-256 digests of what printers measure of it beside or instead of the
+	// target itself: of an agent, the board files in it; of a controller's firmware, the
+	// bytes in flash, where the file is Intel HEX. At most [MaxMeasured].
+	Measured [][32]byte
+
 	// Approvals are the states in which printers open jobs, from the release's metadata
 	// (package approval reads them), nil if there are none.
 	Approvals []byte
 }
+
+// MaxMeasured bounds the digests in [Target.Measured].
+const MaxMeasured = 64
 
 // The kinds of targets that make up a set.
 const (
@@ -268,11 +276,12 @@ func (u *Updater) Confirm() error {
 }
 
 // Forgive lets a release that failed its trial here be tried again, and a controller that
-// was given up be flashed again.
-func (u *Updater) Forgive() error {
-	_, err := u.cfg.Log.Update(func(r *slot.Record) error {
+// was given up be flashed again. It reports whether there was either.
+func (u *Updater) Forgive() (changed bool, err error) {
+	_, err = u.cfg.Log.Update(func(r *slot.Record) error {
+		changed = r.Bad != 0 || r.Flashes >= maxFlashes
 		r.Bad, r.Flashes = 0, 0
 		return nil
 	})
-	return err
+	return changed, err
 }

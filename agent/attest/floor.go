@@ -29,13 +29,13 @@ func floorPublic() tpm2.TPMSNVPublic {
 // floor is a copy that was read.
 type floor struct {
 	count uint64 // 0: it is not whole
-	data  []byte
+	data  []byte // nil: none was ever written
 }
 
 func parseFloor(b []byte) floor {
 	sum := sha256.Sum256(b[:8+FloorSize])
 	if !bytes.Equal(sum[:8], b[8+FloorSize:]) {
-		return floor{}
+		return floor{data: []byte{}}
 	}
 	return floor{binary.BigEndian.Uint64(b), b[8 : 8+FloorSize]}
 }
@@ -46,7 +46,8 @@ func (f floor) encode() []byte {
 	return append(b, sum[:8]...)
 }
 
-// Floor is what was kept last by SetFloor, nil if nothing ever was. It outlives the
+// Floor is what was kept last by SetFloor, nil if nothing ever was, and empty if neither of
+// its two copies is whole. It outlives the
 // identity of the printer: see Forget.
 func (t *TPM) Floor(ctx context.Context) ([]byte, error) {
 	return call(ctx, t, func(o *owner) ([]byte, error) {

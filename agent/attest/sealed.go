@@ -19,12 +19,18 @@ type SealedError struct {
 	// Floor is not 0 if the state is approved and the release that runs is older than this
 	// one, which the printer has had.
 	Floor uint64
+	// Marks says that which release the printer has had cannot be told: what the TPM keeps
+	// of that is damaged.
+	Marks bool
 }
 
 // Error says what differs and what to do.
 func (e *SealedError) Error() string {
 	if e.Floor != 0 {
 		return fmt.Sprintf("the printer's keys are sealed: this printer has run release %d, and an older one runs now: install release %d or a later one", e.Floor, e.Floor)
+	}
+	if e.Marks {
+		return "the printer's keys are sealed: what the TPM keeps of the releases that ran is damaged, and an old one could be running: platen update repair"
 	}
 	if len(e.PCRs) == 0 {
 		return "the printer's keys are sealed: no state of this system was approved: publish the release's approvals (platen-ota approve), or approve it (platen approve)"

@@ -46,6 +46,7 @@ func TestSealedErrorSays(t *testing.T) {
 		"no state of this system was approved":                     {},
 		"what release 2 was approved for: PCR 14 (agent): install": {Release: 2, PCRs: []uint8{14}},
 		"approved at the printer: PCR 0 (firmware), PCR 9 (kernel": {PCRs: []uint8{0, 9}},
+		"is damaged, and an old one could be":                      {Marks: true},
 		"has run release 7, and an older":                          {Floor: 7},
 		"PCR 14 (agent): restart the machine":                      {Release: 2, PCRs: []uint8{14}, Fresh: true},
 	} {

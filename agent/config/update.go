@@ -18,6 +18,7 @@ type Update struct {
 	Offline  bool     `toml:"offline"`  // a release is healthy without reaching the fleet
 	Ring     string   `toml:"ring"`     // releases that are rolled out to this ring come at once; "": as the share of printers grows
 
+	Largest   Size     `toml:"largest"`   // file of a release that is fetched; default 256MiB
 	Mirrors   []string `toml:"mirrors"`   // where the repository is as well, asked in this order after url
 	NTP       []string `toml:"ntp"`       // "host:port" of servers asked for the time if the clock was not set
 	Owner     bool     `toml:"owner"`     // a release waits until the owner (owner_key) has approved it
@@ -100,6 +101,9 @@ func (u *Update) fill() {
 	if u.Period == 0 {
 		u.Period = Duration(time.Hour)
 	}
+	if u.Largest == 0 {
+		u.Largest = 256 << 20
+	}
 	if r := u.Rootfs; r != nil {
 		if r.Mount == "" {
 			r.Mount = "/"
@@ -114,6 +118,9 @@ func (u *Update) check(need func(key, value string) error) []error {
 	errs := []error{need("update.url", u.URL), need("update.root", u.Root), need("update.slots", u.Slots)}
 	if time.Duration(u.Period) < time.Minute {
 		errs = append(errs, errors.New("update.period is below 1m, more often than releases come"))
+	}
+	if u.Largest < 16<<20 {
+		errs = append(errs, errors.New("update.largest is below 16MiB, and an agent may have that"))
 	}
 	if u.Rootfs != nil {
 		errs = append(errs, need("update.rootfs.a", u.Rootfs.A), need("update.rootfs.b", u.Rootfs.B), u.Rootfs.check())

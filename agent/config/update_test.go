@@ -11,6 +11,7 @@ const updateTable = "board = \"sim\"\n[update]\nurl = \"repo\"\nroot = \"root.js
 
 func TestUpdateParts(t *testing.T) {
 	path := write(t, updateTable+`hours = "22:30-05:00"
+largest = "2GiB"
 [update.controller]
 [update.rootfs]
 a = "/dev/p2"
@@ -25,7 +26,7 @@ partitions = [2, 3]
 	}
 	u := c.Update
 	if u.Controller == nil || u.Rootfs.Env[0] != filepath.Join(filepath.Dir(path), "autoboot.txt") || u.Rootfs.Mount != "/" ||
-		u.Rootfs.Restart[0] != "reboot" || u.Hours != (Hours{22*60 + 30, 5 * 60}) || time.Duration(u.Period) != time.Hour {
+		u.Rootfs.Restart[0] != "reboot" || int64(u.Largest) != 2<<30 || u.Hours != (Hours{22*60 + 30, 5 * 60}) || time.Duration(u.Period) != time.Hour {
 		t.Errorf("read %+v, %+v", u, u.Rootfs)
 	}
 }
@@ -34,6 +35,7 @@ func TestUpdatePartsRefused(t *testing.T) {
 	root := "[update.rootfs]\na = \"/dev/p2\"\nb = \"/dev/p3\"\n"
 	for text, want := range map[string]string{
 		`hours = "2-5"`:              "time of the day",
+		`largest = "1MiB"`:           "largest is below",
 		`hours = "24:00-05:00"`:      "time of the day",
 		`hours = "05:00-05:00"`:      "time of the day",
 		root:                         "bootloader",

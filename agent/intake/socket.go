@@ -41,6 +41,8 @@ const (
 
 	OpUpdateWaiting Op = "update-waiting" // one Reply whose Text is the newest release, to be approved by the owner
 	OpUpdateApprove Op = "update-approve" // Envelope is the owner's word on a release
+	OpUpdateForgive Op = "update-forgive" // what failed its trial may be tried again
+	OpUpdateRepair  Op = "update-repair"  // damaged marks of updates: one Reply whose Text is to be said, or with it as Envelope, signed if there is an owner
 
 	OpRecredit Op = "recredit" // Envelope is an operator-signed re-credit
 
@@ -80,6 +82,8 @@ type Request struct {
 	Job    string `json:"job,omitempty"`    // OpQueuePrint, OpQueueDrop: the beginning of a job's id; OpQueuePrint: "next" as well
 	Resume bool   `json:"resume,omitempty"` // OpPrint: of the print that a power loss broke
 	Digest []byte `json:"digest,omitempty"` // OpPrint of a file in clear: its SHA-256, so that it can go on after a power loss
+
+	Release uint64 `json:"release,omitempty"` // OpUpdateRepair: the highest that is known to have run
 
 	Keep bool `json:"keep,omitempty"` // OpLeave: identity and keys stay
 

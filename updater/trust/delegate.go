@@ -64,7 +64,7 @@ func (c *Client) entries(board, kind string) iter.Seq2[string, *metadata.TargetF
 		if err != nil {
 			return
 		}
-		md := c.set.Targets[found[role.Place{board, kind}]]
+		md := c.set.Targets[found[role.Place{Board: board, Kind: kind}]]
 		if md == nil {
 			return
 		}

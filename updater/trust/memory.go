@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -33,7 +34,8 @@ type Marks struct {
 
 // Memory keeps Marks: an NV index of a TPM.
 type Memory interface {
-	// Load returns what was saved last, nil if nothing ever was.
+	// Load returns what was saved last, nil if nothing ever was. Anything else that is not
+	// what was saved, empty for example, is damage: updater.ErrMarks.
 	Load(ctx context.Context) ([]byte, error)
 	// Save replaces it durably. A power cut leaves the old bytes or the new ones.
 	Save(ctx context.Context, marks []byte) error
@@ -75,15 +77,38 @@ func decodeMarks(b []byte) (m Marks, ok bool) {
 	return m, true
 }
 
-// Remembered reads the marks of a memory; zero Marks if it has none, or none that are
-// whole.
+// Remembered reads the marks of a memory; zero Marks if it has none. Marks that are not
+// whole are updater.ErrMarks: what the disk says instead may be what somebody has put there,
+// so only [Client.Repair] makes new ones.
 func Remembered(ctx context.Context, m Memory) (Marks, error) {
 	data, err := m.Load(ctx)
 	if err != nil {
 		return Marks{}, fmt.Errorf("read what was seen last: %w: %w", updater.ErrFloor, err)
 	}
-	marks, _ := decodeMarks(data)
+	if data == nil {
+		return Marks{}, nil
+	}
+	marks, ok := decodeMarks(data)
+	if !ok {
+		return Marks{}, updater.ErrMarks
+	}
 	return marks, nil
+}
+
+// Repair makes new marks in the place of damaged ones: at least those of the disk and of the
+// build, and of the release that is given. Whoever may say so has said that no later release
+// ever ran. Versions of metadata count from the next refresh on. It does nothing to marks
+// that are whole.
+func (c *Client) Repair(ctx context.Context, release uint64) error {
+	if c.cfg.Memory == nil {
+		return nil
+	}
+	if _, err := Remembered(ctx, c.cfg.Memory); !errors.Is(err, updater.ErrMarks) {
+		return err
+	}
+	c.lift(updater.Floor{Release: release})
+	c.marks, c.kept = Marks{}, true
+	return c.keep(ctx, Marks{Release: c.floor.Release, Time: c.floor.Time})
 }
 
 // remember reads the marks, once.

@@ -155,10 +155,42 @@ func TestMarksThatFail(t *testing.T) {
 	refused(t, c, updater.ErrFloor)
 	m.fail = nil
 	mustRefresh(t, c, 2)
-	m.data[3] ^= 1 // damaged: the disk's floor counts, and the next refresh writes new ones
-	mustRefresh(t, l.clientWith(m), 2)
-	if got, ok := decodeMarks(m.data); !ok || got.Targets != 3 {
-		t.Errorf("marks: %+v, %v", got, ok)
+}
+
+// TestMarksThatAreDamaged: whoever spoils them does not make the printer believe its disk.
+// Only Repair makes new ones, and not below what is known.
+func TestMarksThatAreDamaged(t *testing.T) {
+	l := newLab(t)
+	l.release(1)
+	m := &index{}
+	c := l.clientWith(m)
+	mustRefresh(t, c, 1)
+	if err := c.Raise(updater.Floor{Release: 1}); err != nil {
+		t.Fatal(err)
+	}
+	whole := bytes.Clone(m.data)
+	for name, data := range map[string][]byte{"a bit": append([]byte{whole[0] ^ 1}, whole[1:]...), "empty": {}, "short": whole[:40], "zero": make([]byte, MarksSize)} {
+		m.data = data
+		for _, x := range []*Client{l.clientWith(m), l.clientWith(m)} { // a wiped disk, and again
+			refused(t, x, updater.ErrMarks)
+			if err := x.Raise(updater.Floor{Release: 1}); !errors.Is(err, updater.ErrMarks) || !bytes.Equal(m.data, data) {
+				t.Errorf("%s: raise: %v", name, err)
+			}
+		}
+		again := l.clientWith(m)
+		if err := again.Repair(t.Context(), 7); err != nil {
+			t.Fatal(err)
+		}
+		if err := again.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := again.Find(board, "agent"); !errors.Is(err, updater.ErrRollback) {
+			t.Errorf("%s: below what was repaired to: %v", name, err)
+		}
+	}
+	m.data = whole // the control: nothing to repair
+	if err := l.clientWith(m).Repair(t.Context(), 7); err != nil || !bytes.Equal(m.data, whole) {
+		t.Errorf("whole marks are repaired: %v", err)
 	}
 }
 

@@ -25,6 +25,7 @@ type custom struct {
 	Hardware []string `json:"hardware"` // revisions of the board; empty: any
 	Set      []member `json:"set"`      // what belongs to it
 
+	Measured  []string         `json:"measured"`  // hex, see [updater.Target]
 	Approvals json.RawMessage  `json:"approvals"` // for the agent to read
 	Rollout   *updater.Rollout `json:"rollout"`   // nil: for every printer
 	Delta     *deltaOf         `json:"delta"`     // then it is no release, see [deltas]
@@ -58,7 +59,7 @@ func (c *Client) members(board string, members []member) ([]updater.Target, erro
 
 func (c *Client) member(board string, m member) (updater.Target, error) {
 	var t updater.Target
-	if err := c.broken[role.Place{board, m.Kind}]; err != nil {
+	if err := c.broken[role.Place{Board: board, Kind: m.Kind}]; err != nil {
 		return t, err
 	}
 	ways := deltas{}
@@ -127,7 +128,7 @@ func (c *Client) Find(board, kind string) (updater.Target, error) {
 	if c.set == nil {
 		return updater.Target{}, fmt.Errorf("metadata has not been verified yet: %w", updater.ErrUnavailable)
 	}
-	if err := c.broken[role.Place{board, kind}]; err != nil {
+	if err := c.broken[role.Place{Board: board, Kind: kind}]; err != nil {
 		return updater.Target{}, err
 	}
 	found, ways := c.listed(board, kind)
@@ -179,15 +180,34 @@ func (c *Client) target(name string, file *metadata.TargetFiles, cu custom) (upd
 	case file.Length > c.cfg.MaxTarget:
 		return updater.Target{}, fmt.Errorf("release %d is longer than %d bytes: %w", cu.Release, c.cfg.MaxTarget, updater.ErrTooLong)
 	}
+	measured, err := cu.measured()
+	if err != nil {
+		return updater.Target{}, fmt.Errorf("release %d: %w", cu.Release, err)
+	}
 	set, err := c.members(cu.Board, cu.Set)
 	if err != nil {
 		return updater.Target{}, fmt.Errorf("release %d: %w", cu.Release, err)
 	}
 	return updater.Target{
-		Set: set, Hardware: cu.Hardware,
+		Set: set, Hardware: cu.Hardware, Measured: measured,
 		Path: name, Board: cu.Board, Kind: cu.Kind, Release: cu.Release,
 		Size: file.Length, SHA256: [32]byte(sum), Approvals: cu.Approvals,
 	}, nil
+}
+
+// measured reads what a release names of what printers measure.
+func (cu custom) measured() (list [][32]byte, err error) {
+	if len(cu.Measured) > updater.MaxMeasured {
+		return nil, fmt.Errorf("it names more than %d digests of what is measured: %w", updater.MaxMeasured, updater.ErrMetadata)
+	}
+	for _, text := range cu.Measured {
+		d, err := hex.DecodeString(text)
+		if err != nil || len(d) != sha256.Size {
+			return nil, fmt.Errorf("it names a digest that is none: %w", updater.ErrMetadata)
+		}
+		list = append(list, [32]byte(d))
+	}
+	return list, nil
 }
 
 // Download streams the contents of t, which Find has returned, to w. A connection

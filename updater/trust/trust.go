@@ -38,7 +38,8 @@
 //   - A cached file that is torn, empty or not valid any more is fetched again.
 //   - A lost floor file counts as no floor; the TPM has it, and the updater raises it
 //     again from the slot record before every refresh.
-//   - Marks that cannot be read or kept stop the refresh: updater.ErrFloor.
+//   - Marks that cannot be read or kept stop the refresh: updater.ErrFloor. Marks that are
+//     damaged stop it until [Client.Repair]: updater.ErrMarks.
 //   - Power lost between the TPM and the disk leaves the marks ahead of the store, which
 //     is then fetched again. Marks are kept before a raise is reported as done.
 package trust

@@ -52,6 +52,51 @@ func updateSignCmd() *cobra.Command {
 	return c
 }
 
+func updateForgiveCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "forgive", Short: "Let a release that failed its trial here be tried again", Args: cobra.NoArgs,
+		Long: `A release that failed its trial is not taken again, and a controller that did not take its firmware in many
+tries is left alone. Once the cause is gone, this lets both be tried again; the audit log says so.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			r, err := ask(c.Context(), intake.Request{Op: intake.OpUpdateForgive}, nil, nil)
+			return refused(c, r, err)
+		},
+	}
+}
+
+func updateRepairCmd() *cobra.Command {
+	var release uint64
+	c := &cobra.Command{
+		Use: "repair [WORD]", Short: "Repair what the TPM keeps of earlier releases, if it is damaged", Args: cobra.MaximumNArgs(1),
+		Long: `What the TPM keeps of the releases that have run keeps older ones from coming back. If it is damaged, nothing
+new is installed until somebody says which release was the highest:
+
+    platen update repair > word.txt                       prints what is to be said; --release N if a higher one has run
+    platen update sign word.txt --key owner > signed.txt  where the owner's key is, if the printer has an owner_key
+    platen update repair signed.txt                       before the board restarts
+
+Read the text before you sign it. The audit log keeps that it was repaired.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			req := intake.Request{Op: intake.OpUpdateRepair, Release: release}
+			if len(args) > 0 {
+				var err error
+				if req.Envelope, err = os.ReadFile(args[0]); err != nil {
+					return err
+				}
+			}
+			var text string
+			r, err := ask(c.Context(), req, nil, func(r intake.Reply) { text = r.Text })
+			if err != nil || len(args) > 0 {
+				return refused(c, r, err)
+			}
+			_, err = io.WriteString(c.OutOrStdout(), text)
+			return err
+		},
+	}
+	c.Flags().Uint64Var(&release, "release", 0, "highest release that is known to have run")
+	return c
+}
+
 func updateApproveCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "approve APPROVAL", Short: "Give the printer the owner's word on a release", Args: cobra.ExactArgs(1),

@@ -114,7 +114,7 @@ Where the configuration asks for the owner's word (update.owner), a release wait
 	c.Flags().StringVar(&bundle, "bundle", "", "file with releases, in place of the repository")
 	c.Flags().BoolVar(&usb, "usb", false, "from bundles on USB sticks, in place of the repository")
 	c.MarkFlagsMutuallyExclusive("bundle", "usb")
-	c.AddCommand(updateWaitingCmd(), updateSignCmd(), updateApproveCmd())
+	c.AddCommand(updateWaitingCmd(), updateSignCmd(), updateApproveCmd(), updateForgiveCmd(), updateRepairCmd())
 	return c
 }
 
