@@ -85,14 +85,16 @@ type Ref struct {
 
 // Head is the TPM's signature under the log up to an entry.
 type Head struct {
-	Of     uint64      `json:"of"`              // entry
-	Hash   string      `json:"hash"`            // its line's
-	Count  uint64      `json:"count"`           // of the TPM's counter of heads
-	Nonce  string      `json:"nonce,omitempty"` // of whoever had it made, a-z and 0-9
-	Attest []byte      `json:"attest"`          // TPMS_ATTEST of a quote
-	Sig    []byte      `json:"sig"`             // TPMT_SIGNATURE
-	PCRs   [5]hexBytes `json:"pcrs"`            // values of evidence.Selection
+	Of     uint64  `json:"of"`              // entry
+	Hash   string  `json:"hash"`            // its line's
+	Count  uint64  `json:"count"`           // of the TPM's counter of heads
+	Nonce  string  `json:"nonce,omitempty"` // of whoever had it made, a-z and 0-9
+	Attest []byte  `json:"attest"`          // TPMS_ATTEST of a quote
+	Sig    []byte  `json:"sig"`             // TPMT_SIGNATURE
+	PCRs   hexPCRs `json:"pcrs"`            // values of evidence.Selection
 }
+
+type hexPCRs [len(evidence.PCRs{})]hexBytes
 
 // hexBytes is 32 bytes, in hexadecimal.
 type hexBytes [32]byte

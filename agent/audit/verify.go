@@ -94,7 +94,7 @@ type Report struct {
 	At      time.Time          `json:"at"`    // of the last head
 	Heads   int                `json:"heads"`
 	Nonce   string             `json:"nonce,omitempty"` // of Export
-	PCRs    [5]string          `json:"pcrs"`            // registers of evidence.Selection when it was signed
+	PCRs    []string           `json:"pcrs"`            // registers of evidence.Selection when it was signed
 }
 
 // Verify checks an exported log of the printer with this id, and calls each, if it is not
@@ -147,8 +147,8 @@ func Verify(r io.Reader, id evidence.PrinterID, each func(Entry) error) (Report,
 		return rep, &TamperError{"truncated", w.end.N + 1} // an export ends with a head over all of it
 	}
 	rep.Nonce = w.last.Nonce
-	for i, p := range w.last.PCRs {
-		rep.PCRs[i] = fmt.Sprintf("%x", p[:])
+	for _, p := range w.last.PCRs {
+		rep.PCRs = append(rep.PCRs, fmt.Sprintf("%x", p[:]))
 	}
 	return rep, nil
 }

@@ -7,15 +7,18 @@ import (
 )
 
 // Selection is the PCRs of the SHA-256 bank that every quote covers, in the order
-// of their values in [PCRs]: firmware (0), boot manager (4), kernel (8, 9) and
-// Platen's agent (14).
-func Selection() [5]uint { return [5]uint{0, 4, 8, 9, AgentPCR} }
+// of their values in [PCRs]: firmware (0), boot manager (4), kernel (8, 9),
+// what the agent runs with (13) and the agent (14).
+func Selection() [6]uint { return [6]uint{0, 4, 8, 9, SettingsPCR, AgentPCR} }
+
+// BootPCRs is how many of [Selection], from the first, are measured before an agent runs.
+const BootPCRs = 4
 
 // AgentPCR is the PCR into which each agent is measured before it runs.
 const AgentPCR = 14
 
 // PCRs are the values of the PCRs of [Selection], in its order.
-type PCRs [5][32]byte
+type PCRs [6][32]byte
 
 // Digest is the SHA-256 digest over the values, as a quote carries it.
 func (p PCRs) Digest() [32]byte {
@@ -40,13 +43,19 @@ type Quote struct {
 	PCRs PCRs
 }
 
-// Log is the agents measured into AgentPCR since the TPM was reset, oldest first.
+// Settings is the value of SettingsPCR.
+func (p PCRs) Settings() [32]byte { return p[len(p)-2] }
+
+// Log is the agents measured into AgentPCR since the TPM was reset, oldest first, and what
+// the last of them measured of what it runs with.
 type Log struct {
 	_ struct{} `cbor:",toarray"`
 	// Base is the PCR's value before the first digest: zero for a whole log.
 	Base [32]byte
 	// Digests are the SHA-256 digests that were extended, oldest first.
 	Digests [][32]byte
+	// Settings are what was last measured into SettingsPCR.
+	Settings Settings
 }
 
 // Extend is what a PCR of the SHA-256 bank holds after digest is extended into it.
@@ -57,7 +66,7 @@ func Extend(pcr, digest [32]byte) [32]byte {
 	return sha256.Sum256(b[:])
 }
 
-// Value is what the PCR holds after the log.
+// Value is what AgentPCR holds after the log.
 func (l Log) Value() [32]byte {
 	v := l.Base
 	for _, d := range l.Digests {
@@ -71,7 +80,7 @@ func (l Log) Tail(n int) Log {
 	cut := max(0, len(l.Digests)-n)
 	return Log{
 		Base:    Log{Base: l.Base, Digests: l.Digests[:cut]}.Value(),
-		Digests: l.Digests[cut:],
+		Digests: l.Digests[cut:], Settings: l.Settings,
 	}
 }
 
@@ -83,8 +92,8 @@ type Batch struct {
 	// Msgs are the messages, each already encoded.
 	Msgs [][]byte
 	// Quote is over the digest of Header.
-	Quote Quote
-	// Log is the log of AgentPCR, at most MaxLog digests: see [Log.Tail].
+	Quote Signed
+	// Log is what was measured, at most MaxLog digests: see [Log.Tail].
 	Log Log
 }
 
@@ -138,7 +147,17 @@ func (l Log) filled() Log {
 	if l.Digests == nil {
 		l.Digests = [][32]byte{}
 	}
+	if l.Settings.Base == nil {
+		l.Settings.Base = []byte{}
+	}
 	return l
+}
+
+func (l Log) check(most int) error {
+	if l.Digests == nil || len(l.Digests) > most {
+		return fmt.Errorf("%w: log", ErrLimit)
+	}
+	return l.Settings.check()
 }
 
 func (b Batch) check() error {
@@ -148,8 +167,8 @@ func (b Batch) check() error {
 	if err := b.Quote.check(); err != nil {
 		return err
 	}
-	if b.Log.Digests == nil || len(b.Log.Digests) > MaxLog {
-		return fmt.Errorf("%w: log", ErrLimit)
+	if err := b.Log.check(MaxLog); err != nil {
+		return err
 	}
 	return checkMsgs(b.Msgs)
 }
@@ -193,8 +212,8 @@ func Room(size, nonceLen, logLen int) int {
 	if err != nil {
 		return 0
 	}
-	b := Batch{Header: raw, Quote: Quote{Attest: make([]byte, attestSize), Sig: make([]byte, sigSize)},
-		Log: Log{Digests: make([][32]byte, logLen)}}.filled()
+	b := Batch{Header: raw, Quote: Signed{Attest: make([]byte, attestSize), Sig: make([]byte, sigSize)},
+		Log: Log{Digests: make([][32]byte, logLen), Settings: Settings{Base: make([]byte, 32)}}}.filled()
 	body, err := marshal(b)
 	if err != nil {
 		return 0

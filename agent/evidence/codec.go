@@ -71,10 +71,10 @@ const frameHeader = 8
 
 // The magics of the frames, one a message.
 const (
-	magicBatch       = "PlE1"
+	magicBatch       = "PlE2"
 	magicRequest     = "PlQ1"
 	magicChallenge   = "PlC1"
-	magicResponse    = "PlA1"
+	magicResponse    = "PlA2"
 	magicResult      = "PlR1"
 	magicReceipt     = "PlG1"
 	magicAttestation = "PlK1"
@@ -94,6 +94,18 @@ func frame(magic string, body []byte, size int) ([]byte, error) {
 	binary.BigEndian.PutUint32(out[4:], uint32(len(body)))
 	copy(out[frameHeader:], body)
 	return out, nil
+}
+
+// Trim is a frame without its padding, which stays a frame; of anything else all is left.
+func Trim(wire []byte) []byte {
+	if len(wire) < frameHeader {
+		return wire
+	}
+	n := binary.BigEndian.Uint32(wire[4:])
+	if uint64(n) > uint64(len(wire)-frameHeader) {
+		return wire
+	}
+	return wire[:frameHeader+int(n)]
 }
 
 // unframe returns the body of a frame. The body aliases wire.

@@ -82,7 +82,7 @@ type EnrolResponse struct {
 	Session [16]byte
 	// Quote is over [EnrolDigest].
 	Quote Quote
-	// Log is the whole log of AgentPCR.
+	// Log is what was measured: all agents since the TPM was reset.
 	Log Log
 	// MAC is [EnrolMAC] under the secret that only the challenged TPM could open.
 	MAC [32]byte
@@ -251,7 +251,10 @@ func (r EnrolResponse) check() error {
 	if err := r.Quote.check(); err != nil {
 		return err
 	}
-	return limit(r.V == Version && r.Log.Digests != nil && len(r.Log.Digests) <= MaxFullLog, "enrolment response")
+	if err := r.Log.check(MaxFullLog); err != nil {
+		return err
+	}
+	return limit(r.V == Version, "enrolment response")
 }
 
 func (r EnrolResult) check() error {

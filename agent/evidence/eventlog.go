@@ -29,7 +29,7 @@ func (l Log) EventLog() ([]byte, error) {
 	}
 	b := eventLogHead()
 	for _, d := range l.Digests {
-		b = appendEvent(b, d)
+		b = appendAgent(b, d)
 	}
 	return b, nil
 }
@@ -43,28 +43,34 @@ func eventLogHead() []byte {
 	return append(b, specIDEvent...)
 }
 
-func appendEvent(b []byte, digest [32]byte) []byte {
-	b = binary.LittleEndian.AppendUint32(b, AgentPCR)
+// eventData is the place of an event's data, behind PCR, type, count, algorithm, digest and length
+const eventData = 4 + 4 + 4 + 2 + 32 + 4
+
+func appendEvent(b []byte, pcr uint32, digest [32]byte, data []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(b, pcr)
 	b = binary.LittleEndian.AppendUint32(b, evIPL)
 	b = binary.LittleEndian.AppendUint32(b, 1) // digest
 	b = binary.LittleEndian.AppendUint16(b, algSHA256)
 	b = append(b, digest[:]...)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(agentEvent)))
-	return append(b, agentEvent...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(data)))
+	return append(b, data...)
+}
+
+func appendAgent(b []byte, digest [32]byte) []byte {
+	return appendEvent(b, AgentPCR, digest, []byte(agentEvent))
 }
 
 // ParseEventLog reads what [Log.EventLog] made, and nothing else.
 func ParseEventLog(b []byte) (Log, error) {
 	head := eventLogHead()
-	size := len(appendEvent(nil, [32]byte{}))
+	size := len(appendAgent(nil, [32]byte{}))
 	if !bytes.HasPrefix(b, head) || (len(b)-len(head))%size != 0 || (len(b)-len(head))/size > MaxFullLog {
 		return Log{}, fmt.Errorf("%w: not a log of agents", ErrEncoding)
 	}
-	l := Log{Digests: [][32]byte{}}
+	l := Log{}.filled()
 	for rest := b[len(head):]; len(rest) > 0; rest = rest[size:] {
-		const at = 4 + 4 + 4 + 2
-		d := [32]byte(rest[at : at+32])
-		if !bytes.Equal(appendEvent(nil, d), rest[:size]) {
+		d := [32]byte(rest[eventData-4-32 : eventData-4])
+		if !bytes.Equal(appendAgent(nil, d), rest[:size]) {
 			return Log{}, fmt.Errorf("%w: not an event of an agent", ErrEncoding)
 		}
 		l.Digests = append(l.Digests, d)

@@ -23,8 +23,8 @@ func sampleBatch(t *testing.T, c *Chain, msgs ...[]byte) (Batch, Header) {
 	}
 	return Batch{
 		Header: raw, Msgs: msgs,
-		Quote: Quote{Attest: bytes.Repeat([]byte{7}, attestSize), Sig: bytes.Repeat([]byte{9}, sigSize), PCRs: PCRs{{1}, {2}}},
-		Log:   Log{Digests: [][32]byte{{3}}},
+		Quote: Signed{Attest: bytes.Repeat([]byte{7}, attestSize), Sig: bytes.Repeat([]byte{9}, sigSize), PCRs: Hints{{1}, {2}}},
+		Log:   Log{Digests: [][32]byte{{3}}, Settings: Settings{Base: []byte{}, Config: [32]byte{4}, Board: [32]byte{5}}},
 	}, h
 }
 
@@ -125,6 +125,15 @@ func TestBatchRoundTrip(t *testing.T) {
 	if err != nil || len(wire) != WireSize {
 		t.Fatalf("%d bytes, %v", len(wire), err)
 	}
+	b.Log.Settings.Controller = [32]byte{} // so that the body ends with zeros as padding does
+	if wire, err = Encode(b, WireSize); err != nil {
+		t.Fatal(err)
+	}
+	if short := Trim(wire); len(short) >= WireSize-1 || string(Trim(short)) != string(short) || string(Trim(short[:20])) != string(short[:20]) || Trim(nil) != nil {
+		t.Error("padding is not trimmed alone")
+	} else if again, err := Decode(short); err != nil || !cmp.Equal(again, b) {
+		t.Errorf("a trimmed frame is another: %v", err)
+	}
 	got, err := Decode(wire)
 	if err != nil {
 		t.Fatal(err)
@@ -158,8 +167,9 @@ func TestBatchFitsItsRoom(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		b := Batch{Header: raw, Msgs: msgs, Log: Log{Digests: make([][32]byte, logs)},
-			Quote: Quote{Attest: make([]byte, attestSize), Sig: make([]byte, sigSize)}}
+		settings := Settings{}.After([32]byte{byte(rapid.IntRange(0, 1).Draw(rt, "base"))})
+		b := Batch{Header: raw, Msgs: msgs, Log: Log{Digests: make([][32]byte, logs), Settings: settings},
+			Quote: Signed{Attest: make([]byte, attestSize), Sig: make([]byte, sigSize)}}
 		if _, err := Encode(b, size); err != nil && Room(size, len(nonce), logs) > 0 {
 			rt.Fatalf("a batch within its room: %v", err)
 		}
@@ -332,7 +342,7 @@ func FuzzDecode(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	b := Batch{Header: raw, Msgs: [][]byte{[]byte("m")}, Quote: Quote{Attest: []byte{1}, Sig: []byte{2}}}
+	b := Batch{Header: raw, Msgs: [][]byte{[]byte("m")}, Quote: Signed{Attest: []byte{1}, Sig: []byte{2}}}
 	wire, err := Encode(b, 600)
 	if err != nil {
 		f.Fatal(err)

@@ -83,6 +83,9 @@ func TestBatchLimits(t *testing.T) {
 		"long message":         func(b *Batch) { b.Msgs = [][]byte{make([]byte, MaxMsg+1)} },
 		"null messages":        func(b *Batch) { b.Msgs = nil },
 		"null log":             func(b *Batch) { b.Log.Digests = nil },
+		"null settings":        func(b *Batch) { b.Log.Settings.Base = nil },
+		"short settings":       func(b *Batch) { b.Log.Settings.Base = make([]byte, 31) },
+		"zero settings":        func(b *Batch) { b.Log.Settings.Base = make([]byte, 32) }, // has an encoding of its own
 		"header is not one":    func(b *Batch) { b.Header = []byte{0x80} },
 		"header of version 99": func(b *Batch) { b.Header = headerBytes(t, Header{V: 99, Seq: 1, Nonce: []byte{}}) },
 	} {

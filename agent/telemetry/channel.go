@@ -192,32 +192,55 @@ func (ch *channel) open(ctx context.Context) error {
 	return nil
 }
 
+// boundTries bounds how often a frame is bound anew because something was measured between
+// reading the logs and quoting.
+const boundTries = 3
+
 // build binds waiting messages into a new frame and moves the chain past it.
 func (ch *channel) build(ctx context.Context, nonce []byte) error {
-	log, err := ch.quoter.Log(ctx)
-	if err != nil {
-		return fmt.Errorf("read the log of agents: %w", err)
-	}
-	log = log.Tail(evidence.MaxLog)
 	if len(nonce) == 0 {
 		nonce = lastNonce(ch.chain)
 	}
-	room := evidence.Room(evidence.WireSize, len(nonce), len(log.Digests))
-	msgs, lost, upto := ch.spool.Peek(room, evidence.MsgOverhead, evidence.MaxMsgs)
-	h, err := ch.chain.Next(msgs, nonce, lost)
-	if err != nil {
-		return fmt.Errorf("make a header: %w", err)
-	}
-	frame, err := ch.bind(ctx, h, msgs, log)
+	log, err := ch.measured(ctx)
 	if err != nil {
 		return err
 	}
-	if err := ch.chain.Commit(h); err != nil {
-		return err
+	for range boundTries {
+		room := evidence.Room(evidence.WireSize, len(nonce), len(log.Digests))
+		msgs, lost, upto := ch.spool.Peek(room, evidence.MsgOverhead, evidence.MaxMsgs)
+		h, err := ch.chain.Next(msgs, nonce, lost)
+		if err != nil {
+			return fmt.Errorf("make a header: %w", err)
+		}
+		frame, err := ch.bind(ctx, h, msgs, log)
+		if err != nil {
+			return err
+		}
+		after, err := ch.measured(ctx)
+		if err != nil {
+			return err
+		}
+		if after.Value() != log.Value() || after.Settings.Value() != log.Settings.Value() {
+			log = after
+			continue
+		}
+		if err := ch.chain.Commit(h); err != nil {
+			return err
+		}
+		ch.spool.Take(upto)
+		ch.frame, ch.upto, ch.stale = frame, upto, true
+		return nil
 	}
-	ch.spool.Take(upto)
-	ch.frame, ch.upto, ch.stale = frame, upto, true
-	return nil
+	return errors.New("bind a frame: what is measured keeps changing")
+}
+
+// measured is the log that a frame carries.
+func (ch *channel) measured(ctx context.Context) (evidence.Log, error) {
+	log, err := ch.quoter.Log(ctx)
+	if err != nil {
+		return log, fmt.Errorf("read the log of what was measured: %w", err)
+	}
+	return log.Tail(evidence.MaxLog), nil
 }
 
 // lastNonce is the nonce of a chain's last batch: a recipient that is slow to give a
@@ -261,7 +284,7 @@ func (ch *channel) bind(ctx context.Context, h evidence.Header, msgs [][]byte, l
 	if err != nil {
 		return nil, fmt.Errorf("have the TPM quote: %w", err)
 	}
-	frame, err := evidence.Encode(evidence.Batch{Header: raw, Msgs: msgs, Quote: quote, Log: log}, evidence.WireSize)
+	frame, err := evidence.Encode(evidence.Batch{Header: raw, Msgs: msgs, Quote: quote.Signed(), Log: log}, evidence.WireSize)
 	if err != nil {
 		return nil, fmt.Errorf("encode a batch: %w", err)
 	}

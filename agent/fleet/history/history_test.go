@@ -93,7 +93,7 @@ func said(t *testing.T, tpm *attest.TPM, to evidence.RecipientID, n int) [][]byt
 		if err := chain.Commit(h); err != nil {
 			t.Fatal(err)
 		}
-		frame, err := evidence.Encode(evidence.Batch{Header: chain.Last(), Msgs: msgs, Quote: q, Log: log}, evidence.WireSize)
+		frame, err := evidence.Encode(evidence.Batch{Header: chain.Last(), Msgs: msgs, Quote: q.Signed(), Log: log}, evidence.WireSize)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +119,7 @@ func exported(t *testing.T, frames ...[]byte) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	for i, f := range frames {
-		for _, e := range []store.Event{{Event: store.Missing, From: uint64(i)}, {Event: store.Refused}, {Event: store.Batch, Frame: bytes.TrimRight(f, "\x00")}} {
+		for _, e := range []store.Event{{Event: store.Missing, From: uint64(i)}, {Event: store.Refused}, {Event: store.Batch, Frame: evidence.Trim(f)}} {
 			if err := enc.Encode(e); err != nil {
 				t.Fatal(err)
 			}

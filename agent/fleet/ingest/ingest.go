@@ -12,7 +12,6 @@
 package ingest
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -190,7 +189,7 @@ func (in *Ingest) believed(v verify.Verdict, frame []byte) *write {
 	}
 	values, strange := valuesOf(v.Msgs)
 	add(store.Event{Event: store.Batch, Seq: v.Header.Seq, Boot: v.Header.Boot, Release: v.Release, Values: values,
-		Msgs: len(v.Msgs), Dropped: v.Header.Dropped, Fresh: v.Fresh, Late: v.Late, NewChain: v.NewChain, Frame: bytes.TrimRight(frame, "\x00")})
+		Msgs: len(v.Msgs), Dropped: v.Header.Dropped, Fresh: v.Fresh, Late: v.Late, NewChain: v.NewChain, Frame: evidence.Trim(frame)})
 	if strange > 0 {
 		in.log.Warn("messages say what the catalogue does not know", "printer", who, "seq", v.Header.Seq, "messages", strange)
 		add(store.Event{Event: store.Refused, Seq: v.Header.Seq, Msgs: strange, Reason: string(NotInCatalogue)})

@@ -130,7 +130,7 @@ func (b *bench) frame(msgs ...any) []byte {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	f, err := evidence.Encode(evidence.Batch{Header: hb, Msgs: raw, Quote: q, Log: log}, evidence.WireSize)
+	f, err := evidence.Encode(evidence.Batch{Header: hb, Msgs: raw, Quote: q.Signed(), Log: log}, evidence.WireSize)
 	if err != nil {
 		b.t.Fatal(err)
 	}

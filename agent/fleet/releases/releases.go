@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"platen/agent/durable"
+	"platen/agent/fleet/verify"
+	"platen/updater"
 	"platen/updater/trust"
 )
 
@@ -36,9 +38,6 @@ type Repo struct {
 // rootName is the root in Cache that was taken when the repository was first seen.
 const rootName = "root.json"
 
-// kind is the kind of target that printers run and are measured by.
-const kind = "agent"
-
 // Index knows agents by their SHA-256 digest. It is a verify.Releases. Its methods
 // may be called from any goroutine.
 type Index struct {
@@ -49,7 +48,7 @@ type Index struct {
 
 	mu     sync.Mutex
 	fixed  map[[32]byte]uint64
-	found  map[[32]byte]uint64
+	found  map[[32]byte]verify.Release
 	client *trust.Client // nil until the repository was seen
 	stamp  time.Time     // of timestamp.json when it was read
 	bad    time.Time     // of one that was refused, and when that was
@@ -86,17 +85,17 @@ func New(repo Repo, fixed map[[32]byte]uint64, change func(known int), log *slog
 	return x
 }
 
-// Release returns the number of the release whose agent has this digest. What has been
+// Release returns the release whose agent has this digest. What has been
 // published by now counts: a printer may run it already.
-func (x *Index) Release(agent [32]byte) (uint64, bool) {
+func (x *Index) Release(agent [32]byte) (verify.Release, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.refresh()
-	if n, ok := x.found[agent]; ok {
-		return n, true
+	if r, ok := x.found[agent]; ok {
+		return r, true
 	}
 	n, ok := x.fixed[agent]
-	return n, ok
+	return verify.Release{Number: n}, ok
 }
 
 // Len is how many agents are known.
@@ -155,15 +154,42 @@ func (x *Index) read() error {
 	if err := x.client.Refresh(context.Background()); err != nil { // a folder: nothing to wait for
 		return err
 	}
-	all, err := x.client.Every(kind)
+	found, err := published(x.client)
 	if err != nil {
 		return err
 	}
-	x.found = map[[32]byte]uint64{}
-	for _, t := range all {
-		x.found[t.SHA256] = t.Release
-	}
+	x.found = found
 	return nil
+}
+
+// published is every released agent, with what it may run with.
+func published(c *trust.Client) (map[[32]byte]verify.Release, error) {
+	agents, err := c.Every(updater.KindAgent)
+	if err != nil {
+		return nil, err
+	}
+	images, err := c.Every(updater.KindController)
+	if err != nil {
+		return nil, err
+	}
+	controllers := map[string][][32]byte{} // by board
+	for _, t := range images {
+		controllers[t.Board] = append(controllers[t.Board], measured(t)...)
+	}
+	found := map[[32]byte]verify.Release{}
+	for _, t := range agents {
+		found[t.SHA256] = verify.Release{Number: t.Release, Boards: t.Measured, Controllers: controllers[t.Board]}
+	}
+	return found, nil
+}
+
+// measured is what a printer may measure that has this image in its controller: digests that
+// the release names, where what lies in flash is not the file itself.
+func measured(t updater.Target) [][32]byte {
+	if len(t.Measured) > 0 {
+		return t.Measured
+	}
+	return [][32]byte{t.SHA256}
 }
 
 // root is the root that everything is verified from.

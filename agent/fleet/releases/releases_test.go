@@ -51,19 +51,19 @@ func TestIndexFollowsWhatIsPublished(t *testing.T) {
 	x := New(Repo{Dir: dir, Cache: t.TempDir()}, map[[32]byte]uint64{fixed: 9}, func(n int) { told = n }, nil)
 	x.pause = 0
 	defer x.Close()
-	if n, ok := x.Release(one); !ok || n != 1 || told != 2 {
-		t.Errorf("release 1: %d %v, told of %d", n, ok, told)
+	if r, ok := x.Release(one); !ok || r.Number != 1 || told != 2 {
+		t.Errorf("release 1: %d %v, told of %d", r.Number, ok, told)
 	}
-	if n, ok := x.Release(fixed); !ok || n != 9 {
-		t.Errorf("the one by hand: %d %v", n, ok)
+	if r, ok := x.Release(fixed); !ok || r.Number != 9 {
+		t.Errorf("the one by hand: %d %v", r.Number, ok)
 	}
 	add(2, "two")
 	if _, ok := x.Release(two); ok {
 		t.Error("release 2 is known before it was published")
 	}
 	publishNow()
-	if n, ok := x.Release(two); !ok || n != 2 || x.Len() != 3 || told != 3 {
-		t.Errorf("release 2: %d %v, %d known, told of %d", n, ok, x.Len(), told)
+	if r, ok := x.Release(two); !ok || r.Number != 2 || x.Len() != 3 || told != 3 {
+		t.Errorf("release 2: %d %v, %d known, told of %d", r.Number, ok, x.Len(), told)
 	}
 	// A repository that is damaged later takes nothing away.
 	if err := os.WriteFile(filepath.Join(dir, "timestamp.json"), []byte("{"), 0o600); err != nil {

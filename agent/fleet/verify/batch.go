@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/go-tpm/tpm2"
-
 	"platen/agent/evidence"
 )
 
@@ -37,7 +35,7 @@ func (v *Verifier) Batch(from evidence.PrinterID, wire []byte) (Verdict, error) 
 	}
 	// Nearly all the time goes into the signature, so nobody waits for it: an id is the
 	// digest of its key, so a printer that enrols anew meanwhile has the same.
-	clock, err := quoted(p.ak, p.signer, b.Quote, sha256.Sum256(b.Header))
+	att, err := quoted(p.ak, p.signer, b.Quote.Attest, b.Quote.Sig, sha256.Sum256(b.Header))
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -46,22 +44,22 @@ func (v *Verifier) Batch(from evidence.PrinterID, wire []byte) (Verdict, error) 
 	if p, ok = v.printers[from]; !ok {
 		return Verdict{}, refuse(UnknownPrinter, nil)
 	}
-	return v.judge(p, b, h, clock)
+	return v.judge(p, b, h, att)
 }
 
 // judge goes on where the quote is the printer's; Header is canonical, so its digest is
 // what the quote is over.
-func (v *Verifier) judge(p *printer, b evidence.Batch, h evidence.Header, clock tpm2.TPMSClockInfo) (Verdict, error) {
+func (v *Verifier) judge(p *printer, b evidence.Batch, h evidence.Header, att attested) (Verdict, error) {
 	digest := sha256.Sum256(b.Header)
 	if uint64(len(b.Msgs)) != h.Count || evidence.Root(b.Msgs) != h.Root {
 		return Verdict{}, refuse(WrongRoot, nil)
 	}
-	number, agent, err := v.measured(p, b)
+	runs, err := v.measured(p, b, att.pcrDigest)
 	if err != nil {
 		return Verdict{}, err
 	}
 	next := p.Chain.clone()
-	place, err := next.admit(h, digest, clock)
+	place, err := next.admit(h, digest, att.clock)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -70,32 +68,16 @@ func (v *Verifier) judge(p *printer, b evidence.Batch, h evidence.Header, clock 
 		return Verdict{}, err
 	}
 	next.trust(b.Log)
+	changed := !place.late && next.runsWith(b.Log.Settings)
 	before := p.Chain
 	p.Chain, p.turn = next, p.turn+1
 	return Verdict{
 		before: before, turn: p.turn,
-		Printer: h.Printer, Header: h, Release: number, Agent: agent, Msgs: b.Msgs,
+		Printer: h.Printer, Header: h, Release: runs.Number, Agent: b.Log.Digests[len(b.Log.Digests)-1], Msgs: b.Msgs,
+		Settings: b.Log.Settings, SettingsChanged: changed, SettingsUnseen: !p.Chain.trusts(settingsBase(b.Log)),
 		Missing: place.missing, Late: place.late, NewChain: place.newChain,
-		Fresh: len(h.Nonce) > 0 && !v.cfg.Offline && age <= v.cfg.Fresh, Age: age, Clock: clock.Clock,
+		Fresh: len(h.Nonce) > 0 && !v.cfg.Offline && age <= v.cfg.Fresh, Age: age, Clock: att.clock.Clock,
 	}, nil
-}
-
-// measured checks what runs on the printer: firmware and kernel as enrolled, agents
-// all released.
-func (v *Verifier) measured(p *printer, b evidence.Batch) (uint64, [32]byte, error) {
-	number, agent, err := release(v.cfg.Releases, b.Log, b.Quote.PCRs)
-	if err != nil {
-		return 0, agent, err
-	}
-	if !p.Chain.trusts(b.Log.Base) {
-		return 0, agent, refuse(LogBaseUnknown, nil)
-	}
-	for i := range len(b.Quote.PCRs) - 1 {
-		if b.Quote.PCRs[i] != p.Record.Boot[i] {
-			return 0, agent, refuse(BootChanged, fmt.Errorf("PCR %d", evidence.Selection()[i]))
-		}
-	}
-	return number, agent, nil
 }
 
 // age checks a batch's nonce and returns how long ago it was issued. A batch that

@@ -51,12 +51,13 @@ func TestRefusals(t *testing.T) {
 		{"log cut short", LogMismatch, spoilBatch(func(b *evidence.Batch) { b.Log.Digests = b.Log.Digests[:0] })},
 		{"log grown", LogMismatch, spoilBatch(func(b *evidence.Batch) { b.Log.Digests = append(b.Log.Digests, agentDigest(2)) })},
 		{"log with an invented base", LogBaseUnknown, func(t *testing.T, _ *Verifier, p *soft) []byte {
-			p.log = evidence.Log{Base: [32]byte{9}, Digests: [][32]byte{agentDigest(2)}}
-			p.pcrs[4] = p.log.Value()
+			p.log.Base, p.log.Digests = [32]byte{9}, [][32]byte{agentDigest(2)}
+			p.quoteLog()
 			return p.batch("one", "two")
 		}},
 		{"no agent measured", NothingMeasured, func(t *testing.T, _ *Verifier, p *soft) []byte {
-			p.log, p.pcrs[4] = evidence.Log{}, [32]byte{}
+			p.log.Digests = nil
+			p.quoteLog()
 			return p.batch("one", "two")
 		}},
 		{"agent of no release", UnknownRelease, func(t *testing.T, _ *Verifier, p *soft) []byte {
@@ -70,6 +71,14 @@ func TestRefusals(t *testing.T) {
 		}},
 		{"kernel changed since enrolment", BootChanged, func(t *testing.T, _ *Verifier, p *soft) []byte {
 			p.pcrs[2][0] ^= 1
+			return p.batch("one", "two")
+		}},
+		{"configuration changed by one bit", SettingsMismatch, spoilBatch(func(b *evidence.Batch) { b.Log.Settings.Config[31] ^= 1 })},
+		{"board file changed by one bit", SettingsMismatch, spoilBatch(func(b *evidence.Batch) { b.Log.Settings.Board[0] ^= 1 })},
+		{"controller changed by one bit", SettingsMismatch, spoilBatch(func(b *evidence.Batch) { b.Log.Settings.Controller[9] ^= 1 })},
+		{"settings left out", SettingsMismatch, spoilBatch(func(b *evidence.Batch) { b.Log.Settings = evidence.Settings{} })},
+		{"PCR 13 is another, and the hint lies", WrongPCRs, func(t *testing.T, _ *Verifier, p *soft) []byte {
+			p.pcrs[4][31] ^= 1
 			return p.batch("one", "two")
 		}},
 		{"nonce never issued", NonceUnknown, withNonce(func(v *Verifier, p *soft) []byte { return flipTime(v.Nonce(p.id)) })},

@@ -61,7 +61,9 @@ type chain struct {
 	Nonced  bool    `json:"nonced"`   // this chain has had a nonce
 	Recent  []link  `json:"recent"`   // by number, rising
 	Missing []Range `json:"missing"`  // rising
-	Values  []hash  `json:"values"`   // of the agent's PCR that a log was seen to reach
+	Values  []hash  `json:"values"`   // of the agent's PCRs that a log was seen to reach
+
+	Settings [3]hash `json:"settings"` // configuration, board file and controller of the newest batch
 }
 
 func (c *chain) clone() chain {
@@ -85,8 +87,11 @@ func (c *chain) trusts(base [32]byte) bool {
 
 // trust remembers the values that a log replays through.
 func (c *chain) trust(l evidence.Log) {
+	values := []hash{hash(l.Settings.Value())}
 	for n := range len(l.Digests) + 1 {
-		value := hash(evidence.Log{Base: l.Base, Digests: l.Digests[:n]}.Value())
+		values = append(values, hash(evidence.Log{Base: l.Base, Digests: l.Digests[:n]}.Value()))
+	}
+	for _, value := range values {
 		known := value == hash{}
 		for _, have := range c.Values {
 			known = known || have == value
@@ -98,6 +103,14 @@ func (c *chain) trust(l evidence.Log) {
 	c.Values = c.Values[max(0, len(c.Values)-maxValues):]
 }
 
+// runsWith notes what a printer runs with now, and reports whether it did not before.
+func (c *chain) runsWith(s evidence.Settings) bool {
+	now := [3]hash{s.Config, s.Board, s.Controller}
+	changed := now != c.Settings
+	c.Settings = now
+	return changed
+}
+
 // admit finds a batch's place and moves the chain there.
 func (c *chain) admit(h evidence.Header, digest [32]byte, clock tpm2.TPMSClockInfo) (place, error) {
 	fresh, err := c.order(h, clock)
@@ -105,7 +118,7 @@ func (c *chain) admit(h evidence.Header, digest [32]byte, clock tpm2.TPMSClockIn
 		return place{}, err
 	}
 	if fresh {
-		*c = chain{Boot: h.Boot, Start: h.Start, NonceAt: c.NonceAt, Values: c.Values}
+		*c = chain{Boot: h.Boot, Start: h.Start, NonceAt: c.NonceAt, Values: c.Values, Settings: c.Settings}
 	}
 	p := place{newChain: fresh}
 	l := link{Seq: h.Seq, Digest: digest, Prev: h.Prev, First: h.First - h.Dropped, Next: h.First + h.Count}

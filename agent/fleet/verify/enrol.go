@@ -29,6 +29,8 @@ type Policy struct {
 	EKs map[[32]byte]bool
 	// Releases knows the agents.
 	Releases Releases
+	// Configurations knows the configuration files that printers may run with; nil takes any.
+	Configurations Configurations
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -305,17 +307,17 @@ func EnrolFinish(s *Session, response []byte) (Enrolled, error) {
 	if !hmac.Equal(mac[:], rsp.MAC[:]) {
 		return Enrolled{}, refuse(NotActivated, nil)
 	}
-	if _, err := quoted(s.ak, s.signer, rsp.Quote, evidence.EnrolDigest(s.request, s.challenge)); err != nil {
+	if err := quotedValues(s.ak, s.signer, rsp.Quote, evidence.EnrolDigest(s.request, s.challenge)); err != nil {
 		return Enrolled{}, err
 	}
 	if rsp.Log.Base != [32]byte{} {
 		return Enrolled{}, refuse(LogBaseUnknown, nil)
 	}
-	number, _, err := release(s.policy.Releases, rsp.Log, rsp.Quote.PCRs)
+	runs, err := enrolledState(s.Printer, s.policy, rsp)
 	if err != nil {
 		return Enrolled{}, err
 	}
 	r := s.record
-	r.Boot, r.Agents, r.Enrolled = rsp.Quote.PCRs, rsp.Log.Digests, now.UTC()
-	return Enrolled{Record: r, CSR: s.csr, Release: number}, nil
+	r.Boot, r.Agents, r.Settings, r.Enrolled = rsp.Quote.PCRs, rsp.Log.Digests, rsp.Log.Settings, now.UTC()
+	return Enrolled{Record: r, CSR: s.csr, Release: runs.Number}, nil
 }

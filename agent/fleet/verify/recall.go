@@ -40,6 +40,9 @@ func (v *Verifier) Recall(from evidence.PrinterID, wire []byte) error {
 		next.NonceAt, next.Nonced = int64(binary.BigEndian.Uint64(h.Nonce)), true
 	}
 	next.trust(b.Log)
+	if !place.late {
+		next.runsWith(b.Log.Settings)
+	}
 	p.Chain = next
 	return nil
 }

@@ -31,10 +31,12 @@ type Record struct {
 	EK []byte `json:"ek"`
 	// TPM is how the maker's certificate names it; zero for one of the factory list.
 	TPM TPMName `json:"tpm,omitzero"`
-	// Boot is the PCRs at enrolment; all but the agent's stay what they are.
+	// Boot is the PCRs at enrolment; the first evidence.BootPCRs of them stay what they are.
 	Boot evidence.PCRs `json:"boot"`
 	// Agents is the log of PCR 14 at enrolment.
 	Agents [][32]byte `json:"agents"`
+	// Settings is what the agent ran with at enrolment.
+	Settings evidence.Settings `json:"settings,omitzero"`
 	// Enrolled is when.
 	Enrolled time.Time `json:"enrolled"`
 }
@@ -117,7 +119,7 @@ func (v *Verifier) Enrol(r Record) error {
 	if old, ok := v.printers[r.Printer]; ok {
 		p.Chain, p.turn = old.Chain, old.turn
 	}
-	p.Chain.trust(evidence.Log{Digests: r.Agents})
+	p.Chain.trust(evidence.Log{Digests: r.Agents, Settings: r.Settings})
 	v.printers[r.Printer] = p
 	return nil
 }

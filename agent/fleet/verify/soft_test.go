@@ -87,6 +87,7 @@ func newSoft(t *testing.T) *soft {
 	}
 	s.pcrs = evidence.PCRs{{1}, {2}, {3}, {4}}
 	s.measure(1)
+	s.runWith(evidence.Settings{Config: [32]byte{'c'}, Board: [32]byte{'b'}, Controller: [32]byte{'f'}})
 	s.chain = evidence.NewChain(s.id, us, 3, 500)
 	return s
 }
@@ -94,11 +95,22 @@ func newSoft(t *testing.T) *soft {
 // measure runs agent n.
 func (s *soft) measure(n byte) {
 	s.log.Digests = append(s.log.Digests, agentDigest(n))
-	s.pcrs[4] = s.log.Value()
+	s.quoteLog()
+}
+
+// quoteLog has the PCRs hold what the log says.
+func (s *soft) quoteLog() {
+	s.pcrs[4], s.pcrs[5] = s.log.Settings.Value(), s.log.Value()
+}
+
+// runWith measures other settings.
+func (s *soft) runWith(n evidence.Settings) {
+	s.log.Settings = n.After(s.log.Settings.Value())
+	s.quoteLog()
 }
 
 func (s *soft) record() Record {
-	return Record{Printer: s.id, AK: tpm2.Marshal(s.public), Boot: s.pcrs, Agents: s.log.Digests}
+	return Record{Printer: s.id, AK: tpm2.Marshal(s.public), Boot: s.pcrs, Agents: s.log.Digests, Settings: s.log.Settings}
 }
 
 func (s *soft) sign(att tpm2.TPMSAttest) evidence.Quote {
@@ -164,7 +176,7 @@ func (s *soft) wire(h evidence.Header, msgs [][]byte) []byte {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	b := evidence.Batch{Header: raw, Msgs: msgs, Quote: s.quote(sha256.Sum256(raw)), Log: s.log.Tail(evidence.MaxLog)}
+	b := evidence.Batch{Header: raw, Msgs: msgs, Quote: s.quote(sha256.Sum256(raw)).Signed(), Log: s.log.Tail(evidence.MaxLog)}
 	if s.mangle != nil {
 		s.mangle(&b)
 	}

@@ -89,7 +89,7 @@ func (d *device) batch(mangle func(*evidence.Batch), msgs ...string) []byte {
 	if err := d.chain.Commit(h); err != nil {
 		d.t.Fatal(err)
 	}
-	b := evidence.Batch{Header: d.chain.Last(), Msgs: raw, Quote: q, Log: log.Tail(evidence.MaxLog)}
+	b := evidence.Batch{Header: d.chain.Last(), Msgs: raw, Quote: q.Signed(), Log: log.Tail(evidence.MaxLog)}
 	if mangle != nil {
 		mangle(&b)
 	}

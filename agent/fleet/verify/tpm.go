@@ -80,28 +80,36 @@ func statement(ak *ecdsa.PublicKey, signer, attest, sig []byte) (attested, error
 	return att, nil
 }
 
-// quoted checks that a quote is the printer's, over qualifying and over the values
-// of exactly the PCRs of evidence.Selection in the SHA-256 bank, and returns the TPM's
-// clock at that moment.
-func quoted(ak *ecdsa.PublicKey, signer []byte, q evidence.Quote, qualifying [32]byte) (tpm2.TPMSClockInfo, error) {
-	att, err := statement(ak, signer, q.Attest, q.Sig)
+// quoted checks that a quote is the printer's, over qualifying and over exactly the PCRs of
+// evidence.Selection in the SHA-256 bank. It returns what was quoted; whether the values
+// are those that are expected is the caller's to check.
+func quoted(ak *ecdsa.PublicKey, signer, attest, sig []byte, qualifying [32]byte) (attested, error) {
+	att, err := statement(ak, signer, attest, sig)
 	if err != nil {
-		return att.clock, err
+		return att, err
 	}
 	if att.kind != tpm2.TPMSTAttestQuote {
-		return att.clock, refuse(NotAQuote, nil)
+		return att, refuse(NotAQuote, nil)
 	}
 	if !bytes.Equal(att.selection, wantSelection()) {
-		return att.clock, refuse(WrongBank, nil)
-	}
-	values := q.PCRs.Digest()
-	if !bytes.Equal(att.pcrDigest, values[:]) {
-		return att.clock, refuse(WrongPCRs, nil)
+		return att, refuse(WrongBank, nil)
 	}
 	if !bytes.Equal(att.extra, qualifying[:]) {
-		return att.clock, refuse(WrongQualifying, nil)
+		return att, refuse(WrongQualifying, nil)
 	}
-	return att.clock, nil
+	return att, nil
+}
+
+// quotedValues is quoted for a quote that has its values with it.
+func quotedValues(ak *ecdsa.PublicKey, signer []byte, q evidence.Quote, qualifying [32]byte) error {
+	att, err := quoted(ak, signer, q.Attest, q.Sig, qualifying)
+	if err != nil {
+		return err
+	}
+	if values := q.PCRs.Digest(); !bytes.Equal(att.pcrDigest, values[:]) {
+		return refuse(WrongPCRs, nil)
+	}
+	return nil
 }
 
 // wantSelection is the TPML_PCR_SELECTION of evidence.Selection.
@@ -111,27 +119,4 @@ func wantSelection() []byte {
 		b[7+pcr/8] |= 1 << (pcr % 8)
 	}
 	return b
-}
-
-// release checks that a log replays to the agent's PCR and that every agent in it
-// was released; it returns the last, which runs.
-func release(known Releases, log evidence.Log, pcrs evidence.PCRs) (uint64, [32]byte, error) {
-	if len(log.Digests) == 0 {
-		if log.Value() != pcrs.Agent() {
-			return 0, [32]byte{}, refuse(LogMismatch, nil)
-		}
-		return 0, [32]byte{}, refuse(NothingMeasured, nil)
-	}
-	if log.Value() != pcrs.Agent() {
-		return 0, [32]byte{}, refuse(LogMismatch, nil)
-	}
-	var number uint64
-	for _, d := range log.Digests {
-		n, ok := known.Release(d)
-		if !ok {
-			return 0, [32]byte{}, refuse(UnknownRelease, fmt.Errorf("agent %x", d[:8]))
-		}
-		number = n
-	}
-	return number, log.Digests[len(log.Digests)-1], nil
 }

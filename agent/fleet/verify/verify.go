@@ -46,6 +46,11 @@ const (
 	WrongRoot        Reason = "wrong_root"        // the messages are not those of the header
 	LogMismatch      Reason = "log_mismatch"      // the log does not replay to PCR 14
 	LogBaseUnknown   Reason = "log_base_unknown"  // the log begins at a value never verified
+	SettingsMismatch Reason = "settings_mismatch" // what it says it runs with does not replay to PCR 13
+	SettingsUnseen   Reason = "settings_unseen"   // it ran with something else in this boot that was never verified
+	UnknownConfig    Reason = "unknown_config"    // it runs with a configuration that is not known
+	UnknownBoard     Reason = "unknown_board"     // it runs with a board file that is not the release's
+	UnknownFirmware  Reason = "unknown_firmware"  // its controller has an image that was not released
 	NothingMeasured  Reason = "nothing_measured"  // no agent in the log
 	UnknownRelease   Reason = "unknown_release"   // an agent in the log is no known release
 	BootChanged      Reason = "boot_changed"      // firmware or kernel differ from the enrolment
@@ -100,22 +105,6 @@ func ReasonOf(err error) Reason {
 	return ""
 }
 
-// Releases knows the agents that were signed and released.
-type Releases interface {
-	// Release returns the number of the release whose agent has this SHA-256 digest,
-	// and false if none has or it was revoked.
-	Release(agent [32]byte) (uint64, bool)
-}
-
-// ReleaseMap is Releases from a map of digest to number.
-type ReleaseMap map[[32]byte]uint64
-
-// Release looks the digest up.
-func (m ReleaseMap) Release(agent [32]byte) (uint64, bool) {
-	n, ok := m[agent]
-	return n, ok
-}
-
 // Defaults of a Config.
 const (
 	// DefaultFresh is how long a nonce counts as fresh.
@@ -131,6 +120,9 @@ type Config struct {
 	Recipient evidence.RecipientID
 	// Releases knows the agents; it is asked under the verifier's lock.
 	Releases Releases
+	// Configurations knows the configuration files that printers may run with; nil takes any,
+	// and a Verdict says which it is. It is asked under the verifier's lock.
+	Configurations Configurations
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	// Fresh is how long a nonce counts as fresh; 0 is DefaultFresh.
@@ -157,6 +149,14 @@ type Verdict struct {
 	Release uint64
 	// Agent is the SHA-256 digest of that release's agent.
 	Agent [32]byte
+	// Settings are what the agent runs with, as it measured it before it acted on any of it.
+	Settings evidence.Settings
+	// SettingsChanged is true if they differ from those of the newest batch before, as they
+	// do for the first.
+	SettingsChanged bool
+	// SettingsUnseen is true if the agent ran with something else in this boot that no batch
+	// was believed of.
+	SettingsUnseen bool
 	// Msgs are the messages; the first has the number Header.First.
 	Msgs [][]byte
 	// Missing are batches of this chain that this batch shows not to have come.

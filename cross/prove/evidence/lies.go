@@ -27,7 +27,7 @@ type expect struct {
 // torn are the reasons for which a frame with one bit changed may be refused: which, the
 // bit decides.
 var torn = []verify.Reason{verify.BadEncoding, verify.PrinterSwapped, verify.WrongRecipient, verify.BadSignature, verify.WrongPCRs,
-	verify.WrongQualifying, verify.WrongRoot, verify.LogMismatch}
+	verify.WrongQualifying, verify.WrongRoot, verify.LogMismatch, verify.SettingsMismatch}
 
 // lie is one way to change an honest frame, and why it must be refused.
 type lie struct {
@@ -86,6 +86,10 @@ var lies = []lie{
 		b.Log.Digests = nil
 		return evidence.Encode(b, len(g))
 	}},
+	{"other settings", []verify.Reason{verify.SettingsMismatch}, func(_ *liar, g []byte, b evidence.Batch, _ evidence.Header) ([]byte, error) {
+		b.Log.Settings.Board[5] ^= 1
+		return evidence.Encode(b, len(g))
+	}},
 	{"other registers", []verify.Reason{verify.WrongPCRs}, func(_ *liar, g []byte, b evidence.Batch, _ evidence.Header) ([]byte, error) {
 		b.Quote.PCRs[1][3] ^= 1
 		return evidence.Encode(b, len(g))
@@ -142,7 +146,7 @@ type liar struct {
 	mu     sync.Mutex
 	quiet  bool // passes everything on
 	n      int
-	quote  evidence.Quote // of the frame before
+	quote  evidence.Signed // of the frame before
 	passed [][]byte
 	held   map[int][]byte // by the frame before which it comes at last
 	fork   []byte         // of the frame to come

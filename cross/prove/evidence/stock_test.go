@@ -160,7 +160,7 @@ func strange(t *testing.T) string {
 		t.Fatal(err)
 	}
 	frame, err := evidence.Encode(evidence.Batch{Header: raw, Msgs: [][]byte{{0xa1, 0x19, 0xea, 0x60, 0x01}},
-		Quote: evidence.Quote{Attest: []byte{1}, Sig: []byte{1}}}, evidence.WireSize)
+		Quote: evidence.Signed{Attest: []byte{1}, Sig: []byte{1}}}, evidence.WireSize)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -173,7 +173,8 @@ func (w *world) openTPM(ctx context.Context) (*attest.TPM, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := tpm.ExtendAgent(ctx, agentDigest); err != nil {
+	settings := evidence.Settings{Config: sha256.Sum256([]byte("configuration")), Board: sha256.Sum256([]byte("board"))}
+	if err := errors.Join(tpm.ExtendAgent(ctx, agentDigest), tpm.ExtendSettings(ctx, settings)); err != nil {
 		return nil, errors.Join(err, tpm.Close())
 	}
 	return tpm, nil
