@@ -71,7 +71,7 @@ func (t *teller) next(ctx context.Context, nonce []byte, fork bool) (frame, fork
 		if err != nil {
 			return h, nil, err
 		}
-		wire, err := evidence.Encode(evidence.Batch{Header: raw, Msgs: msgs, Quote: q, Log: log.Tail(evidence.MaxLog)}, evidence.WireSize)
+		wire, err := evidence.Encode(evidence.Batch{Header: raw, Msgs: msgs, Quote: q.Signed(), Log: log.Tail(evidence.MaxLog)}, evidence.WireSize)
 		return h, wire, err
 	}
 	if fork {
