@@ -118,19 +118,3 @@ func TestListed(t *testing.T) {
 		t.Errorf("no job was traced: %+v", c)
 	}
 }
-
-// A mistake is planted where its function begins; a function that is gone is said.
-func TestPlant(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "x.go")
-	if err := os.WriteFile(path, []byte("package x\n\nfunc (t T) plain(file int) {\n\tuse(file)\n}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	at, text, err := plantIn(dir, spill{"x", "plain", "leak(file)"}, nil)
-	if err != nil || at != path || !strings.Contains(string(text), "{leak(file)\n\n\tuse(file)") {
-		t.Errorf("%s, %v:\n%s", at, err, text)
-	}
-	if _, _, err := plantIn(dir, spill{"x", "gone", "leak(file)"}, nil); err == nil {
-		t.Error("nothing is said of a function that is gone")
-	}
-}
