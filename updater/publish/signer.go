@@ -78,11 +78,16 @@ func NewKey(path string, a Algorithm, passphrase string) (Signer, error) {
 	if err := s.save(path, passphrase); err != nil {
 		return nil, err
 	}
-	der, err := x509.MarshalPKIXPublicKey(s.Public())
+	return s, SavePub(path+".pub", s.Public())
+}
+
+// SavePub writes a public key as [OpenPub] reads it. A file that is there is not replaced.
+func SavePub(path string, public crypto.PublicKey) error {
+	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return s, create(path+".pub", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o644)
+	return create(path, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o644)
 }
 
 func (s software) save(path, passphrase string) error {

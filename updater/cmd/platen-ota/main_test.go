@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,7 +23,20 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	rigtest.Starts(t)
-	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true, Setup: readme})
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true, Setup: readme, Condition: needs})
+}
+
+// needs is the condition [needs:PROGRAM], which at a desk may fail.
+func needs(cond string) (bool, error) {
+	program, ok := strings.CutPrefix(cond, "needs:")
+	if !ok {
+		return false, fmt.Errorf("no condition %q", cond)
+	}
+	_, err := exec.LookPath(program)
+	if err != nil && os.Getenv("CI") != "" {
+		return false, err
+	}
+	return err == nil, nil
 }
 
 // readme gives every script the lines of "Ship a release", as ship.sh.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -28,7 +29,7 @@ encrypted by age, and "age -d" opens it as well. Nobody needs the key but its ho
 FILE.pub is what goes to the repository.
 
 Keys on tokens and in TPMs are made with their own tools, and are used through an
-ssh-agent: see sign.`,
+ssh-agent: see pub, and then sign.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var word string
@@ -47,6 +48,48 @@ ssh-agent: see sign.`,
 	}
 	c.Flags().StringVar(&algorithm, "type", string(publish.Ed25519), "ed25519 or p256")
 	c.Flags().StringVar(&passphrase, "passphrase", "", "file with the passphrase that the key is encrypted with; - asks for it")
+	return c
+}
+
+func pubCmd() *cobra.Command {
+	var socket string
+	c := &cobra.Command{
+		Use:   "pub DIR",
+		Short: "Write the public keys of an ssh-agent, which tokens and TPMs sign through",
+		Long: `Pub writes a file DIR/ID.pub for each key of the ssh-agent that can sign here, for init,
+delegate and rotate. Later sign --ssh-agent signs with it. Keys come into the agent from
+wherever it takes them, and there they stay:
+
+    ssh-add -s /usr/lib/x86_64-linux-gnu/opensc-pkcs11.so      a smart card or an HSM (PKCS #11)
+    ssh-add -s /usr/lib/x86_64-linux-gnu/libtpm2_pkcs11.so.1   a TPM (Debian's libtpm2-pkcs11-1)
+
+They have to be on P-256 or Ed25519.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			keys, err := publish.AgentKeys(socket)
+			if err != nil {
+				return err
+			}
+			if len(keys) == 0 {
+				return errors.New("the ssh-agent has no key on P-256 or Ed25519")
+			}
+			for _, k := range keys {
+				id, err := publish.KeyID(k.Public())
+				if err != nil {
+					return err
+				}
+				file := filepath.Join(args[0], id[:16]+".pub")
+				if err := publish.SavePub(file, k.Public()); err != nil {
+					return err
+				}
+				if err := printKey(c, k.Public(), file); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&socket, "ssh-socket", "", "socket of the ssh-agent (default $SSH_AUTH_SOCK)")
 	return c
 }
 
