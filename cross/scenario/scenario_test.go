@@ -78,7 +78,7 @@ func TestScripts(t *testing.T) {
 			"printer": cmdPrinter, "power": cmdPower, "sim": cmdSim, "agent": cmdAgent, "platen": cmdPlaten, "exits": cmdExits,
 			"await": cmdAwait, "said": cmdSaid, "logged": cmdLogged, "mark": cmdMark, "pids": cmdPids,
 			"signal": cmdSignal, "sockets": cmdSockets, "descriptors": cmdDescriptors, "secure": cmdSecure, "plates": cmdPlates, "stick": cmdStick,
-			"reboot": cmdReboot,
+			"reboot": cmdReboot, "board": cmdBoard,
 			"fleet":  cmdFleet, "told": cmdTold,
 			"hostile": cmdHostile, "large": cmdLarge, "resident": cmdResident,
 		},

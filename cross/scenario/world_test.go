@@ -33,6 +33,7 @@ type world struct {
 	sim       *process
 	agent     *process
 	fleet     *fleet
+	board     *board
 	sessions  []int // ids of every session that pids has seen
 }
 
@@ -44,6 +45,7 @@ func (w *world) ctx() context.Context { return context.Background() }
 func (w *world) end() {
 	w.stop(w.agent)
 	w.fleet.stop(w)
+	w.board.close()
 	w.stop(w.sim) // a session whose agent is gone ends with its port
 	for _, pid := range w.sessions {
 		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil && filepath.Dir(exe) == w.bins {
