@@ -1,0 +1,86 @@
+// Command rig tries a whole printer: make rig. It builds the image of a virtual ARM printer,
+// starts it with a TPM, a simulated controller at its serial port and a fleet on this machine, and
+// runs what cross/hil tries: enrolment, telemetry, a sealed job, updates, a bad one, and power cuts in
+// the middle of each. What was said and what came of it is in build/rig. With -board it runs on a real
+// board, whose file says how to reach its console and its relay.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"platen/cross/hil"
+	"platen/cross/hil/virtual"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	begun := time.Now()
+	dir, err := run(ctx)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "\nrig: %v\nconsole.log, the other logs and results.txt are in %s\n", err, dir)
+		os.Exit(1)
+	}
+	fmt.Printf("\nall of it holds (%s); logs and results are in %s\n", time.Since(begun).Round(time.Second), dir)
+}
+
+func run(ctx context.Context) (dir string, err error) {
+	var cfg hil.Config
+	out := flag.String("out", filepath.Join("build", "rig"), "folder of logs and results; what was there is removed")
+	bins := flag.String("bin", filepath.Join("build", "bin"), "folder of the commands for this machine")
+	board := flag.String("board", "", "file that describes a real board; the default is a virtual one")
+	flag.BoolVar(&cfg.Short, "short", false, "leave updates out, and most power cuts")
+	flag.IntVar(&cfg.Cuts, "cuts", 0, "how many states of the disk to look at (default 50, or 8 in short)")
+	flag.Uint64Var(&cfg.Seed, "seed", uint64(time.Now().UnixNano()), "of what is drawn")
+	flag.Parse()
+	if dir, err = filepath.Abs(*out); err != nil {
+		return dir, err
+	}
+	if cfg.Bins, err = filepath.Abs(*bins); err != nil {
+		return dir, err
+	}
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
+		return dir, err
+	}
+	fmt.Printf("seed %d\n", cfg.Seed)
+	cfg.Dir, cfg.Out = dir, os.Stdout
+	work := filepath.Join(dir, "work")
+	if err := os.Mkdir(work, 0o700); err != nil {
+		return dir, err
+	}
+	m, err := newMaker(".", work, filepath.Join("build", "image", "cache"))
+	if err != nil {
+		return dir, err
+	}
+	cfg.Make = m
+	if *board != "" {
+		if cfg.Board, err = hil.ReadWired(*board); err != nil {
+			return dir, err
+		}
+		return dir, try(ctx, cfg)
+	}
+	v, err := virtual.New(ctx, virtual.Config{Dir: work, Firmware: m.firmware, Seed: cfg.Seed})
+	if err != nil {
+		return dir, err
+	}
+	cfg.Board = v
+	return dir, errors.Join(try(ctx, cfg), v.Close(), os.RemoveAll(work))
+}
+
+// try runs all that is tried on a board.
+func try(ctx context.Context, cfg hil.Config) error {
+	b, err := hil.NewBench(cfg)
+	if err != nil {
+		return err
+	}
+	_, err = b.Try(ctx, hil.Scenarios())
+	return errors.Join(err, b.Close())
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"compress/gzip"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"platen/cross/hil"
+	"platen/cross/image"
+	"platen/cross/rig"
+	"platen/cross/targets"
+	"platen/updater/approval"
+)
+
+// maker makes images for QEMU's arm64 machine that start by U-Boot.
+type maker struct {
+	source, dir, cache string
+	signer             *rsa.PrivateKey
+	control            string // U-Boot's device tree, with the key
+}
+
+func newMaker(source, dir, cache string) (*maker, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	return &maker{source: source, dir: dir, cache: cache, signer: key}, err
+}
+
+// boardName is the board that images are made for.
+const boardName = "qemu-arm64"
+
+// Image makes the image of a release.
+func (m *maker) Image(ctx context.Context, s hil.Spec) (hil.Image, error) {
+	dir := filepath.Join(m.dir, fmt.Sprintf("release-%d", s.Release))
+	approver, err := approval.LoadKey(s.Approver)
+	if err != nil {
+		return hil.Image{}, err
+	}
+	cfg := image.Config{Board: boardName, Source: m.source, Dir: dir, Cache: m.cache, Built: time.Now().Add(-time.Hour), Console: true,
+		Version: targets.Version{Version: "0.1.0", Release: s.Release}, Approver: approver, Signer: m.signer}
+	agent := filepath.Join(dir, "platen")
+	if s.Broken || s.Leaky {
+		if cfg.Platen, err = m.other(ctx, s, dir, cfg.Version); err != nil {
+			return hil.Image{}, err
+		}
+	}
+	res, err := image.Build(ctx, cfg)
+	if err != nil {
+		return hil.Image{}, err
+	}
+	m.control = res.Control
+	for _, i := range res.Images {
+		if i.Boot == "uboot" {
+			n, err := compressed(i.Disk)
+			return hil.Image{Disk: i.Disk, Rootfs: i.Slot, Agent: agent, Compressed: n}, err
+		}
+	}
+	return hil.Image{}, errors.New("the board has no image for U-Boot")
+}
+
+// other makes the program that runs in the place of platen, and the agent that a release has beside it.
+func (m *maker) other(ctx context.Context, s hil.Spec, dir string, v targets.Version) (string, error) {
+	t, err := targets.Find("arm64")
+	if err == nil {
+		err = os.MkdirAll(dir, 0o755)
+	}
+	if err != nil {
+		return "", err
+	}
+	if s.Leaky {
+		return filepath.Join(dir, "platen"), leaky(ctx, m.source, dir, filepath.Join(dir, "platen"))
+	}
+	program := filepath.Join(dir, "broken")
+	return program, errors.Join(t.Build(ctx, m.source, "./cross/hil/broken", program, v), t.Build(ctx, m.source, targets.Device, filepath.Join(dir, "platen"), v))
+}
+
+// Configure writes what is one printer's own.
+func (m *maker) Configure(disk string, files map[string][]byte) error {
+	return image.WriteSettings(disk, files)
+}
+
+// firmware is what QEMU starts the machine with, once an image was made.
+func (m *maker) firmware() ([]string, error) {
+	const path = "usr/lib/u-boot/qemu_arm64/u-boot.bin"
+	for _, root := range []string{rig.ToolsDir(), "/"} {
+		bios := filepath.Join(root, path)
+		if _, err := os.Stat(bios); err == nil {
+			return []string{"-bios", bios, "-dtb", m.control}, nil
+		}
+	}
+	return nil, fmt.Errorf("/%s is not there: install u-boot-qemu (make rig-deps)", path)
+}
+
+// compressed is how many bytes a file has compressed.
+func compressed(path string) (int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	var n counter
+	z, err := gzip.NewWriterLevel(&n, gzip.BestSpeed)
+	if err == nil {
+		_, err = io.Copy(z, f)
+	}
+	if err == nil {
+		err = z.Close()
+	}
+	return int64(n), err
+}
+
+// counter counts what is written to it.
+type counter int64
+
+// Write counts.
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}

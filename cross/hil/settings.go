@@ -1,0 +1,34 @@
+package hil
+
+// configText is the printer's configuration, but for the fleet's address.
+const configText = `board = %[2]q
+state = "/state/platen"
+socket = "/run/platen/agent.sock"
+owner_key = "owner.pub"
+approver_key = "approver.pub"
+operator_keys = ["operator.pub"]
+job_ca = "fleet.pem"
+vault = "16MiB"
+max_job = "4MiB"
+queue_jobs = 4
+queue_bytes = "8MiB"
+tpm = "/dev/tpmrm0"
+watchdog = "/dev/watchdog"
+watchdog_time = "60s"
+[fleet]
+enrol = "https://%[1]s"
+ca = "fleet.pem"
+offers = true
+[update]
+url = "https://%[1]s/tuf/"
+root = "root.json"
+slots = "/slots"
+period = "1h"
+[update.rootfs]
+a = "/dev/platen/a"
+b = "/dev/platen/b"
+running = "/run/slot"
+bootloader = "uboot"
+env = ["/etc/fw_env.config"]
+restart = ["/init", "reboot"]
+`

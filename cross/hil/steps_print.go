@@ -1,0 +1,230 @@
+package hil
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"platen/cross/hil/cutdisk"
+	"platen/cross/rig/leak"
+)
+
+// layers is how many the canary has: 3 mm in layers of 0.2 mm.
+const layers = 15
+
+// offer seals the canary to the printer, has the fleet offer it, and waits until it is ready
+// there. It returns the job's id.
+func (b *Bench) offer(ctx context.Context) (string, error) {
+	b.jobs++
+	plain, sealed := b.Path("canary.stl"), b.Path(fmt.Sprintf("job-%d.age", b.jobs))
+	if err := os.WriteFile(plain, b.canary.STL(), 0o600); err != nil {
+		return "", err
+	}
+	defer os.Remove(plain)
+	if _, err := b.Run(ctx, "age", "-r", b.sealTo, "-o", sealed, plain); err != nil {
+		return "", err
+	}
+	out, err := b.Run(ctx, "platen-fleet", "offer", b.printer, "--dir", b.Path("fleet"), "--file", sealed, "--key", b.Path("operator"), "-o", "json")
+	if err != nil {
+		return "", err
+	}
+	var offered struct{ Job string }
+	if err := json.Unmarshal(out, &offered); err != nil {
+		return "", err
+	}
+	return offered.Job, b.ready(ctx, offered.Job)
+}
+
+// ready waits until a job of the printer's queue can be printed.
+func (b *Bench) ready(ctx context.Context, job string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		var q struct {
+			Jobs    []struct{ ID, State, Why string }
+			Refused []struct{ Code string }
+		}
+		out, err := b.con.Ask(ctx, nil, "queue", "-o", "json")
+		if err == nil {
+			err = json.Unmarshal([]byte(out), &q)
+		}
+		for _, j := range q.Jobs {
+			if strings.HasPrefix(job, j.ID) && j.State == "ready" {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the printer does not get job %.8s ready: %w (%v); its queue: %s", job, ctx.Err(), err, out)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// start begins to print a job, and returns how many moves the controller had been told by then.
+func (b *Bench) start(ctx context.Context, job string) (int, error) {
+	from := b.ctl.Moves()
+	_, err := b.con.Ask(ctx, nil, "queue", "print", job, "--detach")
+	return from, err
+}
+
+// print prints a sealed job to its end; the controller is the judge.
+func (b *Bench) print(ctx context.Context) (string, error) {
+	job, err := b.offer(ctx)
+	if err != nil {
+		return "", err
+	}
+	before := b.ctl.Stats()
+	from, err := b.start(ctx, job)
+	if err != nil {
+		return "", err
+	}
+	begun := len(b.fleet.Events())
+	if err := b.ctl.After(ctx, from, 1); err != nil {
+		return "", err
+	}
+	if _, err := b.await(ctx, "to have printed", func(st status) bool { return st.Phase == "idle" }); err != nil {
+		return "", err
+	}
+	s := b.ctl.Stats()
+	moves := b.ctl.Moves() - from
+	if s.Layers-before.Layers != layers || s.Filament <= before.Filament || s.Cold+s.Clamped+s.Unhomed+s.Kills+s.Unknown > 0 {
+		return "", fmt.Errorf("the controller counts %d layers of %d, and %d cold, %d clamped, %d unhomed moves, %d kills, %d unknown lines",
+			s.Layers-before.Layers, layers, s.Cold, s.Clamped, s.Unhomed, s.Kills, s.Unknown)
+	}
+	if err := b.attested(ctx, begun, 1); err != nil {
+		return "", err
+	}
+	var failed *Failed
+	if _, err := b.con.Ask(ctx, nil, "queue", "print", job, "--detach"); !errors.As(err, &failed) {
+		return "", fmt.Errorf("%w: a second copy on a ticket for one (%v)", errControl, err)
+	}
+	hits, err := b.patterns().Reader(strings.NewReader(string(b.ctl.Program())), "the controller's line")
+	if err != nil || len(hits) == 0 {
+		return "", fmt.Errorf("%w: the program that was printed is not found where it must be (%v)", errControl, err)
+	}
+	return fmt.Sprintf("sealed to the TPM, offered over MQTT: the controller counts %d layers, %d moves that feed %.2f m of filament, in %s of machine time;\ntelemetry goes on, a second copy was refused",
+		s.Layers-before.Layers, moves, float64(s.Filament-before.Filament)/1e6, (s.SimTime - before.SimTime).Round(time.Second)), nil
+}
+
+// patterns is everything that must be nowhere but in memory and on the controller's line.
+func (b *Bench) patterns() *leak.Set {
+	s := leak.NewSet()
+	s.AddCanary(b.canary)
+	s.AddLines(b.ctl.Program(), 4000)
+	return s
+}
+
+// sliced is a board whose disk can be cut at any moment that has been.
+type sliced interface{ Disk() *cutdisk.Disk }
+
+// cutPrint takes the power away in prints. Of a virtual board's disk many more such moments are
+// looked at than it was switched off: no model may be found in any of them.
+func (b *Bench) cutPrint(ctx context.Context) (string, error) {
+	real := 2
+	if b.cfg.Short {
+		real = 1
+	}
+	var seen scanned
+	for i := range real {
+		if err := b.cutOnce(ctx, &seen, (b.cfg.Cuts-real*(real-1-i))/real); err != nil {
+			return "", fmt.Errorf("power cut %d: %w", i+1, err)
+		}
+	}
+	says := fmt.Sprintf("%d times in its middle: each time the printer came back, said which print was broken, and let it go", real)
+	if seen.states > 0 {
+		says += fmt.Sprintf("\n%d states of the disk as power cuts at random moments of a print leave them, %d MiB, and all %d KiB that were written: none of %d patterns of the model is in any",
+			seen.states, seen.bytes>>20, seen.written>>10, b.patterns().Len())
+	}
+	return says, nil
+}
+
+// scanned is what was searched.
+type scanned struct {
+	states         int
+	bytes, written int64
+}
+
+// cutOnce takes the power away in the middle of one print and looks at states of the disk.
+func (b *Bench) cutOnce(ctx context.Context, seen *scanned, states int) error {
+	job, err := b.offer(ctx)
+	if err != nil {
+		return err
+	}
+	d, _ := b.cfg.Board.(sliced)
+	begun := 0
+	if d != nil {
+		begun = d.Disk().Events()
+	}
+	from, err := b.start(ctx, job)
+	if err != nil {
+		return err
+	}
+	if err := b.ctl.After(ctx, from, 20+b.rng.IntN(400)); err != nil {
+		return err
+	}
+	if d != nil {
+		if err := b.scan(d.Disk(), begun, states, seen); err != nil {
+			return err
+		}
+	}
+	if err := b.cut(ctx); err != nil {
+		return err
+	}
+	if err := b.on(ctx); err != nil {
+		return err
+	}
+	st, err := b.started(ctx, "idle")
+	if err != nil {
+		return err
+	}
+	if st.Broken == nil {
+		return errors.New("the printer does not know that a print was broken")
+	}
+	_, err = b.con.Ask(ctx, nil, "discard", "--yes")
+	return err
+}
+
+// scan searches what is on a disk, and what power cuts at so many random moments since event number begun leave of it.
+func (b *Bench) scan(d *cutdisk.Disk, begun, states int, seen *scanned) error {
+	set := b.patterns()
+	end := d.Events()
+	for i := range states {
+		at := end
+		if end > begun {
+			at = begun + b.rng.IntN(end-begun+1)
+		}
+		path := b.Path("state.img")
+		if err := d.State(path, at, cutdisk.Loss(b.rng.IntN(4)), b.rng); err != nil {
+			return err
+		}
+		hits, err := set.File(path)
+		if err := errors.Join(err, os.Remove(path)); err != nil {
+			return err
+		}
+		if len(hits) > 0 {
+			return fmt.Errorf("state %d, a cut after %d writes and flushes: %w: a %s at byte %d of the disk", i, at, errFound, hits[0].Kind, hits[0].Offset)
+		}
+		seen.states++
+		seen.bytes += d.Size()
+	}
+	seen.written += d.Written()
+	for _, path := range []string{d.LogPath(), b.console.Name()} {
+		hits, err := set.File(path)
+		if err != nil {
+			return err
+		}
+		if len(hits) > 0 {
+			return fmt.Errorf("%w: a %s at byte %d of %s", errFound, hits[0].Kind, hits[0].Offset, filepath.Base(path))
+		}
+	}
+	return nil
+}
+
+// errFound reports a model where none may be.
+var errFound = errors.New("the model is where it must not be")
