@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strconv"
@@ -53,7 +54,28 @@ func runningRoot(cfg *config.UpdateRootfs, keep []string, stat func(string, *uni
 			return slot.None, fmt.Errorf("%s is on root file system %s, which releases replace: put update.slots and state on a partition of their own", path, on)
 		}
 	}
+	if cfg.Running != "" {
+		return named(cfg.Running)
+	}
 	return rootOf(cfg, cfg.Mount, stat)
+}
+
+// named is the root file system that a file names. Without the file it is none of the two:
+// a board that was started without its bootloader.
+func named(path string) (slot.Name, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return slot.None, nil
+	}
+	if err != nil {
+		return slot.None, err
+	}
+	for _, n := range [...]slot.Name{slot.A, slot.B} {
+		if strings.TrimSpace(string(text)) == n.String() {
+			return n, nil
+		}
+	}
+	return slot.None, fmt.Errorf("%s names neither a nor b", path)
 }
 
 // rootOf compares what a path is on with the devices. A plain file, which stands for a

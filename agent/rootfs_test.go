@@ -2,6 +2,8 @@ package agent
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -47,6 +49,24 @@ func TestNothingIsKeptOnARoot(t *testing.T) {
 		})
 		if got != c.want || (err != nil) != (c.refused != "") || err != nil && !strings.Contains(err.Error(), c.refused) {
 			t.Errorf("%s: %s, %v", name, got, err)
+		}
+	}
+}
+
+// TestRunningRootByName: of a root in memory a file says which one was started.
+func TestRunningRootByName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "slot")
+	cfg := &config.UpdateRootfs{A: "/dev/p5", B: "/dev/p6", Mount: "/", Running: path}
+	stat := func(string, *unix.Stat_t) error { return errors.New("no such file") }
+	if got, err := runningRoot(cfg, nil, stat); got != slot.None || err != nil {
+		t.Errorf("no file: %s, %v", got, err)
+	}
+	for text, want := range map[string]slot.Name{"a": slot.A, "b\n": slot.B, "c": slot.None, "": slot.None} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := runningRoot(cfg, nil, stat); got != want || (err != nil) != (want == slot.None) {
+			t.Errorf("%q: %s, %v", text, got, err)
 		}
 	}
 }

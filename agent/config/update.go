@@ -40,6 +40,7 @@ type UpdateRootfs struct {
 	A          string   `toml:"a"`          // block device of slot a
 	B          string   `toml:"b"`          // and of slot b
 	Mount      string   `toml:"mount"`      // where the one that runs is mounted; "/"
+	Running    string   `toml:"running"`    // instead of mount, of a root in memory: a file with "a" or "b", whichever was started
 	Bootloader string   `toml:"bootloader"` // "uboot", "uboot-order", "grub" or "rpi"
 	Env        []string `toml:"env"`        // uboot: fw_env.config; grub: two environment blocks; rpi: autoboot.txt
 	Partitions []int    `toml:"partitions"` // rpi: the boot partitions of slots a and b
@@ -88,7 +89,7 @@ func (u *Update) paths() []*string {
 		paths = append(paths, &u.Controller.Device)
 	}
 	if r := u.Rootfs; r != nil {
-		paths = append(paths, &r.A, &r.B, &r.Mount)
+		paths = append(paths, &r.A, &r.B, &r.Mount, &r.Running)
 		for i := range r.Env {
 			paths = append(paths, &r.Env[i])
 		}
