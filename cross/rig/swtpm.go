@@ -85,9 +85,8 @@ func (s *Swtpm) startWith(ctx context.Context, flags string) error {
 		return err
 	}
 	err = run.ready(ctx, func() error {
-		if s.machine { // it takes one connection, which is QEMU's
-			_, err := os.Stat(s.Socket)
-			return err
+		if s.machine {
+			return listens(s.Socket)
 		}
 		conn, err := net.Dial("unix", s.Socket)
 		if err != nil {
@@ -101,6 +100,22 @@ func (s *Swtpm) startWith(ctx context.Context, flags string) error {
 	}
 	s.run = run
 	return nil
+}
+
+// listens reports whether somebody listens at a unix socket, without a connection: swtpm's
+// control socket takes one, which is QEMU's, and its file is there before anybody listens.
+func listens(path string) error {
+	const accepts = " 00010000 " // __SO_ACCEPTCON in the flags, which stand for nothing else there
+	table, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(table)) {
+		if strings.HasSuffix(strings.TrimSuffix(line, "\n"), " "+path) && strings.Contains(line, accepts) {
+			return nil
+		}
+	}
+	return fmt.Errorf("nobody listens at %s", path)
 }
 
 // Reset does to the TPM what a reset of its machine does: PCRs begin anew, what is

@@ -45,9 +45,8 @@ fi
 
 # start: the size first, then all of it. What is measured is what U-Boot checks after that,
 # or it does not start.
-setenv start 'if test $slot = a; then setenv at @FITA@; else setenv at @FITB@; fi; if virtio read @FIT@ $at 1; then if fdt addr @FIT@; then fdt header get size totalsize; setexpr size $size + 1ff; setexpr size $size / 200; if test 0x$size -le 0x@FITLIMIT@; then if virtio read @FIT@ $at $size; then run measure; bootm @FIT@#@CONF@; fi; fi; fi; fi'
+setenv start 'echo Platen: slot $slot; if test $slot = a; then setenv at @FITA@; else setenv at @FITB@; fi; if virtio read @FIT@ $at 1; then if fdt addr @FIT@; then fdt header get size totalsize; setexpr size $size + 1ff; setexpr size $size / 200; if test 0x$size -le 0x@FITLIMIT@; then if virtio read @FIT@ $at $size; then run measure; bootm @FIT@#@CONF@; fi; fi; fi; fi'
 setenv measure 'fdt addr @FIT@; fdt get addr d /images/kernel/hash-1 value; tpm2 pcr_extend 8 $d; fdt get addr d /images/ramdisk/hash-1 value; tpm2 pcr_extend 9 $d; fdt get addr d /images/fdt/hash-1 value; tpm2 pcr_extend 9 $d; fdt get addr d /configurations/@CONF@ platen,bootargs; tpm2 pcr_extend 9 $d; fdt get value bootargs /configurations/@CONF@ bootargs; setenv bootargs "$bootargs platen.slot=$slot"'
-echo Platen: slot $slot
 run start
 
 # It was refused.
