@@ -79,7 +79,7 @@ func TestScripts(t *testing.T) {
 			"await": cmdAwait, "said": cmdSaid, "logged": cmdLogged, "mark": cmdMark, "pids": cmdPids,
 			"signal": cmdSignal, "sockets": cmdSockets, "descriptors": cmdDescriptors, "secure": cmdSecure, "plates": cmdPlates, "stick": cmdStick,
 			"reboot": cmdReboot, "board": cmdBoard,
-			"fleet":  cmdFleet, "told": cmdTold,
+			"fleet": cmdFleet, "told": cmdTold,
 			"hostile": cmdHostile, "large": cmdLarge, "resident": cmdResident,
 		},
 	})
