@@ -96,7 +96,7 @@ func Build(p Parts, key crypto.Signer) ([]byte, error) {
 		return nil, err
 	}
 	sig.Cells("hashed-strings", 0, uint32(l.Strings[1]-l.Strings[0]))
-	digest, err := signedDigest(root.Encode())
+	digest, err := signedDigest(root.Encode(), l.Strings[1]-l.Strings[0])
 	if err != nil {
 		return nil, err
 	}
@@ -162,8 +162,8 @@ func hashedNodes() []string {
 
 // signedDigest is what a FIT's signature is over: the nodes of hashedNodes with all their
 // properties but the data, the begin and end of nodes directly below, the end of the tree,
-// and the names of all properties (U-Boot boot/fdt_region.c).
-func signedDigest(b []byte) (digest [32]byte, err error) {
+// and the first so many bytes of the names of properties (U-Boot boot/fdt_region.c).
+func signedDigest(b []byte, names int) (digest [32]byte, err error) {
 	tokens, err := fdt.Tokens(b)
 	if err != nil {
 		return digest, err
@@ -200,6 +200,9 @@ func signedDigest(b []byte) (digest [32]byte, err error) {
 		}
 	}
 	h.Write(b[l.Struct[1]-4 : l.Struct[1]])
-	h.Write(b[l.Strings[0]:l.Strings[1]])
+	if names < 0 || names > l.Strings[1]-l.Strings[0] {
+		return digest, fdt.ErrTree
+	}
+	h.Write(b[l.Strings[0] : l.Strings[0]+names])
 	return [32]byte(h.Sum(nil)), nil
 }

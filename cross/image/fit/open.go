@@ -76,7 +76,11 @@ func authentic(b []byte, conf *fdt.Node, key *rsa.PublicKey) error {
 	if want := hashedNodes(); !slices.Equal(strings.Split(text(sig, "hashed-nodes"), "\x00"), want) {
 		return fmt.Errorf("%w: its signature covers something else", ErrImage)
 	}
-	digest, err := signedDigest(b)
+	named := sig.Prop("hashed-strings")
+	if len(named) != 8 {
+		return fmt.Errorf("%w: its signature does not cover names", ErrImage)
+	}
+	digest, err := signedDigest(b, int(binary.BigEndian.Uint32(named[4:])&0x7fffffff))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrImage, err)
 	}
