@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,11 +24,11 @@ import (
 
 // doctorBox checks the board's watchdog and the sensors of the box.
 func doctorBox(cfg *config.Config) []confine.Finding {
-	out := []confine.Finding{doctorWatchdog(cfg)}
 	b, err := boards.Open(cfg.Board)
 	if err != nil {
-		return append(out, confine.Finding{Name: "board", Level: confine.Fail, What: err.Error(), Remedy: "board in the configuration"})
+		return []confine.Finding{{Name: "board", Level: confine.Fail, What: err.Error(), Remedy: "board in the configuration"}, doctorWatchdog(cfg, boards.Watchdog{})}
 	}
+	out := []confine.Finding{doctorBoard(cfg, b), doctorWatchdog(cfg, b.Dog)}
 	for _, s := range b.Sensors {
 		f := confine.Finding{Name: "sensor", What: s.Name + " answers"}
 		if err := try(cfg, s); err != nil {
@@ -37,11 +39,19 @@ func doctorBox(cfg *config.Config) []confine.Finding {
 	return out
 }
 
-// doctorWatchdog looks at the watchdog without opening it: opening starts it.
-func doctorWatchdog(cfg *config.Config) confine.Finding {
+// doctorWatchdog looks at the watchdog without opening it: opening starts it. has is what
+// the board has.
+func doctorWatchdog(cfg *config.Config, has boards.Watchdog) confine.Finding {
 	f := confine.Finding{Name: "watchdog"}
 	if cfg.Watchdog == "" {
-		f.Level, f.What, f.Remedy = confine.Warn, "none is configured: a board that hangs keeps its heaters on", "watchdog = \"/dev/watchdog\" in the configuration"
+		f.Level, f.What, f.Remedy = confine.Warn, "none is configured: a board that hangs keeps its heaters on", fmt.Sprintf("watchdog = %q in the configuration", cmp.Or(has.Device, "/dev/watchdog"))
+		if most := min(has.Max, time.Minute); most > 0 {
+			f.Remedy += fmt.Sprintf(", with watchdog_time = \"%ds\"", most/time.Second)
+		}
+		return f
+	}
+	if t := time.Duration(cfg.WatchdogTime); has.Max > 0 && t > has.Max {
+		f.Level, f.What, f.Remedy = confine.Warn, fmt.Sprintf("watchdog_time is %v, and the board's waits %v at most", t, has.Max), fmt.Sprintf("watchdog_time = \"%ds\" in the configuration", has.Max/time.Second)
 		return f
 	}
 	switch err := unix.Access(cfg.Watchdog, unix.W_OK); {
@@ -49,7 +59,7 @@ func doctorWatchdog(cfg *config.Config) confine.Finding {
 		f.Level, f.What, f.Remedy = confine.Fail, "this user may not open "+cfg.Watchdog, "give it to the user's group by a udev rule"
 		return f
 	case err != nil:
-		f.Level, f.What, f.Remedy = confine.Fail, "there is none at "+cfg.Watchdog, "enable the driver of the board's watchdog, or softdog"
+		f.Level, f.What, f.Remedy = confine.Fail, "there is none at "+cfg.Watchdog, "enable the driver of the board's watchdog, "+cmp.Or(has.Driver, "see its manual")+", or softdog"
 		return f
 	}
 	f.What = "is at " + cfg.Watchdog

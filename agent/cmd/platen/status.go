@@ -136,6 +136,7 @@ func doctorCmd() *cobra.Command {
 				vault = int64(cfg.Vault)
 			}
 			found := confine.System(os.DirFS("/proc"), vault)
+			found = append(found, confine.Hardening(os.DirFS("/proc"), os.DirFS("/sys"))...)
 			found = append(found, doctorConfig(c, cfg, cerr)...)
 			var out []finding
 			worst := confine.OK
@@ -167,7 +168,7 @@ func doctorConfig(c *cobra.Command, cfg *config.Config, err error) []confine.Fin
 		return []confine.Finding{f}
 	}
 	f.What = "is in order"
-	out := append([]confine.Finding{f, doctorTPM(c, cfg.TPM), doctorKeys(c, cfg)}, doctorBox(cfg)...)
+	out := append([]confine.Finding{f, doctorClock(cfg), doctorTPM(c, cfg.TPM), doctorKeys(c, cfg)}, doctorBox(cfg)...)
 	out = append(out, doctorController(cfg)...)
 	out = append(out, doctorUSB(cfg)...)
 	out = append(out, doctorPrint(c.Context())...)
