@@ -275,9 +275,8 @@ func cuts(s story, fw boottest.Firmware, b bug, p plan) (states int, err error) 
 	at := func(d *updatertest.Disk) *world {
 		return &world{disk: d, fw: fw, bug: b, story: s, boot: [16]byte{100}}
 	}
-	all := 0
-	for c := range d.Crashes(p.Seed) {
-		if all++; len(c.Acked) == 0 || all%p.Each != 0 {
+	for c := range d.Some(p.Seed, p.Each) {
+		if len(c.Acked) == 0 {
 			continue // the factory is not cut
 		}
 		states++
@@ -300,11 +299,7 @@ func cuts(s story, fw boottest.Firmware, b bug, p plan) (states int, err error) 
 
 // cutAgain cuts what a printer did after a cut.
 func cutAgain(c updatertest.Crash, at func(*updatertest.Disk) *world, p plan) (states int, err error) {
-	all := 0
-	for twice := range c.Disk.Crashes(p.Seed) {
-		if all++; all%p.Again != 0 {
-			continue
-		}
+	for twice := range c.Disk.Some(p.Seed, p.Again) {
 		states++
 		if err := at(twice.Disk).survive(c.Acked); err != nil {
 			return states, fmt.Errorf("%s: %w", twice.At, err)
