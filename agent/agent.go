@@ -208,6 +208,9 @@ func (a *Agent) open(ctx context.Context) (err error) {
 		}
 		return a.finishLeaving(ctx, l)
 	}
+	if err := a.measure(ctx); err != nil {
+		return err
+	}
 	if a.recipient, err = intake.Recipient(a.tpm.JobKey().PublicKey()); err != nil {
 		return err
 	}

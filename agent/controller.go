@@ -182,6 +182,9 @@ func (a *Agent) settle(ctx context.Context) error {
 		a.updates.unsettled.Store(&err)
 		return fmt.Errorf("the controller does not have the firmware of this release: %w", err)
 	}
+	if err := a.measure(ctx); err != nil {
+		return err
+	}
 	a.updates.settled.Store(true)
 	return nil
 }

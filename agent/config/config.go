@@ -9,6 +9,7 @@ package config
 import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -89,6 +90,7 @@ type Config struct {
 	Update       *Update             `toml:"update"`
 	Logs         []Log               `toml:"log"` // a printer that says how it is in log files, and has no session
 	Dir          string              `toml:"-"`   // the folder of the file
+	Sum          [32]byte            `toml:"-"`   // SHA-256 of the file and of owner's, approver's and operators' keys, in that order
 	OwnerKey     ed25519.PublicKey   `toml:"-"`
 	OperatorKeys []ed25519.PublicKey `toml:"-"`
 	ApproverKey  *ecdsa.PublicKey    `toml:"-"`
@@ -121,12 +123,16 @@ func Load(path string) (*Config, error) {
 
 		Queue: "manual", QueueJobs: 8, QueueBytes: 128 << 20,
 	}
-	md, err := toml.DecodeFile(path, c)
-	if perr, ok := errors.AsType[toml.ParseError](err); ok {
-		return nil, fmt.Errorf("%s: %s", path, perr.ErrorWithPosition())
-	}
+	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("there is no configuration at %s: see README, \"On a board\"", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	md, err := toml.Decode(string(text), c)
+	if perr, ok := errors.AsType[toml.ParseError](err); ok {
+		return nil, fmt.Errorf("%s: %s", path, perr.ErrorWithPosition())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -144,7 +150,29 @@ func Load(path string) (*Config, error) {
 	if err := c.keys(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if c.Sum, err = c.sum(text); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	return c, nil
+}
+
+// sum is the digest of the file's text and of the keys that it names, one behind the other:
+// cat platen.toml owner.pub ... | sha256sum. A key begins with a line that no TOML has, so
+// that it is clear what is whose.
+func (c *Config) sum(text []byte) (sum [32]byte, err error) {
+	h := sha256.New()
+	h.Write(text)
+	for _, path := range append([]string{c.Owner, c.Approver}, c.Operators...) {
+		if path == "" {
+			continue
+		}
+		key, err := os.ReadFile(path)
+		if err != nil {
+			return sum, err
+		}
+		h.Write(key)
+	}
+	return [32]byte(h.Sum(nil)), nil
 }
 
 func (c *Config) absolute() {

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"os"
@@ -9,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"platen/agent/consent"
 )
 
 func write(t *testing.T, text string) string {
@@ -111,5 +115,49 @@ func TestRecipients(t *testing.T) {
 		if _, err := Load(write(t, text)); err == nil {
 			t.Errorf("%s: loaded", name)
 		}
+	}
+}
+
+// TestSum: the digest is over the file and the keys that it names, as sha256sum has it.
+func TestSum(t *testing.T) {
+	dir := t.TempDir()
+	key := filepath.Join(dir, "owner")
+	if _, err := consent.GenerateKey(key); err != nil {
+		t.Fatal(err)
+	}
+	pub, err := os.ReadFile(key + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := []byte("board = \"sim\"\nowner_key = \"owner.pub\"\n")
+	path := filepath.Join(dir, "platen.toml")
+	sum := func() [32]byte {
+		t.Helper()
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Sum
+	}
+	if got, want := sum(), sha256.Sum256(append(bytes.Clone(text), pub...)); got != want {
+		t.Errorf("%x, want %x", got, want)
+	}
+	before := sum()
+	text = append(text, '\n')
+	if sum() == before {
+		t.Error("a byte of the file does not matter")
+	}
+	before = sum()
+	if _, err := consent.GenerateKey(key + "2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(key+"2.pub", key+".pub"); err != nil {
+		t.Fatal(err)
+	}
+	if sum() == before {
+		t.Error("the owner's key does not matter")
 	}
 }

@@ -56,6 +56,9 @@ type Config struct {
 	// TUFRoot is the file of the root metadata that its releases are verified from; empty
 	// takes the repository's first root once and for all.
 	TUFRoot string
+	// Configurations is a file with the configurations that printers may run with, as
+	// sha256sum writes it; empty: any, and changes are told.
+	Configurations string
 	// EKCAs are PEM files with the authorities of TPM makers, or folders of such files.
 	EKCAs []string
 	// ClientCAs are PEM files with further authorities whose certificates of printers the
@@ -102,6 +105,7 @@ type side struct {
 	cfg      Config
 	ca       *ca.CA
 	store    *store.Store
+	configs  verify.Configurations // nil: any
 	index    *releases.Index
 	verifier *verify.Verifier
 	ingest   *ingest.Ingest
@@ -165,7 +169,12 @@ func (s *side) open() error {
 	s.index = releases.New(repo, s.cfg.Agents, func(known int) {
 		s.cfg.Emit(store.Event{Event: store.Releases, Schema: store.Schema, At: time.Now().UTC(), Known: known})
 	}, s.cfg.Logger)
-	s.verifier, err = verify.New(verify.Config{Recipient: s.store.Fleet.Recipient, Releases: s.index})
+	if s.cfg.Configurations != "" {
+		if s.configs, err = openConfigs(s.cfg.Configurations, s.cfg.Logger); err != nil {
+			return err
+		}
+	}
+	s.verifier, err = verify.New(verify.Config{Recipient: s.store.Fleet.Recipient, Releases: s.index, Configurations: s.configs})
 	if err != nil {
 		return err
 	}
@@ -318,7 +327,7 @@ func (s *side) handler() (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", enrol.New(enrol.Config{
-		Policy:   verify.Policy{Roots: roots, EKs: s.cfg.EKs, Releases: s.index},
+		Policy:   verify.Policy{Roots: roots, EKs: s.cfg.EKs, Releases: s.index, Configurations: s.configs},
 		Verifier: s.verifier, Store: s.store, CA: s.ca, BrokerCA: s.cfg.BridgeCA, Save: s.ingest.Save,
 		Broker: func() string { return s.mqtt }, Emit: s.cfg.Emit, Logger: s.cfg.Logger,
 	}))

@@ -119,6 +119,16 @@ func Release(store slot.FS) (uint64, error) {
 	return r.release, nil
 }
 
+// Confirmed is the digest of the confirmed image, see [image.Image.Digest]; ok is false if
+// there is none. The controller is not asked.
+func Confirmed(store slot.FS) (digest [32]byte, ok bool, err error) {
+	r, err := load(store)
+	if err != nil || r.state != confirmed {
+		return digest, false, err
+	}
+	return r.digest, true, nil
+}
+
 // keep stores an image for Resume and then says that the controller is not confirmed.
 func (r record) keep(store slot.FS, m *image.Image) (record, error) {
 	old, err := load(store)

@@ -54,6 +54,7 @@ func upCmd() *cobra.Command {
 	fs.StringVar(&f.cfg.PublicMQTT, "public-mqtt", "", "broker address that printers are told, if not the one listened on")
 	fs.StringVar(&f.cfg.PublicHTTPS, "public-https", "", "base URL that printers fetch sealed jobs from (https://host:port), if not the address listened on")
 	fs.StringVar(&f.cfg.TUF, "tuf", "", "folder of the update repository, served below /tuf/")
+	fs.StringVar(&f.cfg.Configurations, "configurations", "", "file of sha256sum: the only configurations that printers may run with (default: any, and changes are told)")
 	fs.StringVar(&f.cfg.TUFRoot, "tuf-root", "", "root metadata that its releases are verified from (default: the first root it has, kept at the first start)")
 	fs.StringSliceVar(&f.cfg.EKCAs, "ek-ca", nil, "PEM file, or folder of them, with authorities of TPM makers to trust")
 	fs.StringSliceVar(&f.cfg.ClientCAs, "client-ca", nil, "PEM file with a further authority of printers' certificates, such as that of an ACME server")
@@ -226,12 +227,21 @@ func line(e store.Event) string {
 			return fmt.Sprintf("%s %s reads all its sensors again", at, who)
 		}
 		return fmt.Sprintf("%s %s cannot read all its sensors: mask %#b", at, who, e.Mask)
+	case store.Settings:
+		return fmt.Sprintf("%s %s runs with configuration %.12s, board file %.12s, controller %.12s%s", at, who, e.Config, e.Board, e.Controller, unseen(e))
 	case store.Offered:
 		return fmt.Sprintf("%s %s has the offer of job %s", at, who, e.Job)
 	case store.Releases:
 		return fmt.Sprintf("%s %d releases known", at, e.Known)
 	}
 	return at + " " + string(e.Event)
+}
+
+func unseen(e store.Event) string {
+	if e.Reason == "" {
+		return ""
+	}
+	return ", and with others before, in the same boot, that nothing was heard of"
 }
 
 func remarks(e store.Event) string {

@@ -96,7 +96,10 @@ func (r controllerReport) text(w io.Writer) error {
 		fmt.Fprintf(&s, "controller %s\n", r.MCU)
 	}
 	if r.Size > 0 {
-		fmt.Fprintf(&s, "image of %d bytes, sha256 %s\n", r.Size, r.SHA256)
+		fmt.Fprintf(&s, "image of %d bytes, ", r.Size)
+	}
+	if r.SHA256 != "" {
+		fmt.Fprintf(&s, "sha256 %s\n", r.SHA256)
 	}
 	switch {
 	case r.DryRun:
@@ -365,7 +368,15 @@ func controllerStatusCmd(o *controllerOptions) *cobra.Command {
 			}
 			s := &service{store: store}
 			defer s.close()
-			return s.report(c, controllerReport{})
+			r := controllerReport{}
+			digest, ok, err := flash.Confirmed(store)
+			if err != nil && !errors.Is(err, flash.ErrJournal) {
+				return err
+			}
+			if ok {
+				r.SHA256 = hex.EncodeToString(digest[:])
+			}
+			return s.report(c, r)
 		},
 	}
 }

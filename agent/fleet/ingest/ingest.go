@@ -12,6 +12,7 @@
 package ingest
 
 import (
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -187,6 +188,9 @@ func (in *Ingest) believed(v verify.Verdict, frame []byte) *write {
 		in.log.Warn("batches are missing", "printer", who, "from", m.From, "to", m.To)
 		add(store.Event{Event: store.Missing, From: m.From, To: m.To})
 	}
+	if v.SettingsChanged {
+		add(settings(v))
+	}
 	values, strange := valuesOf(v.Msgs)
 	add(store.Event{Event: store.Batch, Seq: v.Header.Seq, Boot: v.Header.Boot, Release: v.Release, Values: values,
 		Msgs: len(v.Msgs), Dropped: v.Header.Dropped, Fresh: v.Fresh, Late: v.Late, NewChain: v.NewChain, Frame: evidence.Trim(frame)})
@@ -200,6 +204,19 @@ func (in *Ingest) believed(v verify.Verdict, frame []byte) *write {
 		return in.verifier.Undo(v)
 	}
 	return w
+}
+
+// settings says what a printer runs with.
+func settings(v verify.Verdict) store.Event {
+	e := store.Event{Event: store.Settings, Seq: v.Header.Seq, Config: hex.EncodeToString(v.Settings.Config[:]),
+		Board: hex.EncodeToString(v.Settings.Board[:])}
+	if v.Settings.Controller != [32]byte{} {
+		e.Controller = hex.EncodeToString(v.Settings.Controller[:])
+	}
+	if v.SettingsUnseen {
+		e.Reason = string(verify.SettingsUnseen)
+	}
+	return e
 }
 
 // valuesOf is what the last message says that the catalogue knows, and how many it does not know.

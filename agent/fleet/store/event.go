@@ -23,6 +23,7 @@ const (
 	Silent   Kind = "silent"   // nothing was believed of a printer since Since
 	Heard    Kind = "heard"    // a printer that was silent is not any more
 	Sensors  Kind = "sensors"  // a printer cannot read other sensors than before; see Mask
+	Settings Kind = "settings" // a printer runs with something else than before; see Config, Board, Controller
 	Offered  Kind = "offered"  // a printer has taken an offer of a job
 	Leaves   Kind = "leaves"   // a printer was revoked or is gone; see Reason
 	Releases Kind = "releases" // the releases known were read anew
@@ -55,6 +56,10 @@ type Event struct {
 	Reason string `json:"reason,omitempty"`
 	From   uint64 `json:"from,omitempty"`
 	To     uint64 `json:"to,omitempty"`
+
+	Config     string `json:"config,omitempty"`     // SHA-256 of the configuration, in hexadecimal
+	Board      string `json:"board,omitempty"`      // of the board file
+	Controller string `json:"controller,omitempty"` // of the image in the controller; empty if none was installed by us
 
 	Since time.Time `json:"since,omitzero"`
 	Mask  uint64    `json:"mask,omitempty"` // bit n is sensor n of the board file, which cannot be read

@@ -118,6 +118,8 @@ func (v *Verifier) Enrol(r Record) error {
 	defer v.mu.Unlock()
 	if old, ok := v.printers[r.Printer]; ok {
 		p.Chain, p.turn = old.Chain, old.turn
+	} else {
+		p.Chain.runsWith(r.Settings)
 	}
 	p.Chain.trust(evidence.Log{Digests: r.Agents, Settings: r.Settings})
 	v.printers[r.Printer] = p

@@ -26,6 +26,7 @@ type soft struct {
 	log     evidence.Log
 	clock   tpm2.TPMSClockInfo
 	chain   *evidence.Chain
+	boots   uint64
 	nonce   []byte
 	spoil   func(*tpm2.TPMSAttest) // before signing
 	mangle  func(*evidence.Batch)  // after signing
@@ -88,7 +89,8 @@ func newSoft(t *testing.T) *soft {
 	s.pcrs = evidence.PCRs{{1}, {2}, {3}, {4}}
 	s.measure(1)
 	s.runWith(evidence.Settings{Config: [32]byte{'c'}, Board: [32]byte{'b'}, Controller: [32]byte{'f'}})
-	s.chain = evidence.NewChain(s.id, us, 3, 500)
+	s.boots = 3
+	s.chain = evidence.NewChain(s.id, us, s.boots, 500)
 	return s
 }
 

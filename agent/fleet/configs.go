@@ -1,0 +1,89 @@
+package fleet
+
+import (
+	"bufio"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"platen/agent/evidence"
+)
+
+// configs is the list of configurations that printers may run with: lines as sha256sum writes
+// them, read again when the file changes. It is a verify.Configurations.
+type configs struct {
+	path string
+	log  *slog.Logger
+
+	mu    sync.Mutex
+	stamp time.Time
+	size  int64
+	known map[[32]byte]bool
+}
+
+// openConfigs reads the list in a file.
+func openConfigs(path string, log *slog.Logger) (*configs, error) {
+	c := &configs{path: path, log: log}
+	return c, c.read()
+}
+
+// Known reports whether the list has a digest. A list that cannot be read any more stays what
+// it was.
+func (c *configs) Known(_ evidence.PrinterID, config [32]byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.read(); err != nil {
+		c.log.Warn("the list of configurations is refused; those known stay known", "error", err)
+	}
+	return c.known[config]
+}
+
+func (c *configs) read() error {
+	fi, err := os.Stat(c.path)
+	if err != nil {
+		return fmt.Errorf("read the list of configurations: %w", err)
+	}
+	if fi.ModTime().Equal(c.stamp) && fi.Size() == c.size {
+		return nil
+	}
+	known, err := readSums(c.path)
+	c.stamp, c.size = fi.ModTime(), fi.Size() // one that is no list is looked at again when it changes
+	if err != nil {
+		return fmt.Errorf("read the list of configurations: %w", err)
+	}
+	c.known = known
+	return nil
+}
+
+func readSums(path string) (map[[32]byte]bool, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // only read
+	known := map[[32]byte]bool{}
+	sc := bufio.NewScanner(f)
+	for n := 1; sc.Scan(); n++ {
+		text, _, _ := strings.Cut(strings.TrimSpace(sc.Text()), " ")
+		if text == "" || text[0] == '#' {
+			continue
+		}
+		d, err := hex.DecodeString(text)
+		if err != nil || len(d) != 32 {
+			return nil, fmt.Errorf("%s:%d: not a line of sha256sum", path, n)
+		}
+		known[[32]byte(d)] = true
+	}
+	if err := sc.Err(); err != nil {
+		return nil, err
+	}
+	if len(known) == 0 {
+		return nil, errors.New("it is empty")
+	}
+	return known, nil
+}

@@ -1,0 +1,48 @@
+package fleet
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"platen/agent/evidence"
+)
+
+func TestConfigs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "known")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := openConfigs(path, slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("no list at all is taken")
+	}
+	for _, bad := range []string{"", "# nothing\n", "abc  platen.toml\n", fmt.Sprintf("%x0\n", [32]byte{1})} {
+		write(bad)
+		if _, err := openConfigs(path, slog.New(slog.DiscardHandler)); err == nil {
+			t.Errorf("%q is taken for a list", bad)
+		}
+	}
+	one, two := [32]byte{1}, [32]byte{2}
+	write(fmt.Sprintf("# ours\n%x  platen.toml\n", one))
+	c, err := openConfigs(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := evidence.PrinterID{}
+	if !c.Known(id, one) || c.Known(id, two) {
+		t.Error("the list is another")
+	}
+	write(fmt.Sprintf("%x  platen.toml\n%x *other.toml\n", one, two))
+	if !c.Known(id, one) || !c.Known(id, two) {
+		t.Error("a change is not seen")
+	}
+	write("broken")
+	if !c.Known(id, two) {
+		t.Error("a damaged list took something away")
+	}
+}

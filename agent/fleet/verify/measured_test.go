@@ -1,0 +1,122 @@
+package verify
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"testing"
+
+	"platen/agent/evidence"
+)
+
+// parts is everything that an agent measures of itself, as the bytes that were signed.
+type parts struct{ agent, config, board, controller []byte }
+
+func goodParts() parts {
+	fill := func(b byte) []byte { return bytes.Repeat([]byte{b, '\n'}, 100) }
+	return parts{fill('a'), fill('c'), fill('b'), fill('f')}
+}
+
+func (p parts) measured() (agent [32]byte, s evidence.Settings) {
+	return sha256.Sum256(p.agent), evidence.Settings{Config: sha256.Sum256(p.config), Board: sha256.Sum256(p.board),
+		Controller: sha256.Sum256(p.controller)}
+}
+
+// signed knows one release, and is all that knows it.
+type signed struct {
+	release Release
+	agent   [32]byte
+	config  [32]byte
+}
+
+func (s signed) Release(agent [32]byte) (Release, bool) { return s.release, agent == s.agent }
+
+func (s signed) Known(_ evidence.PrinterID, config [32]byte) bool { return config == s.config }
+
+func signedParts(p parts) signed {
+	agent, s := p.measured()
+	return signed{Release{Number: 3, Boards: [][32]byte{{1}, s.Board}, Controllers: [][32]byte{{2}, s.Controller}}, agent, s.Config}
+}
+
+// run has a printer that was just reset run parts, in its next boot.
+func (s *soft) run(p parts) {
+	agent, settings := p.measured()
+	s.log = evidence.Log{Digests: [][32]byte{agent}, Settings: evidence.Settings{}}
+	s.runWith(settings)
+	s.clock.ResetCount++
+	s.clock.Clock += 1000
+	s.boots++
+	s.chain = evidence.NewChain(s.id, us, s.boots, s.clock.Clock)
+}
+
+// TestT21: a printer of which any one bit is another is refused, and what differs is named.
+// After each it is put right and believed again.
+func TestT21(t *testing.T) {
+	known := signedParts(goodParts())
+	p := newSoft(t)
+	p.run(goodParts())
+	v, err := New(Config{Recipient: us, Releases: known, Configurations: known})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Enrol(p.record()); err != nil {
+		t.Fatal(err)
+	}
+	accept(t, v, p.id, p.batch("x"))
+	for _, c := range []struct {
+		of   func(*parts) []byte
+		want Reason
+	}{
+		{func(p *parts) []byte { return p.agent }, UnknownRelease},
+		{func(p *parts) []byte { return p.config }, UnknownConfig},
+		{func(p *parts) []byte { return p.board }, UnknownBoard},
+		{func(p *parts) []byte { return p.controller }, UnknownFirmware},
+	} {
+		for bit := 0; bit < 1600; bit += 131 {
+			changed := goodParts()
+			c.of(&changed)[bit/8] ^= 1 << (bit % 8)
+			p.run(changed)
+			refuses(t, v, p.id, p.batch("x"), c.want)
+		}
+		p.run(goodParts())
+		accept(t, v, p.id, p.batch("x"))
+	}
+}
+
+// TestSettingsAreNamed: where any configuration is taken, a change is told once, and so is
+// that something ran that nothing was heard of.
+func TestSettingsAreNamed(t *testing.T) {
+	p := newSoft(t)
+	v, _ := newVerifier(t, p)
+	if got := accept(t, v, p.id, p.batch("x")); got.SettingsChanged || !got.Settings.Same(p.log.Settings) {
+		t.Errorf("as at the enrolment: %+v", got.Settings)
+	}
+	other := p.log.Settings
+	other.Config[0] ^= 1
+	first := p.log.Settings
+	p.runWith(other)
+	if got := accept(t, v, p.id, p.batch("x")); !got.SettingsChanged || got.SettingsUnseen || !got.Settings.Same(other) {
+		t.Errorf("a change is not named: %+v", got)
+	}
+	if got := accept(t, v, p.id, p.batch("x")); got.SettingsChanged {
+		t.Error("a change is named twice")
+	}
+	p.runWith(first)
+	p.runWith(other)
+	if got := accept(t, v, p.id, p.batch("x")); got.SettingsChanged || !got.SettingsUnseen {
+		t.Errorf("what ran in between was not missed: %+v", got)
+	}
+	strict := signed{config: other.Config}
+	v.cfg.Configurations = strict
+	refuses(t, v, p.id, p.batch("x"), SettingsUnseen)
+}
+
+// TestNoSettings: an agent that measured none is believed where none are demanded.
+func TestNoSettings(t *testing.T) {
+	p := newSoft(t)
+	p.log.Settings = evidence.Settings{}
+	p.quoteLog()
+	v, _ := newVerifier(t, p)
+	accept(t, v, p.id, p.batch("x"))
+	v.cfg.Releases = signed{release: Release{Boards: [][32]byte{{1}}}, agent: agentDigest(1)}
+	refuses(t, v, p.id, p.batch("x"), UnknownBoard)
+}
