@@ -16,6 +16,6 @@ export RAPID_SEED="${RAPID_SEED:-1}" # as in test.sh
 export GOOS=linux GOARCH=arm GOARM=7 CGO_ENABLED=0
 # Not what another word size changes nothing of: memory, processes, how many processors there are. Emulated,
 # that takes minutes.
-host='^(TestAnyNumberOfProcessors|TestDeterministic|TestKeptBuffersPrintTheSame|TestOnceWithCopies|TestOnceGivesMemoryBack|TestAccountNotices|TestSupportNotices|TestLittleStaysInMemory|TestHeights|TestComb|TestCrowds|TestLayersAreInTheVault|TestStorm|TestDriveOrFlash)$'
+host='^(TestAnyNumberOfProcessors|TestDeterministic|TestKeptBuffersPrintTheSame|TestOnceWithCopies|TestOnceGivesMemoryBack|TestAccountNotices|TestSupportNotices|TestLittleStaysInMemory|TestHeights|TestComb|TestCrowds|TestLayersAreInTheVault|TestStorm|TestDriveOrFlash|TestPythonReadsOurs|TestRepositoriesOfOthers)$'
 # Without vet and symbol tables: lint vets, and linking is a good part of the time.
 exec go test -short -skip "$host" -vet=off -ldflags "-s -w" -timeout 15m -exec "$qemu" "$@"
