@@ -192,6 +192,9 @@ func (b *Bench) await(ctx context.Context, what string, ok func(status) bool) (s
 		if _, refused := errors.AsType[*Failed](err); err != nil && !refused && ctx.Err() == nil && b.gone() {
 			return st, err
 		}
+		if b.con.Count(`msg="agent ended"`) > maxEnds {
+			return st, fmt.Errorf("the printer was waited for %s: its agent does not stay; the console said at last: %s", what, b.con.tail())
+		}
 		select {
 		case <-ctx.Done():
 			return st, fmt.Errorf("the printer was waited for %s: it is %+v (%v)", what, st, err)
@@ -199,6 +202,9 @@ func (b *Bench) await(ctx context.Context, what string, ok func(status) bool) (s
 		}
 	}
 }
+
+// maxEnds is how often an agent may end after a start of the board.
+const maxEnds = 4
 
 // gone is whether the console has ended.
 func (b *Bench) gone() bool {
@@ -220,7 +226,7 @@ func (b *Bench) files(ctx context.Context) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := map[string][]byte{"root.json": root}
+	files := map[string][]byte{"root.json": root, "fw_env.config": []byte(envText)}
 	for name, at := range map[string]string{"fleet.pem": strings.TrimSpace(string(ca)),
 		"owner.pub": b.Path("owner.pub"), "operator.pub": b.Path("operator.pub"), "approver.pub": b.Path("approver.pub")} {
 		if files[name], err = os.ReadFile(at); err != nil {

@@ -29,6 +29,9 @@ a = "/dev/platen/a"
 b = "/dev/platen/b"
 running = "/run/slot"
 bootloader = "uboot"
-env = ["/etc/fw_env.config"]
+env = ["fw_env.config"]
 restart = ["/init", "reboot"]
 `
+
+// envText is where the image's disk has what U-Boot goes by, in two copies.
+const envText = "/dev/platen/env 0x0 0x1000\n/dev/platen/env 0x10000 0x1000\n"

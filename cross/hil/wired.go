@@ -69,7 +69,9 @@ func ReadWired(path string) (*Wired, error) {
 }
 
 // About says what the file says.
-func (w *Wired) About() About { return About{Name: w.Board, Printer: w.Printer, Host: w.Host, EKCAs: w.EKCAs} }
+func (w *Wired) About() About {
+	return About{Name: w.Board, Printer: w.Printer, Host: w.Host, EKCAs: w.EKCAs}
+}
 
 // Flash runs the command that writes the image.
 func (w *Wired) Flash(ctx context.Context, image string) error {
