@@ -68,6 +68,10 @@ type Target struct {
 	// bytes in flash, where the file is Intel HEX. At most [MaxMeasured].
 	Measured [][32]byte
 
+	// PCRs are what registers of the TPM's SHA-256 bank hold after a start of it, by register,
+	// from the release's metadata: of a root file system those of the boot; nil: it says none.
+	PCRs map[uint8][32]byte
+
 	// Approvals are the states in which printers open jobs, from the release's metadata
 	// (package approval reads them), nil if there are none.
 	Approvals []byte

@@ -3,8 +3,10 @@ package publish
 import (
 	"crypto/ecdsa"
 	"fmt"
+	"slices"
 	"time"
 
+	"platen/updater"
 	"platen/updater/approval"
 )
 
@@ -16,6 +18,54 @@ type States struct {
 	Board    string         // board id
 	Releases int            // how many of the newest releases: at most approval.MostReleases; 0 is 3
 	Boot     []approval.PCR // registers of the machine below, which hold the same under all of them
+}
+
+// run is an agent and the registers of the boot below it.
+type run struct {
+	agent approval.Measured
+	boot  []approval.PCR
+}
+
+// runs are the newest agents among all releases, by number, each with the registers that
+// are said and those that its root file system was released with: the one of its set, or else
+// of the set before. A machine restarts into another root file system, which is another state
+// from the start.
+func (s States) runs(all []Release) (newest Release, runs []run, err error) {
+	boot := s.Boot
+	for _, rel := range all {
+		if rel.Board != s.Board || rel.Kind != Agent {
+			continue
+		}
+		for _, m := range rel.Set {
+			i := slices.IndexFunc(all, func(r Release) bool {
+				return r.Board == rel.Board && r.Kind == m.Kind && r.Release == m.Release && r.Kind == updater.KindRoot
+			})
+			if i >= 0 {
+				boot = onTop(s.Boot, all[i].PCRs)
+			}
+		}
+		m := approval.Measured{Release: rel.Release}
+		if err := m.Digest.UnmarshalText([]byte(rel.SHA256)); err != nil {
+			return newest, nil, fmt.Errorf("%s: %w: %w", rel.Path, ErrDamaged, err)
+		}
+		newest, runs = rel, append(runs, run{m, boot})
+	}
+	if len(runs) == 0 {
+		return newest, nil, fmt.Errorf("%w: there is none of %s for %s to approve", ErrRelease, Agent, s.Board)
+	}
+	newest.Approvals = nil
+	return newest, runs[max(0, len(runs)-s.Releases):], nil
+}
+
+// onTop is what was said, with what is known in its place.
+func onTop(said, known []approval.PCR) []approval.PCR {
+	boot := slices.Clone(known)
+	for _, p := range said {
+		if !slices.ContainsFunc(known, func(k approval.PCR) bool { return k.Index == p.Index }) {
+			boot = append(boot, p)
+		}
+	}
+	return boot
 }
 
 // Approve signs, with the approver's key, the states in which printers of a board may open
@@ -43,24 +93,23 @@ func (r *Repo) Approve(s States, approver *ecdsa.PrivateKey, keyDirs []string, n
 	if err != nil {
 		return Release{}, err
 	}
-	var newest Release
-	var ran []approval.Measured
-	for _, rel := range all { // by number
-		if rel.Board != s.Board || rel.Kind != Agent {
+	newest, runs, err := s.runs(all)
+	if err != nil {
+		return Release{}, err
+	}
+	for from, to := 0, 1; to <= len(runs); to++ {
+		if to < len(runs) && slices.Equal(runs[to].boot, runs[from].boot) {
 			continue
 		}
-		m := approval.Measured{Release: rel.Release}
-		if err := m.Digest.UnmarshalText([]byte(rel.SHA256)); err != nil {
-			return Release{}, fmt.Errorf("%s: %w: %w", rel.Path, ErrDamaged, err)
+		var ran []approval.Measured
+		for _, r := range runs[from:to] {
+			ran = append(ran, r.agent)
 		}
-		newest, ran = rel, append(ran, m)
-	}
-	if len(ran) == 0 {
-		return Release{}, fmt.Errorf("%w: there is none of %s for %s to approve", ErrRelease, Agent, s.Board)
-	}
-	newest.Approvals, err = approval.States(ran[max(0, len(ran)-s.Releases):], s.Boot)
-	if err != nil {
-		return Release{}, fmt.Errorf("%w: %w", ErrRelease, err)
+		states, err := approval.States(ran, runs[from].boot)
+		if err != nil {
+			return Release{}, fmt.Errorf("%w: %w", ErrRelease, err)
+		}
+		newest.Approvals, from = append(newest.Approvals, states...), to
 	}
 	for i, a := range newest.Approvals {
 		if newest.Approvals[i], err = a.Sign(approver); err != nil {

@@ -163,7 +163,7 @@ func releases(md *listing) ([]Release, error) {
 		}
 		list = append(list, Release{
 			Release: c.Release, Board: c.Board, Kind: c.Kind, Path: path, Size: file.Length, SHA256: c.SHA256,
-			Hardware: c.Hardware, Set: c.Set, Rollout: c.Rollout, PCRs: c.PCRs, Approvals: c.Approvals,
+			Hardware: c.Hardware, Set: c.Set, Rollout: c.Rollout, PCRs: c.PCRs, Measured: c.Measured, Approvals: c.Approvals,
 		})
 	}
 	sortReleases(list)

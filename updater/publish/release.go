@@ -30,6 +30,13 @@ type Item struct {
 	Rollout  *updater.Rollout // who gets it; nil: every printer
 	Hardware []string         // revisions of the board it is for; none: any
 	Set      []Member         // what is installed and taken back together with it
+
+	// PCRs are what registers of the TPM hold after a start of it: of a root file system, as
+	// its image was made. What an agent makes of PCR 14 is not said here.
+	PCRs []approval.PCR
+	// Measured are digests of what printers measure beside or instead of the file: see
+	// updater.Target. With none, fleets take any.
+	Measured []approval.Digest
 }
 
 // Member names a release of another kind, for the same board, that belongs to one.
@@ -53,6 +60,7 @@ type Release struct {
 	Set       []Member            `json:"set,omitempty"`
 	Rollout   *updater.Rollout    `json:"rollout,omitempty"`   // who gets it; absent: every printer
 	PCRs      []approval.PCR      `json:"pcrs,omitempty"`      // what registers hold after a restart into it
+	Measured  []approval.Digest   `json:"measured,omitempty"`  // board files in it, or what lies in a controller's flash
 	Approvals []approval.Approval `json:"approvals,omitempty"` // states in which printers open jobs: see [Repo.Approve]
 }
 
@@ -67,6 +75,7 @@ type custom struct {
 	Set       []Member            `json:"set,omitempty"`
 	Rollout   *updater.Rollout    `json:"rollout,omitempty"`
 	PCRs      []approval.PCR      `json:"pcrs,omitempty"`
+	Measured  []approval.Digest   `json:"measured,omitempty"`
 	Approvals []approval.Approval `json:"approvals,omitempty"`
 
 	Delta *deltaOf `json:"delta,omitempty"`
@@ -102,6 +111,9 @@ func (r *Repo) Add(item Item, keyDirs []string, now time.Time) (Release, error) 
 	if item.Release == 0 || item.Release <= top {
 		return Release{}, fmt.Errorf("%w: %d is not above %d, the newest release of %s for %s", ErrRelease, item.Release, top, item.Kind, item.Board)
 	}
+	if len(item.Measured) > updater.MaxMeasured {
+		return Release{}, fmt.Errorf("%w: it names more than %d digests of what is measured", ErrRelease, updater.MaxMeasured)
+	}
 	set, err := members(all, item)
 	if err != nil {
 		return Release{}, err
@@ -115,8 +127,8 @@ func (r *Repo) Add(item Item, keyDirs []string, now time.Time) (Release, error) 
 	if err != nil {
 		return Release{}, err
 	}
-	rel.Hardware, rel.Set, rel.Rollout = item.Hardware, set, item.Rollout
-	if rel.PCRs, err = expected(rel); err != nil {
+	rel.Hardware, rel.Set, rel.Rollout, rel.Measured = item.Hardware, set, item.Rollout, item.Measured
+	if rel.PCRs, err = expected(rel, item.PCRs); err != nil {
 		return Release{}, err
 	}
 	if err := enter(p.md, rel); err != nil {
@@ -128,11 +140,20 @@ func (r *Repo) Add(item Item, keyDirs []string, now time.Time) (Release, error) 
 	return rel, r.writePart(p, keys, now)
 }
 
-// expected is the value of PCR 14 after a machine started into a release and measured
-// nothing before it: for verifiers that want to know a release before it is seen.
-func expected(rel Release) ([]approval.PCR, error) {
+// expected is what registers hold after a start of a release: what was said of it, and of an
+// agent the value of PCR 14 after a machine started into it and measured nothing before.
+func expected(rel Release, said []approval.PCR) ([]approval.PCR, error) {
 	if rel.Kind != Agent {
-		return nil, nil
+		said = slices.SortedFunc(slices.Values(said), func(a, b approval.PCR) int { return int(a.Index) - int(b.Index) })
+		for i, p := range said {
+			if p.Index > 23 || p.Index == approval.AgentPCR || i > 0 && p.Index == said[i-1].Index {
+				return nil, fmt.Errorf("%w: a register is said once, from 0 to 23, and not %d", ErrRelease, approval.AgentPCR)
+			}
+		}
+		return said, nil
+	}
+	if len(said) > 0 {
+		return nil, fmt.Errorf("%w: registers of an agent are not said: they are those of its root file system", ErrRelease)
 	}
 	var digest approval.Digest
 	if err := digest.UnmarshalText([]byte(rel.SHA256)); err != nil {
@@ -214,7 +235,7 @@ func (r *Repo) copyIn(src io.Reader, path string) (size int64, digest string, er
 func enter(md *listing, rel Release) error {
 	return enterFile(md, rel.Path, rel.Size, rel.SHA256, custom{
 		Release: rel.Release, Board: rel.Board, Kind: rel.Kind, SHA256: rel.SHA256,
-		Hardware: rel.Hardware, Set: rel.Set, Rollout: rel.Rollout, PCRs: rel.PCRs, Approvals: rel.Approvals,
+		Hardware: rel.Hardware, Set: rel.Set, Rollout: rel.Rollout, PCRs: rel.PCRs, Measured: rel.Measured, Approvals: rel.Approvals,
 	})
 }
 

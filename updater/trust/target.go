@@ -26,10 +26,20 @@ type custom struct {
 	Set      []member `json:"set"`      // what belongs to it
 
 	Measured  []string         `json:"measured"`  // hex, see [updater.Target]
+	PCRs      []register       `json:"pcrs"`      // after a start of it
 	Approvals json.RawMessage  `json:"approvals"` // for the agent to read
 	Rollout   *updater.Rollout `json:"rollout"`   // nil: for every printer
 	Delta     *deltaOf         `json:"delta"`     // then it is no release, see [deltas]
 }
+
+// register is a register of the TPM and what it holds.
+type register struct {
+	Index uint8  `json:"pcr"`
+	Value string `json:"value"` // hex
+}
+
+// numPCRs is how many registers a bank has.
+const numPCRs = 24
 
 // member names a target that belongs to a release of the same board.
 type member struct {
@@ -184,12 +194,16 @@ func (c *Client) target(name string, file *metadata.TargetFiles, cu custom) (upd
 	if err != nil {
 		return updater.Target{}, fmt.Errorf("release %d: %w", cu.Release, err)
 	}
+	pcrs, err := cu.registers()
+	if err != nil {
+		return updater.Target{}, fmt.Errorf("release %d: %w", cu.Release, err)
+	}
 	set, err := c.members(cu.Board, cu.Set)
 	if err != nil {
 		return updater.Target{}, fmt.Errorf("release %d: %w", cu.Release, err)
 	}
 	return updater.Target{
-		Set: set, Hardware: cu.Hardware, Measured: measured,
+		Set: set, Hardware: cu.Hardware, Measured: measured, PCRs: pcrs,
 		Path: name, Board: cu.Board, Kind: cu.Kind, Release: cu.Release,
 		Size: file.Length, SHA256: [32]byte(sum), Approvals: cu.Approvals,
 	}, nil
@@ -208,6 +222,23 @@ func (cu custom) measured() (list [][32]byte, err error) {
 		list = append(list, [32]byte(d))
 	}
 	return list, nil
+}
+
+// registers reads what a release says of registers.
+func (cu custom) registers() (map[uint8][32]byte, error) {
+	var all map[uint8][32]byte
+	for _, r := range cu.PCRs {
+		d, err := hex.DecodeString(r.Value)
+		_, twice := all[r.Index]
+		if err != nil || len(d) != sha256.Size || r.Index >= numPCRs || twice {
+			return nil, fmt.Errorf("it says of a register what cannot be: %w", updater.ErrMetadata)
+		}
+		if all == nil {
+			all = map[uint8][32]byte{}
+		}
+		all[r.Index] = [32]byte(d)
+	}
+	return all, nil
 }
 
 // Download streams the contents of t, which Find has returned, to w. A connection

@@ -153,7 +153,7 @@ func (o *options) printMade(c *cobra.Command, dir string, p publish.Policy) erro
 
 func (o *options) addCmd() *cobra.Command {
 	var item publish.Item
-	var with []string
+	var with, pcrs, parts []string
 	var rollout rolloutFlags
 	c := &cobra.Command{
 		Use:   "add DIR --release N --board ID --file BIN",
@@ -171,6 +171,12 @@ signed with the keys of the role that has it: see delegate.`,
 				return err
 			}
 			if item.Set, err = set(with); err != nil {
+				return err
+			}
+			if item.PCRs, err = registers(pcrs); err != nil {
+				return err
+			}
+			if item.Measured, err = measuredParts(parts); err != nil {
 				return err
 			}
 			return o.open(args[0], func(r *publish.Repo) error {
@@ -197,6 +203,8 @@ signed with the keys of the role that has it: see delegate.`,
 	f.StringVar(&item.Kind, "name", "agent", "what the file replaces: agent, rootfs or controller")
 	f.StringSliceVar(&item.Hardware, "hardware", nil, "revision of the board it is for; repeat it (default: any)")
 	f.StringSliceVar(&with, "with", nil, "NAME=N: a release of another kind that is installed and taken back together with it")
+	f.StringArrayVar(&pcrs, "pcr", nil, "of a root file system: a register after a start of it, INDEX=SHA256; repeat it for more")
+	f.StringArrayVar(&parts, "measured", nil, "what printers measure beside or instead of the file, a FILE or its SHA256: all board files that an agent may run with, or what an Intel HEX file is in flash; repeat it for more")
 	rollout.register(c)
 	return c
 }
