@@ -30,6 +30,7 @@ type fleetLink struct {
 	dir   string // where the result of the enrolment is kept
 
 	mu   sync.Mutex
+	link *uplink.Link          // the newest to its broker; nil until there was one
 	res  *evidence.EnrolResult // nil until enrolled
 	acme string                // directory of the ACME server that certifies the client key; "": the fleet does
 }
@@ -214,7 +215,28 @@ func (a *Agent) dialFleet(f *fleetLink, res *evidence.EnrolResult) (telemetry.Li
 		cfg.Offer = func(envelope []byte, retained bool) { a.offered(context.Background(), envelope, retained) }
 	}
 	cfg.Chain = func() [][]byte { return f.chain(res) } // a renewed one is used at the next connection
-	return uplink.Dial(cfg)
+	link, err := uplink.Dial(cfg)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.link = link
+	return link, nil
+}
+
+// greeted waits until the fleet's broker has taken this printer: its certificate, its name, its
+// subscription. The link is the one that carries its evidence, for a broker hangs up on the first
+// of two under one name.
+func (f *fleetLink) greeted(ctx context.Context) error {
+	f.mu.Lock()
+	link := f.link
+	f.mu.Unlock()
+	if link == nil {
+		return errors.New("no evidence is being sent")
+	}
+	_, err := link.Nonce(ctx)
+	return err
 }
 
 // alarm notes for the owner that something is in the place of a fleet's server.

@@ -2,14 +2,11 @@ package agent
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"platen/agent/seam"
-	"platen/agent/uplink"
 	"platen/hal/unit"
 	"platen/updater/slot"
 )
@@ -141,47 +138,23 @@ func (a *Agent) probeHeat(context.Context) error {
 	return nil
 }
 
-// probeUplink is that the fleet's broker, if this printer sends it anything, is reached and
-// is the right one. Whether that takes the printer's certificate, and the protocol that the
-// link asks for, is not probed: in TLS 1.3 a client is judged after its handshake has ended.
+// probeUplink is that the fleet's broker, if this printer sends it anything, is the right one and
+// has taken the printer.
 func (a *Agent) probeUplink(ctx context.Context) error {
 	if a.cfg.Update.Offline || a.consent == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, probeSilence/2)
+	defer cancel()
 	for _, g := range a.consent.Grants(time.Now()) {
 		for _, f := range a.fleets {
-			res := f.result()
-			if res == nil || res.Recipient != g.Recipient {
+			if res := f.result(); res == nil || res.Recipient != g.Recipient {
 				continue
 			}
-			client, err := a.tpm.Client(ctx, f.cfg.Name)
-			if err != nil {
-				return err
-			}
-			cfg, err := uplink.FromEnrolment(*res, client.Key(), a.log)
-			if err != nil {
-				return err
-			}
-			if err := reach(ctx, cfg); err != nil {
+			if err := f.greeted(ctx); err != nil {
 				return fmt.Errorf("reaching the fleet: %w", err)
 			}
 		}
 	}
 	return nil
-}
-
-// reach shakes hands with a broker and leaves.
-func reach(ctx context.Context, cfg uplink.Config) error {
-	ctx, cancel := context.WithTimeout(ctx, probeSilence/2)
-	defer cancel()
-	host, _, err := net.SplitHostPort(cfg.Broker)
-	if err != nil {
-		return err
-	}
-	d := tls.Dialer{Config: &tls.Config{RootCAs: cfg.Roots, ServerName: host, MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cfg.Certificate}}}
-	conn, err := d.DialContext(ctx, "tcp", cfg.Broker)
-	if err != nil {
-		return err
-	}
-	return conn.Close()
 }

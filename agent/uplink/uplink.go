@@ -310,8 +310,12 @@ func (l *Link) Nonce(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// Publish sends a frame and returns once the broker has acknowledged it. A broker
-// that does not answer within ctx is connected to anew.
+// noSubscriber is the reason of a PUBACK that says that nobody waits for the message (MQTT 5.0,
+// section 3.4.2.1): the broker forgets it.
+const noSubscriber = 0x10
+
+// Publish sends a frame and returns once the broker has acknowledged it, and has somebody to pass
+// it on to. A broker that does not answer within ctx is connected to anew.
 func (l *Link) Publish(ctx context.Context, frame []byte) error {
 	l.mu.Lock()
 	alive := l.alive
@@ -330,6 +334,9 @@ func (l *Link) Publish(ctx context.Context, frame []byte) error {
 			l.drop()
 		}
 		return fmt.Errorf("broker %s: %w", l.cfg.Broker, err)
+	}
+	if resp.ReasonCode == noSubscriber {
+		return fmt.Errorf("broker %s has nobody who takes frames: the recipient's side is not subscribed there", l.cfg.Broker)
 	}
 	return nil
 }

@@ -13,12 +13,14 @@ import (
 type MosquittoConfig struct {
 	// CA is the authority that client certificates must chain to.
 	CA string
+	// CRL, if set, is the lists of revoked certificates, one for each authority in CA.
+	CRL string
 	// Cert and Key are the broker's own.
 	Cert, Key string
 	// Addr is the address to listen on, host:port; empty takes a free one of the loopback.
 	Addr string
-	// Persist has the broker keep what it has not delivered in its folder when it is
-	// stopped, and not bound how much waits there.
+	// Persist has the broker keep what it has not delivered in its folder, written down after
+	// each change (but not before it acknowledges a message), and not bound how much waits there.
 	Persist bool
 	// ACL is the lines of an access list, in which %u is the common name of the
 	// client's certificate; empty lets every client do everything.
@@ -85,6 +87,9 @@ func startMosquitto(ctx context.Context, t tool, dir, addr string, cfg Mosquitto
 // Stop ends the broker.
 func (m *Mosquitto) Stop() { m.run.stop() }
 
+// Kill ends the broker as the kernel does when there is no memory.
+func (m *Mosquitto) Kill() { m.run.kill() }
+
 func freePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -105,8 +110,12 @@ func writeMosquittoConf(dir, addr string, cfg MosquittoConfig) (string, error) {
 		"tls_version tlsv1.3", "require_certificate true", "use_identity_as_username true",
 		"allow_anonymous false", "log_dest stderr", "log_type all",
 	}
+	if cfg.CRL != "" {
+		lines = append(lines, "crlfile "+cfg.CRL)
+	}
 	if cfg.Persist {
-		lines = append(lines, "persistence true", "persistence_location "+dir+"/", "max_queued_messages 0")
+		lines = append(lines, "persistence true", "persistence_location "+dir+"/", "max_queued_messages 0",
+			"autosave_on_changes true", "autosave_interval 1")
 	} else {
 		lines = append(lines, "persistence false")
 	}

@@ -190,6 +190,7 @@ func (t tool) command(ctx context.Context, args ...string) *exec.Cmd {
 // child is a peer that runs.
 type child struct {
 	name   string
+	cmd    *exec.Cmd
 	cancel context.CancelFunc
 	done   chan struct{}
 	log    string // path
@@ -205,6 +206,7 @@ func (t tool) start(ctx context.Context, logPath string, args ...string) (*child
 	ctx, cancel := context.WithCancel(ctx)
 	c := &child{name: filepath.Base(t.path), cancel: cancel, done: make(chan struct{}), log: logPath}
 	cmd := t.command(ctx, args...)
+	c.cmd = cmd
 	cmd.Stdout, cmd.Stderr = log, log
 	// A child that outlived us, killed, would keep its sockets and its folder. The
 	// signal comes when the thread that started the child ends: it waits, locked.
@@ -234,6 +236,15 @@ func (t tool) start(ctx context.Context, logPath string, args ...string) (*child
 func (c *child) stop() {
 	c.once.Do(c.cancel)
 	<-c.done
+}
+
+// kill ends the child without asking it, and waits for it.
+func (c *child) kill() {
+	c.once.Do(func() {
+		_ = c.cmd.Process.Kill() // it may have ended
+	})
+	<-c.done
+	c.cancel()
 }
 
 // ready waits until probe succeeds, the child ends or a minute has passed.

@@ -6,14 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"platen/agent/cli"
-	"platen/agent/fleet"
 	"platen/agent/fleet/store"
 	"platen/agent/fleet/verify"
 	"platen/agent/intake"
@@ -67,27 +64,6 @@ func claimCmd() *cobra.Command {
 	c.Flags().DurationVar(&life, "life", store.ClaimLife, "how long the code is good for")
 	parent.AddCommand(c)
 	return parent
-}
-
-func caCmd() *cobra.Command {
-	var dir *string
-	c := &cobra.Command{
-		Use:   "ca --dir DIR",
-		Short: "Print the path of the CA certificate that printers pin",
-		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			path := filepath.Join(fleet.CADir(*dir), "ca.pem")
-			if _, err := os.Stat(path); err != nil {
-				return fmt.Errorf("there is no CA in %s yet: start platen-fleet up --dir %s first", *dir, *dir)
-			}
-			return cli.Print(c, map[string]string{"ca": path}, func(w io.Writer) error {
-				_, err := fmt.Fprintln(w, path)
-				return err
-			})
-		},
-	}
-	dir = dirFlag(c)
-	return c
 }
 
 // entry is one printer as printers prints it.

@@ -28,8 +28,9 @@ func revokeCmd() *cobra.Command {
 		Long: `Take a printer out of the fleet: from this moment nothing that it sends is believed and it gets no
 certificate; the fleet that runs over DIR drops its connection within seconds. Its history stays.
 
-At a broker of your own (up --broker) the connection lasts until its certificate ends, but what comes
-through it is refused all the same.`,
+At a broker of your own (up --broker) what comes through its connection is refused all the same. For the
+broker to end it as well, have it read the list of revoked certificates, which the fleet keeps in
+DIR/ca/crl.pem (see ca crl): crlfile in Mosquitto, which reads it when it is restarted.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := evidence.ParsePrinterID(args[0])

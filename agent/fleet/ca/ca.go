@@ -2,7 +2,8 @@
 // fleet's servers and, for a short time each, the client keys of enrolled printers.
 //
 // It lives in a folder of its own: ca.pem, which printers and operators may have,
-// and ca.key, which stays where it is. Start at [Open].
+// ca.key, which stays where it is, and crl.pem, the certificates that were revoked, for
+// brokers that are not the fleet's. Start at [Open].
 package ca
 
 import (
@@ -25,7 +26,8 @@ import (
 )
 
 const (
-	certName = "ca.pem"
+	// CertName is the file of the authority's certificate in its folder, in PEM.
+	CertName = "ca.pem"
 	keyName  = "ca.key"
 
 	caLife     = 10 * 365 * 24 * time.Hour
@@ -46,7 +48,7 @@ type CA struct {
 
 // Open opens the authority in dir, or makes one there if the folder has none.
 func Open(dir string) (*CA, error) {
-	if _, err := os.Stat(filepath.Join(dir, certName)); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dir, CertName)); errors.Is(err, os.ErrNotExist) {
 		if err := create(dir); err != nil {
 			return nil, fmt.Errorf("make a certificate authority in %s: %w", dir, err)
 		}
@@ -101,7 +103,7 @@ func create(dir string) error {
 	if err := writePEM(filepath.Join(dir, keyName), "PRIVATE KEY", pkcs8, 0o600); err != nil {
 		return err
 	}
-	return writePEM(filepath.Join(dir, certName), "CERTIFICATE", der, 0o644)
+	return writePEM(filepath.Join(dir, CertName), "CERTIFICATE", der, 0o644)
 }
 
 func template(name string, life time.Duration) (*x509.Certificate, error) {
@@ -114,7 +116,7 @@ func template(name string, life time.Duration) (*x509.Certificate, error) {
 }
 
 // Path is the PEM file of the authority's certificate.
-func (c *CA) Path() string { return filepath.Join(c.dir, certName) }
+func (c *CA) Path() string { return filepath.Join(c.dir, CertName) }
 
 // DER is the authority's certificate.
 func (c *CA) DER() []byte { return c.cert.Raw }
@@ -169,6 +171,36 @@ func (c *CA) Client(csr *x509.CertificateRequest, id evidence.PrinterID) ([]byte
 // sign certifies a key by the authority's own.
 func (c *CA) sign(tmpl *x509.Certificate, key any) ([]byte, error) {
 	return x509.CreateCertificate(rand.Reader, tmpl, c.cert, key, c.key)
+}
+
+// crlLife is how long a list of revoked certificates is good: brokers take no client at all by one
+// that has ended, and a fleet that runs writes a new one each day.
+const crlLife = 30 * 24 * time.Hour
+
+// CRLPath is the PEM file of the list of revoked certificates.
+func (c *CA) CRLPath() string { return filepath.Join(c.dir, "crl.pem") }
+
+// Revoke makes the list of revoked certificates (RFC 5280, section 5) that of revoked, in the
+// place of the one before.
+func (c *CA) Revoke(revoked []x509.RevocationListEntry, now time.Time) error {
+	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(now.UnixMilli()),
+		ThisUpdate: now.Add(-skew), NextUpdate: now.Add(crlLife), RevokedCertificateEntries: revoked}, c.cert, c.key)
+	if err != nil {
+		return fmt.Errorf("list revoked certificates: %w", err)
+	}
+	// Another process may do the same: whole lists take each other's place.
+	f, err := os.CreateTemp(c.dir, "crl-*.pem")
+	if err != nil {
+		return fmt.Errorf("list revoked certificates: %w", err)
+	}
+	err = errors.Join(f.Close(), writePEM(f.Name(), "X509 CRL", der, 0o644), os.Chmod(f.Name(), 0o644))
+	if err == nil {
+		err = os.Rename(f.Name(), c.CRLPath())
+	}
+	if err != nil {
+		return fmt.Errorf("list revoked certificates: %w", errors.Join(err, os.Remove(f.Name())))
+	}
+	return nil
 }
 
 func readPEM(path, kind string) ([]byte, error) {

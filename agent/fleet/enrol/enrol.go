@@ -7,6 +7,7 @@
 package enrol
 
 import (
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
@@ -203,6 +204,9 @@ func (s *Service) admit(e verify.Enrolled) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.issue(id, cert); err != nil {
+		return nil, err
+	}
 	if err := s.cfg.Verifier.Enrol(e.Record); err != nil {
 		return nil, err
 	}
@@ -220,6 +224,17 @@ func (s *Service) admit(e verify.Enrolled) ([]byte, error) {
 	res := evidence.EnrolResult{V: evidence.Version, Printer: id, Recipient: s.cfg.Store.Fleet.Recipient, Name: s.cfg.Store.Fleet.Name,
 		Certs: [][]byte{cert}, CAs: [][]byte{brokerCA}, Broker: s.cfg.Broker(), Topic: evidence.BatchTopic(id), Nonce: s.cfg.Verifier.Nonce(id)}
 	return res.Encode()
+}
+
+// issue notes a certificate, one after the other.
+func (s *Service) issue(id evidence.PrinterID, der []byte) error {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg.Store.Issue(id, cert)
 }
 
 func (s *Service) record(e store.Event) error {

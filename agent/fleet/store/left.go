@@ -87,8 +87,10 @@ func (s *Store) Left(id evidence.PrinterID) bool {
 }
 
 // AllLeft lists the printers that left the fleet.
-func (s *Store) AllLeft() (map[evidence.PrinterID]bool, error) {
-	entries, err := os.ReadDir(filepath.Join(s.dir, leftDir))
+func (s *Store) AllLeft() (map[evidence.PrinterID]bool, error) { return allLeft(s.dir) }
+
+func allLeft(dir string) (map[evidence.PrinterID]bool, error) {
+	entries, err := os.ReadDir(filepath.Join(dir, leftDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list printers that left: %w", err)
 	}

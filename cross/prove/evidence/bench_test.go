@@ -14,12 +14,12 @@ import (
 // BenchmarkAgent is an agent's telemetry at its shortest period: collecting, having the TPM
 // quote, and sending one frame through a real broker. The software TPM computes in a process
 // of its own, which does not count. cpu-ms/frame is of the agent's process; KiB is what is
-// resident of it: a process with the fleet's side linked in, too, so more than a printer's.
+// resident of it.
 func BenchmarkAgent(b *testing.B) {
 	w, err := newWorld(b.Context())
 	rigtest.Check(b, err)
 	defer w.close()
-	st, err := newStand(b.Context(), w)
+	st, err := newStand(b.Context(), w, programs(b))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -32,13 +32,13 @@ func BenchmarkAgent(b *testing.B) {
 		if err := st.more(b.Context(), 2); err != nil {
 			b.Fatal(err)
 		}
-		from, had := used(b, st.agent.cmd.Process.Pid), st.notes.count()
+		from, had := used(b, st.agent.Cmd.Process.Pid), st.notes.count()
 		if err := st.more(b.Context(), frames); err != nil {
 			b.Fatal(err)
 		}
-		spent := used(b, st.agent.cmd.Process.Pid) - from
+		spent := used(b, st.agent.Cmd.Process.Pid) - from
 		b.ReportMetric(float64(spent.Microseconds())/1000/float64(st.notes.count()-had), "cpu-ms/frame")
-		b.ReportMetric(float64(resident(b, st.agent.cmd.Process.Pid)), "KiB")
+		b.ReportMetric(float64(resident(b, st.agent.Cmd.Process.Pid)), "KiB")
 	}
 }
 

@@ -1,146 +1,45 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/x509"
 	"fmt"
 	"math/rand/v2"
-	"os"
+	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"platen/agent/evidence"
 	"platen/agent/fleet/store"
 )
 
-// stand is a printer, a broker and a verifier, each in a process of its own, with a proxy
-// that notes what the printer was told had arrived.
-type stand struct {
-	w        *world
-	notes    *honest
-	forget   *forgetful
-	proxy    *proxy
-	agent    *process
-	verifier *process
-}
-
-// forgetful tells the printer once that a frame arrived, and lets it vanish.
-type forgetful struct {
-	*honest
-	mu   sync.Mutex
-	now  bool
-	gone []byte
-}
-
-func (f *forgetful) frame(p []byte) ([]sending, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.now {
-		return f.honest.frame(p)
-	}
-	f.now, f.gone = false, p
-	return nil, true
-}
-
-func (f *forgetful) vanished() []byte {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.gone
-}
-
-// stage enrols the printer and starts everybody.
-func newStand(ctx context.Context, w *world) (*stand, error) {
-	tpm, err := w.openTPM(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer tpm.Close()
-	_, s, err := w.verifier(ctx, tpm)
-	if s != nil {
-		defer s.Close()
-	}
-	if err != nil {
-		return nil, err
-	}
-	der, err := w.printers.Client(&x509.CertificateRequest{PublicKey: tpm.TLSKey().Public()}, tpm.ID())
-	if err != nil {
-		return nil, err
-	}
-	if err := writePEM(w.path("printer.pem"), "CERTIFICATE", der); err != nil {
-		return nil, err
-	}
-	down, err := w.server()
-	if err != nil {
-		return nil, err
-	}
-	up, err := w.client(w.printers, tpm.ID())
-	if err != nil {
-		return nil, err
-	}
-	st := &stand{w: w, notes: &honest{seen: map[[32]byte][]byte{}}}
-	st.forget = &forgetful{honest: st.notes}
-	st.proxy, err = newProxy(w.broker.Addr, evidence.BatchTopic(tpm.ID()), down, up, st.forget)
-	return st, err
-}
-
-// begin starts the two roles, the printer once the broker knows that the verifier wants
-// its frames: what comes before is nobody's.
-func (st *stand) begin(ctx context.Context) (err error) {
-	if st.verifier, err = st.w.start(roleVerifier, st.w.broker.Addr); err != nil {
-		return err
-	}
-	err = until(ctx, "the verifier subscribes", func() (bool, error) {
-		if err := st.w.alive(st.verifier, roleVerifier); err != nil {
-			return false, err
-		}
-		log, err := os.ReadFile(st.w.path("broker", "mosquitto.log"))
-		return bytes.Contains(log, []byte(evidence.AllBatches)), err
-	})
-	if err != nil {
-		return err
-	}
-	st.agent, err = st.w.start(roleAgent, st.proxy.addr)
-	return err
-}
-
-func (st *stand) close() {
-	for _, p := range []*process{st.agent, st.verifier} {
-		if p != nil {
-			p.kill()
-		}
-	}
-	st.proxy.close()
-}
-
 // more waits until n frames more than before were acknowledged.
 func (st *stand) more(ctx context.Context, n int) error {
 	from := st.notes.count()
 	return until(ctx, "a frame arrives", func() (bool, error) {
-		if err := st.w.alive(st.agent, roleAgent); err != nil {
-			return false, err
-		}
-		return st.notes.count() >= from+n, st.w.alive(st.verifier, roleVerifier)
+		return st.notes.count() >= from+n, st.alive()
 	})
 }
 
-// kill ends one of the three and starts it again.
-func (st *stand) kill(ctx context.Context, who int) (err error) {
+// The victims of kills.
+const (
+	theAgent = iota
+	theFleet
+	theBroker
+	victims
+)
+
+// kill ends one of the three by SIGKILL and starts it again.
+func (st *stand) kill(ctx context.Context, who int) error {
 	switch who {
-	case 0:
-		st.agent.kill()
-		st.agent, err = st.w.start(roleAgent, st.proxy.addr)
-	case 1:
-		st.verifier.kill()
-		st.verifier, err = st.w.start(roleVerifier, st.w.broker.Addr)
-	default:
-		// Mosquitto writes what it has not delivered down when it is told to end, and not
-		// with each message: it is told to.
-		st.w.broker.Stop()
-		err = st.w.startBroker(ctx, st.w.broker.Addr)
+	case theAgent:
+		killed(st.agent)
+		return st.startAgent()
+	case theFleet:
+		killed(st.fleet)
+		return st.startFleet(ctx)
 	}
-	return err
+	st.w.broker.Kill()
+	return st.w.startBroker(ctx, st.w.broker.Addr)
 }
 
 // believed is every frame that the verifier's log holds, and the gaps that it names.
@@ -184,9 +83,10 @@ func (st *stand) settle(ctx context.Context, may int) error {
 	})
 }
 
-// killing kills agent, verifier and broker in turn, at moments drawn by chance.
-func killing(ctx context.Context, w *world, kills int, seed uint64, say func(claim)) error {
-	st, err := newStand(ctx, w)
+// killing kills agent, fleet and broker in turn, at moments drawn by chance; and then fleet and
+// broker together, which takes what was in the broker's memory alone.
+func killing(ctx context.Context, w *world, bins string, kills int, seed uint64, say func(claim)) error {
+	st, err := newStand(ctx, w, bins)
 	if err != nil {
 		return err
 	}
@@ -195,13 +95,12 @@ func killing(ctx context.Context, w *world, kills int, seed uint64, say func(cla
 		return err
 	}
 	rnd := rand.New(rand.NewPCG(seed, 2))
-	var count [3]int
+	var count [victims]int
 	for n := range kills {
-		if err := st.more(ctx, 1); err != nil {
+		who := n % victims
+		if err := st.moment(ctx, who, rnd); err != nil {
 			return fmt.Errorf("after %d kills: %w", n, err)
 		}
-		time.Sleep(time.Duration(rnd.IntN(1100)) * time.Millisecond) // somewhere in what comes until the next
-		who := n % len(count)
 		if err := st.kill(ctx, who); err != nil {
 			return err
 		}
@@ -210,7 +109,7 @@ func killing(ctx context.Context, w *world, kills int, seed uint64, say func(cla
 	if err := st.more(ctx, 2); err != nil {
 		return err
 	}
-	c := claim{Name: "kills", Claim: "no frame that was acknowledged is lost, whoever is killed", State: holds}
+	c := claim{Name: "kills", Claim: "no frame that was acknowledged is lost, whoever is killed, and none is missing", State: holds}
 	waited := st.settle(ctx, 0)
 	lost, err := st.lost()
 	if err != nil {
@@ -226,16 +125,85 @@ func killing(ctx context.Context, w *world, kills int, seed uint64, say func(cla
 			twice++
 		}
 	}
-	c.Evidence = fmt.Sprintf("%d SIGKILLs of the agent, %d of the verifier, %d restarts of Mosquitto: %d frames acknowledged, %d lost; %d in the log twice, as a kill between log and state leaves them",
-		count[0], count[1], count[2], st.notes.count(), len(lost), twice)
-	if waited != nil || len(lost) > 0 {
+	c.Evidence = fmt.Sprintf("SIGKILL: %d of the agent, %d of the fleet, %d of Mosquitto: %d frames acknowledged, %d lost, %d gaps; %d in the log twice",
+		count[theAgent], count[theFleet], count[theBroker], st.notes.count(), len(lost), len(gaps), twice)
+	if waited != nil || len(lost) > 0 || len(gaps) > 0 || twice > 0 {
 		c.State = failed
 	}
 	if err := st.vanishing(ctx, &c, len(gaps)); err != nil {
 		return err
 	}
 	say(c)
+	return st.together(ctx, max(1, kills/10), rnd, say)
+}
+
+// moment waits for a moment at which somebody may be killed: at least one frame after the kill
+// before, and somewhere in what comes until the next. A broker that promises by memory alone keeps
+// its word while there is somebody to pass frames on to: before it is killed, the fleet is there.
+func (st *stand) moment(ctx context.Context, who int, rnd *rand.Rand) error {
+	if err := st.more(ctx, 1); err != nil {
+		return err
+	}
+	if who == theBroker {
+		if err := st.settle(ctx, 0); err != nil {
+			return err
+		}
+	}
+	time.Sleep(time.Duration(rnd.IntN(1100)) * time.Millisecond)
 	return nil
+}
+
+// together kills the fleet and, some frames later, the broker, which has acknowledged them and
+// has nobody to pass them on to: what it loses is named missing, frame by frame.
+func (st *stand) together(ctx context.Context, times int, rnd *rand.Rand, say func(claim)) error {
+	before, err := st.lost() // by the control of the claim before
+	if err != nil {
+		return err
+	}
+	for range times {
+		if err := st.more(ctx, 1); err != nil {
+			return err
+		}
+		killed(st.fleet)
+		enough := st.notes.count() + 1 + rnd.IntN(2)
+		if err := until(ctx, "the broker keeps a frame", func() (bool, error) { return st.notes.count() >= enough, nil }); err != nil {
+			return err
+		}
+		if err := st.kill(ctx, theBroker); err != nil {
+			return err
+		}
+		if err := st.startFleet(ctx); err != nil {
+			return err
+		}
+	}
+	if err := st.more(ctx, 2); err != nil {
+		return err
+	}
+	unnamed := [][]byte{}
+	lost := [][]byte{}
+	waited := until(ctx, "all that was acknowledged is believed or named missing", func() (bool, error) {
+		if lost, err = st.lost(); err != nil {
+			return false, err
+		}
+		_, gaps, err := st.believed()
+		unnamed = slices.DeleteFunc(slices.Clone(lost), func(f []byte) bool { return named(gaps, f) })
+		return len(unnamed) == 0, err
+	})
+	c := claim{Name: "together", Claim: "what a broker loses that dies while the fleet is away is named missing, frame by frame", State: holds,
+		Evidence: fmt.Sprintf("SIGKILL of Mosquitto %d times while the fleet was killed: %d frames acknowledged in all, %d lost, %d of them not named",
+			times, st.notes.count(), len(lost)-len(before), len(unnamed)),
+		Control: fmt.Sprintf("the frame that vanished before is among the lost: %v", len(before) == 1)}
+	if waited != nil || len(unnamed) > 0 || len(before) != 1 {
+		c.State = failed
+	}
+	say(c)
+	return nil
+}
+
+// named reports whether a frame is in one of the gaps.
+func named(gaps []store.Event, frame []byte) bool {
+	seq := seqOf(frame)
+	return slices.ContainsFunc(gaps, func(e store.Event) bool { return e.From <= seq && seq <= e.To })
 }
 
 // vanishing is the control: a frame that is acknowledged and then lost is found.
@@ -260,11 +228,16 @@ func (st *stand) vanishing(ctx context.Context, c *claim, gaps int) error {
 	if err != nil {
 		return err
 	}
-	seq := seqOf(st.forget.vanished())
-	named := slices.ContainsFunc(now[min(gaps, len(now)):], func(e store.Event) bool { return e.From <= seq && seq <= e.To })
-	c.Control = fmt.Sprintf("a frame that the broker acknowledged and threw away: %d found lost, and named missing: %v", len(lost), named)
-	if len(lost) != 1 || !named {
+	missed := named(now[min(gaps, len(now)):], st.forget.vanished())
+	c.Control = fmt.Sprintf("a frame that the broker acknowledged and threw away: %d found lost, and named missing: %v", len(lost), missed)
+	if len(lost) != 1 || !missed {
 		c.State, c.Control = failed, "NOT CAUGHT: "+c.Control
 	}
 	return nil
+}
+
+// fleetOf is who the fleet of the world is.
+func fleetOf(dir string) (evidence.RecipientID, error) {
+	f, err := store.Peek(filepath.Join(dir, "fleet"))
+	return f.Recipient, err
 }

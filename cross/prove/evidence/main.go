@@ -1,7 +1,9 @@
 // Command evidence shows that what the fleet reads was said by the printer, in this order,
 // with nothing missing, whatever the broker does and whoever is killed. It runs the
 // printer's side on a software TPM, a real Mosquitto and the fleet's side, with a proxy
-// between printer and broker that has a certificate for each of them.
+// between printer and broker that has a certificate for each of them. Lies are told between
+// the libraries of both ends; what is killed are the programs themselves: platen run with its
+// encrypted spool and its session, platen-fleet up, mosquitto.
 //
 // Every claim has its control. One line a claim says what was done, what the control
 // found, and whether it holds; exit code 1 says that a claim or a control does not.
@@ -17,6 +19,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -25,7 +28,7 @@ import (
 type options struct {
 	messages, kills int
 	seed            uint64
-	output          string
+	output, bins    string
 }
 
 // claim is one line of the proof.
@@ -44,19 +47,18 @@ const (
 )
 
 func main() {
-	if role := os.Getenv(roleVar); role != "" {
-		if err := play(role); err != nil {
-			fmt.Fprintln(os.Stderr, role+":", err)
-			os.Exit(1)
-		}
-		return
-	}
 	var o options
 	flag.IntVar(&o.messages, "messages", 100_000, "messages that go to the broker")
 	flag.IntVar(&o.kills, "kills", 200, "how often agent, broker or verifier is killed")
 	flag.Uint64Var(&o.seed, "seed", 0, "seed of lies and moments (default: drawn)")
+	flag.StringVar(&o.bins, "bin", filepath.Join("build", "bin"), "folder of platen, platen-fleet and platen-sim")
 	flag.StringVar(&o.output, "o", "text", "text, or json for one object a claim")
 	flag.Parse()
+	var err error
+	if o.bins, err = filepath.Abs(o.bins); err != nil {
+		fmt.Fprintln(os.Stderr, "evidence:", err)
+		os.Exit(1)
+	}
 	if o.seed == 0 {
 		var b [8]byte
 		rand.Read(b[:])
@@ -88,7 +90,7 @@ func prove(ctx context.Context, o options, out io.Writer) (bool, error) {
 	}
 	for _, part := range []func(*world) error{
 		func(w *world) error { return attack(ctx, w, o.messages, o.seed, say) },
-		func(w *world) error { return killing(ctx, w, o.kills, o.seed, say) },
+		func(w *world) error { return killing(ctx, w, o.bins, o.kills, o.seed, say) },
 	} {
 		w, err := newWorld(ctx)
 		if err != nil {

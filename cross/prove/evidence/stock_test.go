@@ -102,7 +102,7 @@ func TestStockDecoder(t *testing.T) {
 	w, err := newWorld(t.Context())
 	rigtest.Check(t, err)
 	defer w.close()
-	st, err := newStand(t.Context(), w)
+	st, err := newStand(t.Context(), w, programs(t))
 	if err != nil {
 		t.Fatal(err)
 	}
