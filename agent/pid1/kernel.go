@@ -94,7 +94,7 @@ type setting struct {
 
 // hardening holds from before anything but the init runs.
 var hardening = []setting{
-	{"kernel/core_pattern", "|/none", true}, // nothing takes a core
+	{"kernel/core_pattern", "core", true}, // no helper gets one, and the limit is 0
 	{"fs/suid_dumpable", "0", true},
 	{"kernel/kptr_restrict", "2", true},
 	{"kernel/dmesg_restrict", "1", true},

@@ -18,7 +18,7 @@ const (
 // awaitReady waits until the agent answers at its socket and says what that took.
 func (b *board) awaitReady() {
 	for end := time.Now().Add(readyTime); time.Now().Before(end); time.Sleep(readyPoll) {
-		if c, err := net.Dial("unix", runDir+"/agent.sock"); err == nil {
+		if c, err := net.Dial("unixpacket", runDir+"/agent.sock"); err == nil {
 			_ = c.Close()
 			b.say("agent ready %s", usage("/proc"))
 			return
