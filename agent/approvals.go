@@ -153,10 +153,16 @@ func (a *Agent) acceptable(ctx context.Context, t updater.Target) error {
 	if err != nil {
 		return updater.ErrUnapproved
 	}
-	now, fresh, err := a.tpm.WouldOpen(ctx, list, t.SHA256)
+	root := slices.IndexFunc(t.Set, func(m updater.Target) bool { return m.Kind == updater.KindRoot })
+	var boot map[uint8][32]byte
+	if root >= 0 {
+		boot = t.Set[root].PCRs
+	}
+	now, fresh, err := a.tpm.WouldOpen(ctx, list, t.SHA256, boot)
 	if err != nil {
 		return fmt.Errorf("foretelling the printer's state: %w", err)
 	}
+	now = now && root < 0 || fresh && root >= 0 // the machine restarts into another root file system
 	if !now && !fresh {
 		return updater.ErrUnapproved
 	}

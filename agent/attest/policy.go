@@ -116,8 +116,9 @@ func (t *TPM) State(ctx context.Context) (approval.Approval, error) {
 
 // WouldOpen reports whether job keys could be used under one of these approvals after
 // the agent with this digest was started: at once, or after a reset of the machine. The
-// registers of the machine itself are taken to stay what they are.
-func (t *TPM) WouldOpen(ctx context.Context, list []approval.Approval, agent [32]byte) (now, fresh bool, err error) {
+// registers of the machine itself are taken to stay what they are; but boot has what some of
+// them hold after a reset, if another root file system starts then.
+func (t *TPM) WouldOpen(ctx context.Context, list []approval.Approval, agent [32]byte, boot map[uint8][32]byte) (now, fresh bool, err error) {
 	_, err = call(ctx, t, func(o *owner) (struct{}, error) {
 		if o.approver == nil {
 			now, fresh = true, true
@@ -132,7 +133,11 @@ func (t *TPM) WouldOpen(ctx context.Context, list []approval.Approval, agent [32
 			state[evidence.AgentPCR] = approval.Extend(state[evidence.AgentPCR], agent)
 		}
 		now = fits(list, state)
-		fresh = fits(list, o.afterReset(state, agent))
+		state = o.afterReset(state, agent)
+		for pcr, value := range boot {
+			state[pcr] = value
+		}
+		fresh = fits(list, state)
 		return struct{}{}, nil
 	})
 	return now, fresh, err

@@ -37,7 +37,7 @@ func releases(t *testing.T, s *rig.Swtpm) {
 		tpm := bound(t, s, key)
 		setApprovals(t, tpm, 0, list...)
 		for i, n := range c.runs {
-			now, fresh, err := tpm.WouldOpen(t.Context(), list, release(n).Digest)
+			now, fresh, err := tpm.WouldOpen(t.Context(), list, release(n).Digest, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
