@@ -198,15 +198,14 @@ func (w *world) floors(confirmed uint64) error {
 // runs.
 func (w *world) gate(a *agent) error {
 	ok, err := a.up.Settled(context.Background())
-	if err != nil || !ok || (mcu{w.disk}).pending() {
+	if err != nil || !ok || w.ctrl.pending() {
 		return nil // nothing heats or moves
 	}
 	return w.controllerIs("I7", w.story.ends[a.choice.Entry.Release].controller)
 }
 
 func (w *world) controllerIs(invariant string, want uint64) error {
-	p, err := slot.ReadAll(w.disk, mcuFlash, 1<<20)
-	if err != nil || !bytes.Equal(bytes.TrimRight(p, "\x00"), contents(updater.KindController, want)) {
+	if !w.ctrl.holds(want) {
 		return breaks(invariant, "the controller does not have the firmware of the release (%d)", want)
 	}
 	return nil
@@ -273,7 +272,7 @@ func cuts(s story, fw boottest.Firmware, b bug, p plan) (states int, err error) 
 		return 0, fmt.Errorf("without any cut: %w", err)
 	}
 	at := func(d *updatertest.Disk) *world {
-		return &world{disk: d, fw: fw, bug: b, story: s, boot: [16]byte{100}}
+		return &world{disk: d, ctrl: mcu{d}, fw: fw, bug: b, story: s, boot: [16]byte{100}}
 	}
 	for c := range d.Some(p.Seed, p.Each) {
 		if len(c.Acked) == 0 {

@@ -97,6 +97,15 @@ func (*source) Download(_ context.Context, t updater.Target, w io.Writer) error 
 	return nil
 }
 
+// device is a motion controller in the eyes of the updater, and of the invariants.
+type device interface {
+	updater.Controller
+	// pending reports whether its flash may hold anything.
+	pending() bool
+	// holds reports whether it has the firmware of a release; 0 is the factory's.
+	holds(release uint64) bool
+}
+
 // mcu is a motion controller on the same disk: its flash, which is written page by page, and
 // a journal. It keeps what package flash promises of the real ones.
 type mcu struct{ disk slot.FS }
@@ -124,7 +133,11 @@ func (c mcu) Installed(context.Context) (uint64, error) {
 	return n, nil
 }
 
-// pending reports whether its flash may hold anything.
+func (c mcu) holds(release uint64) bool {
+	p, err := slot.ReadAll(c.disk, mcuFlash, 1<<20)
+	return err == nil && bytes.Equal(bytes.TrimRight(p, "\x00"), contents(updater.KindController, release))
+}
+
 func (c mcu) pending() bool {
 	p, err := slot.ReadAll(c.disk, mcuJournal, 64)
 	return err == nil && bytes.HasPrefix(p, []byte("writing"))
@@ -167,6 +180,7 @@ func (c mcu) Install(_ context.Context, release uint64, r io.Reader) error {
 // world is a printer on a disk in memory.
 type world struct {
 	disk  slot.FS
+	ctrl  device
 	fw    boottest.Firmware
 	bug   bug
 	story story
@@ -186,7 +200,8 @@ const partitionSize = 8 << 10
 // newWorld is a printer as it leaves the factory: release 1 in slot a, root file system a,
 // and a controller whose firmware no release brought.
 func newWorld(d *updatertest.Disk, fw boottest.Firmware, b bug) (*world, error) {
-	w := &world{disk: b.disk(d), fw: fw, bug: b, story: usual}
+	disk := b.disk(d)
+	w := &world{disk: disk, ctrl: mcu{disk}, fw: fw, bug: b, story: usual}
 	err := errors.Join(slot.Replace(d, boottest.Partition(slot.A), append(contents(updater.KindRoot, 1), make([]byte, partitionSize)...)),
 		slot.Replace(d, boottest.Partition(slot.B), make([]byte, 2*partitionSize)),
 		fw.Factory(d), mcu{d}.factory(), boot.InstallFS(d, bytes.NewReader(contents(updater.KindAgent, 1)), 1))
@@ -248,5 +263,5 @@ func (w *world) updater(root *boot.Root, c boot.Choice, offer set) (*updater.Upd
 	s.Log().SetSteps(2*chunk, chunk)
 	return updater.New(updater.Config{Board: "sim", Kind: updater.KindAgent, Release: 1, Bootloader: s, Log: s.Log(),
 		Source: &source{disk: w.disk, offer: offer, lazy: w.bug == floorForgotten},
-		Root:   root, Controller: mcu{w.disk}, Images: w.disk, Hold: w.hold})
+		Root:   root, Controller: w.ctrl, Images: w.disk, Hold: w.hold})
 }
