@@ -36,7 +36,7 @@ prove-update: build ## shows that no power cut and no kill leaves a printer that
 	@CGO_ENABLED=0 go build -trimpath -o build/bin/prove-update ./cross/proveupdate
 	@build/bin/prove-update -platen build/bin/platen $(PROVE)
 
-prove-evidence: ## shows that nothing a broker does to evidence goes unnoticed, and that kills lose none
+prove-evidence: build ## shows that nothing a broker does to evidence goes unnoticed, and that kills lose none
 	@cross/tools.sh swtpm mosquitto
 	@CGO_ENABLED=0 go build -trimpath -o build/bin/prove-evidence ./cross/prove/evidence
 	@build/bin/prove-evidence $(PROVE)

@@ -21,6 +21,10 @@ go test -run '^$' -bench . -benchmem -benchtime "${BENCHTIME:-200ms}" ./hal/... 
 	}
 	END { exit bad }'
 
+# The fleet's side with 100,000 printers known: frames verified and stored by a core in a second.
+echo
+PLATEN_PRINTERS=100000 go test -run '^$' -bench '^BenchmarkFrames$' -benchtime 20000x ./agent/fleet/ingest | grep '^Benchmark'
+
 # What a line costs the host, beside printcore where it is to be had; Halt to the far end
 # of the pty; the controller's planner on a line of 250000 baud, in simulated time and in
 # real time while both cores are busy.

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
@@ -127,8 +128,12 @@ func newHouse(t testing.TB, printers int) *house {
 			t.Fatal(err)
 		}
 	}
-	for _, p := range h.printers {
-		if err := h.in.Save(p.record.Printer); err != nil {
+	for group := range slices.Chunk(h.printers, 1000) {
+		states := map[evidence.PrinterID][]byte{}
+		for _, p := range group {
+			states[p.record.Printer] = []byte(h.state(p))
+		}
+		if err := h.s.SavePrinters(states); err != nil {
 			t.Fatal(err)
 		}
 	}
