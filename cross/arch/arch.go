@@ -67,6 +67,7 @@ var Rules = []Rule{
 	{Package: "updater/role", May: []string{"updater"}},
 	{Package: "updater/publish", May: []string{"updater", "updater/approval", "updater/delta", "updater/role", "updater/slot", "updater/translog"}},
 	{Package: "updater/translog", May: []string{"updater"}, Never: noReach},
+	{Package: "updater/boot/bootscript", May: []string{"updater/boot/rpi", "updater/slot"}},
 	{Package: "updater/boot/boottest", May: []string{"updater/boot", "updater/boot/...", "updater/slot"}},
 	{Package: "updater/...", May: []string{"updater", "updater/role", "updater/slot", "updater/translog", "updater/trust", "updater/boot"}},
 
@@ -134,7 +135,7 @@ var Owners = map[string][]string{
 // NeverInDevice lists packages of ours and outside ones that the device binary
 // must not contain, whatever its golden list says.
 var NeverInDevice = []string{
-	"platen/agent/fleet/...", "platen/agent/intake/stick/sticktest", "platen/updater/publish", "platen/updater/updatertest", "platen/updater/boot/boottest", "platen/hal/sim/...", "platen/hal/haltest",
+	"platen/agent/fleet/...", "platen/agent/intake/stick/sticktest", "platen/updater/publish", "platen/updater/updatertest", "platen/updater/boot/boottest", "platen/updater/boot/bootscript", "platen/hal/sim/...", "platen/hal/haltest",
 	"platen/cross/...", "testing", "testing/...", "github.com/mochi-mqtt/...", "pgregory.net/rapid", "github.com/rogpeppe/...",
 }
 

@@ -45,7 +45,7 @@ func root() *cobra.Command {
 	r.PersistentFlags().StringVar(&o.online, "online", "", "folder of the online keys and settings (default DIR.online)")
 	r.AddCommand(o.initCmd(), o.addCmd(), o.deltaCmd(), o.paperCmd(), approverCmd(), o.approveCmd(), o.rolloutCmd(), o.publishCmd(),
 		o.statusCmd(), verifyCmd(), o.bundleCmd(), o.delegateCmd(), o.rotateCmd(), o.revokeCmd(), o.renewCmd(), o.expireCmd(), o.logInitCmd(), o.rootCmd(),
-		keyCmd(), pubCmd(), idCmd(), signCmd(), o.submitCmd(), sbomCmd(), provenanceCmd())
+		keyCmd(), pubCmd(), idCmd(), signCmd(), o.submitCmd(), sbomCmd(), provenanceCmd(), bootloaderCmd())
 	return r
 }
 
