@@ -12,7 +12,7 @@ ARM_PACKAGES = $(shell go list ./hal/... ./slicer/... ./boards/... ./updater/...
 # What takes longest there, for it waits; CI has twenty minutes for everything.
 ARM_LONG = $(addprefix platen/,hal/grbl hal/repetier hal/reprap hal/driver hal/flash agent agent/telemetry agent/uplink agent/session)
 
-.PHONY: all build demo prove-ram prove-acme prove-privacy prove-evidence prove-update test test-arm cross release deb bench soak lint vuln man tools clean
+.PHONY: image all build demo prove-ram prove-acme prove-privacy prove-evidence prove-update test test-arm cross release deb bench soak lint vuln man tools clean
 
 all: build
 
@@ -35,6 +35,9 @@ prove-update: build ## shows that no power cut and no kill leaves a printer that
 	@mkdir -p build/bin
 	@CGO_ENABLED=0 go build -trimpath -o build/bin/prove-update ./cross/proveupdate
 	@build/bin/prove-update -platen build/bin/platen $(PROVE)
+	@CGO_ENABLED=0 go test -c -o build/bin/prove-controllers ./cross/proveupdate
+	@PLATEN_PROVE_STATES=10000 build/bin/prove-controllers -test.v -test.timeout 2h -test.run '^TestControllers' >build/prove-controllers.log || { cat build/prove-controllers.log; exit 1; }
+	@sed -n 's/^ *[a-z]*_test.go:[0-9]*: /ok      /p' build/prove-controllers.log
 
 prove-evidence: build ## shows that nothing a broker does to evidence goes unnoticed, and that kills lose none
 	@cross/tools.sh swtpm mosquitto
@@ -60,8 +63,12 @@ test-arm: ## unit tests as a 32-bit ARM machine runs them
 	@cross/tools.sh qemu-arm
 	@cross/test-arm.sh $(if $(CI),$(filter-out $(ARM_LONG),$(ARM_PACKAGES)),$(ARM_PACKAGES))
 
-cross: ## the device binary for every target, with its size
-	@cross/build.sh "$(VERSION)" "$(RELEASE)"
+cross: ## the device binary for every target of cross/targets, with its size; TWICE=-twice: and that two builds are the same
+	@go run ./cross/targets/build -version "$(VERSION)" -release "$(RELEASE)" $(TWICE)
+
+image: ## what a board boots from: BOARD=qemu-arm64, in build/image; IMAGE=-approver=KEY and more, see cross/image/mkimage
+	@cross/tools.sh mkfs.ext4
+	@go run ./cross/image/mkimage -version "$(VERSION)" -release "$(or $(filter-out 0,$(RELEASE)),1)" $(IMAGE) $(or $(BOARD),qemu-arm64)
 
 release: ## what release RELEASE=N consists of, in OUT (build/release/N); KEY=file signs the provenance
 	@cross/release.sh "$(VERSION)" "$(RELEASE)" "$(or $(OUT),build/release/$(RELEASE))" $(KEY)

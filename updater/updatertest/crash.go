@@ -20,14 +20,26 @@ func (d *Disk) Crashes(seed uint64) iter.Seq[Crash] { return d.Some(seed, 1) }
 
 // Some goes through one in each of the states of [Disk.Crashes]: those that are left out are
 // not made.
-func (d *Disk) Some(seed uint64, each int) iter.Seq[Crash] {
+func (d *Disk) Some(seed uint64, each int) iter.Seq[Crash] { return d.cuts(seed, each, 0) }
+
+// Now goes through the states that a cut may leave at this moment.
+func (d *Disk) Now(seed uint64) iter.Seq[Crash] {
+	d.mu.Lock()
+	n := len(d.log)
+	d.mu.Unlock()
+	return d.cuts(seed, 1, n)
+}
+
+// cuts goes through one in each of the states that are left by cuts after so many effects
+// and later ones.
+func (d *Disk) cuts(seed uint64, each, after int) iter.Seq[Crash] {
 	d.mu.Lock()
 	log, base := slices.Clone(d.log), d.base.clone()
 	d.mu.Unlock()
 	return func(yield func(Crash) bool) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		m, durable, all := base.clone(), 0, 0
-		for n := range len(log) + 1 {
+		for n := after; n <= len(log); n++ {
 			c := cutAt{log: log[:n], open: unsynced(log[:n]), rng: rng, seed: seed}
 			first := n
 			if len(c.open) > 0 {
