@@ -176,9 +176,28 @@ func published(c *trust.Client) (map[[32]byte]verify.Release, error) {
 	for _, t := range images {
 		controllers[t.Board] = append(controllers[t.Board], measured(t)...)
 	}
+	roots, err := c.Every(updater.KindRoot)
+	if err != nil {
+		return nil, err
+	}
+	boots := map[string][]verify.Boot{} // by board
+	for _, t := range roots {
+		if len(t.PCRs) > 0 {
+			boots[t.Board] = append(boots[t.Board], t.PCRs)
+		}
+	}
 	found := map[[32]byte]verify.Release{}
 	for _, t := range agents {
-		found[t.SHA256] = verify.Release{Number: t.Release, Boards: t.Measured, Controllers: controllers[t.Board]}
+		r := verify.Release{Number: t.Release, Boards: t.Measured, Controllers: controllers[t.Board], Boots: boots[t.Board]}
+		for _, m := range t.Set {
+			if m.Kind == updater.KindRoot {
+				r.Boots, r.Bound = nil, len(m.PCRs) > 0
+				if r.Bound {
+					r.Boots = []verify.Boot{m.PCRs}
+				}
+			}
+		}
+		found[t.SHA256] = r
 	}
 	return found, nil
 }

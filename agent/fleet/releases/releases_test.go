@@ -4,9 +4,15 @@ import (
 	"crypto/sha256"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"platen/agent/fleet/verify"
+	"platen/updater"
+	"platen/updater/approval"
 	"platen/updater/publish"
 )
 
@@ -114,5 +120,56 @@ func TestOnlyWhatIsSignedCounts(t *testing.T) {
 	}
 	if !look(Repo{Dir: dir, Cache: t.TempDir(), Root: filepath.Join(dir, "1.root.json")}, "one") {
 		t.Error("control: release 1 is not known from its root")
+	}
+}
+
+// TestBootsAreOfTheRelease: what registers hold after the boot of a root file system comes
+// along with the agent whose set has it; an agent without one may run on any of its board's.
+func TestBootsAreOfTheRelease(t *testing.T) {
+	base := t.TempDir()
+	dir := filepath.Join(base, "repo")
+	r, err := publish.Init(dir, filepath.Join(base, "offline"), "", publish.DefaultPolicy(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	add := func(i publish.Item, text string) {
+		t.Helper()
+		i.Board, i.File = "sim", filepath.Join(base, text)
+		if err := os.WriteFile(i.File, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Add(i, nil, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	boot := func(n byte) []approval.PCR {
+		return []approval.PCR{{Index: 9, Value: approval.Digest{n, 9}}, {Index: 8, Value: approval.Digest{n}}}
+	}
+	add(publish.Item{Release: 1, Kind: updater.KindRoot, PCRs: boot(1)}, "root one")
+	add(publish.Item{Release: 1}, "one")
+	add(publish.Item{Release: 2, Kind: updater.KindRoot, PCRs: boot(2)}, "root two")
+	add(publish.Item{Release: 2, Set: []publish.Member{{Kind: updater.KindRoot, Release: 2}}}, "two")
+	add(publish.Item{Release: 3, Kind: updater.KindRoot}, "root that says nothing")
+	add(publish.Item{Release: 3, Set: []publish.Member{{Kind: updater.KindRoot, Release: 3}}}, "three")
+	if _, err := r.Publish(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Add(publish.Item{Release: 4, Board: "sim", File: filepath.Join(base, "one"), PCRs: boot(1)}, nil, time.Now()); err == nil {
+		t.Error("registers were said of an agent")
+	}
+	x := New(Repo{Dir: dir, Cache: t.TempDir()}, nil, nil, nil)
+	defer x.Close()
+	first, second := verify.Boot{8: {1}, 9: {1, 9}}, verify.Boot{8: {2}, 9: {2, 9}}
+	for agent, want := range map[string]verify.Release{
+		"one":   {Number: 1, Boots: []verify.Boot{first, second}},
+		"two":   {Number: 2, Boots: []verify.Boot{second}, Bound: true},
+		"three": {Number: 3},
+	} {
+		got, ok := x.Release(sha256.Sum256([]byte(agent)))
+		slices.SortFunc(got.Boots, func(a, b verify.Boot) int { return int(a[8][0]) - int(b[8][0]) })
+		if diff := cmp.Diff(want, got); diff != "" || !ok {
+			t.Errorf("%s: %v %s", agent, ok, diff)
+		}
 	}
 }

@@ -1,8 +1,6 @@
 package verify
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -18,6 +16,11 @@ type Release struct {
 	// Controllers are the SHA-256 digests of all images that were released for the motion
 	// controllers of its board; empty: any.
 	Controllers [][32]byte
+	// Boots are the boots that were released for it: that of its set, or else all of its
+	// board's; empty: any, and each printer's stays what it was at enrolment.
+	Boots []Boot
+	// Bound is true if its set brings a boot: then none but that is taken.
+	Bound bool
 }
 
 // Releases knows the agents that were signed and released.
@@ -46,7 +49,7 @@ type Configurations interface {
 // has signed: firmware and kernel as expected, the log and the settings as they replay,
 // agents all released, settings as released or known.
 func (v *Verifier) measured(p *printer, b evidence.Batch, quoted []byte) (Release, error) {
-	if err := p.state(b, quoted); err != nil {
+	if err := p.state(runs(v.cfg.Releases, b.Log), b, quoted); err != nil {
 		return Release{}, err
 	}
 	runs, err := ran(v.cfg.Releases, b.Log)
@@ -74,33 +77,10 @@ func enrolledState(id evidence.PrinterID, policy Policy, rsp evidence.EnrolRespo
 	if err != nil {
 		return runs, err
 	}
+	if err := runs.started(rsp.Quote.PCRs); err != nil {
+		return runs, err
+	}
 	return runs, runs.takes(id, rsp.Log.Settings, policy.Configurations)
-}
-
-// state holds the values that the printer's PCRs should have against the digest that was
-// quoted. If they differ, the hints of the batch name what does.
-func (p *printer) state(b evidence.Batch, quoted []byte) error {
-	want := p.Record.Boot
-	want[len(want)-2], want[len(want)-1] = b.Log.Settings.Value(), b.Log.Value()
-	digest, hints := want.Digest(), want.Hints()
-	if bytes.Equal(digest[:], quoted) && hints == b.Quote.PCRs {
-		return nil
-	}
-	if bytes.Equal(digest[:], quoted) {
-		return refuse(WrongPCRs, errors.New("the values are not those that were quoted"))
-	}
-	for i := len(want) - 1; i >= 0; i-- {
-		switch pcr := evidence.Selection()[i]; {
-		case hints[i] == b.Quote.PCRs[i]:
-		case pcr == evidence.AgentPCR:
-			return refuse(LogMismatch, nil)
-		case pcr == evidence.SettingsPCR:
-			return refuse(SettingsMismatch, nil)
-		default:
-			return refuse(BootChanged, fmt.Errorf("PCR %d", pcr))
-		}
-	}
-	return refuse(WrongPCRs, nil)
 }
 
 // ran checks that every agent of a log was released; it returns the release of the last,

@@ -54,6 +54,7 @@ const (
 	NothingMeasured  Reason = "nothing_measured"  // no agent in the log
 	UnknownRelease   Reason = "unknown_release"   // an agent in the log is no known release
 	BootChanged      Reason = "boot_changed"      // firmware or kernel differ from the enrolment
+	BootUnreleased   Reason = "boot_unreleased"   // kernel or root file system are none that was released
 	BootBackwards    Reason = "boot_backwards"    // an earlier boot than already seen
 	ChainBackwards   Reason = "chain_backwards"   // an earlier chain of this boot
 	ResetMismatch    Reason = "reset_mismatch"    // the TPM was reset without a new boot
