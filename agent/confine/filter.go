@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/net/bpf"
@@ -76,7 +77,7 @@ var sessionCalls = append([]uint32{
 }, append(machineCalls, libcCalls...)...)
 
 // mapCalls are the calls that say what memory may be used for.
-func mapCalls() []uint32 { return append([]uint32{mmapCall}, libcMapCalls...) }
+func mapCalls() []uint32 { return slices.Concat([]uint32{mmapCall}, machineMapCalls, libcMapCalls) }
 
 // threadsOnly loads the first argument of clone and refuses the call unless it has
 // CLONE_THREAD. clone3 hides its flags behind a pointer: it is said not to exist,
