@@ -16,8 +16,9 @@
 // be left out is counted in the log. Non-requirements: who controls the running
 // agent can have the TPM sign a false log; the quoted PCRs of its heads then say
 // which agent that was. What came after the last counted head can be cut without trace by
-// who has the disk. A grant or a revocation is signed and counted at once. All else is
-// signed within [signAfter] on a printer that runs, and counted two dozen times a day: up
+// who has the disk. A grant or a revocation is signed and counted at once. That a job began
+// or ended is told to four hours, and signed when those are over: how long a print took
+// names the part. All else is signed within [signAfter] on a printer that runs, and counted two dozen times a day: up
 // to a day of it, if the two dozen went by early.
 //
 // Layout: a ring of segments, log-0 to log-7, of lines of JSON. An entry begins a

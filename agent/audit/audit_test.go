@@ -172,6 +172,8 @@ func kind(err error) string {
 	return fmt.Sprint(err)
 }
 
+func fault(n int) Entry { return Entry{Event: Fault, Code: fmt.Sprintf("code-%d", n)} }
+
 func job(n int) Entry { return Entry{Event: JobBegan, Job: fmt.Sprintf("%032x", n)} }
 
 func TestExportVerifies(t *testing.T) {
@@ -514,12 +516,12 @@ func TestHeadsAreBatched(t *testing.T) {
 		s.slow = make(chan struct{})
 		s.mu.Unlock()
 		for i := range 10 {
-			l.Note(job(i))
+			l.Note(fault(i))
 			time.Sleep(2 * time.Second)
 		}
 		time.Sleep(2 * signAfter)
 		for i := range 10 { // the TPM is asked, and does not answer
-			add(t, l, job(20+i))
+			add(t, l, fault(20+i))
 		}
 		before, _ := s.tally()
 		close(s.slow)
@@ -529,8 +531,8 @@ func TestHeadsAreBatched(t *testing.T) {
 		}
 		time.Sleep(2 * signAfter)
 		quotes, counted := s.tally()
-		for i := range 60 { // an hour of a job a minute
-			l.Note(job(100 + i))
+		for i := range 60 { // an hour of a fault a minute
+			l.Note(fault(100 + i))
 			time.Sleep(time.Minute)
 		}
 		q, n := s.tally()
@@ -541,9 +543,9 @@ func TestHeadsAreBatched(t *testing.T) {
 			t.Errorf("%d heads in an hour", q)
 		}
 		s.fail(errors.New("TPM is in lockout"))
-		add(t, l, job(999))
+		add(t, l, fault(999))
 		time.Sleep(2 * signAfter)
-		add(t, l, job(1000))
+		add(t, l, fault(1000))
 		s.fail(nil)
 		time.Sleep(2 * signAfter)
 		cancel()
@@ -611,4 +613,54 @@ func TestEntriesHoldNoText(t *testing.T) {
 		}
 	}
 	add(t, l, Entry{Event: Fault, Code: "thermal-runaway"})
+}
+
+// TestJobsAreCoarse: neither an entry nor the clock in a head says to less than hours when a
+// job began or ended; a fault is told to the second, and signed within minutes.
+func TestJobsAreCoarse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signer := newSoft(t)
+		l := open(t, updatertest.NewDisk(), signer)
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan error, 1)
+		go func() { ran <- l.Run(ctx) }()
+		defer func() { cancel(); <-ran }()
+		quotes := func(after time.Duration) int {
+			time.Sleep(after)
+			synctest.Wait()
+			n, _ := signer.tally()
+			return n
+		}
+		quotes(2 * signAfter) // the first head
+		begin := time.Now().UTC().Truncate(jobGrid).Add(jobGrid)
+		before := quotes(time.Until(begin) + 17*time.Minute + 3*time.Second)
+		l.Note(job(1))
+		quotes(41*time.Minute + 7*time.Second)
+		l.Note(Entry{Event: JobEnded, Job: job(1).Job, Code: "done"})
+		if n := quotes(time.Hour) - before; n != 0 {
+			t.Errorf("%d heads within the hours of a job", n)
+		}
+		if n := quotes(jobGrid) - before; n != 1 {
+			t.Errorf("%d heads after them, want 1", n)
+		}
+		l.Note(Entry{Event: Fault, Code: "thermal"})
+		fault := time.Now().UTC().Truncate(time.Second)
+		if n := quotes(2*signAfter) - before; n != 2 {
+			t.Errorf("control: %d heads after a fault, want 1", n-1)
+		}
+		want := map[Event]time.Time{JobBegan: begin, JobEnded: begin, Fault: fault}
+		if _, err := Verify(bytes.NewReader(export(t, l)), signer.ID(), func(e Entry) error {
+			at, ok := want[e.Event]
+			if ok && !e.At.Equal(at) {
+				t.Errorf("%s at %v, want %v", e.Event, e.At, at)
+			}
+			delete(want, e.Event)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if len(want) != 0 {
+			t.Errorf("entries not found: %v", want)
+		}
+	})
 }

@@ -35,7 +35,7 @@ type Log struct {
 	size     int64     // of what is good of it
 	torn     bool      // there may be more behind that
 	unsigned int       // entries since the last head
-	since    time.Time // of the first of them
+	since    time.Time // from when the first of them waits for one
 	urgent   uint64    // the last grant or revocation that no head covers, 0 if there is none
 	consents []Entry   // of the log that was found, and since: newest of each recipient, oldest first
 
@@ -95,7 +95,7 @@ func (l *Log) append(e Entry) (Ref, error) {
 
 // write adds an entry to the segment under way.
 func (l *Log) write(e Entry) (Ref, error) {
-	e.N, e.Prev, e.At = l.walk.end.N+1, l.walk.end.Hash, e.At.UTC().Truncate(time.Second)
+	e.N, e.Prev, e.At = l.walk.end.N+1, l.walk.end.Hash, e.At.UTC().Truncate(e.Event.grid())
 	if err := e.check(); err != nil {
 		return Ref{}, err
 	}
@@ -138,9 +138,27 @@ func (l *Log) note(e Entry) {
 		}
 		return
 	}
-	if l.unsigned++; l.unsigned == 1 {
-		l.since = time.Now()
+	from := time.Now()
+	if grid := e.Event.grid(); grid == jobGrid { // a head has the TPM's clock in it
+		from = from.Truncate(grid).Add(grid)
 	}
+	if l.unsigned++; l.unsigned == 1 || from.Before(l.since) {
+		l.since = from
+	}
+}
+
+// jobGrid is how exactly the log says when jobs begin and end: how long a print took, to
+// the second, names the part, and the log lies on a disk that can be stolen. What happens
+// to the machine, and what its owner does, is told to the second.
+const jobGrid = 4 * time.Hour
+
+// grid is how exactly the time of such an event is said.
+func (e Event) grid() time.Duration {
+	switch e {
+	case JobBegan, JobEnded:
+		return jobGrid
+	}
+	return time.Second
 }
 
 // mend puts a segment right of which a write has failed.
