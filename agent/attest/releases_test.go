@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"platen/cross/rig"
+	"platen/cross/rig/rigtest"
 	"platen/updater/approval"
 )
 
@@ -73,4 +74,37 @@ func signedStates(t testing.TB, key *ecdsa.PrivateKey, releases ...approval.Meas
 		}
 	}
 	return list
+}
+
+// TestAnotherRoot: an agent that comes with another root file system opens jobs if what the
+// registers hold after the restart was approved; what they hold now does not count then.
+func TestAnotherRoot(t *testing.T) {
+	s := rigtest.Swtpm(t)
+	key := approver(t)
+	agent := approval.Measured{Release: 2, Digest: sha256.Sum256([]byte("two"))}
+	kernel := approval.Digest{8}
+	list, err := approval.States([]approval.Measured{agent}, []approval.PCR{{Index: 8, Value: kernel}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range list {
+		if list[i], err = list[i].Sign(key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tpm := bound(t, s, key)
+	defer closeTPM(t, tpm)
+	for name, c := range map[string]struct {
+		boot  map[uint8][32]byte
+		fresh bool
+	}{
+		"the same":     {nil, false},
+		"the approved": {map[uint8][32]byte{8: kernel}, true},
+		"another":      {map[uint8][32]byte{8: {9}}, false},
+	} {
+		now, fresh, err := tpm.WouldOpen(t.Context(), list, agent.Digest, c.boot)
+		if err != nil || now || fresh != c.fresh {
+			t.Errorf("%s: %v, after a restart %v, %v", name, now, fresh, err)
+		}
+	}
 }

@@ -102,7 +102,7 @@ var Rules = []Rule{
 	{Package: "agent/pid1/volume", May: []string{"agent/attest", "agent/pid1/dm", "updater/approval"}, Never: noReach},
 	{Package: "agent/pid1", May: []string{"agent/console", "agent/pid1/...", "updater/approval", "updater/slot"}},
 	{Package: "agent/cmd/platen-init", May: []string{"agent/pid1"}},
-	{Package: "agent/fleet/releases", May: []string{"agent/durable", "updater", "updater/trust"}},
+	{Package: "agent/fleet/releases", May: []string{"agent/durable", "agent/fleet/verify", "updater", "updater/trust"}},
 	{Package: "agent/fleet/...", May: []string{"agent/fleet/...", "agent/durable", "agent/evidence", "agent/catalog"}},
 	{Package: "agent/cmd/platen-fleet", May: []string{"updater/approval", "agent/fleet/...", "agent/cmd/auditcmd", "agent/evidence", "agent/catalog", "agent/consent", "agent/intake", "agent/cli"}},
 	{Package: "agent/cmd/platen", May: []string{
