@@ -15,6 +15,7 @@ import (
 
 	"platen/cross/rig/leak"
 	"platen/cross/rig/stage"
+	"platen/updater/approval"
 )
 
 // Config says what is tried, and with what.
@@ -64,6 +65,8 @@ type Image struct {
 	Disk, Rootfs, Agent string
 	// Compressed is how many bytes the disk has compressed.
 	Compressed int64
+	// PCRs are what registers of the TPM hold after a start of it.
+	PCRs []approval.PCR
 }
 
 // Bench is a board and everything around it.
@@ -285,7 +288,11 @@ func (b *Bench) publish(ctx context.Context, s Spec) (Image, error) {
 		return img, err
 	}
 	n := fmt.Sprint(s.Release)
-	if _, err := b.Run(ctx, "platen-ota", "add", b.Path("tuf"), "--release", n, "--board", b.boardID(), "--name", "rootfs", "--file", img.Rootfs); err != nil {
+	add := []string{"add", b.Path("tuf"), "--release", n, "--board", b.boardID(), "--name", "rootfs", "--file", img.Rootfs}
+	for _, p := range img.PCRs {
+		add = append(add, "--pcr", fmt.Sprintf("%d=%x", p.Index, p.Value[:]))
+	}
+	if _, err := b.Run(ctx, "platen-ota", add...); err != nil {
 		return img, err
 	}
 	if _, err := b.Run(ctx, "platen-ota", "add", b.Path("tuf"), "--release", n, "--board", b.boardID(), "--file", img.Agent, "--with", "rootfs="+n); err != nil {

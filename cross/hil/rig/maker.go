@@ -57,7 +57,7 @@ func (m *maker) Image(ctx context.Context, s hil.Spec) (hil.Image, error) {
 	for _, i := range res.Images {
 		if i.Boot == "uboot" {
 			n, err := compressed(i.Disk)
-			return hil.Image{Disk: i.Disk, Rootfs: i.Slot, Agent: agent, Compressed: n}, err
+			return hil.Image{Disk: i.Disk, Rootfs: i.Slot, Agent: agent, Compressed: n, PCRs: i.PCRs}, err
 		}
 	}
 	return hil.Image{}, errors.New("the board has no image for U-Boot")
