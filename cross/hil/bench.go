@@ -30,6 +30,8 @@ type Config struct {
 	Make Maker
 	// Short leaves out most of the power cuts and what repeats.
 	Short bool
+	// Leaky has the images leak what they print, on purpose.
+	Leaky bool
 	// Cuts is how many states of the disk after a power cut are looked at; 0 is 50, or 8 if Short.
 	Cuts int
 	// Seed is of what is drawn.

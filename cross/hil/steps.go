@@ -21,7 +21,7 @@ func (b *Bench) makeImage(ctx context.Context) (string, error) {
 		return "", err
 	}
 	var err error
-	if b.image, err = b.publish(ctx, Spec{Release: 1}); err != nil {
+	if b.image, err = b.publish(ctx, Spec{Release: 1, Leaky: b.cfg.Leaky}); err != nil {
 		return "", err
 	}
 	if err := b.fleetUp(ctx); err != nil {

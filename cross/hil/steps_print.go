@@ -228,3 +228,33 @@ func (b *Bench) scan(d *cutdisk.Disk, begun, states int, seen *scanned) error {
 
 // errFound reports a model where none may be.
 var errFound = errors.New("the model is where it must not be")
+
+// leaks prints the canary on an image that leaks on purpose: the same search has to find it, on
+// the disk and in what the console said.
+func (b *Bench) leaks(ctx context.Context) (string, error) {
+	d, ok := b.cfg.Board.(sliced)
+	if !ok {
+		return "", errors.New("the disk of this board cannot be looked at")
+	}
+	begun := d.Disk().Events()
+	job, err := b.offer(ctx)
+	if err != nil {
+		return "", err
+	}
+	from, err := b.start(ctx, job)
+	if err != nil {
+		return "", err
+	}
+	if err := b.ctl.After(ctx, from, 20); err != nil {
+		return "", err
+	}
+	var seen scanned
+	if err := b.scan(d.Disk(), d.Disk().Events(), 1, &seen); !errors.Is(err, errFound) {
+		return "", fmt.Errorf("%w: a model that was written to the disk (%v)", errControl, err)
+	}
+	hits, err := b.patterns().File(b.console.Name())
+	if err != nil || len(hits) == 0 {
+		return "", fmt.Errorf("%w: a model in the console's log (%v)", errControl, err)
+	}
+	return fmt.Sprintf("on the disk, among %d writes, and in the console's log", d.Disk().Events()-begun), nil
+}

@@ -138,8 +138,3 @@ func (b *Bench) badUpdate(ctx context.Context) (string, error) {
 	}
 	return fmt.Sprintf("release 4 started %d times and never confirmed: release 3 runs again, and says: %s", b.con.Count("broken on purpose"), st.Update), nil
 }
-
-// leaks prints the canary on an image that leaks on purpose: the scan has to find it.
-func (b *Bench) leaks(ctx context.Context) (string, error) {
-	return "", errors.New("no leaky image yet")
-}

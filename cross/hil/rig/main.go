@@ -65,22 +65,38 @@ func run(ctx context.Context) (dir string, err error) {
 		if cfg.Board, err = hil.ReadWired(*board); err != nil {
 			return dir, err
 		}
-		return dir, try(ctx, cfg)
+		return dir, try(ctx, cfg, hil.Scenarios())
 	}
-	v, err := virtual.New(ctx, virtual.Config{Dir: work, Firmware: m.firmware, Seed: cfg.Seed})
-	if err != nil {
+	if err := onVirtual(ctx, cfg, m, work, hil.Scenarios()); err != nil || cfg.Short {
 		return dir, err
 	}
+	cfg.Leaky, cfg.Dir, work = true, filepath.Join(dir, "control"), filepath.Join(dir, "work-control")
+	if err := errors.Join(os.Mkdir(cfg.Dir, 0o755), os.Mkdir(work, 0o700)); err != nil {
+		return dir, err
+	}
+	m.dir = work
+	return dir, onVirtual(ctx, cfg, m, work, hil.Controls())
+}
+
+// onVirtual tries scenarios on a new virtual printer, whose folder goes away if all went well.
+func onVirtual(ctx context.Context, cfg hil.Config, m *maker, work string, scenarios []hil.Scenario) error {
+	v, err := virtual.New(ctx, virtual.Config{Dir: work, Firmware: m.firmware, Seed: cfg.Seed})
+	if err != nil {
+		return err
+	}
 	cfg.Board = v
-	return dir, errors.Join(try(ctx, cfg), v.Close(), os.RemoveAll(work))
+	if err := errors.Join(try(ctx, cfg, scenarios), v.Close()); err != nil {
+		return err
+	}
+	return os.RemoveAll(work)
 }
 
 // try runs all that is tried on a board.
-func try(ctx context.Context, cfg hil.Config) error {
+func try(ctx context.Context, cfg hil.Config, scenarios []hil.Scenario) error {
 	b, err := hil.NewBench(cfg)
 	if err != nil {
 		return err
 	}
-	_, err = b.Try(ctx, hil.Scenarios())
+	_, err = b.Try(ctx, scenarios)
 	return errors.Join(err, b.Close())
 }
