@@ -46,12 +46,21 @@ func (b *board) serve() error {
 	if slots {
 		args = []string{platen, "boot", "--config", configFile, "--factory", platen}
 	}
-	if tty := b.cmdline["platen.console"]; tty != "" {
-		if _, err := start([]string{"/init", "console", tty}); err != nil {
+	if args := b.console(); args != nil {
+		if _, err := start(args); err != nil {
 			return err
 		}
 	}
 	return b.keep(args, signals)
+}
+
+// console is the program that answers at the serial line; nil: none does, unless the
+// kernel's command line, which is signed and measured, asks for it.
+func (b *board) console() []string {
+	if tty := b.cmdline["platen.console"]; tty != "" {
+		return []string{"/init", "console", tty}
+	}
+	return nil
 }
 
 // hasSlots reports whether a configuration has the table of updates.

@@ -1,0 +1,223 @@
+package pid1
+
+import (
+	"bytes"
+	"encoding/hex"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf16"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"platen/agent/pid1/newc"
+	"platen/updater/approval"
+)
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCmdline(t *testing.T) {
+	b := board{cmdline: parseCmdline("console=ttyAMA0 quiet platen.slot=b\n")}
+	if got := b.runningSlot(); got != "b" {
+		t.Errorf("slot %q", got)
+	}
+	if args := b.console(); args != nil {
+		t.Errorf("nobody asked for a console: %v", args)
+	}
+	b.cmdline = parseCmdline("quiet platen.console=ttyAMA0")
+	if d := cmp.Diff([]string{"/init", "console", "ttyAMA0"}, b.console()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestConsoleRefuses(t *testing.T) {
+	for _, tty := range []string{"", "../mem", "a/b", "."} {
+		if err := serveConsole(tty); err == nil || !strings.Contains(err.Error(), "not a terminal") {
+			t.Errorf("%q: %v", tty, err)
+		}
+	}
+}
+
+func TestSlotOf(t *testing.T) {
+	for guid, want := range map[string]string{GUIDSlotA: "a", strings.ToUpper(GUIDSlotB): "b", "1c5f9b1a": ""} {
+		var b []byte
+		for _, u := range utf16.Encode([]rune(guid + "\x00")) {
+			b = append(b, byte(u), byte(u>>8))
+		}
+		if got := slotOf(b); got != want {
+			t.Errorf("%s: %q", guid, got)
+		}
+	}
+}
+
+func TestRelease(t *testing.T) {
+	r, err := readRelease("7 1760000000\n")
+	if err != nil || r.number != 7 || !r.built.Equal(time.Unix(1760000000, 0)) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	for _, text := range []string{"", "7", "a b", "7 b", "-1 5"} {
+		if _, err := readRelease(text); err == nil {
+			t.Errorf("%q: taken", text)
+		}
+	}
+}
+
+func TestPartitions(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir+"/vda/uevent", "DEVNAME=vda\nDEVTYPE=disk\n")
+	put(t, dir+"/vda1/uevent", "DEVNAME=vda1\nPARTN=1\nPARTNAME=platen-env\n")
+	put(t, dir+"/vda5/uevent", "DEVNAME=vda5\nPARTN=5\nPARTNAME=platen-state\n")
+	put(t, dir+"/vdb1/uevent", "DEVNAME=vdb1\nPARTNAME=platen-state\n")
+	put(t, dir+"/vdb2/uevent", "DEVNAME=vdb2\nPARTNAME=other\n")
+	got, err := partitions(dir)
+	if d := cmp.Diff(map[string]string{"env": "vda1", "state": "vda5"}, got); d != "" || err != nil {
+		t.Errorf("%v %s", err, d)
+	}
+}
+
+func TestUnpack(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir+"/platen.toml", "built in")
+	if err := unpack(bytes.NewReader(make([]byte, 512)), dir); err != nil {
+		t.Errorf("an empty partition: %v", err)
+	}
+	var b bytes.Buffer
+	if err := newc.Write(&b, []newc.Entry{{Name: "platen.toml", Mode: newc.Regular, Data: []byte("its own")}, {Name: "keys", Mode: newc.Dir},
+		{Name: "keys/owner.pub", Mode: newc.Regular, Data: []byte("key")}}); err != nil {
+		t.Fatal(err)
+	}
+	disk := append(b.Bytes(), make([]byte, 512)...)
+	if err := unpack(bytes.NewReader(disk), dir); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"platen.toml": "its own", "keys/owner.pub": "key"} {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	if err := unpack(bytes.NewReader(bytes.Repeat([]byte("junk"), 512)), dir); err == nil {
+		t.Error("junk is taken for an archive")
+	}
+}
+
+func TestApprovals(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "slot")
+	list := `[{"release":3,"pcrs":[{"pcr":4,"value":"` + strings.Repeat("ab", 32) + `"}],"signature":"AA=="}]`
+	slot := make([]byte, ApprovalAt+ApprovalMax)
+	copy(slot[ApprovalAt:], list)
+	put(t, path, string(slot))
+	if got := approvals(path); len(got) != 1 || got[0].Release != 3 || got[0].PCRs[0].Index != 4 {
+		t.Errorf("%+v", got)
+	}
+	put(t, path, string(make([]byte, len(slot))))
+	if got := approvals(path); got != nil {
+		t.Errorf("of zeros: %+v", got)
+	}
+	if got := approvals(path + "-none"); got != nil {
+		t.Errorf("of nothing: %+v", got)
+	}
+}
+
+func TestApprover(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "approver")
+	if key, err := approver(path + ".pub"); key != nil || err != nil {
+		t.Errorf("none: %v, %v", key, err)
+	}
+	want, err := approval.GenerateKey(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, err := approver(path + ".pub"); err != nil || !want.Equal(key) {
+		t.Errorf("%v", err)
+	}
+	put(t, path+".pub", "no key") // damaged: never taken for none
+	if _, err := approver(path + ".pub"); err == nil {
+		t.Error("a damaged key is taken for none")
+	}
+}
+
+func TestHasSlots(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "platen.toml")
+	for text, want := range map[string]bool{"board = \"sim\"\n": false, "a = 1\n[update] # x\nurl = \"\"\n": true, "[update.rootfs]\n": true, "# [update]\n": false} {
+		put(t, path, text)
+		if got, err := hasSlots(path); got != want || err != nil {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+}
+
+func TestNetworkFile(t *testing.T) {
+	c, err := parseNetwork("# QEMU\naddress = 10.0.2.15/24\ngateway = 10.0.2.2\ndns=10.0.2.3\ndns=10.0.2.4\n")
+	if err != nil || c.address != netip.MustParsePrefix("10.0.2.15/24") || c.gateway.String() != "10.0.2.2" || len(c.dns) != 2 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if c, err := parseNetwork("\n"); err != nil || c.address.IsValid() {
+		t.Errorf("nothing is DHCP: %+v, %v", c, err)
+	}
+	for _, text := range []string{"adress=1.2.3.4/8", "address=1.2.3.4", "address=fe80::1/64", "gateway=x", "dns=host"} {
+		if _, err := parseNetwork(text); err == nil {
+			t.Errorf("%q: taken", text)
+		}
+	}
+}
+
+// TestNetlink holds messages against rtnetlink(7), byte by byte, on a little-endian machine.
+func TestNetlink(t *testing.T) {
+	if got, want := hex.EncodeToString(addressMessage(2, netip.MustParsePrefix("10.0.2.15/24"))),
+		"28000000"+"1400"+"0505"+"0000000000000000"+"02180000"+"02000000"+"080002000a00020f"+"080001000a00020f"; got != want {
+		t.Errorf("address\n%s\n%s", got, want)
+	}
+	if got, want := hex.EncodeToString(routeMessage(2, netip.MustParseAddr("10.0.2.2"))),
+		"2c000000"+"1800"+"0505"+"0000000000000000"+"02000000"+"fe030001"+"00000000"+"080005000a000202"+"0800040002000000"; got != want {
+		t.Errorf("route\n%s\n%s", got, want)
+	}
+}
+
+func TestFirstInterface(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir+"/lo/x", "")
+	if _, err := firstInterface(dir); err == nil {
+		t.Error("the loopback is an interface")
+	}
+	put(t, dir+"/eth0/x", "")
+	put(t, dir+"/bonding_masters", "")
+	if got, err := firstInterface(dir); got != "eth0" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir+"/uptime", "4.52 3.00\n")
+	put(t, dir+"/stat", "cpu  100 0 50 900 7 3 2 0 0 0\ncpu0 1 1\n")
+	put(t, dir+"/meminfo", "MemTotal:  128000 kB\nMemFree: 5 kB\nMemAvailable: 88000 kB\n")
+	if got := usage(dir); got != "uptime_s=4.52 cpu_s=1.55 memory_kib=40000" {
+		t.Error(got)
+	}
+}
+
+// TestMountsAreSafe: whatever may be written to is not executed, and nothing has devices or
+// lends rights but /dev.
+func TestMountsAreSafe(t *testing.T) {
+	for _, m := range mounts {
+		if m.at == "/dev" {
+			if want := uintptr(unix.MS_NOSUID | unix.MS_NOEXEC); m.flags&want != want {
+				t.Errorf("/dev: %#x", m.flags)
+			}
+		} else if m.flags&safely != safely {
+			t.Errorf("%s: %#x", m.at, m.flags)
+		}
+	}
+}
