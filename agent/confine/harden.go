@@ -109,7 +109,7 @@ func mounts(proc fs.FS) Finding {
 	var open []string
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
-		if len(f) < 4 || f[2] != "tmpfs" && f[2] != "ramfs" || f[1] == "/" || f[1] == "/dev" || slices.Contains(open, f[1]) {
+		if len(f) < 4 || f[2] != "tmpfs" && f[2] != "ramfs" || f[1] == "/" || f[1] == "/dev" || strings.HasPrefix(f[1], "/proc/") || strings.HasPrefix(f[1], "/sys/") || slices.Contains(open, f[1]) {
 			continue
 		}
 		has := strings.Split(f[3], ",")
