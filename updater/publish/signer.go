@@ -8,8 +8,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +16,8 @@ import (
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
+
+	"platen/updater/keyfile"
 )
 
 // Signer signs with one key: of a file ([OpenKey]), or of an ssh-agent ([AgentKeys]) and
@@ -78,30 +78,20 @@ func NewKey(path string, a Algorithm, passphrase string) (Signer, error) {
 	if err := s.save(path, passphrase); err != nil {
 		return nil, err
 	}
-	return s, SavePub(path+".pub", s.Public())
-}
-
-// SavePub writes a public key as [OpenPub] reads it. A file that is there is not replaced.
-func SavePub(path string, public crypto.PublicKey) error {
-	der, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		return err
-	}
-	return create(path, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o644)
+	return s, keyfile.SavePublic(path+".pub", s.Public())
 }
 
 func (s software) save(path, passphrase string) error {
-	der, err := x509.MarshalPKCS8PrivateKey(s.private)
+	text, err := keyfile.Encode(s.private)
 	if err != nil {
 		return err
 	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	if passphrase != "" {
 		if text, err = lock(text, passphrase, workFactor); err != nil {
 			return fmt.Errorf("encrypt key: %w", err)
 		}
 	}
-	return create(path, text, 0o600)
+	return keyfile.Create(path, text, 0o600)
 }
 
 // workFactor is the logarithm of what trying a passphrase costs: age's own, a second or so.
@@ -124,19 +114,6 @@ func lock(text []byte, passphrase string, work int) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// create makes a file that is on the disk when it returns.
-func create(path string, text []byte, mode os.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return fmt.Errorf("make key file: %w", err)
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write key file: %w", err)
-	}
-	return nil
-}
-
 // OpenKey reads a private key that [NewKey] wrote, or openssl genpkey did. passphrase is
 // asked if the file is encrypted. Others must not be able to read it.
 func OpenKey(path string, passphrase func() (string, error)) (Signer, error) {
@@ -144,29 +121,20 @@ func OpenKey(path string, passphrase func() (string, error)) (Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read key: %w", err)
 	}
-	locked := strings.HasPrefix(string(text), armor.Header)
-	if block, _ := pem.Decode(text); !locked && (block == nil || block.Type != "PRIVATE KEY") || locked && passphrase == nil {
-		return nil, fmt.Errorf("%s: %w", path, errNoKey)
-	}
-	if st, err := os.Stat(path); err != nil || st.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("key %s can be read by others: chmod 600 it, and consider the key lost", path)
-	}
-	if locked {
+	if strings.HasPrefix(string(text), armor.Header) {
+		if passphrase == nil {
+			return nil, fmt.Errorf("%s: %w", path, errNoKey)
+		}
 		if text, err = unlock(text, passphrase); err != nil {
 			return nil, fmt.Errorf("open key %s: %w", path, err)
 		}
 	}
-	block, _ := pem.Decode(text)
-	if block == nil {
+	private, err := keyfile.Parse(path, text)
+	if errors.Is(err, keyfile.ErrBlock) || err == nil && !usable(private.Public()) {
 		return nil, fmt.Errorf("%s: %w", path, errNoKey)
 	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("key %s is damaged: %w", path, err)
-	}
-	private, ok := parsed.(crypto.Signer)
-	if !ok || !usable(private.Public()) {
-		return nil, fmt.Errorf("%s: %w", path, errNoKey)
+		return nil, err
 	}
 	return software{private}, nil
 }
@@ -200,17 +168,9 @@ func usable(public crypto.PublicKey) bool {
 
 // OpenPub reads a public key (PKIX in PEM), for example the .pub file of [NewKey].
 func OpenPub(path string) (crypto.PublicKey, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read key: %w", err)
+	public, err := keyfile.LoadPublic(path)
+	if err == nil && !usable(public) {
+		err = fmt.Errorf("%s: no public key on Ed25519 or P-256", path)
 	}
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != "PUBLIC KEY" {
-		return nil, fmt.Errorf("%s: no public key in PEM", path)
-	}
-	public, err := x509.ParsePKIXPublicKey(block.Bytes)
-	if err != nil || !usable(public) {
-		return nil, fmt.Errorf("%s: no public key on Ed25519 or P-256", path)
-	}
-	return public, nil
+	return public, err
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"platen/updater"
+	"platen/updater/keyfile"
 	"platen/updater/slot"
 	"platen/updater/translog"
 )
@@ -44,7 +45,7 @@ func (r *Repo) InitLog(name string) (key string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("name the log as example.org/releases: %w", err)
 	}
-	err = create(filepath.Join(r.online, logSecret), []byte(secret+"\n"), 0o600)
+	err = keyfile.Create(filepath.Join(r.online, logSecret), []byte(secret+"\n"), 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return "", fmt.Errorf("transparency log: %w", ErrExists)
 	}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"platen/agent/evidence"
+	"platen/updater/keyfile"
 )
 
 const (
@@ -54,20 +55,16 @@ func Open(dir string) (*CA, error) {
 		}
 	}
 	c := &CA{dir: dir}
-	der, err := readPEM(c.Path(), "CERTIFICATE")
+	der, err := keyfile.LoadBlock(c.Path(), keyfile.Certificate)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open the certificate authority: %w", err)
 	}
 	if c.cert, err = x509.ParseCertificate(der); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Path(), err)
 	}
-	der, err = readPEM(filepath.Join(dir, keyName), "PRIVATE KEY")
+	key, err := keyfile.Load(filepath.Join(dir, keyName))
 	if err != nil {
-		return nil, err
-	}
-	key, err := x509.ParsePKCS8PrivateKey(der)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, keyName), err)
+		return nil, fmt.Errorf("open the certificate authority: %w", err)
 	}
 	var ok bool
 	if c.key, ok = key.(*ecdsa.PrivateKey); !ok || !c.key.PublicKey.Equal(c.cert.PublicKey) {
@@ -100,10 +97,10 @@ func create(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := writePEM(filepath.Join(dir, keyName), "PRIVATE KEY", pkcs8, 0o600); err != nil {
+	if err := writePEM(filepath.Join(dir, keyName), keyfile.Private, pkcs8, 0o600); err != nil {
 		return err
 	}
-	return writePEM(filepath.Join(dir, CertName), "CERTIFICATE", der, 0o644)
+	return writePEM(filepath.Join(dir, CertName), keyfile.Certificate, der, 0o644)
 }
 
 func template(name string, life time.Duration) (*x509.Certificate, error) {
@@ -201,18 +198,6 @@ func (c *CA) Revoke(revoked []x509.RevocationListEntry, now time.Time) error {
 		return fmt.Errorf("list revoked certificates: %w", errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
-}
-
-func readPEM(path, kind string) ([]byte, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("open the certificate authority: %w", err)
-	}
-	block, _ := pem.Decode(b)
-	if block == nil || block.Type != kind {
-		return nil, fmt.Errorf("%s: no %s in PEM", path, kind)
-	}
-	return block.Bytes, nil
 }
 
 func writePEM(path, kind string, der []byte, mode os.FileMode) error {

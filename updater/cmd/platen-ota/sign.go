@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"platen/agent/cli"
+	"platen/updater/keyfile"
 	"platen/updater/publish"
 )
 
@@ -79,7 +80,7 @@ They have to be on P-256 or Ed25519.`,
 					return err
 				}
 				file := filepath.Join(args[0], id[:16]+".pub")
-				if err := publish.SavePub(file, k.Public()); err != nil {
+				if err := keyfile.SavePublic(file, k.Public()); err != nil {
 					return err
 				}
 				if err := printKey(c, k.Public(), file); err != nil {
