@@ -35,6 +35,9 @@ for target in ${TARGETS:-arm:6 arm:7 arm64:}; do
 	"$tool" provenance "$out/$name" --commit "$commit" --source "${SOURCE_URI:-git+https://example.com/platen}" \
 		--builder "${BUILDER_URI:-https://example.com/platen/make-release}" ${key:+--key "$key"} >"$out/$name.provenance.json"
 done
+# Everything that this release may ever send: a target beside it.
+CGO_ENABLED=0 go run -trimpath -buildvcs=false -tags nethttpomithttp2 ./agent/cmd/platen catalogue -o json >"$out/catalogue.json"
+made="$made catalogue.json"
 cd "$out"
 sha256sum $made >SHA256SUMS
 cat SHA256SUMS
