@@ -51,7 +51,11 @@ func (c *Controller) power(rw io.ReadWriteCloser) error {
 	fmt.Fprintln(c.log, time.Now().Format(time.TimeOnly), "power on")
 	go func(served chan struct{}) {
 		defer close(served)
-		_ = p.Serve(ctx, &overheard{rw, c}) // it ends with the line
+		if err := p.Serve(ctx, &overheard{rw, c}); err != nil && ctx.Err() == nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			fmt.Fprintln(c.log, "the controller ended:", err)
+		}
 	}(c.served)
 	return nil
 }
@@ -142,13 +146,13 @@ func (c *Controller) note(p []byte) {
 
 // overheard is the controller's end of the line.
 type overheard struct {
-	io.ReadWriter
+	io.ReadWriteCloser
 	c *Controller
 }
 
 // Read reads what the board says, and notes it.
 func (o *overheard) Read(p []byte) (int, error) {
-	n, err := o.ReadWriter.Read(p)
+	n, err := o.ReadWriteCloser.Read(p)
 	if n > 0 {
 		o.c.note(p[:n])
 	}
