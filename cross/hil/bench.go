@@ -254,7 +254,7 @@ func (b *Bench) keys(ctx context.Context) error {
 	if _, err := b.Run(ctx, "platen-ota", "init", b.Path("tuf"), "--keys", b.Path("offline-keys")); err != nil {
 		return err
 	}
-	if _, err := b.Run(ctx, "platen-ota", "approver", b.Path("approver")); err != nil {
+	if _, err := b.Run(ctx, "platen-ota", "key", b.Path("approver"), "--type", "p256"); err != nil {
 		return err
 	}
 	var err error

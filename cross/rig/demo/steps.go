@@ -27,7 +27,7 @@ func (d *demo) startFleet(ctx context.Context) (string, error) {
 	if _, err := d.Run(ctx, "platen-ota", "init", d.Path("tuf"), "--keys", d.Path("offline-keys")); err != nil {
 		return "", err
 	}
-	if _, err := d.Run(ctx, "platen-ota", "approver", d.Path("approver")); err != nil {
+	if _, err := d.Run(ctx, "platen-ota", "key", d.Path("approver"), "--type", "p256"); err != nil {
 		return "", err
 	}
 	if err := errors.Join(d.release(ctx, 1), d.approve(ctx)); err != nil {

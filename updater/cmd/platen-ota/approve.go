@@ -15,26 +15,6 @@ import (
 	"platen/updater/publish"
 )
 
-func approverCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:   "approver FILE",
-		Short: "Make an approver's key: FILE, and FILE.pub for printers",
-		Long: `Approver makes the key that approves states of printers. It is an offline key, and the
-one that decides which systems can open jobs: keep it as you keep the root keys.
-
-FILE.pub is approver_key in the configuration of printers. With another approver a printer
-has another recipient, so it is best set before anybody seals a job to the printer.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if _, err := approval.GenerateKey(args[0]); err != nil {
-				return err
-			}
-			_, err := fmt.Fprintf(c.ErrOrStderr(), "%s and %s.pub made; take the first one away from this machine\n", args[0], args[0])
-			return err
-		},
-	}
-}
-
 func (o *options) approveCmd() *cobra.Command {
 	var s publish.States
 	var key string
@@ -48,6 +28,11 @@ updating without a restart of the machine, and by falling back. What was approve
 board before is replaced: printers no longer show it to their TPMs, which would still take
 it from somebody who has kept it. Printers see it after the next publish; a bound printer
 does not take a release that was not approved.
+
+The approver's key is one on P-256 (platen-ota key --type p256). It is an offline key, and the
+one that decides which systems can open jobs: keep it as you keep the root keys. Its .pub file
+is approver_key in the configuration of printers. With another approver a printer has another
+recipient, so it is best set before anybody seals a job to the printer.
 
 A state is the value of PCR 14, which the launcher measures the agent into, and of the
 registers that --pcr names. Without those, whoever starts another system on the board can

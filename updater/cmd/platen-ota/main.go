@@ -43,7 +43,7 @@ func root() *cobra.Command {
 	r := cli.Root("platen-ota", "make and maintain a repository of signed updates", long)
 	o := &options{}
 	r.PersistentFlags().StringVar(&o.online, "online", "", "folder of the online keys and settings (default DIR.online)")
-	r.AddCommand(o.initCmd(), o.addCmd(), o.deltaCmd(), o.paperCmd(), approverCmd(), o.approveCmd(), o.rolloutCmd(), o.publishCmd(),
+	r.AddCommand(o.initCmd(), o.addCmd(), o.deltaCmd(), o.paperCmd(), o.approveCmd(), o.rolloutCmd(), o.publishCmd(),
 		o.statusCmd(), verifyCmd(), o.bundleCmd(), o.delegateCmd(), o.rotateCmd(), o.revokeCmd(), o.renewCmd(), o.expireCmd(), o.logInitCmd(), o.rootCmd(),
 		keyCmd(), pubCmd(), idCmd(), signCmd(), o.submitCmd(), sbomCmd(), provenanceCmd(), bootloaderCmd())
 	return r
