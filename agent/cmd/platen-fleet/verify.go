@@ -4,32 +4,37 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"platen/agent/cli"
 	"platen/agent/fleet/history"
+	"platen/agent/fleet/releases"
 	"platen/agent/fleet/store"
 	"platen/agent/fleet/verify"
 )
 
 // verifyFlags are what verify was given.
 type verifyFlags struct {
-	dir      string
-	printers []string
-	agents   []string
+	dir        string
+	printers   []string
+	agents     []string
+	repo, root string
 }
 
 func verifyCmd() *cobra.Command {
 	var f verifyFlags
 	c := &cobra.Command{
-		Use:   "verify FILE --agent NUMBER=FILE",
+		Use:   "verify FILE --repo URL|DIR --root FILE",
 		Short: "Judge an exported history of evidence, offline",
 		Long: `Judge a history of evidence that somebody has kept: what is believed, what is refused and why, and what is
 missing. FILE is what platen-fleet events --frames -o jsonl prints, or what platen mirror export writes; - is
 standard input. What enrolment established of the printers comes from the fleet's folder (--dir), or from single
-files of its folder "printers" (--printer). --agent names each release that may have run.
+files of its folder "printers" (--printer). The releases that may have run are those of a repository (--repo, a
+URL or a folder), verified from the root metadata in --root as printers do; --agent names further ones by
+their files, such as those that the repository does not have any more.
 
 It exits with 1 if anything was refused or is missing.`,
 		Args: cobra.ExactArgs(1),
@@ -38,6 +43,8 @@ It exits with 1 if anything was refused or is missing.`,
 	c.Flags().StringVar(&f.dir, "dir", "", "folder of the fleet's state")
 	c.Flags().StringSliceVar(&f.printers, "printer", nil, "file with what the fleet keeps of a printer")
 	c.Flags().StringSliceVar(&f.agents, "agent", nil, "agent of a release, as NUMBER=FILE")
+	c.Flags().StringVar(&f.repo, "repo", "", "update repository, as URL or folder")
+	c.Flags().StringVar(&f.root, "root", "", "file of the root metadata that --repo is verified from")
 	return c
 }
 
@@ -48,10 +55,13 @@ type verifiedView struct {
 }
 
 func verifyHistory(c *cobra.Command, path string, f verifyFlags) error {
-	if f.dir == "" && len(f.printers) == 0 || len(f.agents) == 0 {
-		return cli.Usage("verify needs --dir or --printer, and --agent for each release that ran")
+	if f.dir == "" && len(f.printers) == 0 || len(f.agents) == 0 && f.repo == "" {
+		return cli.Usage("verify needs --dir or --printer, and --repo or --agent for the releases that ran")
 	}
-	known, err := readAgents(f.agents)
+	if (f.repo == "") != (f.root == "") {
+		return cli.Usage("--repo and --root go together: a repository is verified from a root that you have")
+	}
+	known, err := knownReleases(c, f)
 	if err != nil {
 		return err
 	}
@@ -68,7 +78,7 @@ func verifyHistory(c *cobra.Command, path string, f verifyFlags) error {
 		defer file.Close()
 		in = file
 	}
-	rep, err := history.Check(in, records, verify.ReleaseMap(known))
+	rep, err := history.Check(in, records, known)
 	if err != nil {
 		return err
 	}
@@ -79,6 +89,15 @@ func verifyHistory(c *cobra.Command, path string, f verifyFlags) error {
 		return fmt.Errorf("%d frames are refused and there are %d gaps", len(rep.Refused), len(rep.Missing))
 	}
 	return nil
+}
+
+// knownReleases are those that may have run.
+func knownReleases(c *cobra.Command, f verifyFlags) (verify.Releases, error) {
+	agents, err := readAgents(f.agents)
+	if err != nil || f.repo == "" {
+		return verify.ReleaseMap(agents), err
+	}
+	return releases.Read(c.Context(), f.repo, f.root, agents, slog.New(slog.DiscardHandler))
 }
 
 // readRecords reads what the fleet knows of printers.
