@@ -35,3 +35,6 @@ restart = ["/init", "reboot"]
 
 // envText is where the image's disk has what U-Boot goes by, in two copies.
 const envText = "/dev/platen/env 0x0 0x1000\n/dev/platen/env 0x10000 0x1000\n"
+
+// stdin is a command's standard input as a file on the printer, whose /dev has no links.
+const stdin = "/proc/self/fd/0"

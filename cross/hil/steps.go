@@ -200,13 +200,13 @@ func (b *Bench) telemetry(ctx context.Context) (string, error) {
 		return "", err
 	}
 	var failed *Failed
-	if _, err := b.con.Ask(ctx, forged, "consent", "grant", "--signed", "/dev/stdin"); !errors.As(err, &failed) {
+	if _, err := b.con.Ask(ctx, forged, "consent", "grant", "--signed", stdin); !errors.As(err, &failed) {
 		return "", fmt.Errorf("%w: a grant that somebody else has signed was taken (%v)", errControl, err)
 	}
 	if b.batches() != 0 {
 		return "", fmt.Errorf("%w: machine data came before it was granted", errControl)
 	}
-	if _, err := b.con.Ask(ctx, env, "consent", "grant", "--signed", "/dev/stdin"); err != nil {
+	if _, err := b.con.Ask(ctx, env, "consent", "grant", "--signed", stdin); err != nil {
 		return "", err
 	}
 	if err := b.attested(ctx, 0, 1); err != nil {
