@@ -4,10 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 
-	"platen/agent/durable"
 	"platen/agent/evidence"
 )
 
@@ -15,7 +15,11 @@ import (
 // header, and the frame that was not acknowledged. The layout is the serial of the
 // grant and the first message of the spool that the chain does not speak for, in eight
 // bytes each, and three times a length in two and that many bytes: the header, the frame and
-// the id of the spool.
+// the id of the spool. Before it stand its length and its CRC-32, in four bytes each.
+//
+// It is written in place and never synced: after a power cut it is of no use, since the TPM
+// counts another boot, and an agent that is killed while it writes leaves the old place, the
+// new one, or what its CRC tells from both, after which a new chain begins.
 type chainFile struct{ path string }
 
 func newChainFile(dir string, r evidence.RecipientID) chainFile {
@@ -37,7 +41,7 @@ func (f chainFile) resume(serial uint64, spool string, fresh *evidence.Chain) (c
 	if err != nil {
 		return fresh, nil, 0
 	}
-	of, upto, kept, ok := split(b)
+	of, upto, kept, ok := split(whole(b))
 	last, frame := kept[0], kept[1]
 	if !ok || frame != nil && of != serial {
 		return fresh, nil, 0
@@ -64,15 +68,41 @@ func (f chainFile) save(serial, upto uint64, last, frame []byte, spool string) e
 	if f.path == "" {
 		return nil
 	}
-	b := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, serial), upto)
+	b := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(make([]byte, chainHead), serial), upto)
 	for _, part := range [][]byte{last, frame, []byte(spool)} {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(part)))
 		b = append(b, part...)
 	}
-	if err := durable.Replace(f.path, b); err != nil {
+	binary.BigEndian.PutUint32(b, uint32(len(b)-chainHead))
+	binary.BigEndian.PutUint32(b[4:], crc32.ChecksumIEEE(b[chainHead:]))
+	if err := f.write(b); err != nil {
 		return fmt.Errorf("keep the chain's place: %w", err)
 	}
 	return nil
+}
+
+func (f chainFile) write(b []byte) error {
+	to, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = to.WriteAt(b, 0)
+	return errors.Join(err, to.Close())
+}
+
+// chainHead is the size of length and CRC.
+const chainHead = 8
+
+// whole is what a file holds, nil if it was cut off while it was written.
+func whole(b []byte) []byte {
+	if len(b) < chainHead {
+		return nil
+	}
+	n, sum := binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])
+	if b = b[chainHead:]; uint64(n) > uint64(len(b)) || crc32.ChecksumIEEE(b[:n]) != sum {
+		return nil
+	}
+	return b[:n]
 }
 
 func (f chainFile) remove() error {

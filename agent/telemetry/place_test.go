@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -70,12 +71,17 @@ func TestPlaceThatIsNotKept(t *testing.T) {
 		if _, err := os.Stat(file); err != nil {
 			t.Fatalf("control: %v", err)
 		}
-		block(file + ".new")
-		if n := sent(); n != 5 {
-			t.Errorf("%d frames, though no place is on the disk", n)
+		if err := errors.Join(os.Remove(file), os.Symlink(file, file)); err != nil { // cannot be written, but removed
+			t.Fatal(err)
 		}
-		if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("an earlier place is kept: %v", err)
+		if n := sent(); n != 5 {
+			t.Errorf("%d frames, though a place could not be written once", n)
+		}
+		if st, err := os.Lstat(file); err != nil || !st.Mode().IsRegular() {
+			t.Errorf("what could not be written is left: %v", err)
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
 		}
 		block(file) // nor can it be removed
 		if n := sent(); n != 0 || r.col.Stats()[0].Problem == "" {
@@ -180,4 +186,36 @@ func TestNoSpoolBeforeADial(t *testing.T) {
 			t.Errorf("dialled %d times, opened %d spools", dialled, opened)
 		}
 	})
+}
+
+// TestTornPlace: a place that was cut off while it was written is none, and one that is
+// followed by what was longer before is whole.
+func TestTornPlace(t *testing.T) {
+	f := newChainFile(t.TempDir(), vendor)
+	if err := f.save(7, 3, []byte("a header"), bytes.Repeat([]byte("f"), 900), "spool"); err != nil {
+		t.Fatal(err)
+	}
+	long, err := os.ReadFile(f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.save(7, 9, []byte("a header"), nil, "spool"); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, upto, kept, ok := split(whole(b)); !ok || upto != 9 || kept[1] != nil || len(b) != len(long) {
+		t.Errorf("a shorter place over a longer one: %d, %v", upto, ok)
+	}
+	for cut := 1; cut < len(long); cut++ { // the head of one and the rest of the other
+		torn := append(bytes.Clone(long[:cut]), b[cut:]...)
+		if _, upto, _, ok := split(whole(torn)); ok && !(bytes.Equal(torn[:60], b[:60]) && upto == 9 || bytes.Equal(torn, long)) {
+			t.Fatalf("cut off at %d: %d is taken for a place", cut, upto)
+		}
+	}
+	if _, _, _, ok := split(whole(nil)); ok {
+		t.Error("nothing is taken for a place")
+	}
 }
