@@ -36,7 +36,8 @@ files of its folder "printers" (--printer). The releases that may have run are t
 URL or a folder), verified from the root metadata in --root as printers do; --agent names further ones by
 their files, such as those that the repository does not have any more.
 
-It exits with 1 if anything was refused or is missing.`,
+It exits with 1 if anything was refused or is missing. A history may begin within a chain, as a mirror does whose
+oldest frames made room for others: it says where, and that is no failure.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return verifyHistory(c, args[0], f) },
 	}
@@ -128,6 +129,11 @@ func readRecords(f verifyFlags) ([]verify.Record, error) {
 func writeVerified(w io.Writer, r history.Report) error {
 	_, err := fmt.Fprintf(w, "%d frames: %d believed, %d more than once; %d messages in %d chains, %d lost by printers\n",
 		r.Frames, r.Believed, r.Repeated, r.Messages, r.Chains, r.Dropped)
+	for _, b := range r.Begins {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "%s boot %d: begins at batch %d; what was before is not in it\n", b.Printer, b.Boot, b.Batch)
+		}
+	}
 	for _, x := range r.Refused {
 		if err == nil {
 			_, err = fmt.Fprintf(w, "frame %d (%s batch %d) refused: %s\n", x.Frame, x.Printer, x.Seq, x.Reason)

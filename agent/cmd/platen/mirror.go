@@ -19,7 +19,7 @@ func mirrorCmd() *cobra.Command {
 		Use:   "mirror",
 		Short: "Read what was sent, as it was sent",
 		Long: `Every message that leaves the printer is first kept for its owner: the newest 7 MiB and more for each recipient,
-less on a full disk. The sequence number of the first frame tells where that begins. "platen mirror export" writes the frames
+less on a full disk. The sequence number of the first frame tells where that begins, and so does "platen-fleet verify". "platen mirror export" writes the frames
 that one recipient was sent to a file, byte for byte as they were on the wire; "platen mirror show" says what is in them,
 anywhere, and "platen-fleet verify" checks them.`,
 	}

@@ -45,6 +45,16 @@ type Gap struct {
 	start uint64
 }
 
+// Beginning is the first batch that a history has of a printer for a recipient, if there were
+// others in its chain before: a mirror is a ring, and a fleet keeps its log for so long. Whether
+// more of it is gone than that explains, only who kept it can say.
+type Beginning struct {
+	Printer   string `json:"printer"`
+	Recipient string `json:"recipient"`
+	Boot      uint64 `json:"boot"`
+	Batch     uint64 `json:"batch"`
+}
+
 // Report is what a history holds.
 type Report struct {
 	// Frames is how many there were; Believed of them are, Repeated of them are again.
@@ -58,6 +68,8 @@ type Report struct {
 	// Chains is how many there were: one for each start of an agent that did not go on
 	// with the chain before.
 	Chains int `json:"chains"`
+	// Begins is where the history begins within a chain.
+	Begins []Beginning `json:"begins"`
 	// Refused is in the order of the history; Missing as it is after its last frame.
 	Refused []Refusal `json:"refused"`
 	Missing []Gap     `json:"missing"`
@@ -73,7 +85,7 @@ func (r Report) Clean() bool { return len(r.Refused) == 0 && len(r.Missing) == 0
 // Memory does not grow with the length of the history, but with what is wrong with it.
 func Check(r io.Reader, records []verify.Record, known verify.Releases) (Report, error) {
 	c := checker{records: records, known: known, by: map[evidence.RecipientID]*verify.Verifier{},
-		rep: Report{Refused: []Refusal{}, Missing: []Gap{}, Printers: []Claims{}}}
+		first: map[pair]Gap{}, rep: Report{Begins: []Beginning{}, Refused: []Refusal{}, Missing: []Gap{}, Printers: []Claims{}}}
 	for frame, err := range frames(bufio.NewReader(r)) {
 		if err != nil {
 			return c.rep, fmt.Errorf("read the history: frame %d: %w", c.rep.Frames+1, err)
@@ -82,13 +94,29 @@ func Check(r io.Reader, records []verify.Record, known verify.Releases) (Report,
 			return c.rep, err
 		}
 	}
+	c.begin()
 	return c.rep, nil
+}
+
+// pair is a printer and one of its recipients, as in a Gap.
+type pair struct{ printer, recipient string }
+
+// begin takes what is missing before the first batch of each printer for what it is.
+func (c *checker) begin() {
+	c.rep.Missing = slices.DeleteFunc(c.rep.Missing, func(g Gap) bool {
+		if first := c.first[pair{g.Printer, g.Recipient}]; g.From != 1 || g.Boot != first.Boot || g.start != first.start {
+			return false
+		}
+		c.rep.Begins = append(c.rep.Begins, Beginning{g.Printer, g.Recipient, g.Boot, g.To + 1})
+		return true
+	})
 }
 
 type checker struct {
 	records []verify.Record
 	known   verify.Releases
 	by      map[evidence.RecipientID]*verify.Verifier
+	first   map[pair]Gap // with nothing in it but the first chain
 	rep     Report
 }
 
@@ -150,6 +178,10 @@ func (c *checker) believed(v verify.Verdict) {
 	c.rep.Dropped += h.Dropped
 	if v.NewChain {
 		c.rep.Chains++
+		p := pair{h.Printer.String(), h.Recipient.String()}
+		if _, known := c.first[p]; !known {
+			c.first[p] = Gap{Boot: h.Boot, start: h.Start}
+		}
 	}
 	if v.Late {
 		c.close(h)

@@ -132,7 +132,7 @@ func TestCheck(t *testing.T) {
 	tpm, rec := printer(t)
 	f := said(t, tpm, us, 8)
 	other := said(t, tpm, evidence.RecipientID{8}, 2)
-	whole := Report{Frames: 10, Believed: 10, Messages: 20, Chains: 2, Refused: []Refusal{}, Missing: []Gap{},
+	whole := Report{Frames: 10, Believed: 10, Messages: 20, Chains: 2, Begins: []Beginning{}, Refused: []Refusal{}, Missing: []Gap{},
 		Printers: []Claims{{UEID: ueid(rec.Printer), Nonce: "YSBub25jZSB0aGF0IGlzIGtub3duIGVs", BootCount: tpm.BootCount(), SWName: "platen", SWVersion: []string{"7"}}}}
 	for name, history := range map[string][]byte{"mirror": mirror(append(slices.Clone(f), other...)...), "log": exported(t, append(slices.Clone(f), other...)...)} {
 		got := check(t, history, rec)
@@ -147,11 +147,14 @@ func TestCheck(t *testing.T) {
 		refused []Refusal
 		again   int
 	}{
-		"dropped":      {[][]byte{f[0], f[3], f[4]}, []Gap{gap(2, 3)}, []Refusal{}, 0},
-		"late":         {[][]byte{f[0], f[4], f[2], f[5]}, []Gap{gap(2, 2), gap(4, 4)}, []Refusal{}, 0},
-		"late, filled": {[][]byte{f[0], f[3], f[2], f[1], f[4]}, []Gap{}, []Refusal{}, 0},
-		"no beginning": {[][]byte{f[5], f[6]}, []Gap{gap(1, 5)}, []Refusal{}, 0},
-		"twice":        {[][]byte{f[0], f[1], f[1], f[0]}, []Gap{}, []Refusal{}, 2},
+		"dropped":                   {[][]byte{f[0], f[3], f[4]}, []Gap{gap(2, 3)}, []Refusal{}, 0},
+		"late":                      {[][]byte{f[0], f[4], f[2], f[5]}, []Gap{gap(2, 2), gap(4, 4)}, []Refusal{}, 0},
+		"late, filled":              {[][]byte{f[0], f[3], f[2], f[1], f[4]}, []Gap{}, []Refusal{}, 0},
+		"no beginning":              {[][]byte{f[5], f[6]}, []Gap{}, []Refusal{}, 0},
+		"no beginning, and a gap":   {[][]byte{f[3], f[6]}, []Gap{gap(5, 6)}, []Refusal{}, 0},
+		"no beginning, late":        {[][]byte{f[5], f[2], f[6]}, []Gap{gap(4, 5)}, []Refusal{}, 0},
+		"no beginning, but at last": {[][]byte{f[1], f[0], f[2]}, []Gap{}, []Refusal{}, 0},
+		"twice":                     {[][]byte{f[0], f[1], f[1], f[0]}, []Gap{}, []Refusal{}, 2},
 		"changed": {[][]byte{f[0], changed(t, f[1]), f[1]}, []Gap{},
 			[]Refusal{{2, rec.Printer.String(), 2, verify.WrongRoot}}, 0},
 		"noise": {[][]byte{f[0], make([]byte, len(f[0])), f[1]}, []Gap{}, []Refusal{{Frame: 2, Reason: verify.BadEncoding}}, 0},
@@ -163,6 +166,23 @@ func TestCheck(t *testing.T) {
 		if d := cmp.Diff(c.refused, got.Refused); d != "" || got.Repeated != c.again || got.Clean() != (len(c.missing)+len(c.refused) == 0) {
 			t.Errorf("%s: %+v %s", name, got, d)
 		}
+	}
+	for name, c := range map[string]struct {
+		frames [][]byte
+		begins uint64
+	}{"at the sixth": {f[5:], 6}, "late": {[][]byte{f[5], f[2], f[6]}, 3}, "at the first": {f[:2], 0}, "at last": {[][]byte{f[1], f[0]}, 0}} {
+		want := []Beginning{}
+		if c.begins != 0 {
+			want = append(want, Beginning{rec.Printer.String(), us.String(), tpm.BootCount(), c.begins})
+		}
+		if d := cmp.Diff(want, check(t, mirror(c.frames...), rec).Begins); d != "" {
+			t.Errorf("begins %s: %s", name, d)
+		}
+	}
+	// What is missing at the front of a later chain is missing.
+	later := said(t, tpm, us, 3)
+	if got := check(t, mirror(f[5], f[6], f[7], later[1]), rec); len(got.Begins) != 1 || len(got.Missing) != 1 || got.Missing[0].To != 1 {
+		t.Errorf("a later chain without its first: %+v", got)
 	}
 	if got := check(t, mirror(f[0])); len(got.Refused) != 1 || got.Refused[0].Reason != verify.UnknownPrinter {
 		t.Errorf("of a printer that nobody knows: %+v", got)
