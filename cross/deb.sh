@@ -28,5 +28,10 @@ for shell in bash zsh fish; do "$host" completion $shell >"$stage/$shell"; done
 rm "$host"
 cross/tools.sh nfpm
 sed -e "s|@ARCH@|$1|; s|@VERSION@|$version+r$release|; s|@MTIME@|$mtime|; s|@STAGE@|$stage|" cross/deb/nfpm.yaml >"$stage/nfpm.yaml"
-PATH=$PATH:$PWD/build/tools/usr/bin nfpm package --config "$stage/nfpm.yaml" --packager deb --target "$out" >&2
-ls "$out/platen_$version+r${release}_$1.deb"
+package() { PATH=$PATH:$PWD/build/tools/usr/bin nfpm package --config "$stage/nfpm.yaml" --packager deb --target "$1" >&2; }
+name=platen_$version+r${release}_$1.deb
+package "$out"
+package "$stage" # a second time: the same bytes
+cmp "$out/$name" "$stage/$name"
+rm "$stage/$name"
+echo "$out/$name"
