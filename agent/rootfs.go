@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 
 	"platen/agent/config"
 	"platen/updater/boot"
+	"platen/updater/boot/efi"
 	"platen/updater/boot/grub"
 	"platen/updater/boot/rpi"
 	"platen/updater/boot/uboot"
@@ -110,6 +112,8 @@ func openEnv(cfg *config.UpdateRootfs) (boot.Env, error) {
 	switch cfg.Bootloader {
 	case "grub":
 		return grub.Open(file(cfg.Env[0]), file(cfg.Env[1]))
+	case "efi":
+		return openEFI(cfg)
 	case "rpi":
 		return rpi.Open(rpi.Config{Open: file(cfg.Env[0]), Partitions: [2]int{cfg.Partitions[0], cfg.Partitions[1]}})
 	}
@@ -141,6 +145,20 @@ func openEnv(cfg *config.UpdateRootfs) (boot.Env, error) {
 		c.Copies = append(c.Copies, uboot.Copy{Offset: offset, Open: file(f[0])})
 	}
 	return uboot.Open(c)
+}
+
+// loaders are the names by which UEFI looks for what to start.
+var loaders = map[string]string{"arm64": "BOOTAA64.EFI", "arm": "BOOTARM.EFI", "amd64": "BOOTX64.EFI"}
+
+func openEFI(cfg *config.UpdateRootfs) (boot.Env, error) {
+	c := efi.Config{Dir: cfg.Env[0], Loader: `\EFI\BOOT\` + loaders[runtime.GOARCH]}
+	for i, dev := range devices(cfg) {
+		var err error
+		if c.Slots[i], err = efi.PlaceOf("/sys", dev); err != nil {
+			return nil, err
+		}
+	}
+	return efi.Open(c)
 }
 
 // Restart restarts the board by the command of a configuration, which is told arg unless it

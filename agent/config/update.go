@@ -41,8 +41,8 @@ type UpdateRootfs struct {
 	B          string   `toml:"b"`          // and of slot b
 	Mount      string   `toml:"mount"`      // where the one that runs is mounted; "/"
 	Running    string   `toml:"running"`    // instead of mount, of a root in memory: a file with "a" or "b", whichever was started
-	Bootloader string   `toml:"bootloader"` // "uboot", "uboot-order", "grub" or "rpi"
-	Env        []string `toml:"env"`        // uboot: fw_env.config; grub: two environment blocks; rpi: autoboot.txt
+	Bootloader string   `toml:"bootloader"` // "uboot", "uboot-order", "grub", "efi" or "rpi"
+	Env        []string `toml:"env"`        // uboot: fw_env.config; grub: two environment blocks; efi: where efivarfs is; rpi: autoboot.txt
 	Partitions []int    `toml:"partitions"` // rpi: the boot partitions of slots a and b
 	Restart    []string `toml:"restart"`    // command that restarts the board; what it has to be told follows. Default "reboot"
 }
@@ -132,13 +132,13 @@ func (u *Update) check(need func(key, value string) error) []error {
 func (r *UpdateRootfs) check() error {
 	env, partitions := 1, 0
 	switch r.Bootloader {
-	case "uboot", "uboot-order":
+	case "uboot", "uboot-order", "efi":
 	case "grub":
 		env = 2
 	case "rpi":
 		partitions = 2
 	default:
-		return errors.New("update.rootfs.bootloader is none of \"uboot\", \"uboot-order\", \"grub\" and \"rpi\"")
+		return errors.New("update.rootfs.bootloader is none of \"uboot\", \"uboot-order\", \"grub\", \"efi\" and \"rpi\"")
 	}
 	switch {
 	case len(r.Env) != env:

@@ -112,7 +112,6 @@ var hardening = []setting{
 	{"fs/protected_hardlinks", "1", true},
 	{"fs/protected_fifos", "2", true},
 	{"fs/protected_regular", "2", true},
-	{"net/ipv4/conf/all/rp_filter", "1", false},
 	{"net/ipv4/conf/all/accept_redirects", "0", false},
 	{"net/ipv4/conf/default/accept_redirects", "0", false},
 	{"net/ipv4/conf/all/send_redirects", "0", false},

@@ -142,6 +142,10 @@ func firstInterface(class string) (string, error) {
 	return list[i].Name(), nil
 }
 
+// reversePath drops what comes from where nothing is sent to: only once there is an address,
+// for the answers of DHCP come from nowhere before.
+const reversePath = "/proc/sys/net/ipv4/conf/all/rp_filter"
+
 // apply gives the interface its address, the way out, and the servers of names.
 func apply(c netConfig) error {
 	iface, err := net.InterfaceByName(c.iface)
@@ -160,7 +164,7 @@ func apply(c netConfig) error {
 	for _, a := range c.dns {
 		fmt.Fprintf(&text, "nameserver %s\n", a)
 	}
-	return os.WriteFile(resolvConf, []byte(text.String()), 0o644)
+	return errors.Join(os.WriteFile(resolvConf, []byte(text.String()), 0o644), os.WriteFile(reversePath, []byte("1"), 0))
 }
 
 func linkUp(name string) error {

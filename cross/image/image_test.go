@@ -120,7 +120,7 @@ func TestRoot(t *testing.T) {
 		}
 	}
 	want := []string{"dev/console", "init", "platen", "lib/state", "lib/modules/order", "lib/modules/virtio.ko", "lib/modules/virtio_ring.ko",
-		"lib/modules/virtio_rng.ko", "etc/release", "etc/platen/network", "etc/platen/platen.toml", "etc/platen/qemu-arm64.toml"}
+		"lib/modules/virtio_rng.ko", "etc/release", "etc/platen/fw_env.config", "etc/platen/network", "etc/platen/platen.toml", "etc/platen/qemu-arm64.toml"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
