@@ -41,6 +41,7 @@ func Scenarios() []Scenario {
 		{Name: "power cut while it enrols", run: (*Bench).cutEnrolment},
 		{Name: "enrolment", run: (*Bench).enrol},
 		{Name: "consent and telemetry", run: (*Bench).telemetry},
+		{Name: "boots that nobody released", Long: true, run: (*Bench).otherBoots},
 		{Name: "whole print of a sealed job", run: (*Bench).print},
 		{Name: "power cuts in a print", run: (*Bench).cutPrint},
 		{Name: "update of agent and root file system", Long: true, run: (*Bench).update},
