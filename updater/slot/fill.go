@@ -232,22 +232,45 @@ func Sum(f File, size int64) ([32]byte, error) {
 	return [32]byte(h.Sum(nil)), nil
 }
 
-// hashSpan adds the bytes of a file from one offset to another to a hash.
+// hashSpan adds the bytes of a file from one offset to another to a hash. It reads what comes
+// next while it hashes.
 func hashSpan(h hash.Hash, f File, from, end int64) error {
-	buf := blocks(min(end-from, atOnce))
-	for from < end {
-		p := buf[:min(end-from, int64(len(buf)))]
-		if tail := len(p) % directBlock; tail > 0 && len(p) > directLeast {
-			p = p[:len(p)-tail]
-		}
-		n, err := f.ReadAt(p, from)
-		h.Write(p[:n])
-		if from += int64(n); from < end && err != nil {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
+	type read struct {
+		p   []byte
+		err error
+	}
+	free, done := make(chan []byte, 2), make(chan read, 2)
+	for at := from; at < end && len(free) < cap(free); at += atOnce {
+		free <- blocks(min(end-from, atOnce))
+	}
+	go func() { // ends with done, which is read to its end
+		defer close(done)
+		for from < end {
+			p := <-free
+			p = p[:min(end-from, int64(cap(p)))]
+			if tail := len(p) % directBlock; tail > 0 && len(p) > directLeast {
+				p = p[:len(p)-tail]
 			}
-			return fmt.Errorf("read back: %w", err)
+			n, err := f.ReadAt(p, from)
+			if from += int64(n); from >= end {
+				err = nil
+			}
+			if done <- (read{p[:n], err}); err != nil {
+				return
+			}
 		}
+	}()
+	var failed error
+	for r := range done {
+		h.Write(r.p)
+		failed = r.err
+		free <- r.p
+	}
+	if failed == io.EOF {
+		failed = io.ErrUnexpectedEOF
+	}
+	if failed != nil {
+		return fmt.Errorf("read back: %w", failed)
 	}
 	return nil
 }
