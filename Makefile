@@ -73,6 +73,14 @@ image: ## what a board boots from: BOARD=qemu-arm64, in build/image; IMAGE=-appr
 	@cross/tools.sh mkfs.ext4
 	@go run ./cross/image/mkimage -version "$(VERSION)" -release "$(or $(filter-out 0,$(RELEASE)),1)" $(IMAGE) $(or $(BOARD),qemu-arm64)
 
+rig: build ## a whole virtual ARM printer: boot, print, updates, power cuts; logs in build/rig; RIG=-short in 2 minutes, RIG="-board FILE" a real one
+	@cross/tools.sh swtpm qemu-system-aarch64 u-boot.bin mkfs.ext4
+	@CGO_ENABLED=0 go build -trimpath -o build/bin/ filippo.io/age/cmd/age ./cross/hil/rig
+	@build/bin/rig $(RIG)
+
+rig-deps: ## the Debian packages that make rig needs; what is missing it unpacks into build/tools by itself
+	@echo swtpm swtpm-tools qemu-system-arm u-boot-qemu e2fsprogs
+
 release: ## what release RELEASE=N consists of, in OUT (build/release/N); KEY=file signs the provenance
 	@cross/release.sh "$(VERSION)" "$(RELEASE)" "$(or $(OUT),build/release/$(RELEASE))" $(KEY)
 

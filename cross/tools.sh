@@ -24,7 +24,8 @@ package() { # program -> packages
 	cbor2) command -v python3 >/dev/null || echo python3 ;;
 	qemu-arm) echo qemu-user-static ;;
 	printcore) command -v python3 >/dev/null || echo python3 ;;
-	fdmprinter | step-ca | nfpm) ;;
+	qemu-system-aarch64) echo qemu-system-arm ;;
+	u-boot.bin | fdmprinter | step-ca | nfpm) ;;
 	*) echo "tools: $1 is not a program this script knows" >&2; exit 2 ;;
 	esac
 }
@@ -35,6 +36,7 @@ alone() { # program -> packages
 	case $1 in
 	printcore) echo printcore printrun-common python3-serial ;;
 	fdmprinter) echo cura ;;
+	u-boot.bin) echo u-boot-qemu ;;
 	cbor2) echo python3-cbor2 ;;
 	esac
 }
@@ -42,6 +44,7 @@ alone() { # program -> packages
 have() {
 	for dir in /usr "$tools/usr"; do
 		[ "$1" = cbor2 ] && [ -d "$dir/lib/python3/dist-packages/cbor2" ] && return 0
+		[ "$1" = u-boot.bin ] && [ -f "$dir/lib/u-boot/qemu_arm64/u-boot.bin" ] && return 0
 		[ "$1" = fdmprinter ] && [ -f "$dir/share/cura/resources/definitions/fdmprinter.def.json" ] && return 0
 	done
 	for name in "$1" "$1-static"; do
