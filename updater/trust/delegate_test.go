@@ -19,6 +19,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"platen/updater"
+	"platen/updater/role"
 )
 
 // grant is a role that targets are delegated to, with its key and what it lists.
@@ -350,5 +351,48 @@ func TestHashBins(t *testing.T) {
 	d := &metadata.Delegations{SuccinctRoles: &metadata.SuccinctRoles{BitLength: 4, NamePrefix: "bin"}}
 	if roles, last := rolesFor(d, "file-1"); len(roles) != 1 || !last {
 		t.Errorf("succinct roles: %q", roles)
+	}
+}
+
+// TestSearchEnds: roles that delegate in a circle, and deeper than anybody needs; a
+// terminating role, behind which nobody is asked.
+func TestSearchEnds(t *testing.T) {
+	l := newLab(t)
+	l.release(1)
+	list := func(g *grant, path string) *grant { return g.list(t, path, "x", "x", 1) }
+	a, b := newGrant(t, "circle-a", "circle/*"), newGrant(t, "circle-b", "circle/*")
+	a.Terminating, b.Terminating = false, false
+	a.targets.Signed.Delegations, b.targets.Signed.Delegations = delegations(t, b), delegations(t, a)
+	list(b, "circle/there")
+	chain := []*grant{newGrant(t, "deep-0", "deep/*")}
+	for n := range 40 {
+		next := newGrant(t, fmt.Sprintf("deep-%d", n+1), "deep/*")
+		chain[n].targets.Signed.Delegations = delegations(t, next)
+		chain = append(chain, next)
+	}
+	list(chain[10], "deep/ten")
+	list(chain[35], "deep/far")
+	last, behind := newGrant(t, "last", "both/*"), list(list(newGrant(t, "behind", "*/*"), "both/behind"), "other/behind")
+	l.delegate(10, []*grant{a, chain[0], last, behind}, append(chain[1:], b)...)
+	cfg := l.config(t.TempDir())
+	cfg.Foreign = true
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Refresh(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for path, there := range map[string]bool{
+		"circle/there": true, "circle/nowhere": false, "deep/ten": true, "deep/far": false, "both/behind": false, "other/behind": true,
+	} {
+		l.requests()
+		_, err := c.Lookup(context.Background(), path)
+		if there && err != nil || !there && !errors.Is(err, ErrNoTarget) {
+			t.Errorf("%s: %v", path, err)
+		}
+		if n := len(l.requests()); n > role.Most {
+			t.Errorf("%s: %d requests", path, n)
+		}
 	}
 }
