@@ -61,7 +61,7 @@ func upCmd() *cobra.Command {
 	fs.StringVar(&f.ekList, "ek-list", "", "factory list: file with the SHA-256 of one endorsement key in hexadecimal a line")
 	fs.StringSliceVar(&f.agents, "agent", nil, "agent known without a repository, as NUMBER=FILE")
 	fs.DurationVar(&f.cfg.NonceEvery, "nonce-every", time.Minute, "time between two nonces to each printer")
-	fs.DurationVar(&f.cfg.SilentAfter, "silent-after", ingest.SilentAfter, "how long nothing is believed of a printer until that is an event")
+	fs.DurationVar(&f.cfg.SilentAfter, "silent-after", ingest.SilentAfter, "how long nothing is believed of a printer until that is an event; three of its own slots, if that is longer")
 	fs.DurationVar(&f.cfg.Keep, "keep", store.DefaultKeep, "how long events and sealed files are kept")
 	fs.StringVar(&f.broker, "broker", "", "use this MQTT v5 broker (host:port) in place of the built-in one")
 	fs.StringVar(&f.brokerCA, "broker-ca", "", "PEM certificate that the broker's chains to")

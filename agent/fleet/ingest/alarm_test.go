@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"platen/agent/catalog"
+	"platen/agent/evidence"
 	"platen/agent/fleet/store"
 )
 
@@ -60,8 +61,62 @@ func TestSilent(t *testing.T) {
 	if got := look(later); len(got) != 0 {
 		t.Errorf("after a day in which nobody listened: %v", got)
 	}
-	if got := look(later.Add(SilentAfter)); !cmp.Equal(got, []store.Kind{store.Silent}) {
-		t.Errorf("and after as long as a printer may be: %v", got)
+	if got := look(later.Add(unheard - time.Minute)); len(got) != 0 {
+		t.Errorf("before it has told its grid: %v", got)
+	}
+	if got := look(later.Add(unheard)); !cmp.Equal(got, []store.Kind{store.Silent}) {
+		t.Errorf("and after as long as any printer may be: %v", got)
+	}
+}
+
+// TestSilentByItsGrid: a printer with a wide grid is silent after three of its own slots, whatever
+// alerts it has sent in between, and whatever it has not told in an outage before.
+func TestSilentByItsGrid(t *testing.T) {
+	h := newHouse(t, 1)
+	p := h.printers[0]
+	at := time.Unix(1_800_000_000, 0)
+	say := func(after ...time.Duration) {
+		t.Helper()
+		for _, d := range after {
+			at = at.Add(d)
+			if err := h.in.Frame(p.record.Printer, p.frame(message(at))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	silent := func(after time.Duration) bool {
+		t.Helper()
+		n := 0
+		h.in.commit.emit = func(e store.Event) {
+			if e.Event == store.Silent {
+				n++
+			}
+		}
+		if err := h.in.Silent(time.Now().Add(after), SilentAfter); err != nil {
+			t.Fatal(err)
+		}
+		return n == 1
+	}
+	say(time.Hour)
+	if !silent(SilentAfter + time.Minute) {
+		t.Error("control: a printer of an unknown grid is not silent after the usual time")
+	}
+	say(time.Hour, time.Hour, 10*time.Minute, time.Hour) // the third by an alert
+	if silent(2*time.Hour + 59*time.Minute) {
+		t.Error("silent before three of its slots")
+	}
+	if !silent(3*time.Hour + time.Minute) {
+		t.Error("not silent after three of its slots")
+	}
+	say(time.Minute, time.Minute, time.Minute, time.Minute) // another grant
+	if !silent(SilentAfter + time.Minute) {
+		t.Error("not silent after three slots of its new grid")
+	}
+	say(time.Minute)
+	p.chain = evidence.NewChain(p.record.Printer, h.s.Fleet.Recipient, 3, p.clock) // a restart, after a month
+	say(30 * 24 * time.Hour)
+	if !silent(SilentAfter + time.Minute) {
+		t.Error("an outage is taken for its grid")
 	}
 }
 

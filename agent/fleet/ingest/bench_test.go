@@ -25,7 +25,7 @@ func BenchmarkFrames(b *testing.B) {
 	round := func(n int) [][]byte {
 		frames := make([][]byte, n)
 		for i := range frames {
-			frames[i] = h.printers[i%printers].frame([]byte{0xa2, 0, 0x1a, 0x6b, 0x49, 0xd2, 0, 1, 4}) // state 4 at some time
+			frames[i] = h.printers[i%printers].frame(message(time.Unix(1_800_000_000, 0)))
 		}
 		return frames
 	}

@@ -191,14 +191,14 @@ func (in *Ingest) believed(v verify.Verdict, frame []byte) *write {
 	if v.SettingsChanged {
 		add(settings(v))
 	}
-	values, strange := valuesOf(v.Msgs)
+	values, times, strange := valuesOf(v.Msgs)
 	add(store.Event{Event: store.Batch, Seq: v.Header.Seq, Boot: v.Header.Boot, Release: v.Release, Values: values,
 		Msgs: len(v.Msgs), Dropped: v.Header.Dropped, Fresh: v.Fresh, Late: v.Late, NewChain: v.NewChain, Frame: evidence.Trim(frame)})
 	if strange > 0 {
 		in.log.Warn("messages say what the catalogue does not know", "printer", who, "seq", v.Header.Seq, "messages", strange)
 		add(store.Event{Event: store.Refused, Seq: v.Header.Seq, Msgs: strange, Reason: string(NotInCatalogue)})
 	}
-	unhear := in.heard(v.Printer, values, v.Late, now, add)
+	unhear := in.heard(v, values, times, now, add)
 	w.undo = func() error {
 		unhear()
 		return in.verifier.Undo(v)
@@ -219,20 +219,22 @@ func settings(v verify.Verdict) store.Event {
 	return e
 }
 
-// valuesOf is what the last message says that the catalogue knows, and how many it does not know.
-func valuesOf(msgs [][]byte) (values map[string]int64, strange int) {
+// valuesOf is what the last message says that the catalogue knows, the times that messages bear,
+// and how many say what the catalogue does not know.
+func valuesOf(msgs [][]byte) (values map[string]int64, times []time.Time, strange int) {
 	for _, raw := range msgs {
 		m, err := catalog.Decode(raw)
 		if err != nil {
 			strange++
 			continue
 		}
+		times = append(times, m.At)
 		values = make(map[string]int64, len(m.Values))
 		for _, val := range m.Values {
 			values[val.Item.Name] = val.Value
 		}
 	}
-	return values, strange
+	return values, times, strange
 }
 
 // take counts a frame; news is true for the first one too many.

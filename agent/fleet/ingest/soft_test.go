@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -193,4 +194,9 @@ func (h *house) believed() map[string]int {
 		}
 	}
 	return out
+}
+
+// message says at this time that the printer prints.
+func message(at time.Time) []byte {
+	return append(binary.BigEndian.AppendUint32([]byte{0xa2, 0, 0x1a}, uint32(at.Unix())), 1, 4)
 }

@@ -4,30 +4,53 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"sync"
 	"testing"
 
 	"platen/cross/rig/rigtest"
 )
 
-// programs builds those that the proof runs, in a folder with a short path.
-func programs(t testing.TB) string {
-	t.Helper()
+// built is the folder of the programs, made by the first test that wants it; its path is short, for
+// sockets lie beside it.
+var built = sync.OnceValues(func() (string, error) {
 	bins, err := os.MkdirTemp("", "plbin")
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	t.Cleanup(func() { os.RemoveAll(bins) })
 	build := exec.Command("go", "build", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", bins+"/",
 		"platen/agent/cmd/platen", "platen/agent/cmd/platen-fleet", "platen/hal/cmd/platen-sim")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+		return bins, fmt.Errorf("go build: %w: %s", err, out)
 	}
-	return bins
+	return bins, nil
+})
+
+func TestMain(m *testing.M) {
+	wanted := false
+	programs = func(t testing.TB) string {
+		t.Helper()
+		wanted = true
+		bins, err := built()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bins
+	}
+	code := m.Run()
+	if wanted {
+		bins, _ := built() // which said before what went wrong
+		os.RemoveAll(bins)
+	}
+	os.Exit(code)
 }
+
+// programs is the folder of those that the proof runs.
+var programs func(testing.TB) string
 
 // TestProof is the short form of the proof.
 func TestProof(t *testing.T) {
