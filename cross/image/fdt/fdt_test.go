@@ -10,6 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"platen/cross/rig"
+	"platen/cross/rig/rigtest"
 )
 
 const text = `/dts-v1/;
@@ -51,10 +54,8 @@ func TestCompile(t *testing.T) {
 
 // TestStock: dtc writes the same tree.
 func TestStock(t *testing.T) {
-	dtc, err := exec.LookPath("dtc")
-	if err != nil {
-		t.Skip("needs dtc (package device-tree-compiler)")
-	}
+	dtc, err := rig.Find("dtc")
+	rigtest.Check(t, err)
 	file := filepath.Join(t.TempDir(), "a.dts")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

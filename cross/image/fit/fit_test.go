@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"platen/cross/image/fdt"
+	"platen/cross/rig"
+	"platen/cross/rig/rigtest"
 )
 
 func key(t testing.TB) *rsa.PrivateKey {
@@ -149,14 +151,10 @@ func resigned(signed *fdt.Node, p Parts) *fdt.Node {
 
 // TestStock: U-Boot's own tool signs the same image, and its key in a control tree is ours.
 func TestStock(t *testing.T) {
-	mkimage, err := exec.LookPath("mkimage")
-	if err != nil {
-		t.Skip("needs mkimage (package u-boot-tools)")
-	}
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("needs openssl")
-	}
+	mkimage, err := rig.Find("mkimage")
+	rigtest.Check(t, err)
+	openssl, err := rig.Find("openssl")
+	rigtest.Check(t, err)
 	dir := t.TempDir()
 	run := func(name string, args ...string) {
 		t.Helper()

@@ -68,7 +68,7 @@ func tinyPE(sections map[string][]byte) []byte {
 		le.PutUint32(row[16:], uint32(len(data)+align-1)&^(align-1))
 		le.PutUint32(row[20:], uint32(len(b)))
 		b = append(append(b, data...), make([]byte, -len(data)&(align-1))...)
-		opt, table = b[0x58:], b[0x58+112+16*8:]
+		table = b[0x58+112+16*8:]
 	}
 	return append(b, "what lies behind the sections of a PE file, 48 B."[:48]...)
 }

@@ -21,8 +21,8 @@
 //     again: there is nothing else.
 //   - A cut while the environment is written: the other copy counts.
 //   - No valid copy: slot a starts, and b if U-Boot refuses a. Nothing is written.
-//   - No TPM, or one that fails: the board starts; its keys stay sealed, its evidence is
-//     refused.
+//   - A TPM that fails: the board starts; its keys stay sealed, its evidence is refused. One
+//     that the device tree has and the board has not: U-Boot starts over, for ever.
 package uboot
 
 import (
