@@ -8,11 +8,13 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"math/big"
 	mrand "math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,13 +24,27 @@ import (
 	"platen/cross/rig/rigtest"
 )
 
-func key(t testing.TB) *rsa.PrivateKey {
+// keys makes two keys once: that takes long.
+var keys = sync.OnceValues(func() (list [2]*rsa.PrivateKey, err error) {
+	for i := range list {
+		if list[i], err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+			return list, err
+		}
+	}
+	return list, nil
+})
+
+func key(t testing.TB) *rsa.PrivateKey { return one(t, 0) }
+
+func otherKey(t testing.TB) *rsa.PrivateKey { return one(t, 1) }
+
+func one(t testing.TB, i int) *rsa.PrivateKey {
 	t.Helper()
-	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	list, err := keys()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return k
+	return list[i]
 }
 
 func parts() Parts {
@@ -55,10 +71,10 @@ func TestBuildAndOpen(t *testing.T) {
 	if d := cmp.Diff(parts(), got); err != nil || d != "" {
 		t.Errorf("%v: %s", err, d)
 	}
-	if _, err := Open(b, &key(t).PublicKey); !errors.Is(err, ErrImage) {
+	if _, err := Open(b, &otherKey(t).PublicKey); !errors.Is(err, ErrImage) {
 		t.Errorf("another key: %v", err)
 	}
-	if got, err = Read(build(t, key(t))); err != nil || got.Digests() != parts().Digests() {
+	if got, err = Read(build(t, otherKey(t))); err != nil || got.Digests() != parts().Digests() {
 		t.Errorf("without a key: %v", err)
 	}
 	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -82,11 +98,11 @@ func changed(b []byte, bit int, public *rsa.PublicKey) (Parts, error) {
 func TestEachBit(t *testing.T) {
 	k := key(t)
 	b := build(t, k)
-	bits := make([]int, 0, 200+8*len(b)/97)
+	bits := make([]int, 0, 200+8*len(b)/397)
 	for range 200 {
 		bits = append(bits, mrand.IntN(8*len(b)))
 	}
-	for bit := 0; bit < 8*len(b); bit += 97 {
+	for bit := 0; bit < 8*len(b); bit += 397 {
 		bits = append(bits, bit)
 	}
 	refused := 0
@@ -218,7 +234,5 @@ func publicOf(t *testing.T, control []byte) *rsa.PublicKey {
 	if n == nil || !strings.HasPrefix(string(n.Prop("algo")), "sha256,rsa2048") {
 		t.Fatal("mkimage left no key")
 	}
-	k := &rsa.PublicKey{N: key(t).N, E: 65537}
-	k.N.SetBytes(n.Prop("rsa,modulus"))
-	return k
+	return &rsa.PublicKey{N: new(big.Int).SetBytes(n.Prop("rsa,modulus")), E: 65537}
 }
