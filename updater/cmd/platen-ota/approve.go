@@ -34,8 +34,8 @@ one that decides which systems can open jobs: keep it as you keep the root keys.
 is approver_key in the configuration of printers. With another approver a printer has another
 recipient, so it is best set before anybody seals a job to the printer.
 
-A state is the value of PCR 14, which the launcher measures the agent into, and of the
-registers that --pcr names. Without those, whoever starts another system on the board can
+A state is the value of PCR 14, which the launcher measures the agent into, of the registers
+that the root file system was released with (add --pcr) and of those that --pcr names. Without those, whoever starts another system on the board can
 measure a released agent and so open jobs: name those of firmware and kernel as soon as the
 board measures them.`,
 		Args: cobra.ExactArgs(1),
