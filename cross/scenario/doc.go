@@ -21,6 +21,8 @@
 //	signal KILL|TERM PID  sends a signal and waits until the process is gone
 //	signal STOP PID       stops a process where it is
 //	sockets PID           prints the listening network sockets of a process
+//	alone                 from here on agents have a network namespace of their own (needs root)
+//	scan PID              tries all ports of the namespace that a process is alone in; prints what answers or listens
 //	stick NAME FS TABLE [FILE[=PATH]...]  plugs in a USB stick with files; ! stick NAME: pulls it out
 //	hostile ROOM...       files of testdata/hostile, each refused by a session of its own
 //	large OUT BYTES       writes a sound model of so many bytes

@@ -197,7 +197,7 @@ func cmdSockets(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // listening shows each line of a table of sockets (proc_pid_net(5)) that listens
-// and is one of the descriptors; it returns how many lines there are.
+// and is one of the descriptors, nil for all; it returns how many lines there are.
 func listening(path string, fds []string, show func(string)) (n int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -212,7 +212,7 @@ func listening(path string, fds []string, show func(string)) (n int, err error) 
 			return n, fmt.Errorf("%s: unknown form", path)
 		}
 		const listen, closed = "0A", "07" // TCP_LISTEN, and UDP without a peer
-		own := slices.ContainsFunc(fds, func(l string) bool { return strings.HasSuffix(l, "socket:["+fields[9]+"]") })
+		own := fds == nil || slices.ContainsFunc(fds, func(l string) bool { return strings.HasSuffix(l, "socket:["+fields[9]+"]") })
 		if own && (fields[3] == listen || fields[3] == closed && strings.HasPrefix(filepath.Base(path), "udp")) {
 			show(fields[1])
 		}

@@ -77,7 +77,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"printer": cmdPrinter, "power": cmdPower, "sim": cmdSim, "agent": cmdAgent, "platen": cmdPlaten, "exits": cmdExits,
 			"await": cmdAwait, "said": cmdSaid, "logged": cmdLogged, "mark": cmdMark, "pids": cmdPids,
-			"signal": cmdSignal, "sockets": cmdSockets, "descriptors": cmdDescriptors, "secure": cmdSecure, "plates": cmdPlates, "stick": cmdStick,
+			"signal": cmdSignal, "sockets": cmdSockets, "alone": cmdAlone, "scan": cmdScan, "descriptors": cmdDescriptors, "secure": cmdSecure, "plates": cmdPlates, "stick": cmdStick,
 			"reboot": cmdReboot, "board": cmdBoard,
 			"fleet": cmdFleet, "told": cmdTold,
 			"hostile": cmdHostile, "large": cmdLarge, "resident": cmdResident,
@@ -157,7 +157,7 @@ func (w *world) start(stderr bool, name string, args ...string) (*process, error
 	}
 	defer end.Close()
 	p := &process{cmd: strace(filepath.Join(w.bins, name), args...), done: make(chan struct{}), wake: make(chan struct{}), pipe: r}
-	p.cmd.Dir = w.dir
+	p.cmd.Dir, p.cmd.SysProcAttr = w.dir, alone(w.alone && name == "platen")
 	stray, err := os.Open("/dev/zero") // a careless parent leaves something open
 	if err != nil {
 		return nil, errors.Join(err, r.Close())

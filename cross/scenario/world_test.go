@@ -35,6 +35,7 @@ type world struct {
 	fleet     *fleet
 	board     *board
 	sessions  []int // ids of every session that pids has seen
+	alone     bool  // agents have a network namespace of their own
 }
 
 func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
