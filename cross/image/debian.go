@@ -23,6 +23,7 @@ type debian struct {
 const (
 	mirror  = "http://deb.debian.org/debian"
 	suite   = "bookworm"
+	fixes   = "http://deb.debian.org/debian-security" // of the suite's -security
 	keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 )
 
@@ -65,8 +66,8 @@ func (d debian) fetch(ctx context.Context, name string) (string, error) {
 			return "", err
 		}
 		for line := range strings.Lines(text) {
-			if v, ok := strings.CutPrefix(strings.TrimSpace(line), "Depends: linux-image-"); ok {
-				real = "linux-image-" + v
+			if v, ok := strings.CutPrefix(strings.TrimSpace(line), "Depends: "); ok && strings.HasPrefix(v, "linux-image-") {
+				real = v
 			}
 		}
 	}
@@ -81,7 +82,8 @@ func (d debian) fetch(ctx context.Context, name string) (string, error) {
 	return last, os.WriteFile(note, []byte(filepath.Base(last)), 0o644)
 }
 
-// update makes the private root and reads the lists.
+// update makes the private root and reads the lists: with security updates, or, if those
+// cannot be read, which is said, without.
 func (d debian) update(ctx context.Context) error {
 	root := filepath.Join(d.dir, "apt")
 	for _, sub := range []string{"lists/partial", "cache/archives/partial"} {
@@ -89,14 +91,24 @@ func (d debian) update(ctx context.Context) error {
 			return err
 		}
 	}
-	source := fmt.Sprintf("deb [signed-by=%s] %s %s main\n", keyring, mirror, suite)
-	for name, text := range map[string]string{"status": "", "sources.list": source} {
-		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(root, "status"), nil, 0o644); err != nil {
+		return err
+	}
+	plain := fmt.Sprintf("deb [signed-by=%s] %s %s main\n", keyring, mirror, d.suite)
+	fixed := fmt.Sprintf("deb [signed-by=%s] %s %s-security main\n", keyring, fixes, d.suite)
+	var errs []error
+	for _, sources := range []string{plain + fixed, plain} {
+		if err := os.WriteFile(filepath.Join(root, "sources.list"), []byte(sources), 0o644); err != nil {
 			return err
 		}
+		_, err := d.apt(ctx, d.dir, "apt-get", "update", "--error-on=any")
+		if err == nil {
+			return nil
+		}
+		fmt.Fprintln(os.Stderr, "image: package lists:", err)
+		errs = append(errs, err)
 	}
-	_, err := d.apt(ctx, d.dir, "apt-get", "update")
-	return err
+	return errors.Join(errs...)
 }
 
 // unpack reads the plain files of a package that want names.
