@@ -157,7 +157,7 @@ func report(res *image.Result, pack bool) error {
 	for _, img := range res.Images {
 		fmt.Println(img.Disk)
 		for _, p := range img.PCRs {
-			fmt.Printf("  PCR %-2d %s\n", p.Index, hex.EncodeToString(p.Value[:]))
+			fmt.Printf("  --pcr %d=%s\n", p.Index, hex.EncodeToString(p.Value[:])) // as platen-ota add takes it
 		}
 		if !pack {
 			continue
