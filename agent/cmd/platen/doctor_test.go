@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -87,5 +88,23 @@ func TestBelievable(t *testing.T) {
 		if err := believable(c.now, c.written); (err == nil) != c.ok {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestOwnState: what another user's agent is to read is not written by this one.
+func TestOwnState(t *testing.T) {
+	mine := t.TempDir()
+	if err := errors.Join(ownState(mine), ownState(filepath.Join(mine, "none"))); err != nil {
+		t.Errorf("control: %v", err)
+	}
+	other := "/" // of root
+	if os.Geteuid() == 0 {
+		other = mine
+		if err := os.Chown(mine, 4711, -1); err != nil {
+			t.Skip("root of a namespace with one user: ", err)
+		}
+	}
+	if err := ownState(other); err == nil {
+		t.Error("the state of another user is written")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -122,11 +123,23 @@ func installCmd() *cobra.Command {
 			if cfg.Update == nil {
 				return errors.New("there are no slots: set [update] in the configuration")
 			}
+			if err := ownState(cfg.State); err != nil {
+				return err
+			}
 			return boot.Install(cfg.Update.Slots, args[0], release)
 		},
 	}
 	c.Flags().Uint64Var(&release, "release", 0, "number of the release")
 	return c
+}
+
+// ownState refuses to write what the agent, which runs as another user, could not.
+func ownState(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err == nil && int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to the user of the agent, who has to do this: sudo -u '#%d' platen …", dir, st.Uid)
+	}
+	return nil // if it is not there, whoever makes it owns it
 }
 
 // The descriptors that a session is started with, one after the other as far as there
