@@ -73,10 +73,13 @@ image: ## what a board boots from: BOARD=qemu-arm64, in build/image; IMAGE=-appr
 	@cross/tools.sh mkfs.ext4
 	@go run ./cross/image/mkimage -version "$(VERSION)" -release "$(or $(filter-out 0,$(RELEASE)),1)" $(IMAGE) $(or $(BOARD),qemu-arm64)
 
-rig: build ## a whole virtual ARM printer: boot, print, updates, power cuts; logs in build/rig; RIG=-short in 2 minutes, RIG="-board FILE" a real one
+rig: build ## a whole virtual ARM printer: boot, print, updates, power cuts; logs in build/rig; RIG=-short leaves updates out
 	@cross/tools.sh swtpm qemu-system-aarch64 u-boot.bin mkfs.ext4
 	@CGO_ENABLED=0 go build -trimpath -o build/bin/ filippo.io/age/cmd/age ./cross/hil/rig
 	@build/bin/rig $(RIG)
+
+hil: ## the same on a real board: BOARD=FILE, see cross/hil/testdata/board.toml
+	@if [ -z "$(BOARD)" ]; then echo "hil: skipped: no board is named: BOARD=FILE, as cross/hil/testdata/board.toml"; else $(MAKE) -s rig RIG='-board $(BOARD)'; fi
 
 rig-deps: ## the Debian packages that make rig needs; what is missing it unpacks into build/tools by itself
 	@echo swtpm swtpm-tools qemu-system-arm u-boot-qemu e2fsprogs
