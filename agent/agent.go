@@ -255,7 +255,7 @@ func (a *Agent) collector() (*telemetry.Collector, error) {
 		Sources: []telemetry.Source{
 			a.machine, a.logs,
 			&host.Source{Path: a.cfg.State, Sys: a.cfg.Sys},
-			telemetry.Agent{Release: cli.Release(), Boot: a.tpm.BootCount(), Started: a.started},
+			telemetry.Agent{Release: cli.Release(), Boot: a.tpm.BootCount(), Started: a.started, Failed: a.whyFailed},
 		},
 		Dial:     a.dial,
 		Loaded:   a.machine.Loaded,

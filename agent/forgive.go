@@ -27,6 +27,7 @@ func (a *Agent) failed(b updater.Booted) {
 	if b.Bad == 0 {
 		return
 	}
+	a.updates.failed.Store(int64(b.Why) + 1)
 	told, err := json.Marshal(struct {
 		Release uint64 `json:"release"`
 		Why     string `json:"why"`
@@ -42,6 +43,14 @@ func (a *Agent) failed(b updater.Booted) {
 	if err := durable.Replace(path, told); err != nil {
 		a.log.Warn("what was noted of a failed release is not kept", "error", err.Error())
 	}
+}
+
+// whyFailed is catalog.UpdateFailed: one more than the reason, 0 if no release has failed.
+func (a *Agent) whyFailed() int64 {
+	if a.updates == nil {
+		return 0
+	}
+	return a.updates.failed.Load()
 }
 
 // forgive lets a release that failed its trial be tried again, and a controller that did
@@ -63,6 +72,7 @@ func (a *Agent) forgive(reply func(intake.Reply) error) error {
 	if !changed {
 		return errNothing
 	}
+	a.updates.failed.Store(0)
 	a.updated(b.Bad, "forgiven")
 	a.setUpdateState("")
 	if err := os.Remove(filepath.Join(a.cfg.State, "update.failed")); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -106,6 +106,9 @@ func TestForgive(t *testing.T) {
 		}
 		u.failed(b)
 	}
+	if got := u.whyFailed(); got != 13 {
+		t.Errorf("what telemetry says of it: %d", got)
+	}
 	if got := said(t, u.forgive); got.Event != "forgiven" || got.Text != "5" {
 		t.Errorf("forgiven: %+v", got)
 	}
@@ -113,7 +116,7 @@ func TestForgive(t *testing.T) {
 	if strings.Count(log, `"failed-no-uplink"`) != 1 || strings.Count(log, `"forgiven"`) != 1 {
 		t.Errorf("the audit log says:\n%s", log)
 	}
-	if b, err := u.updates.up.Booted(); err != nil || b.Bad != 0 {
+	if b, err := u.updates.up.Booted(); err != nil || b.Bad != 0 || u.whyFailed() != 0 {
 		t.Errorf("still held against it: %d, %v", b.Bad, err)
 	}
 }

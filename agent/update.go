@@ -26,7 +26,8 @@ type updates struct {
 	staged  chan struct{} // a release waits in the other slot
 
 	settling
-	beat atomic.Int64 // when a probe of a release on trial last went on, Unix nanoseconds; 0 once it is confirmed
+	failed atomic.Int64 // see whyFailed
+	beat   atomic.Int64 // when a probe of a release on trial last went on, Unix nanoseconds; 0 once it is confirmed
 
 	stateMu sync.Mutex
 	state   string

@@ -25,7 +25,7 @@ import (
 )
 
 // Version is the edition of the list. It rises when an item is added or changed.
-const Version = 2
+const Version = 3
 
 // ID is the number of an item on the wire; 0 is none. A number is never reused.
 type ID uint16
@@ -63,6 +63,7 @@ const (
 	AgentUptime  ID = 49
 	AgentBoot    ID = 50
 	SpoolDropped ID = 51
+	UpdateFailed ID = 52
 
 	LinkResends ID = 64
 	LinkErrors  ID = 65

@@ -69,6 +69,8 @@ var list = []Item{
 		Purpose: "how often the board has started, as its TPM counts"},
 	{ID: SpoolDropped, Name: "spool.dropped", Unit: UnitCount, Class: ClassAgent, Resolution: 1, Lo: 0, Hi: 1 << 53, Period: minute, Profiles: everyone,
 		Purpose: "messages lost because the network was away for too long"},
+	{ID: UpdateFailed, Name: "update.failed", Unit: UnitCode, Class: ClassAgent, Resolution: 1, Lo: 0, Hi: 31, Period: minute, Profiles: everyone,
+		Purpose: "why the last release that failed its trial did: 0 none has, 1 unknown, 2 crashed, 3 late, 4 damaged, 5 board restarted, 6 not started, 7 root file system, 8 TPM, 9 controller, 10 its firmware not installed, 11 another firmware, 12 temperatures, 13 fleet not reached"},
 
 	{ID: LinkResends, Name: "link.resends", Unit: UnitCount, Class: ClassLink, Resolution: 16, Lo: 0, Hi: 1 << 32, Period: minute, Profiles: Owner | Service, IdleOnly: true,
 		Purpose: "lines the controller asked for again: a bad cable or a noisy supply"},

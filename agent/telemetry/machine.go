@@ -139,6 +139,7 @@ type Agent struct {
 	Release uint64
 	Boot    uint64 // the TPM's count
 	Started time.Time
+	Failed  func() int64 // the code of catalog.UpdateFailed; nil: not known
 }
 
 // AppendSamples appends the agent's own data.
@@ -146,5 +147,8 @@ func (a Agent) AppendSamples(_ context.Context, dst []catalog.Sample) ([]catalog
 	dst = add(dst, catalog.AgentRelease, int64(a.Release))
 	dst = add(dst, catalog.AgentBoot, int64(a.Boot))
 	dst = add(dst, catalog.AgentUptime, int64(time.Since(a.Started)/time.Second))
+	if a.Failed != nil {
+		dst = add(dst, catalog.UpdateFailed, a.Failed())
+	}
 	return dst, nil
 }
