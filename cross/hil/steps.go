@@ -15,6 +15,9 @@ import (
 // mostCompressed is how large an image may be, compressed.
 const mostCompressed = 48 << 20
 
+// mostMemory is how many KiB the board may have in use when its agent is ready.
+const mostMemory = 64 << 10
+
 // makeImage makes keys, the repository with release 1, and the image of it.
 func (b *Bench) makeImage(ctx context.Context) (string, error) {
 	if err := b.keys(ctx); err != nil {
@@ -58,14 +61,22 @@ func (b *Bench) boot(ctx context.Context) (string, error) {
 		return "", err
 	}
 	_, numbers, _ := strings.Cut(ready, "agent ready ")
+	var uptime, cpu float64
+	var kib int64
+	if n, err := fmt.Sscanf(numbers, "uptime_s=%g cpu_s=%g memory_kib=%d", &uptime, &cpu, &kib); n != 3 {
+		return "", fmt.Errorf("what the init says of its start cannot be read: %w", err)
+	}
+	if kib > mostMemory {
+		return "", fmt.Errorf("%d KiB of memory are in use when the agent is ready, at most %d are allowed", kib, mostMemory)
+	}
 	if st.Release != 1 || st.Keys != "approved" {
 		return "", fmt.Errorf("release %d runs, its keys are %s", st.Release, st.Keys)
 	}
 	if got, err := b.con.Ask(ctx, nil, "run"); err == nil {
 		return "", fmt.Errorf("%w: the console starts what is not for it: %s", errControl, got)
 	}
-	return fmt.Sprintf("%s…, release %d in slot %s, session confined by %s\nagent ready: %s\nthe console refuses what is not for it",
-		st.Printer[:12], st.Release, st.Slot, st.Confined, numbers), nil
+	return fmt.Sprintf("%s…, release %d in slot %s, session confined by %s\nagent ready after %.1f s of processor, %.1f s after the kernel's start (as fast as this machine is), with %.1f MiB in use;\nthe console refuses what is not for it",
+		st.Printer[:12], st.Release, st.Slot, st.Confined, cpu, uptime, float64(kib)/1024), nil
 }
 
 // doctor has the printer look at itself.
