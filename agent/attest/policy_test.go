@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 
 	"platen/agent/attest"
+	"platen/agent/evidence"
 	"platen/cross/rig"
 	"platen/cross/rig/rigtest"
 	"platen/updater/approval"
@@ -145,23 +146,26 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// boundToTheState boots machines: the kernel is in PCR 8, the agent in PCR 14.
+// boundToTheState boots machines: the kernel is in PCR 8, what the agent runs with in PCR 13,
+// the agent in PCR 14.
 func boundToTheState(t *testing.T, s *rig.Swtpm) {
 	key := approver(t)
 	kernel, agent := sha256.Sum256([]byte("kernel")), sha256.Sum256([]byte("agent"))
-	boot := func(kernel, agent [32]byte) *attest.TPM {
+	with := evidence.Settings{Config: sha256.Sum256([]byte("configuration")), Board: sha256.Sum256([]byte("board")),
+		Controller: sha256.Sum256([]byte("firmware"))}
+	boot := func(kernel, agent [32]byte, with evidence.Settings) *attest.TPM {
 		t.Helper()
 		if err := s.Reset(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		extend(t, s, 8, kernel)
 		tpm := bound(t, s, key)
-		if err := tpm.ExtendAgent(t.Context(), agent); err != nil {
+		if err := errors.Join(tpm.ExtendAgent(t.Context(), agent), tpm.ExtendSettings(t.Context(), with)); err != nil {
 			t.Fatal(err)
 		}
 		return tpm
 	}
-	tpm := boot(kernel, agent)
+	tpm := boot(kernel, agent, with)
 	if e := mustBeSealed(t, tpm); len(e.PCRs) != 0 {
 		t.Errorf("without any approval: %v", e)
 	}
@@ -178,14 +182,18 @@ func boundToTheState(t *testing.T, s *rig.Swtpm) {
 	// One bit of anything measured: each time the printer says where, and the machine as
 	// it was opens again.
 	flipped := func(d [32]byte) [32]byte { d[7] ^= 1; return d }
+	config, board, firmware := with, with, with
+	config.Config, board.Board, firmware.Controller = flipped(with.Config), flipped(with.Board), flipped(with.Controller)
 	for _, c := range []struct {
 		kernel, agent [32]byte
+		with          evidence.Settings
 		differs       []uint8
 	}{
-		{flipped(kernel), agent, []uint8{8}}, {kernel, flipped(agent), []uint8{14}},
-		{flipped(kernel), flipped(agent), []uint8{8, 14}}, {kernel, agent, nil},
+		{flipped(kernel), agent, with, []uint8{8}}, {kernel, flipped(agent), with, []uint8{14}},
+		{flipped(kernel), flipped(agent), with, []uint8{8, 14}}, {kernel, agent, config, []uint8{13}},
+		{kernel, agent, board, []uint8{13}}, {kernel, agent, firmware, []uint8{13}}, {kernel, agent, with, nil},
 	} {
-		tpm := boot(c.kernel, c.agent)
+		tpm := boot(c.kernel, c.agent, c.with)
 		setApprovals(t, tpm, 0, good)
 		if !tpm.JobKey().PublicKey().Equal(recipient) {
 			t.Error("another state has another recipient")

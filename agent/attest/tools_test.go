@@ -71,6 +71,11 @@ func TestStockToolsAgree(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for n := range byte(2) {
+		if err := tpm.ExtendSettings(t.Context(), evidence.Settings{Config: [32]byte{n + 1}, Board: [32]byte{9}}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	qualifying := sha256.Sum256([]byte("a header"))
 	q, err := tpm.Quote(t.Context(), qualifying)
 	if err != nil {
@@ -97,8 +102,11 @@ func TestStockToolsAgree(t *testing.T) {
 	}
 
 	log := filepath.Join(dir, "pcr14.eventlog")
-	if got := replayed(t, log); got != q.PCRs.Agent() {
+	if got := replayed(t, log, 14); got != q.PCRs.Agent() {
 		t.Errorf("tpm2_eventlog replays our log to %x, the TPM has %x", got, q.PCRs.Agent())
+	}
+	if got := replayed(t, filepath.Join(dir, "pcr13.eventlog"), 13); got != q.PCRs.Settings() {
+		t.Errorf("tpm2_eventlog replays our log of settings to %x, the TPM has %x", got, q.PCRs.Settings())
 	}
 	b, err := os.ReadFile(log)
 	if err != nil {
@@ -109,7 +117,7 @@ func TestStockToolsAgree(t *testing.T) {
 	if err := os.WriteFile(log, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := replayed(t, log); got == q.PCRs.Agent() {
+	if got := replayed(t, log, 14); got == q.PCRs.Agent() {
 		t.Error("control: a changed log replays to the same")
 	}
 }
@@ -142,11 +150,10 @@ func writeAK(t *testing.T, path string, tpm *attest.TPM) {
 	}
 }
 
-var replayedPCR = regexp.MustCompile(`(?m)^ *14 *: *0x([0-9A-Fa-f]{64})`)
-
-// replayed is what tpm2_eventlog says that PCR 14 comes to.
-func replayed(t *testing.T, log string) [32]byte {
+// replayed is what tpm2_eventlog says that a PCR comes to.
+func replayed(t *testing.T, log string, pcr int) [32]byte {
 	t.Helper()
+	replayedPCR := regexp.MustCompile(fmt.Sprintf(`(?m)^ *%d *: *0x([0-9A-Fa-f]{64})`, pcr))
 	out, err := tool(t, "tpm2_eventlog", log)
 	m := replayedPCR.FindStringSubmatch(out)
 	if err != nil || m == nil {
