@@ -19,9 +19,9 @@ func approveCmd() *cobra.Command {
 		Use:   "approve",
 		Short: "Say in which states of the system sealed jobs may be opened",
 		Long: `With approver_key in the configuration, the TPM opens sealed jobs only while this printer is in a state
-that the approver has signed: with the firmware, the kernel and the agent that were started, as measured into
-PCRs 0, 4, 8, 9 and 14. Releases bring the approvals of their own states along (platen-ota approve). For a
-printer whose releases nobody approves, its owner can be the approver:
+that the approver has signed: with the firmware, the kernel and the agent that were started, and the configuration,
+board file and controller's image that it runs with, as measured into PCRs 0, 4, 8, 9, 13 and 14. Releases bring
+the approvals of their own states along (platen-ota approve). For a printer whose releases nobody approves, its owner can be the approver:
 
     platen approve keygen approver                         anywhere; approver.pub goes to the printer
     platen approve state > state.json                      at the printer, in the state to be approved
