@@ -32,6 +32,15 @@ func golden(t *testing.T, name string, want []byte) {
 
 func TestSchemaFile(t *testing.T) { golden(t, "board.schema.json", Schema()) }
 
+var patterns = map[string]*regexp.Regexp{}
+
+func pattern(text string) *regexp.Regexp {
+	if patterns[text] == nil {
+		patterns[text] = regexp.MustCompile(text)
+	}
+	return patterns[text]
+}
+
 // fits holds a value of a TOML file against a schema, as an editor does.
 func (n *node) fits(at string, v any) error {
 	switch v := v.(type) {
@@ -63,7 +72,7 @@ func (n *node) fits(at string, v any) error {
 		}
 		return n.each(at, all)
 	case string:
-		if n.Type != "string" || n.Pattern != "" && !regexp.MustCompile(n.Pattern).MatchString(v) || n.Enum != nil && !slices.Contains(n.Enum, v) {
+		if n.Type != "string" || n.Pattern != "" && !pattern(n.Pattern).MatchString(v) || n.Enum != nil && !slices.Contains(n.Enum, v) {
 			return fmt.Errorf("%s: %q does not fit", at, v)
 		}
 		return nil

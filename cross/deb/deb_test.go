@@ -116,3 +116,81 @@ func TestConfiguration(t *testing.T) {
 		t.Errorf("control: %v", err)
 	}
 }
+
+// groups are the calls of those that systemd was asked for.
+var groups = map[string]map[string]bool{}
+
+// calls are the names of system calls in a list of the unit, groups by what systemd says
+// of them.
+func calls(t *testing.T, list string) map[string]bool {
+	t.Helper()
+	if known, ok := groups[list]; ok {
+		return known
+	}
+	all := map[string]bool{}
+	groups[list] = all
+	for name := range strings.FieldsSeq(list) {
+		if !strings.HasPrefix(name, "@") {
+			all[name] = true
+			continue
+		}
+		for line := range strings.Lines(analyze(t, "syscall-filter", "--no-pager", name)) {
+			if inner, ok := strings.CutPrefix(line, "    "); ok && !strings.HasPrefix(inner, "#") {
+				for call := range calls(t, strings.TrimSpace(inner)) {
+					all[call] = true
+				}
+			}
+		}
+	}
+	return all
+}
+
+// allowed are the calls that the unit leaves: its lines count one after the other.
+func allowed(t *testing.T, text string) map[string]bool {
+	t.Helper()
+	left := map[string]bool{}
+	for line := range strings.Lines(text) {
+		list, ok := strings.CutPrefix(strings.TrimSpace(line), "SystemCallFilter=")
+		if !ok {
+			continue
+		}
+		list, denied := strings.CutPrefix(list, "~")
+		for call := range calls(t, list) {
+			left[call] = !denied
+		}
+	}
+	return left
+}
+
+// TestUnitLetsSessionsConfine: what agent and session give themselves up with is left to
+// them, and nothing that changes the system.
+func TestUnitLetsSessionsConfine(t *testing.T) {
+	text, err := os.ReadFile("platen.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	need := []string{"seccomp", "capset", "prctl", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "memfd_secret", "memfd_create",
+		"mlock2", "mlockall", "prlimit64", "sched_setattr", "execve", "clone", "sendmsg", "fsync", "renameat2", "flock"}
+	never := []string{"mount", "reboot", "init_module", "kexec_load", "ptrace", "swapon", "setuid", "chown", "bpf", "chroot", "settimeofday", "perf_event_open"}
+	lacks := func(left map[string]bool) (what []string) {
+		for _, call := range need {
+			if !left[call] {
+				what = append(what, "no "+call)
+			}
+		}
+		for _, call := range never {
+			if left[call] {
+				what = append(what, "may "+call)
+			}
+		}
+		return what
+	}
+	if what := lacks(allowed(t, string(text))); what != nil {
+		t.Errorf("the unit: %s", strings.Join(what, ", "))
+	}
+	for line, want := range map[string]string{"SystemCallFilter=capset\n": "no capset", "SystemCallFilter=~@privileged @obsolete\n": "may "} {
+		if what := lacks(allowed(t, strings.Replace(string(text), line, "", 1))); !strings.Contains(strings.Join(what, ", "), want) {
+			t.Errorf("control: without %q it lacks %v", line, what)
+		}
+	}
+}
