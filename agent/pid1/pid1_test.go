@@ -158,6 +158,19 @@ func TestHasSlots(t *testing.T) {
 	}
 }
 
+func TestWatchdogOf(t *testing.T) {
+	for text, want := range map[string]string{
+		"watchdog_time = \"60s\"\nwatchdog = \"/dev/watchdog\" # x\n": "/dev/watchdog",
+		"board = \"sim\"\n":                        "",
+		"[update]\nwatchdog = \"/dev/watchdog\"\n": "",
+		"# watchdog = \"/dev/watchdog\"\n":         "",
+	} {
+		if got := watchdogOf(text); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
+
 func TestNetworkFile(t *testing.T) {
 	c, err := parseNetwork("# QEMU\naddress = 10.0.2.15/24\ngateway = 10.0.2.2\ndns=10.0.2.3\ndns=10.0.2.4\n")
 	if err != nil || c.address != netip.MustParsePrefix("10.0.2.15/24") || c.gateway.String() != "10.0.2.2" || len(c.dns) != 2 {

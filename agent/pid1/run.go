@@ -86,6 +86,7 @@ func (b *board) up() error {
 		{"harden the kernel", func() error { return b.sysctls(hardening) }},
 		{"find the disk", b.findDisk},
 		{"read the configuration", b.configure},
+		{"arm the watchdog", b.armWatchdog},
 		{"set the clock", b.clock},
 		{"open the state", b.openState},
 		{"close the kernel", b.close},

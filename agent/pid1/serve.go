@@ -17,6 +17,7 @@ import (
 
 	"platen/agent/console"
 	"platen/agent/pid1/dm"
+	"platen/hal/watchdog"
 )
 
 const (
@@ -76,6 +77,45 @@ func hasSlots(path string) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// bootTime is how long the board may take until the agent has the watchdog.
+const bootTime = 5 * time.Minute
+
+// armWatchdog starts the watchdog that the configuration names: a start that hangs is ended
+// by it, and the bootloader counts a failed one. The agent takes it over.
+func (b *board) armWatchdog() error {
+	text, err := os.ReadFile(configFile)
+	if err != nil {
+		return err
+	}
+	path := watchdogOf(string(text))
+	if path == "" {
+		return nil
+	}
+	dog, err := watchdog.Open(path, bootTime)
+	if err == nil {
+		err = dog.Close() // it runs on
+	}
+	if err != nil {
+		b.say("no watchdog: %v", err)
+	}
+	return nil
+}
+
+// watchdogOf is the key "watchdog" of a configuration, "" if it is not there.
+func watchdogOf(text string) string {
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		k, v, _ := strings.Cut(line, "=")
+		switch k = strings.TrimSpace(k); {
+		case strings.HasPrefix(k, "["):
+			return ""
+		case k == "watchdog":
+			return strings.Trim(strings.TrimSpace(v), `"'`)
+		}
+	}
+	return ""
 }
 
 // install puts the image's agent into the first slot, unless a release is there already.

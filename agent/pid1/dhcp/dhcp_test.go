@@ -39,6 +39,7 @@ func answer(to []byte, kind byte, lease uint32, change func([]byte) []byte) []by
 // wire is a link to a server, in the time of a test's bubble.
 type wire struct {
 	serve func(packet []byte, to net.Addr) [][]byte
+	out   int // so many messages cannot be sent
 
 	mu       sync.Mutex
 	deadline time.Time
@@ -46,6 +47,10 @@ type wire struct {
 }
 
 func (w *wire) WriteTo(p []byte, to net.Addr) (int, error) {
+	if w.out > 0 {
+		w.out--
+		return 0, errors.New("network is unreachable")
+	}
 	for _, b := range w.serve(bytes.Clone(p), to) {
 		w.in <- b
 	}
@@ -94,7 +99,7 @@ func TestKeep(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var discovers, renewals int
-		w := &wire{serve: func(p []byte, to net.Addr) [][]byte {
+		w := &wire{out: 3, serve: func(p []byte, to net.Addr) [][]byte {
 			toAll := to.(*net.UDPAddr).IP.Equal(net.IPv4bcast)
 			switch kindOf(p) {
 			case discover:
@@ -119,10 +124,13 @@ func TestKeep(t *testing.T) {
 			return nil
 		}}
 		var got []Lease
-		begun := time.Now()
+		var begun time.Time
 		var at []time.Duration
 		err := run(ctx, w, func(l Lease) error {
-			got, at = append(got, l), append(at, time.Since(begun).Round(time.Minute))
+			if got = append(got, l); len(got) == 1 {
+				begun = time.Now()
+			}
+			at = append(at, time.Since(begun).Round(time.Minute))
 			if len(got) == 3 {
 				cancel()
 			}

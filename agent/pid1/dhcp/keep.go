@@ -24,7 +24,7 @@ const (
 
 // Keep gets an address for an interface that is up, gives each lease to use, and keeps it
 // until ctx ends; then it returns nil. It returns an error of use, and of an interface that
-// cannot be asked on.
+// cannot be asked on; what fails later is tried again.
 func Keep(ctx context.Context, iface string, use func(Lease) error) error {
 	dev, err := net.InterfaceByName(iface)
 	if err != nil {
@@ -93,12 +93,21 @@ func (c client) acquire() (Lease, error) {
 				return l, nil
 			}
 		}
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			return Lease{}, err
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // the cable is out, say
+			pause(c.ctx, wait)
 		}
 		if c.ctx.Err() != nil {
 			return Lease{}, c.ctx.Err()
 		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -109,11 +118,7 @@ func (c client) renew(l Lease) (Lease, error) {
 		at time.Duration
 		to net.Addr
 	}{{l.Time / 2, c.server(l.server)}, {l.Time / 8 * 7, c.all}} {
-		t := time.NewTimer(time.Until(begun.Add(step.at)))
-		select {
-		case <-t.C:
-		case <-c.ctx.Done():
-			t.Stop()
+		if pause(c.ctx, time.Until(begun.Add(step.at))); c.ctx.Err() != nil {
 			return Lease{}, c.ctx.Err()
 		}
 		a := ask{kind: request, mac: c.mac, address: l.Address, renew: true}
