@@ -1,7 +1,11 @@
 package fleet
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -45,6 +49,12 @@ func TestRevokedPrinter(t *testing.T) {
 	if e.Printer != p.tpm.ID().String() || e.Reason != "revoked" {
 		t.Errorf("event %+v", e)
 	}
+	for listed(t, dir) != 1 { // for a broker of the operator's own
+		if t.Context().Err() != nil {
+			t.Fatal("its certificate is not listed as revoked")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	for link.Publish(t.Context(), []byte("frame")) == nil { // until it has seen that the connection is gone
 		if t.Context().Err() != nil {
 			t.Fatal("it is connected still")
@@ -78,6 +88,21 @@ func TestRevokedPrinter(t *testing.T) {
 	if _, err := link.Nonce(t.Context()); err != nil {
 		t.Errorf("taken back: %v", err)
 	}
+}
+
+// listed is how many certificates the fleet in dir lists as revoked.
+func listed(t *testing.T, dir string) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(CADir(dir), "crl.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	list, err := x509.ParseRevocationList(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list.RevokedCertificateEntries)
 }
 
 // refusal is the reason of a refused enrolment.
