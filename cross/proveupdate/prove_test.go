@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"platen/cross/rig/rigtest"
 	"platen/updater/boot/boottest"
 )
 
@@ -55,6 +56,29 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+// built is the agent's binary, beside which a simulated printer is.
+func built(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	c := exec.Command("go", "build", "-o", dir+"/", "platen/agent/cmd/platen", "platen/hal/cmd/platen-sim")
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return filepath.Join(dir, "platen")
+}
+
+// TestReal kills the real agent a few times, through each of the ways; its short form are
+// scripts of the scenarios.
+func TestReal(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the real agent is killed by make prove-update")
+	}
+	text, err := claimReal(options{kills: 6, seed: 1, platen: built(t)})
+	rigtest.Check(t, err)
+	t.Log(text)
+}
+
 // TestDisks cuts a real file system a few times, where that is possible.
 func TestDisks(t *testing.T) {
 	if testing.Short() {
@@ -63,11 +87,7 @@ func TestDisks(t *testing.T) {
 	if err := canCut(); err != nil {
 		t.Skip(err)
 	}
-	platen := filepath.Join(t.TempDir(), "platen")
-	if out, err := exec.Command("go", "build", "-o", platen, "platen/agent/cmd/platen").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	text, err := claimDisks(options{disks: 8, seed: 1, platen: platen})
+	text, err := claimDisks(options{disks: 8, seed: 1, platen: built(t)})
 	if errors.Is(err, errNoDisks) {
 		t.Skip(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"sort"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 )
 
@@ -300,6 +301,8 @@ func BenchmarkBuilds(b *testing.B) {
 	patch := mustMake(b, was, next, 0)
 	b.SetBytes(int64(len(next)))
 	b.ReportAllocs()
+	var before, after unix.Rusage
+	err1 = unix.Getrusage(unix.RUSAGE_SELF, &before)
 	for b.Loop() {
 		p := NewPatcher(old, int64(len(was)), io.Discard, int64(len(next)))
 		_, err := p.Write(patch)
@@ -307,6 +310,12 @@ func BenchmarkBuilds(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	err2 = unix.Getrusage(unix.RUSAGE_SELF, &after)
+	if err := errors.Join(err1, err2); err != nil {
+		b.Fatal(err)
+	}
+	spent := float64(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
+	b.ReportMetric(1000*float64(b.N)*float64(len(next))/spent, "MB/cpu-s")
 	b.ReportMetric(float64(len(patch)), "delta-bytes")
 	b.ReportMetric(100*float64(len(patch))/float64(len(next)), "%of-build")
 }
