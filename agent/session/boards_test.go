@@ -14,6 +14,7 @@ import (
 
 	"platen/agent/seam"
 	"platen/boards"
+	"platen/hal"
 	"platen/hal/envelope"
 	"platen/hal/gcodefile"
 	"platen/hal/motion"
@@ -71,26 +72,34 @@ func TestEveryBoardPrints(t *testing.T) {
 	}
 }
 
+// bench is a simulated machine of a board's size, which counts what a board does not do.
+type bench struct {
+	b            *boards.Board
+	printer      *sim.Printer
+	beyond, fast int
+}
+
+func (p *bench) move(m sim.Move) {
+	for i := range m.To {
+		if m.To[i] < p.b.Limits.Min[i] || m.To[i] > p.b.Limits.Max[i] {
+			p.beyond++
+		}
+	}
+	if m.Feed > max(p.b.Limits.MaxFeed[0], p.b.Limits.MaxFeed[1])*3/2 { // along both axes
+		p.fast++
+	}
+}
+
 func printOn(ctx context.Context, b *boards.Board) error {
+	p := &bench{b: b}
 	firmware := simulated[b.Controller.Dialect]
 	if b.ID == "rpi-prusa-mk3-einsy" {
 		firmware = sim.PrusaMK3
 	}
-	beyond, fast := 0, 0
-	p, err := sim.New(sim.Config{
-		Firmware: firmware, Speed: sim.Fastest, Volume: b.Limits.Max, Leveling: true, EmergencyParser: true, LineTime: 1,
-		OnMove: func(m sim.Move) {
-			for i := range m.To {
-				if m.To[i] < b.Limits.Min[i] || m.To[i] > b.Limits.Max[i] {
-					beyond++
-				}
-			}
-			if m.Feed > max(b.Limits.MaxFeed[0], b.Limits.MaxFeed[1])*3/2 {
-				fast++
-			}
-		},
-	})
-	if err != nil {
+	var err error
+	if p.printer, err = sim.New(sim.Config{
+		Firmware: firmware, Speed: sim.Fastest, Volume: b.Limits.Max, Leveling: true, EmergencyParser: true, LineTime: 1, OnMove: p.move,
+	}); err != nil {
 		return err
 	}
 	master, path, err := sim.OpenPTY()
@@ -99,7 +108,7 @@ func printOn(ctx context.Context, b *boards.Board) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	served := make(chan struct{})
-	go func() { defer close(served); p.Serve(ctx, master) }()
+	go func() { defer close(served); p.printer.Serve(ctx, master) }()
 	defer func() { cancel(); <-served; master.Close() }()
 	cfg := Config{Board: b, Device: path, Logger: slog.New(slog.DiscardHandler)}
 	machine, err := open(ctx, cfg)
@@ -107,28 +116,39 @@ func printOn(ctx context.Context, b *boards.Board) error {
 		return err
 	}
 	defer machine.Close()
+	if err := block(ctx, cfg, machine); err != nil {
+		return err
+	}
+	st := p.printer.Stats()
+	if p.beyond > 0 || p.fast > 0 || st.Filament < 300 || st.HotendSet != 0 || st.BedSet != 0 || st.Cold+st.Unhomed+st.Unknown+st.Kills > 0 {
+		return fmt.Errorf("%d moves beyond the volume, %d too fast; %+v", p.beyond, p.fast, st)
+	}
+	return control(b)
+}
+
+// block slices a small one and prints it.
+func block(ctx context.Context, cfg Config, machine hal.Machine) error {
 	v, err := vault.NewPageable(4 << 20)
 	if err != nil {
 		return err
 	}
 	defer v.Close()
 	s := &session{cfg: cfg, vault: v}
-	block := cuboid(4, 4, 0.6)
-	job, err := s.loadModel(ctx, bytes.NewReader(block), &seam.Start{Size: uint64(len(block))})
+	file := cuboid(4, 4, 0.6)
+	job, err := s.loadModel(ctx, bytes.NewReader(file), &seam.Start{Size: uint64(len(file))})
 	if err != nil {
 		return err
 	}
-	prog := fresh(b, job.program(ctx, func(p motion.Program) motion.Program { return p }))
-	if err := machine.Run(ctx, envelope.Check(b.Limits, envelope.Fit(b.Limits, prog))); err != nil {
-		return err
-	}
-	st := p.Stats()
-	if beyond > 0 || fast > 0 || st.Filament < 300 || st.HotendSet != 0 || st.BedSet != 0 || st.Cold+st.Unhomed+st.Unknown+st.Kills > 0 {
-		return fmt.Errorf("%d moves beyond the volume, %d too fast; %+v", beyond, fast, st)
-	}
+	prog := fresh(cfg.Board, job.program(ctx, func(p motion.Program) motion.Program { return p }))
+	return machine.Run(ctx, envelope.Check(cfg.Board.Limits, envelope.Fit(cfg.Board.Limits, prog)))
+}
+
+// control reports a board on which a move beyond the volume passes.
+func control(b *boards.Board) error {
 	outside := motion.Op{Kind: motion.Move, Axes: motion.X, Feed: unit.Speed(1000)}
 	outside.To[0] = b.Limits.Max[0] + 1
-	for _, err := range envelope.Check(b.Limits, b.Sequence(gcodefile.State{}).Macro(boards.MacroStart).Program(func(yield func(motion.Op, error) bool) { yield(outside, nil) }).Ops()) {
+	prog := b.Sequence(gcodefile.State{}).Macro(boards.MacroStart).Program(func(yield func(motion.Op, error) bool) { yield(outside, nil) })
+	for _, err := range envelope.Check(b.Limits, prog.Ops()) {
 		if err != nil {
 			return nil
 		}
