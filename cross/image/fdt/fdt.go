@@ -128,10 +128,10 @@ func (n *Node) Encode() []byte {
 	e.tag(end)
 	const reserved = headerSize // an empty list of reserved memory: 16 zero bytes
 	const at = reserved + 16
-	total := at + len(e.tree) + len(e.names)
+	tree, names := uint32(len(e.tree)), uint32(len(e.names))
 	var b []byte
-	for _, v := range [...]int{magic, total, at, at + len(e.tree), reserved, version, compatible, 0, len(e.names), len(e.tree)} {
-		b = binary.BigEndian.AppendUint32(b, uint32(v))
+	for _, v := range [...]uint32{magic, at + tree + names, at, at + tree, reserved, version, compatible, 0, names, tree} {
+		b = binary.BigEndian.AppendUint32(b, v)
 	}
 	b = append(b, make([]byte, 16)...)
 	return append(append(b, e.tree...), e.names...)

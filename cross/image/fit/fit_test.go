@@ -14,38 +14,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"platen/cross/image/fdt"
+	"platen/cross/image/fit/fittest"
 	"platen/cross/rig"
 	"platen/cross/rig/rigtest"
 )
-
-// keys makes two keys once: that takes long.
-var keys = sync.OnceValues(func() (list [2]*rsa.PrivateKey, err error) {
-	for i := range list {
-		if list[i], err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
-			return list, err
-		}
-	}
-	return list, nil
-})
-
-func key(t testing.TB) *rsa.PrivateKey { return one(t, 0) }
-
-func otherKey(t testing.TB) *rsa.PrivateKey { return one(t, 1) }
-
-func one(t testing.TB, i int) *rsa.PrivateKey {
-	t.Helper()
-	list, err := keys()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return list[i]
-}
 
 func parts() Parts {
 	return Parts{Arch: "arm64", Kernel: bytes.Repeat([]byte("kernel "), 999), Ramdisk: bytes.Repeat([]byte("ramdisk"), 500),
@@ -62,7 +39,7 @@ func build(t testing.TB, k crypto.Signer) []byte {
 }
 
 func TestBuildAndOpen(t *testing.T) {
-	k := key(t)
+	k := fittest.Key(0)
 	b := build(t, k)
 	if !bytes.Equal(b, build(t, k)) {
 		t.Error("the same parts and key gave other bytes")
@@ -71,10 +48,10 @@ func TestBuildAndOpen(t *testing.T) {
 	if d := cmp.Diff(parts(), got); err != nil || d != "" {
 		t.Errorf("%v: %s", err, d)
 	}
-	if _, err := Open(b, &otherKey(t).PublicKey); !errors.Is(err, ErrImage) {
+	if _, err := Open(b, &fittest.Key(1).PublicKey); !errors.Is(err, ErrImage) {
 		t.Errorf("another key: %v", err)
 	}
-	if got, err = Read(build(t, otherKey(t))); err != nil || got.Digests() != parts().Digests() {
+	if got, err = Read(build(t, fittest.Key(1))); err != nil || got.Digests() != parts().Digests() {
 		t.Errorf("without a key: %v", err)
 	}
 	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -96,7 +73,7 @@ func changed(b []byte, bit int, public *rsa.PublicKey) (Parts, error) {
 // TestEachBit (T21): one flipped bit anywhere in an image, and nothing starts; or, for the few
 // bits that U-Boot does not look at, what starts is the same.
 func TestEachBit(t *testing.T) {
-	k := key(t)
+	k := fittest.Key(0)
 	b := build(t, k)
 	bits := make([]int, 0, 200+8*len(b)/397)
 	for range 200 {
@@ -124,7 +101,7 @@ func TestEachBit(t *testing.T) {
 
 // TestOthersDoNotStart: an attacker's changes that are whole trees again.
 func TestOthersDoNotStart(t *testing.T) {
-	k := key(t)
+	k := fittest.Key(0)
 	sig := func(n *fdt.Node) *fdt.Node { return n.At("configurations/conf/signature-1") }
 	for name, change := range map[string]func(*fdt.Node){
 		"unsigned":              func(n *fdt.Node) { n.At("configurations/conf").Children = nil },

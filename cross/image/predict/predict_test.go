@@ -2,8 +2,6 @@ package predict
 
 import (
 	"bytes"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -16,6 +14,7 @@ import (
 
 	"platen/cross/image/fdt"
 	"platen/cross/image/fit"
+	"platen/cross/image/fit/fittest"
 	"platen/updater/approval"
 )
 
@@ -190,10 +189,7 @@ func TestEachBitOfEFI(t *testing.T) {
 
 // TestUBoot: the registers are those of the digests, and another part is another register.
 func TestUBoot(t *testing.T) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := fittest.Key(0)
 	good := fit.Parts{Arch: "arm64", Kernel: []byte("kernel"), Ramdisk: []byte("ramdisk"), FDT: (&fdt.Node{}).Encode(), Cmdline: "quiet"}
 	of := func(p fit.Parts) []approval.PCR {
 		t.Helper()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/rand"
 	"crypto/rsa"
 	"encoding/binary"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"platen/cross/image/fit"
+	"platen/cross/image/fit/fittest"
 	"platen/cross/rig"
 	"platen/cross/rig/rigtest"
 	env "platen/updater/boot/uboot"
@@ -204,17 +204,13 @@ func (b *bench) try(n slot.Name) {
 }
 
 // guard is how long a machine may run; on one that has anything else to do, a start takes seconds.
-const guard = 3 * time.Minute
+const guard = 8 * time.Minute
 
 // TestScript runs the script in the real U-Boot: images whose kernels do nothing but switch
 // off (slot a) or reset (slot b, which so never comes up).
 func TestScript(t *testing.T) {
 	if _, err := rig.Find("qemu-system-aarch64"); err != nil {
 		rigtest.Check(t, err)
-	}
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
 	}
 	tpm, err := rig.StartMachineSwtpm(t.Context(), t.TempDir())
 	rigtest.Check(t, err)
@@ -242,11 +238,7 @@ func TestScript(t *testing.T) {
 			b.state(slot.A, slot.B)
 		},
 		"signed by somebody else": func(b *bench) {
-			other, err := rsa.GenerateKey(rand.Reader, 2048)
-			if err != nil {
-				b.t.Fatal(err)
-			}
-			b.write(small().FIT[1]*Sector, b.image(true, other))
+			b.write(small().FIT[1]*Sector, b.image(true, fittest.Key(1)))
 			b.try(slot.B)
 			b.expect("ba+")
 		},
@@ -285,7 +277,7 @@ func TestScript(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			run(newBench(t, key, tpm))
+			run(newBench(t, fittest.Key(0), tpm))
 		})
 	}
 }
