@@ -91,6 +91,7 @@ type Bench struct {
 	recipient   string
 	canary      *leak.Canary
 	jobs        int // sealed so far
+	moves       int // of a whole print
 }
 
 // boardID is the id of the board that releases are for.

@@ -155,4 +155,4 @@ func (c *Console) Ask(ctx context.Context, in []byte, args ...string) (string, e
 }
 
 // patience is a guard against hanging: how long anything that has to come may take.
-const patience = 5 * time.Minute
+const patience = 10 * time.Minute

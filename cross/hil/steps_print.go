@@ -92,7 +92,7 @@ func (b *Bench) print(ctx context.Context) (string, error) {
 		return "", err
 	}
 	s := b.ctl.Stats()
-	moves := b.ctl.Moves() - from
+	b.moves = b.ctl.Moves() - from
 	if s.Layers-before.Layers != layers || s.Filament <= before.Filament || s.Cold+s.Clamped+s.Unhomed+s.Kills > 0 {
 		return "", fmt.Errorf("the controller counts %d layers of %d, and %d cold, %d clamped, %d unhomed moves, %d kills",
 			s.Layers-before.Layers, layers, s.Cold, s.Clamped, s.Unhomed, s.Kills)
@@ -109,7 +109,7 @@ func (b *Bench) print(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%w: the program that was printed is not found where it must be (%v)", errControl, err)
 	}
 	return fmt.Sprintf("sealed to the TPM, offered over MQTT: the controller counts %d layers, %d moves that feed %.2f m of filament, in %s of machine time;\ntelemetry goes on, a second copy was refused",
-		s.Layers-before.Layers, moves, float64(s.Filament-before.Filament)/1e6, (s.SimTime - before.SimTime).Round(time.Second)), nil
+		s.Layers-before.Layers, b.moves, float64(s.Filament-before.Filament)/1e6, (s.SimTime - before.SimTime).Round(time.Second)), nil
 }
 
 // patterns is everything that must be nowhere but in memory and on the controller's line.
@@ -165,7 +165,7 @@ func (b *Bench) cutOnce(ctx context.Context, seen *scanned, states int) error {
 	if err != nil {
 		return err
 	}
-	if err := b.ctl.After(ctx, from, 20+b.rng.IntN(400)); err != nil {
+	if err := b.ctl.After(ctx, from, b.moves/20+b.rng.IntN(1+b.moves*3/4)); err != nil {
 		return err
 	}
 	if d != nil {
