@@ -67,16 +67,6 @@ func (n *Node) Text(name string, text ...string) {
 	n.Set(name, []byte(strings.Join(text, "\x00")+"\x00"))
 }
 
-// Delete removes a property.
-func (n *Node) Delete(name string) {
-	for i := range n.Props {
-		if n.Props[i].Name == name {
-			n.Props = append(n.Props[:i:i], n.Props[i+1:]...)
-			return
-		}
-	}
-}
-
 // Prop is the value of a property, nil if there is none.
 func (n *Node) Prop(name string) []byte {
 	for _, p := range n.Props {

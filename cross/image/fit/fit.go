@@ -46,7 +46,7 @@ const (
 
 func names() [3]string { return [3]string{kernelName, ramdiskName, fdtName} }
 
-// Where things lie in a board's memory, as physical addresses.
+// Memory is where things lie in a board's memory, as physical addresses.
 type Memory struct {
 	Kernel uint32 // where the kernel is unpacked: 2 MiB aligned
 	FDT    uint32 // where its device tree is put: 8 bytes aligned

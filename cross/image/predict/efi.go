@@ -38,8 +38,8 @@ func EFI(image []byte) ([]approval.PCR, error) {
 		return nil, fmt.Errorf("foretell the registers: the kernel: %w", err)
 	}
 	return []approval.PCR{
-		{Index: PCRLoader, Value: Replay(event("Calling EFI Application from Boot Option"), event("\x00\x00\x00\x00"), whole, kernel)},
-		{Index: PCRRest, Value: Replay(loadOptions(string(cmdline)), sha256.Sum256(initrd))},
+		{Index: pcrLoader, Value: Replay(event("Calling EFI Application from Boot Option"), event("\x00\x00\x00\x00"), whole, kernel)},
+		{Index: pcrRest, Value: Replay(loadOptions(string(cmdline)), sha256.Sum256(initrd))},
 	}, nil
 }
 

@@ -22,9 +22,9 @@ import (
 
 // The registers of a boot.
 const (
-	PCRLoader = 4 // EFI applications
-	PCRKernel = 8
-	PCRRest   = 9
+	pcrLoader = 4 // EFI applications
+	pcrKernel = 8
+	pcrRest   = 9
 )
 
 // Replay is what a register holds after these digests were extended into it, in their order.
@@ -45,8 +45,8 @@ func UBoot(image []byte) ([]approval.PCR, error) {
 	}
 	d := p.Digests()
 	return []approval.PCR{
-		{Index: PCRKernel, Value: Replay(d.Kernel)},
-		{Index: PCRRest, Value: Replay(d.Ramdisk, d.FDT, d.Cmdline)},
+		{Index: pcrKernel, Value: Replay(d.Kernel)},
+		{Index: pcrRest, Value: Replay(d.Ramdisk, d.FDT, d.Cmdline)},
 	}, nil
 }
 
