@@ -33,7 +33,7 @@ type Config struct {
 	Version targets.Version
 	Built   time.Time // the clock of a printer never stands before it
 
-	Platen string // a binary for the board, instead of one that is compiled
+	Platen, Init string // binaries for the board, instead of those that are compiled
 
 	Files    map[string][]byte // of /etc/platen, in the place of the board's
 	Settings map[string][]byte // of the config partition, see [WriteSettings]
@@ -185,21 +185,21 @@ func makeRoot(ctx context.Context, cfg Config, board Board, k kernel) (r root, e
 	if cfg.Approver != nil {
 		r.approver = &cfg.Approver.PublicKey
 	}
-	binary := filepath.Join(cfg.Dir, "init")
-	if err = board.target.Build(ctx, cfg.Source, "./agent/cmd/platen-init", binary, cfg.Version); err == nil {
-		r.init, err = os.ReadFile(binary)
+	if r.init, err = program(ctx, cfg, board, cfg.Init, "init", "./agent/cmd/platen-init"); err == nil {
+		r.platen, err = program(ctx, cfg, board, cfg.Platen, "platen", targets.Device)
 	}
-	if err != nil {
-		return r, err
-	}
-	if binary = cfg.Platen; binary == "" {
-		binary = filepath.Join(cfg.Dir, "platen")
-		if err := board.target.Build(ctx, cfg.Source, targets.Device, binary, cfg.Version); err != nil {
-			return r, err
+	return r, err
+}
+
+// program reads the file at path, or, if that is "", one called name that it compiles.
+func program(ctx context.Context, cfg Config, board Board, path, name, pkg string) ([]byte, error) {
+	if path == "" {
+		path = filepath.Join(cfg.Dir, name)
+		if err := board.target.Build(ctx, cfg.Source, pkg, path, cfg.Version); err != nil {
+			return nil, err
 		}
 	}
-	r.platen, err = os.ReadFile(binary)
-	return r, err
+	return os.ReadFile(path)
 }
 
 // builder makes the images of a kernel and a root.
