@@ -9,13 +9,13 @@ import (
 
 // leaky builds an agent for the board whose session writes each model to the disk, past the
 // encrypted state, and to the console.
-func leaky(ctx context.Context, source, work, out string) error {
+func leaky(ctx context.Context, source, work, out string, release uint64) error {
 	module, err := filepath.Abs(source)
 	if err != nil {
 		return err
 	}
 	return spill.Build(ctx, spill.Config{Module: module, Work: work, Sources: filepath.Join(module, "cross/hil/rig/testdata/leak"),
-		Env: []string{"GOOS=linux", "GOARCH=arm64"}, Out: out}, []spill.Spill{
+		Env: []string{"GOOS=linux", "GOARCH=arm64"}, Release: release, Out: out}, []spill.Spill{
 		{Folder: "agent/session", Function: "plain", Statement: "if st.Sealed { return leakPlain(st, file) }"},
 	})
 }

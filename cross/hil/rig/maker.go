@@ -73,7 +73,7 @@ func (m *maker) other(ctx context.Context, s hil.Spec, dir string, v targets.Ver
 		return "", err
 	}
 	if s.Leaky {
-		return filepath.Join(dir, "platen"), leaky(ctx, m.source, dir, filepath.Join(dir, "platen"))
+		return filepath.Join(dir, "platen"), leaky(ctx, m.source, dir, filepath.Join(dir, "platen"), s.Release)
 	}
 	program := filepath.Join(dir, "broken")
 	return program, errors.Join(t.Build(ctx, m.source, "./cross/hil/broken", program, v), t.Build(ctx, m.source, targets.Device, filepath.Join(dir, "platen"), v))

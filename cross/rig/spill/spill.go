@@ -32,6 +32,8 @@ type Config struct {
 	Sources string
 	// Env is added to the environment of go build, such as GOARCH=arm64.
 	Env []string
+	// Release is what it says it is; 0 is a build of a desk.
+	Release uint64
 	// Out is the file to write.
 	Out string
 }
@@ -69,7 +71,8 @@ func Build(ctx context.Context, cfg Config, spills []Spill) error {
 	if err := os.WriteFile(list, text, 0o600); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", list, "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", cfg.Out, "./agent/cmd/platen")
+	flags := fmt.Sprintf("-s -w -X platen/agent/cli.release=%d", cfg.Release)
+	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", list, "-tags", "nethttpomithttp2", "-ldflags", flags, "-o", cfg.Out, "./agent/cmd/platen")
 	cmd.Dir = cfg.Module
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), cfg.Env...)
 	if said, err := cmd.CombinedOutput(); err != nil {
