@@ -135,7 +135,8 @@ func start(args []string) (pid int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("start %s: %w", args[0], err)
 	}
-	return p.Pid, p.Release()
+	pid = p.Pid // Release forgets it
+	return pid, p.Release()
 }
 
 // keep starts the launcher, reaps whatever ends, and restarts the board or switches it off
@@ -210,7 +211,7 @@ func reap(pid int) (status string, gone bool) {
 
 // stop has the launcher end, which has the agent end.
 func (b *board) stop(pid int) {
-	if pid == 0 {
+	if pid <= 1 { // 0: none runs; and never a group, or everybody
 		return
 	}
 	_ = unix.Kill(pid, unix.SIGTERM)
