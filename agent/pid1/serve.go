@@ -223,8 +223,12 @@ func (b *board) stop(pid int) {
 	b.say("the launcher does not end: killed")
 }
 
-// down ends everything and gives the board to its firmware.
+// down ends everything and gives the board to its firmware. It is for process 1 alone: for
+// any other, everything is its neighbours.
 func (b *board) down(how int, arg string) {
+	if os.Getpid() != 1 {
+		panic("not process 1")
+	}
 	if b.renew != nil {
 		b.renew()
 	}
