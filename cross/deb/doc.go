@@ -2,7 +2,8 @@
 // hardened unit, the agent's user, rules for its devices, settings of the kernel and the
 // first configuration. cross/deb.sh ("make deb ARCH=armhf") puts them together with nfpm;
 // the tests hold the unit against systemd's own judgement and the configuration against
-// the agent's.
+// the agent's. cross/deb/try.sh installs the package where systemd runs, and prints under
+// its unit.
 //
 // The unit gives up everything but what an agent needs: the network, its state, the TPM,
 // serial ports, the watchdog and pins. It has no capability, and its sessions confine
