@@ -19,9 +19,11 @@ type MosquittoConfig struct {
 	Cert, Key string
 	// Addr is the address to listen on, host:port; empty takes a free one of the loopback.
 	Addr string
-	// Persist has the broker keep what it has not delivered in its folder, written down after
-	// each change (but not before it acknowledges a message), and not bound how much waits there.
+	// Persist has the broker keep what it has not delivered in its folder when it is stopped, and
+	// not bound how much waits there.
 	Persist bool
+	// Autosave has it do so after each change as well, though not before it acknowledges a message.
+	Autosave bool
 	// ACL is the lines of an access list, in which %u is the common name of the
 	// client's certificate; empty lets every client do everything.
 	ACL []string
@@ -114,10 +116,12 @@ func writeMosquittoConf(dir, addr string, cfg MosquittoConfig) (string, error) {
 		lines = append(lines, "crlfile "+cfg.CRL)
 	}
 	if cfg.Persist {
-		lines = append(lines, "persistence true", "persistence_location "+dir+"/", "max_queued_messages 0",
-			"autosave_on_changes true", "autosave_interval 1")
+		lines = append(lines, "persistence true", "persistence_location "+dir+"/", "max_queued_messages 0")
 	} else {
 		lines = append(lines, "persistence false")
+	}
+	if cfg.Autosave {
+		lines = append(lines, "autosave_on_changes true", "autosave_interval 1")
 	}
 	if os.Geteuid() == 0 { // it would change to a user who may not read the keys
 		lines = append(lines, "user root")

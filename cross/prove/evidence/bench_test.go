@@ -16,7 +16,7 @@ import (
 // of its own, which does not count. cpu-ms/frame is of the agent's process; KiB is what is
 // resident of it.
 func BenchmarkAgent(b *testing.B) {
-	w, err := newWorld(b.Context())
+	w, err := newWorld(b.Context(), false)
 	rigtest.Check(b, err)
 	defer w.close()
 	st, err := newStand(b.Context(), w, programs(b))

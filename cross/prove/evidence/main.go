@@ -88,15 +88,18 @@ func prove(ctx context.Context, o options, out io.Writer) (bool, error) {
 		}
 		fmt.Fprintf(out, "%-8s %-9s %s | %s | control: %s\n", c.State, c.Name, c.Claim, c.Evidence, c.Control)
 	}
-	for _, part := range []func(*world) error{
-		func(w *world) error { return attack(ctx, w, o.messages, o.seed, say) },
-		func(w *world) error { return killing(ctx, w, o.bins, o.kills, o.seed, say) },
+	for _, part := range []struct {
+		run      func(*world) error
+		autosave bool
+	}{
+		{func(w *world) error { return attack(ctx, w, o.messages, o.seed, say) }, false},
+		{func(w *world) error { return killing(ctx, w, o.bins, o.kills, o.seed, say) }, true},
 	} {
-		w, err := newWorld(ctx)
+		w, err := newWorld(ctx, part.autosave)
 		if err != nil {
 			return false, err
 		}
-		err = part(w)
+		err = part.run(w)
 		if err != nil {
 			err = fmt.Errorf("%w; the broker's log ends: %s", err, w.brokerLog())
 		}

@@ -99,7 +99,7 @@ func strangers(t *testing.T, m map[string]int64) []string {
 // TestStockDecoder: what mosquitto_sub captures of a printer decodes with a stock CBOR
 // library, to items of the catalogue and nothing else.
 func TestStockDecoder(t *testing.T) {
-	w, err := newWorld(t.Context())
+	w, err := newWorld(t.Context(), false)
 	rigtest.Check(t, err)
 	defer w.close()
 	st, err := newStand(t.Context(), w, programs(t))

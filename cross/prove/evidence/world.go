@@ -40,14 +40,15 @@ type world struct {
 	printers, ops *ca.CA
 	recipient     evidence.RecipientID
 	fleetTLS      *tls.Config // as which the fleet comes to the broker
+	autosave      bool        // the broker writes down each change
 	stops         []func()
 }
 
 // fleetID is the name under which the broker knows the fleet.
 var fleetID = evidence.PrinterID{0xf1}
 
-func newWorld(ctx context.Context) (w *world, err error) {
-	w = &world{}
+func newWorld(ctx context.Context, autosave bool) (w *world, err error) {
+	w = &world{autosave: autosave}
 	if w.dir, err = os.MkdirTemp("", "plproof"); err != nil {
 		return nil, err
 	}
@@ -143,7 +144,7 @@ func (w *world) startBroker(ctx context.Context, addr string) error {
 		return err
 	}
 	m, err := rig.StartMosquitto(ctx, w.path("broker"), rig.MosquittoConfig{CA: w.path("clients.pem"), Cert: w.path("broker.pem"),
-		Key: w.path("broker.key"), Addr: addr, Persist: true, ACL: []string{
+		Key: w.path("broker.key"), Addr: addr, Persist: true, Autosave: w.autosave, ACL: []string{
 			"user " + fleetID.String(), "topic read " + evidence.AllBatches, "topic read " + evidence.AllHellos,
 			"topic write platen/v1/+/nonce", "topic write platen/v1/+/offer",
 			"pattern write platen/v1/%u/evidence", "pattern write platen/v1/%u/hello", "pattern write platen/v1/%u/gone",
