@@ -174,7 +174,7 @@ func makeRoot(ctx context.Context, cfg Config, board Board, k kernel) (r root, e
 	if r.modules, r.order, err = modules(k.files, board.Modules); err != nil {
 		return r, err
 	}
-	if r.state, err = stateTemplate(ctx, cfg.Dir); err != nil {
+	if r.state, err = stateTemplate(ctx, cfg.Source, cfg.Dir); err != nil {
 		return r, err
 	}
 	for _, files := range []map[string][]byte{board.Files, cfg.Files} {

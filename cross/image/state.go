@@ -20,7 +20,7 @@ var mke2fs = []string{"-q", "-F", "-t", "ext4", "-b", "4096", "-N", "1024", "-m"
 	"-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0,hash_seed=1c5f9b1a-7a3e-4b1e-9d52-6d0a3f4b8a07"}
 
 // stateTemplate makes the empty file system of the state, for package volume.
-func stateTemplate(ctx context.Context, dir string) (template []byte, err error) {
+func stateTemplate(ctx context.Context, source, dir string) (template []byte, err error) {
 	size := Find("state").Size - volume.DataOffset
 	const fill = 0xa5 // a block of nothing else was not written by mke2fs
 	path := filepath.Join(dir, "state.ext4")
@@ -35,11 +35,7 @@ func stateTemplate(ctx context.Context, dir string) (template []byte, err error)
 			return nil, err
 		}
 	}
-	program, err := exec.LookPath("mke2fs")
-	if err != nil {
-		program = "/sbin/mke2fs" // not on an ordinary user's path
-	}
-	cmd := exec.CommandContext(ctx, program, append(mke2fs, path)...)
+	cmd := exec.CommandContext(ctx, findMke2fs(source), append(mke2fs, path)...)
 	cmd.Env = append(os.Environ(), "E2FSPROGS_FAKE_TIME=1700000000", "SOURCE_DATE_EPOCH=1700000000", "MKE2FS_CONFIG=/dev/null", "LC_ALL=C")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("make the state's file system (package e2fsprogs): %w: %s", err, strings.TrimSpace(string(out)))
@@ -48,4 +44,15 @@ func stateTemplate(ctx context.Context, dir string) (template []byte, err error)
 		return nil, errors.Join(err, errors.New("mke2fs has changed the size of the state"))
 	}
 	return volume.MakeTemplate(f, size, 4096, fill)
+}
+
+// findMke2fs is where mke2fs is: on the path, where it is not on an ordinary user's, or where
+// cross/tools.sh has put it.
+func findMke2fs(source string) string {
+	for _, dir := range []string{"", "/usr/sbin", "/sbin", filepath.Join(source, "build/tools/sbin"), filepath.Join(source, "build/tools/usr/sbin")} {
+		if path, err := exec.LookPath(filepath.Join(dir, "mke2fs")); err == nil {
+			return path
+		}
+	}
+	return "mke2fs"
 }
