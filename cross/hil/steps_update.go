@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"platen/cross/rig/stage"
@@ -33,13 +34,33 @@ func (b *Bench) update(ctx context.Context) (string, error) {
 
 // updated asks for an update and waits until a release is confirmed after the restart.
 func (b *Bench) updated(ctx context.Context, release uint64) (status, error) {
-	var failed *Failed
-	if _, err := b.con.Ask(ctx, nil, "update"); errors.As(err, &failed) {
-		return status{}, err // an answer that the restart swallowed is none
+	if err := b.askUpdate(ctx); err != nil {
+		return status{}, err
 	}
 	return b.await(ctx, "to confirm the release", func(st status) bool {
 		return st.Release == release && st.Phase == "idle" && strings.Contains(st.Update, "confirmed")
 	})
+}
+
+// askUpdate has the printer install the newest release. It restarts by itself, before or after it
+// has answered.
+func (b *Bench) askUpdate(ctx context.Context) error {
+	const started = "platen-init: state open"
+	ctx, cancel := context.WithCancel(ctx)
+	starts := b.con.Count(started)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer cancel()
+	watch.Go(func() {
+		for b.con.Count(started) == starts && wait(ctx, 100*time.Millisecond) == nil {
+		}
+		cancel()
+	})
+	var failed *Failed
+	if _, err := b.con.Ask(ctx, nil, "update"); errors.As(err, &failed) {
+		return err
+	}
+	return nil
 }
 
 // cutUpdate takes the power away while the printer downloads and writes release 3.
@@ -120,8 +141,7 @@ func (b *Bench) badUpdate(ctx context.Context) (string, error) {
 	if _, err := b.publish(ctx, Spec{Release: 4, Broken: true}); err != nil {
 		return "", err
 	}
-	var failed *Failed
-	if _, err := b.con.Ask(ctx, nil, "update"); errors.As(err, &failed) {
+	if err := b.askUpdate(ctx); err != nil {
 		return "", err
 	}
 	if _, err := b.con.Wait(ctx, "broken on purpose"); err != nil {
