@@ -58,7 +58,7 @@ func TestSettingsLog(t *testing.T) {
 		if err != nil || !cmp.Equal(got, l) {
 			t.Errorf("%v became %v, %v", l, got, err)
 		}
-		for i := range raw { // a digest in the text is held by that of the event
+		for i := 0; i < len(raw); i += 1 + len(l)*5 { // a digest in the text is held by that of the event
 			bad := append([]byte{}, raw...)
 			bad[i] ^= 1
 			if _, err := ParseSettingsLog(bad); !errors.Is(err, ErrEncoding) {
