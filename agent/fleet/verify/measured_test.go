@@ -71,7 +71,7 @@ func TestT21(t *testing.T) {
 		{func(p *parts) []byte { return p.board }, UnknownBoard},
 		{func(p *parts) []byte { return p.controller }, UnknownFirmware},
 	} {
-		for bit := 0; bit < 1600; bit += 131 {
+		for bit := 0; bit < 1600; bit += 397 {
 			changed := goodParts()
 			c.of(&changed)[bit/8] ^= 1 << (bit % 8)
 			p.run(changed)
