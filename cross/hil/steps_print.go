@@ -168,13 +168,13 @@ func (b *Bench) cutOnce(ctx context.Context, seen *scanned, states int) error {
 	if err := b.ctl.After(ctx, from, b.moves/20+b.rng.IntN(1+b.moves*3/4)); err != nil {
 		return err
 	}
+	if err := b.cut(ctx); err != nil {
+		return err
+	}
 	if d != nil {
 		if err := b.scan(d.Disk(), begun, states, seen); err != nil {
 			return err
 		}
-	}
-	if err := b.cut(ctx); err != nil {
-		return err
 	}
 	if err := b.on(ctx); err != nil {
 		return err

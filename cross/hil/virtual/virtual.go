@@ -53,6 +53,7 @@ type Machine struct {
 	own     bool   // image is a file of ours
 	boots   int
 	on      *boot
+	last    *boot // whose power was cut last, for Disk
 }
 
 // boot is a machine that is on.
@@ -64,6 +65,8 @@ type boot struct {
 	cancel context.CancelFunc
 	served chan error
 	wires  hil.Wires
+	image  string // that the disk began with, once its power was cut
+	own    bool   // and whether that is a file of ours
 }
 
 // New makes a printer that is off, with a new TPM unless its folder has one. The disk is empty:
@@ -115,12 +118,16 @@ func (m *Machine) forget() error {
 	return os.Remove(m.image)
 }
 
-// Disk is the disk of the boot that is on, or nil.
+// Disk is the disk of the boot that is on, or while the machine is off of the last one; nil if
+// there was none.
 func (m *Machine) Disk() *cutdisk.Disk {
-	if m.on == nil {
-		return nil
+	if m.on != nil {
+		return m.on.disk
 	}
-	return m.on.disk
+	if m.last != nil {
+		return m.last.disk
+	}
+	return nil
 }
 
 // Image is the file with what the disk holds while the machine is off.
@@ -256,7 +263,7 @@ func dial(ctx context.Context, path string, done <-chan struct{}) (io.ReadWriteC
 }
 
 // Cut kills the machine and its TPM's process, and makes the disk what such a cut leaves. The
-// file with its log of writes stays until the next Cut.
+// log of its writes stays until the next one.
 func (m *Machine) Cut(context.Context) error {
 	if m.on == nil {
 		return errors.New("switch off: the machine is off")
@@ -271,11 +278,25 @@ func (m *Machine) Cut(context.Context) error {
 	if err := b.disk.State(next, b.disk.Events(), cutdisk.Loss(m.rng.IntN(4)), m.rng); err != nil {
 		return err
 	}
-	if err := errors.Join(m.forget(), b.disk.Close(), os.RemoveAll(b.dir)); err != nil {
-		return err
+	// The old image is what the log of the boot begins with: both go with the next cut.
+	err = m.drop()
+	b.image, b.own = m.image, m.own
+	m.last, m.image, m.own = b, next, true
+	return err
+}
+
+// drop removes what is left of the boot before the last one.
+func (m *Machine) drop() error {
+	b := m.last
+	if b == nil {
+		return nil
 	}
-	m.image, m.own = next, true
-	return nil
+	m.last = nil
+	err := errors.Join(b.disk.Close(), os.RemoveAll(b.dir))
+	if b.own {
+		err = errors.Join(err, os.Remove(b.image))
+	}
+	return err
 }
 
 // off ends the processes of the boot that is on.
@@ -313,7 +334,7 @@ func (m *Machine) Close() error {
 		err = errors.Join(err, m.on.disk.Close(), os.RemoveAll(m.on.dir))
 		m.on = nil
 	}
-	return errors.Join(err, m.forget(), os.RemoveAll(m.sockets))
+	return errors.Join(err, m.drop(), m.forget(), os.RemoveAll(m.sockets))
 }
 
 // pipes is a line made of two pipes.
