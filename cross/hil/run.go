@@ -57,6 +57,7 @@ func Controls() []Scenario {
 		{Name: "image that leaks on purpose", run: (*Bench).makeImage},
 		{Name: "its boot", run: (*Bench).boot},
 		{Name: "its enrolment", run: (*Bench).enrol},
+		{Name: "its consent", run: (*Bench).telemetry}, // offers are taken of whom the owner grants anything
 		{Name: "its leak is found", run: (*Bench).leaks},
 	}
 }
