@@ -67,7 +67,7 @@ test-arm: ## unit tests as ARM machines run them, of 32 and of 64 bits
 	@cross/test-arm.sh arm64 $(if $(CI),$(ARM64_SHORT),$(ARM_PACKAGES))
 
 cross: ## the device binary for every target of cross/targets, with its size; TWICE=-twice: and that two builds are the same
-	@go run ./cross/targets/build -version "$(VERSION)" -release "$(RELEASE)" $(TWICE)
+	@go run ./cross/targets/build -version "$(VERSION)" -release "$(RELEASE)" $(if $(CI),-target armv7,$(TWICE))
 
 image: ## what a board boots from: BOARD=qemu-arm64, in build/image; IMAGE=-approver=KEY and more, see cross/image/mkimage
 	@cross/tools.sh mkfs.ext4

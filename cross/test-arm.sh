@@ -20,5 +20,6 @@ export GOOS=linux GOARCH=$arch GOARM=7 CGO_ENABLED=0
 # Not what another processor changes nothing of: memory, processes, how many processors there are, and how
 # much a kernel takes; nor flags of memory, which an emulator does not pass on. Emulated, that takes minutes.
 host='^(TestAnyNumberOfProcessors|TestDeterministic|TestKeptBuffersPrintTheSame|TestOnceWithCopies|TestOnceGivesMemoryBack|TestAccountNotices|TestSupportNotices|TestLittleStaysInMemory|TestHeights|TestComb|TestCrowds|TestLayersAreInTheVault|TestStorm|TestDriveOrFlash|TestManyEdges|TestOffsetFineContour|TestLargerBudgetsTakeMore|TestKernelFlags)$'
-# Without vet and symbol tables: lint vets, and linking is a good part of the time.
-exec go test -short -skip "$host" -vet=off -ldflags "-s -w" -timeout 15m -exec "$qemu" "$@"
+# Without vet and symbol tables: lint vets, and linking is a good part of the time. Otherwise built as the
+# device's binary is, so that what was compiled for that serves.
+exec go test -tags nethttpomithttp2 -trimpath -short -skip "$host" -vet=off -ldflags "-s -w" -timeout 15m -exec "$qemu" "$@"

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 
 	"platen/cross/targets"
 )
@@ -28,21 +29,27 @@ func run(ctx context.Context) error {
 	var v targets.Version
 	flag.StringVar(&v.Version, "version", "0.1.0", "version")
 	flag.Uint64Var(&v.Release, "release", 0, "number of the release")
-	only := flag.String("target", "", "this target alone")
+	only := flag.String("target", "", "these targets alone, separated by commas")
 	out := flag.String("out", "build/cross", "folder of the binaries")
 	twice := flag.Bool("twice", false, "compile each a second time, from nothing and with another cache, and compare")
 	flag.Parse()
 	if err := os.MkdirAll(*out, 0o755); err != nil {
 		return err
 	}
-	var errs []error
-	for _, t := range targets.Table {
-		if *only == "" || *only == t.Name {
-			errs = append(errs, one(ctx, t, *out, v, *twice))
+	table := targets.Table
+	if *only != "" {
+		table = nil
+		for name := range strings.SplitSeq(*only, ",") {
+			t, err := targets.Find(name)
+			if err != nil {
+				return err
+			}
+			table = append(table, t)
 		}
 	}
-	if len(errs) == 0 {
-		return fmt.Errorf("%q is no target", *only)
+	var errs []error
+	for _, t := range table {
+		errs = append(errs, one(ctx, t, *out, v, *twice))
 	}
 	return errors.Join(errs...)
 }
