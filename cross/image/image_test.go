@@ -275,7 +275,7 @@ const cached = "../../build/image/cache"
 // root but what the golden list has.
 func TestImageTwice(t *testing.T) {
 	if testing.Short() {
-		t.Skip("needs minutes: without -short")
+		t.Skip("takes minutes: without -short")
 	}
 	if _, err := os.Stat(filepath.Join(cached, "linux-image-cloud-arm64.arm64")); err != nil {
 		t.Skip("needs the kernel's package: make image")

@@ -18,7 +18,7 @@ func (d disk) WriteAt(p []byte, off int64) (int, error) { return copy(d[off:], p
 // TestStateTemplate makes the same file system twice; written over noise, it is sound.
 func TestStateTemplate(t *testing.T) {
 	if testing.Short() {
-		t.Skip("needs to fill disks of 95 MiB: without -short")
+		t.Skip("fills disks of 95 MiB: without -short")
 	}
 	if _, err := exec.LookPath(findMke2fs("../..")); err != nil {
 		t.Skip("needs mke2fs: make image fetches it")

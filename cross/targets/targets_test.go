@@ -41,7 +41,7 @@ func TestTable(t *testing.T) {
 // either folder; and a program that differs, which differs.
 func TestBuildTwice(t *testing.T) {
 	if testing.Short() {
-		t.Skip("needs a compiler for half a minute: without -short")
+		t.Skip("takes a compiler half a minute: without -short")
 	}
 	target, err := Find("amd64")
 	if err != nil {
