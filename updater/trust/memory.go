@@ -106,9 +106,14 @@ func (c *Client) Repair(ctx context.Context, release uint64) error {
 	if _, err := Remembered(ctx, c.cfg.Memory); !errors.Is(err, updater.ErrMarks) {
 		return err
 	}
+	before := c.floor
 	c.lift(updater.Floor{Release: release})
-	c.marks, c.kept = Marks{}, true
-	return c.keep(ctx, Marks{Release: c.floor.Release, Time: c.floor.Time})
+	if err := c.save(ctx, Marks{Release: c.floor.Release, Time: c.floor.Time}); err != nil {
+		c.floor = before
+		return err
+	}
+	c.kept = true
+	return nil
 }
 
 // remember reads the marks, once.
@@ -130,6 +135,11 @@ func (c *Client) keep(ctx context.Context, m Marks) error {
 	if c.cfg.Memory == nil || m == c.marks {
 		return nil
 	}
+	return c.save(ctx, m)
+}
+
+// save writes marks, which count from then on.
+func (c *Client) save(ctx context.Context, m Marks) error {
 	if err := c.cfg.Memory.Save(ctx, m.encode()); err != nil {
 		return fmt.Errorf("keep what was seen last: %w: %w", updater.ErrFloor, err)
 	}

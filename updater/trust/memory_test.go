@@ -194,6 +194,47 @@ func TestMarksThatAreDamaged(t *testing.T) {
 	}
 }
 
+// TestRepairThatFails: marks that could not be written do not count, and the repair can be
+// asked for again, even if there is nothing to remember.
+func TestRepairThatFails(t *testing.T) {
+	l := newLab(t)
+	l.release(1)
+	m := &torn{index{data: make([]byte, MarksSize)}, nil}
+	c := l.clientWith(m)
+	m.torn = errors.New("TPM is in lockout")
+	if err := c.Repair(t.Context(), 7); !errors.Is(err, updater.ErrFloor) || !errors.Is(err, m.torn) {
+		t.Errorf("repair: %v", err)
+	}
+	if got := c.Floor().Release; got != 0 {
+		t.Errorf("the floor is %d by a repair that failed", got)
+	}
+	if err := c.Raise(updater.Floor{Release: 1}); !errors.Is(err, updater.ErrMarks) {
+		t.Errorf("raise: %v", err)
+	}
+	refused(t, c, updater.ErrMarks)
+	m.torn = nil
+	if err := c.Repair(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	mustRefresh(t, c, 1)
+	if _, ok := decodeMarks(m.data); !ok {
+		t.Error("the marks are damaged still")
+	}
+}
+
+// torn is an index that can be read and not written.
+type torn struct {
+	index
+	torn error
+}
+
+func (m *torn) Save(ctx context.Context, marks []byte) error {
+	if m.torn != nil {
+		return m.torn
+	}
+	return m.index.Save(ctx, marks)
+}
+
 // TestMarksSpareTheTPM: checks without news do not write.
 func TestMarksSpareTheTPM(t *testing.T) {
 	l := newLab(t)
