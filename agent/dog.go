@@ -83,6 +83,7 @@ const pets = 6
 func (a *Agent) pet(ctx context.Context) error {
 	next := time.NewTimer(time.Hour)
 	defer next.Stop()
+	a.sup.move() // it may not have begun yet
 	for {
 		period := time.Duration(a.cfg.WatchdogTime) / pets
 		a.dog.mu.Lock()

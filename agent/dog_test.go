@@ -30,7 +30,7 @@ func benchDog(t *testing.T) (*Agent, func() string) {
 	log := slog.New(slog.DiscardHandler)
 	a := &Agent{
 		cfg: &config.Config{Watchdog: path, WatchdogTime: config.Duration(12 * time.Second)}, log: log,
-		sup: &supervisor{log: log, bounds: patience, moved: time.Now()},
+		sup: &supervisor{log: log, bounds: patience}, // which has not begun yet
 	}
 	if retry := a.dog.open(a.cfg, log); retry || a.dog.file() == nil {
 		t.Fatal("the watchdog does not open")
@@ -103,7 +103,7 @@ func TestLetGo(t *testing.T) {
 // TestNoDog: an agent without one, and one whose watchdog is missing, go on.
 func TestNoDog(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
-	a := &Agent{cfg: &config.Config{Watchdog: filepath.Join(t.TempDir(), "none"), WatchdogTime: config.Duration(time.Minute)}, log: log}
+	a := &Agent{cfg: &config.Config{Watchdog: filepath.Join(t.TempDir(), "none"), WatchdogTime: config.Duration(time.Minute)}, log: log, sup: &supervisor{}}
 	if s := a.dog.state(false); s != "not configured" {
 		t.Error(s)
 	}
