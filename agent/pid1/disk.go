@@ -152,11 +152,10 @@ func (b *board) openState() error {
 	if real, err := filepath.EvalSymlinks(cfg.Device); err == nil {
 		cfg.Device = real
 	}
-	path, fresh, err := volume.Open(cfg)
+	path, _, err := volume.Open(cfg)
 	if err != nil {
 		return err
 	}
-	b.fresh = fresh
 	m := mounted{at: stateDir, flags: safely}
 	if err := os.MkdirAll(m.at, 0o700); err != nil {
 		return err

@@ -62,7 +62,6 @@ func Run(console io.Writer) {
 type board struct {
 	out     io.Writer
 	cmdline map[string]string
-	fresh   bool // the state was formatted
 	release release
 	renew   context.CancelFunc // ends what looks after the network's lease; nil: nothing does
 }

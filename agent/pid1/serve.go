@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"platen/agent/console"
 	"platen/agent/pid1/dm"
 	"platen/hal/watchdog"
+	"platen/updater/slot"
 )
 
 const (
@@ -120,14 +120,29 @@ func watchdogOf(text string) string {
 
 // install puts the image's agent into the first slot, unless a release is there already.
 func (b *board) install() error {
-	if _, err := os.Stat(filepath.Join(slotsDir, "slots")); err == nil && !b.fresh {
-		return nil
+	if empty, err := unfilled(slotsDir); err != nil || !empty {
+		return err
 	}
 	cmd := exec.Command(platen, "install", "--config", configFile, "--release", strconv.FormatUint(b.release.number, 10), platen)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("install the image's release: %w: %s", err, strings.TrimSpace(string(out)))
 	}
 	return nil
+}
+
+// unfilled reports whether nothing was ever installed in the slots of dir: the record is not
+// there, or it is of an install during which the power was cut. With a record that is damaged
+// the launcher runs the image's agent, which stages an update.
+func unfilled(dir string) (bool, error) {
+	d, err := slot.OpenDir(dir)
+	if err != nil {
+		return false, err
+	}
+	rec, err := slot.NewLog(d).Load()
+	if err = errors.Join(err, d.Close()); errors.Is(err, slot.ErrRecord) {
+		return false, nil
+	}
+	return rec.Active == slot.None && rec.Trying == slot.None, err
 }
 
 func start(args []string) (pid int, err error) {

@@ -101,7 +101,7 @@ var Rules = []Rule{
 	{Package: "agent/pid1/dhcp"},
 	{Package: "agent/pid1/dm", Never: noReach},
 	{Package: "agent/pid1/volume", May: []string{"agent/attest", "agent/pid1/dm", "updater/approval"}, Never: noReach},
-	{Package: "agent/pid1", May: []string{"agent/console", "agent/pid1/...", "hal/watchdog", "updater/approval"}},
+	{Package: "agent/pid1", May: []string{"agent/console", "agent/pid1/...", "hal/watchdog", "updater/approval", "updater/slot"}},
 	{Package: "agent/cmd/platen-init", May: []string{"agent/pid1"}},
 	{Package: "agent/fleet/releases", May: []string{"agent/durable", "agent/fleet/verify", "updater", "updater/trust"}},
 	{Package: "agent/fleet/...", May: []string{"updater/keyfile", "agent/fleet/...", "agent/durable", "agent/evidence", "agent/catalog"}},
