@@ -160,11 +160,12 @@ func (b *Bench) cut(ctx context.Context) error {
 // started waits until the agent of a board that was switched on answers and is in one of phases,
 // and knows whether its keys open jobs.
 func (b *Bench) started(ctx context.Context, phases ...string) (status, error) {
-	l, err := b.con.Wait(ctx, "platen-init: agent started", "platen-init: FATAL", "Kernel panic")
+	// Whoever asks before the agent answers only takes processor time from its start.
+	l, err := b.con.Wait(ctx, "platen-init: agent ready", "platen-init: FATAL", "Kernel panic")
 	if err != nil {
 		return status{}, err
 	}
-	if !strings.Contains(l, "agent started") {
+	if !strings.Contains(l, "agent ready") {
 		return status{}, fmt.Errorf("the board does not come up: %s", l)
 	}
 	return b.await(ctx, "to get to "+strings.Join(phases, " or "), func(st status) bool {

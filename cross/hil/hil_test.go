@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -227,5 +228,19 @@ func TestNames(t *testing.T) {
 			t.Errorf("scenario %q is there twice, or does nothing", s.Name)
 		}
 		names[s.Name] = true
+	}
+}
+
+// TestOnly: what is tried alone has what it needs before it.
+func TestOnly(t *testing.T) {
+	var got []string
+	for _, s := range Only(Scenarios(), "doctor") {
+		got = append(got, s.Name)
+	}
+	if want := []string{"image", "boot", "doctor", "enrolment", "consent and telemetry"}; !slices.Equal(got, want) {
+		t.Errorf("%q, not %q", got, want)
+	}
+	if n := len(Only(Scenarios(), "leak")); n != 0 {
+		t.Errorf("%d scenarios for a name that none has", n)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,6 +17,8 @@ type Scenario struct {
 	Name string
 	// Long says that it is left out of the short form.
 	Long bool
+	// Base says that what comes after it needs it.
+	Base bool
 
 	run func(*Bench, context.Context) (string, error)
 }
@@ -35,12 +38,12 @@ type Result struct {
 // the printer.
 func Scenarios() []Scenario {
 	return []Scenario{
-		{Name: "image", run: (*Bench).makeImage},
-		{Name: "boot", run: (*Bench).boot},
+		{Name: "image", Base: true, run: (*Bench).makeImage},
+		{Name: "boot", Base: true, run: (*Bench).boot},
 		{Name: "doctor", run: (*Bench).doctor},
 		{Name: "power cut while it enrols", run: (*Bench).cutEnrolment},
-		{Name: "enrolment", run: (*Bench).enrol},
-		{Name: "consent and telemetry", run: (*Bench).telemetry},
+		{Name: "enrolment", Base: true, run: (*Bench).enrol},
+		{Name: "consent and telemetry", Base: true, run: (*Bench).telemetry},
 		{Name: "boots that nobody released", Long: true, run: (*Bench).otherBoots},
 		{Name: "whole print of a sealed job", run: (*Bench).print},
 		{Name: "power cuts in a print", run: (*Bench).cutPrint},
@@ -50,14 +53,23 @@ func Scenarios() []Scenario {
 	}
 }
 
+// Only is those of scenarios whose name holds text, and what they need; none if no name does.
+func Only(scenarios []Scenario, text string) []Scenario {
+	named := func(s Scenario) bool { return strings.Contains(s.Name, text) }
+	if !slices.ContainsFunc(scenarios, named) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(scenarios), func(s Scenario) bool { return !s.Base && !named(s) })
+}
+
 // Controls is what is tried on an image that leaks on purpose ([Config].Leaky): the search that
 // finds nothing on the others has to find it.
 func Controls() []Scenario {
 	return []Scenario{
-		{Name: "image that leaks on purpose", run: (*Bench).makeImage},
-		{Name: "its boot", run: (*Bench).boot},
-		{Name: "its enrolment", run: (*Bench).enrol},
-		{Name: "its consent", run: (*Bench).telemetry}, // offers are taken of whom the owner grants anything
+		{Name: "image that leaks on purpose", Base: true, run: (*Bench).makeImage},
+		{Name: "its boot", Base: true, run: (*Bench).boot},
+		{Name: "its enrolment", Base: true, run: (*Bench).enrol},
+		{Name: "its consent", Base: true, run: (*Bench).telemetry}, // offers are taken of whom the owner grants anything
 		{Name: "its leak is found", run: (*Bench).leaks},
 	}
 }

@@ -40,6 +40,7 @@ func run(ctx context.Context) (dir string, err error) {
 	flag.BoolVar(&cfg.Short, "short", false, "leave updates out, and most power cuts")
 	flag.IntVar(&cfg.Cuts, "cuts", 0, "how many states of the disk to look at (default 50, or 8 in short)")
 	flag.Uint64Var(&cfg.Seed, "seed", uint64(time.Now().UnixNano()), "of what is drawn")
+	only := flag.String("run", "", "try only what has this in its name, and what that needs")
 	flag.Parse()
 	if dir, err = filepath.Abs(*out); err != nil {
 		return dir, err
@@ -65,21 +66,24 @@ func run(ctx context.Context) (dir string, err error) {
 		if cfg.Board, err = hil.ReadWired(*board); err != nil {
 			return dir, err
 		}
-		return dir, try(ctx, cfg, hil.Scenarios())
+		return dir, try(ctx, cfg, hil.Only(hil.Scenarios(), *only))
 	}
-	if err := onVirtual(ctx, cfg, m, work, hil.Scenarios()); err != nil || cfg.Short {
+	if err := onVirtual(ctx, cfg, m, work, hil.Only(hil.Scenarios(), *only)); err != nil || cfg.Short && *only == "" {
 		return dir, err
 	}
 	cfg.Leaky, cfg.Dir, work = true, filepath.Join(dir, "control"), filepath.Join(dir, "work-control")
-	if err := errors.Join(os.Mkdir(cfg.Dir, 0o755), os.Mkdir(work, 0o700)); err != nil {
+	if err := errors.Join(os.MkdirAll(cfg.Dir, 0o755), os.MkdirAll(work, 0o700)); err != nil {
 		return dir, err
 	}
 	m.dir = work
-	return dir, onVirtual(ctx, cfg, m, work, hil.Controls())
+	return dir, onVirtual(ctx, cfg, m, work, hil.Only(hil.Controls(), *only))
 }
 
-// onVirtual tries scenarios on a new virtual printer, whose folder goes away if all went well.
+// onVirtual tries scenarios, if there are any, on a new virtual printer, whose folder goes away if all went well.
 func onVirtual(ctx context.Context, cfg hil.Config, m *maker, work string, scenarios []hil.Scenario) error {
+	if len(scenarios) == 0 {
+		return os.RemoveAll(work)
+	}
 	v, err := virtual.New(ctx, virtual.Config{Dir: work, Firmware: m.firmware, Seed: cfg.Seed})
 	if err != nil {
 		return err
