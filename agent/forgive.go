@@ -21,6 +21,9 @@ import (
 
 var errNothing = &refusal{"update-nothing", "nothing stands in the way of an update: no release has failed here, and the TPM's marks are whole"}
 
+// failedFile has the failure that is in the audit log.
+const failedFile = "update.failed"
+
 // failed notes once in the audit log, and then in its own file, that a release failed its
 // trial, and why: the reason is the probe's or the launcher's.
 func (a *Agent) failed(b updater.Booted) {
@@ -35,7 +38,7 @@ func (a *Agent) failed(b updater.Booted) {
 	if err != nil {
 		return
 	}
-	path := filepath.Join(a.cfg.State, "update.failed")
+	path := filepath.Join(a.cfg.State, failedFile)
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, told) {
 		return
 	}
@@ -65,6 +68,10 @@ func (a *Agent) forgive(reply func(intake.Reply) error) error {
 	if err != nil {
 		return err
 	}
+	// Before the release is let go: should it fail again for the same reason, that is noted.
+	if err := durable.Remove(filepath.Join(a.cfg.State, failedFile)); err != nil {
+		return fmt.Errorf("forgiving the release: %w", err)
+	}
 	changed, err := a.updates.up.Forgive()
 	if err != nil {
 		return fmt.Errorf("forgiving the release: %w", err)
@@ -75,9 +82,6 @@ func (a *Agent) forgive(reply func(intake.Reply) error) error {
 	a.updates.failed.Store(0)
 	a.updated(b.Bad, "forgiven")
 	a.setUpdateState("")
-	if err := os.Remove(filepath.Join(a.cfg.State, "update.failed")); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
 	return reply(intake.Reply{Event: "forgiven", Text: fmt.Sprint(b.Bad)})
 }
 

@@ -109,6 +109,20 @@ func TestForgive(t *testing.T) {
 	if got := u.whyFailed(); got != 13 {
 		t.Errorf("what telemetry says of it: %d", got)
 	}
+	noted := filepath.Join(u.cfg.State, failedFile)
+	text, err := os.ReadFile(noted)
+	if err = errors.Join(err, os.Remove(noted), os.MkdirAll(filepath.Join(noted, "stuck"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.forgive(none); err == nil {
+		t.Error("forgiven, and the next failure would not be noted")
+	}
+	if b, err := u.updates.up.Booted(); err != nil || b.Bad != 5 || u.whyFailed() != 13 {
+		t.Errorf("half forgiven: %d, %v", b.Bad, err)
+	}
+	if err := errors.Join(os.RemoveAll(noted), os.WriteFile(noted, text, 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	if got := said(t, u.forgive); got.Event != "forgiven" || got.Text != "5" {
 		t.Errorf("forgiven: %+v", got)
 	}
@@ -118,6 +132,9 @@ func TestForgive(t *testing.T) {
 	}
 	if b, err := u.updates.up.Booted(); err != nil || b.Bad != 0 || u.whyFailed() != 0 {
 		t.Errorf("still held against it: %d, %v", b.Bad, err)
+	}
+	if _, err := os.Stat(noted); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what was noted of it is there: %v", err)
 	}
 }
 
