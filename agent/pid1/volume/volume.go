@@ -14,7 +14,8 @@
 //   - The key is in the TPM's blob and in the kernel, nowhere else.
 //   - A partition of zeros is a new printer's: it is formatted. Power may be cut at any
 //     moment of that: the header is written last, and without it the next start begins
-//     again, with another key.
+//     again, with another key. A copy that is missing or damaged is written again once the
+//     other one has opened.
 //   - What was formatted once is never formatted again by itself: a header that is damaged
 //     in both copies, and a key that the TPM does not hand out, are errors. Flashing the
 //     image makes a new partition.
@@ -87,6 +88,7 @@ func Open(cfg Config) (path string, fresh bool, err error) {
 		return "", false, err
 	}
 	defer clear(disk.Key)
+	mend(f, blob)
 	path, err = cfg.Map(disk)
 	return path, false, err
 }
@@ -146,14 +148,37 @@ func writeHeader(f durable, blob []byte) error {
 		return err
 	}
 	for i := range int64(copies) {
-		if _, err := f.WriteAt(b, i*copySize); err != nil {
-			return err
-		}
-		if err := f.Sync(); err != nil {
+		if err := writeCopy(f, b, i); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func writeCopy(f durable, b []byte, i int64) error {
+	if _, err := f.WriteAt(b, i*copySize); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// mend writes the copies again that are not the header of blob, which was just opened: power
+// was cut between the two, or one is damaged. A copy that cannot be written stays as it is, the
+// other one is there.
+func mend(f interface {
+	io.ReaderAt
+	durable
+}, blob []byte) {
+	b, err := encode(blob)
+	if err != nil {
+		return
+	}
+	got := make([]byte, copySize)
+	for i := range int64(copies) {
+		if _, err := f.ReadAt(got, i*copySize); err != nil || !bytes.Equal(got, b) {
+			_ = writeCopy(f, b, i)
+		}
+	}
 }
 
 func encode(blob []byte) ([]byte, error) {
@@ -173,13 +198,17 @@ func encode(blob []byte) ([]byte, error) {
 // had a header.
 func readHeader(r io.ReaderAt) ([]byte, error) {
 	b := make([]byte, headLength)
-	if _, err := r.ReadAt(b, 0); err != nil {
-		return nil, fmt.Errorf("read the state's header: %w", err)
-	}
+	var errs error
 	for i := range copies {
-		if blob := decode(b[i*copySize : (i+1)*copySize]); blob != nil {
+		p := b[i*copySize : (i+1)*copySize]
+		if _, err := r.ReadAt(p, int64(i)*copySize); err != nil {
+			errs = errors.Join(errs, err)
+		} else if blob := decode(p); blob != nil {
 			return blob, nil
 		}
+	}
+	if errs != nil {
+		return nil, fmt.Errorf("read the state's header: %w", errs)
 	}
 	// The second copy is written once the first one is durable: only zeros there mean that
 	// there never was a header.

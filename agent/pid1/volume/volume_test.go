@@ -179,6 +179,77 @@ func TestHeaderDamage(t *testing.T) {
 	}
 }
 
+func (c *cutDisk) ReadAt(p []byte, off int64) (int, error) { return copy(p, c.b[off:]), nil }
+
+// TestMend: a header that lacks a copy gets it once it has opened, so that damage to the first
+// one does not make a new partition of it.
+func TestMend(t *testing.T) {
+	blob := []byte("sealed")
+	disk := &cutDisk{make([]byte, headLength), copySize}
+	if err := writeHeader(disk, blob); !errors.Is(err, errCut) {
+		t.Fatal(err)
+	}
+	disk.left = headLength
+	if mend(disk, blob); disk.left != headLength-copySize {
+		t.Errorf("%d bytes were written", headLength-disk.left)
+	}
+	clear(disk.b[:copySize])
+	if got, err := readHeader(disk); err != nil || !bytes.Equal(got, blob) {
+		t.Fatalf("the first copy is lost: %q, %v", got, err)
+	}
+	mend(disk, blob)
+	clear(disk.b[copySize:])
+	if got, err := readHeader(disk); err != nil || !bytes.Equal(got, blob) {
+		t.Errorf("the second copy is lost: %q, %v", got, err)
+	}
+}
+
+// TestOpenMends: opening is what writes the missing copy.
+func TestOpenMends(t *testing.T) {
+	d := &desk{t: t}
+	cfg := Config{Device: partition(t), TPM: rigtest.Swtpm(t).Path(), Template: template(t), Map: d.mapped}
+	if _, _, err := Open(cfg); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(cfg.Device, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for at := range int64(copies) {
+		if _, err := f.WriteAt(make([]byte, copySize), at*copySize); err != nil {
+			t.Fatal(err)
+		}
+		if _, fresh, err := Open(cfg); err != nil || fresh {
+			t.Fatalf("without copy %d: fresh %v, %v", at, fresh, err)
+		}
+	}
+}
+
+// badSector cannot be read at its beginning.
+type badSector struct{ *bytes.Reader }
+
+func (b badSector) ReadAt(p []byte, off int64) (int, error) {
+	if off < copySize {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return b.Reader.ReadAt(p, off)
+}
+
+// TestHeaderUnreadable: the other copy does, and without it nothing is taken for new.
+func TestHeaderUnreadable(t *testing.T) {
+	disk := &cutDisk{make([]byte, headLength), headLength}
+	if _, err := readHeader(badSector{bytes.NewReader(disk.b)}); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("zeros behind it: %v", err)
+	}
+	if err := writeHeader(disk, []byte("sealed")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readHeader(badSector{bytes.NewReader(disk.b)}); err != nil || string(got) != "sealed" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 // TestXTS holds the cipher against vector 10 of IEEE 1619, annex B.
 func TestXTS(t *testing.T) {
 	key, _ := hex.DecodeString("2718281828459045235360287471352662497757247093699959574966967627" + "3141592653589793238462643383279502884197169399375105820974944592")
