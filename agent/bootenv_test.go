@@ -53,7 +53,7 @@ func rootfsRig(t *testing.T, bootloader string) *config.UpdateRootfs {
 		text := fmt.Sprintf("# device offset size\n\n%s 0x0 0x800\n%s 0x1000 0x800 0x1000\n", at("env"), at("env"))
 		put(t, dir, map[string][]byte{"env": make([]byte, 0x1800), "fw_env.config": []byte(text)})
 		c.Env = []string{at("fw_env.config")}
-		env, err := openEnv(c)
+		env, err := openEnv(c, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +77,7 @@ func TestRootOfConfiguration(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer store.Close()
-			root, err := OpenRoot(cfg, slot.NewLog(store), store.Path())
+			root, err := OpenRoot(cfg, "", slot.NewLog(store), store.Path())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,7 +85,7 @@ func TestRootOfConfiguration(t *testing.T) {
 				t.Fatalf("%s runs: %v", n, err)
 			}
 			env := func() (active, trying slot.Name) {
-				e, err := openEnv(cfg)
+				e, err := openEnv(cfg, "")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -122,7 +122,7 @@ func TestRootOfConfiguration(t *testing.T) {
 				t.Errorf("on trial: %s starts, %s is tried", active, trying)
 			}
 			put(t, filepath.Dir(cfg.Running), map[string][]byte{"running": []byte("b\n")})
-			if root, err = OpenRoot(cfg, slot.NewLog(store)); err != nil {
+			if root, err = OpenRoot(cfg, "", slot.NewLog(store)); err != nil {
 				t.Fatal(err)
 			}
 			if err := root.Confirm(slot.B); err != nil {
@@ -147,7 +147,7 @@ func TestRootOfConfigurationRefused(t *testing.T) {
 	} {
 		cfg := rootfsRig(t, "uboot")
 		put(t, filepath.Dir(cfg.Env[0]), map[string][]byte{"fw_env.config": []byte(text)})
-		if _, err := OpenRoot(cfg, nil); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := OpenRoot(cfg, "", nil); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -155,10 +155,10 @@ func TestRootOfConfigurationRefused(t *testing.T) {
 	if err := os.Remove(cfg.B); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenRoot(cfg, nil, t.TempDir()); err == nil {
+	if _, err := OpenRoot(cfg, "", nil, t.TempDir()); err == nil {
 		t.Error("a device that is missing is not missed")
 	}
-	if root, err := OpenRoot(nil, nil); root != nil || err != nil {
+	if root, err := OpenRoot(nil, "", nil); root != nil || err != nil {
 		t.Errorf("without a configuration: %v, %v", root, err)
 	}
 }

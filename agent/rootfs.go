@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -22,14 +23,14 @@ import (
 	"platen/updater/slot"
 )
 
-// OpenRoot is the pair of root file systems of a configuration, whose contents log knows.
-// It returns nil for nil. The folders of keep must be on neither: a release replaces all of
+// OpenRoot is the pair of root file systems of a configuration, whose contents log knows,
+// on a board with sysfs at sys. It returns nil for nil. The folders of keep must be on neither: a release replaces all of
 // one, and the other has an older state of them.
-func OpenRoot(cfg *config.UpdateRootfs, log *slot.Log, keep ...string) (*boot.Root, error) {
+func OpenRoot(cfg *config.UpdateRootfs, sys string, log *slot.Log, keep ...string) (*boot.Root, error) {
 	if cfg == nil {
 		return nil, nil
 	}
-	env, err := openEnv(cfg)
+	env, err := openEnv(cfg, sys)
 	if err != nil {
 		return nil, fmt.Errorf("opening the bootloader's environment: %w", err)
 	}
@@ -105,7 +106,7 @@ func backs(path string, dev uint64) bool {
 	return err == nil && strings.TrimSpace(string(text)) == path
 }
 
-func openEnv(cfg *config.UpdateRootfs) (boot.Env, error) {
+func openEnv(cfg *config.UpdateRootfs, sys string) (boot.Env, error) {
 	file := func(path string) func(slot.Mode) (slot.File, error) {
 		return func(m slot.Mode) (slot.File, error) { return slot.OpenDevice(path, m) }
 	}
@@ -113,7 +114,7 @@ func openEnv(cfg *config.UpdateRootfs) (boot.Env, error) {
 	case "grub":
 		return grub.Open(file(cfg.Env[0]), file(cfg.Env[1]))
 	case "efi":
-		return openEFI(cfg)
+		return openEFI(cfg, sys)
 	case "rpi":
 		return rpi.Open(rpi.Config{Open: file(cfg.Env[0]), Partitions: [2]int{cfg.Partitions[0], cfg.Partitions[1]}})
 	}
@@ -147,14 +148,35 @@ func openEnv(cfg *config.UpdateRootfs) (boot.Env, error) {
 	return uboot.Open(c)
 }
 
-// loaders are the names by which UEFI looks for what to start.
-var loaders = map[string]string{"arm64": "BOOTAA64.EFI", "arm": "BOOTARM.EFI", "amd64": "BOOTX64.EFI"}
+// loaders are the names by which UEFI looks for what to start, by the architecture that this
+// is built for and by the bits of the firmware, which may be others.
+var loaders = map[string]map[string]string{
+	"amd64": {"32": "BOOTIA32.EFI", "64": "BOOTX64.EFI"},
+	"arm":   {"32": "BOOTARM.EFI", "64": "BOOTAA64.EFI"},
+	"arm64": {"32": "BOOTARM.EFI", "64": "BOOTAA64.EFI"},
+}
 
-func openEFI(cfg *config.UpdateRootfs) (boot.Env, error) {
-	c := efi.Config{Dir: cfg.Env[0], Loader: `\EFI\BOOT\` + loaders[runtime.GOARCH]}
+// loader is what the firmware of this board starts.
+func loader(sys, arch string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(sys, "firmware/efi/fw_platform_size"))
+	if err != nil {
+		return "", err
+	}
+	name := loaders[arch][strings.TrimSpace(string(text))]
+	if name == "" {
+		return "", fmt.Errorf("what UEFI of %.8q bits starts on %s is not known", strings.TrimSpace(string(text)), arch)
+	}
+	return `\EFI\BOOT\` + name, nil
+}
+
+func openEFI(cfg *config.UpdateRootfs, sys string) (boot.Env, error) {
+	name, err := loader(sys, runtime.GOARCH)
+	if err != nil {
+		return nil, err
+	}
+	c := efi.Config{Dir: cfg.Env[0], Loader: name}
 	for i, dev := range devices(cfg) {
-		var err error
-		if c.Slots[i], err = efi.PlaceOf("/sys", dev); err != nil {
+		if c.Slots[i], err = efi.PlaceOf(sys, dev); err != nil {
 			return nil, err
 		}
 	}

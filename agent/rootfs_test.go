@@ -70,3 +70,27 @@ func TestRunningRootByName(t *testing.T) {
 		}
 	}
 }
+
+// TestLoader: the firmware looks for a file by its own bits, which need not be those of what
+// runs, and what is not known is not guessed.
+func TestLoader(t *testing.T) {
+	sys := t.TempDir()
+	if _, err := loader(sys, "amd64"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without UEFI: %v", err)
+	}
+	if err := os.MkdirAll(filepath.Join(sys, "firmware/efi"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ arch, bits, want string }{
+		{"amd64", "64\n", `\EFI\BOOT\BOOTX64.EFI`}, {"amd64", "32\n", `\EFI\BOOT\BOOTIA32.EFI`},
+		{"arm64", "64\n", `\EFI\BOOT\BOOTAA64.EFI`}, {"arm", "64\n", `\EFI\BOOT\BOOTAA64.EFI`},
+		{"arm", "32\n", `\EFI\BOOT\BOOTARM.EFI`}, {"riscv64", "64\n", ""}, {"amd64", "128\n", ""}, {"amd64", "", ""},
+	} {
+		if err := os.WriteFile(filepath.Join(sys, "firmware/efi/fw_platform_size"), []byte(c.bits), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := loader(sys, c.arch); got != c.want || (err != nil) != (c.want == "") {
+			t.Errorf("%s with UEFI of %q bits: %s, %v", c.arch, c.bits, got, err)
+		}
+	}
+}

@@ -55,7 +55,7 @@ func (a *Agent) openUpdates() error {
 	if c := a.openController(); c != nil {
 		cfg.Controller = c
 	}
-	root, err := OpenRoot(u.Rootfs, slots.Log(), u.Slots, a.cfg.State)
+	root, err := OpenRoot(u.Rootfs, a.cfg.Sys, slots.Log(), u.Slots, a.cfg.State)
 	if err != nil {
 		return err
 	}

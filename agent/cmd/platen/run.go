@@ -65,7 +65,7 @@ A release on trial that does not confirm itself falls back to the other slot.`,
 				return err
 			}
 			log := logger()
-			root, err := launchRoot(cfg.Update, cfg.State)
+			root, err := launchRoot(cfg)
 			if err != nil { // the slots start all the same
 				log.Error("root file systems are out of reach", "error", err.Error())
 			}
@@ -88,7 +88,8 @@ A release on trial that does not confirm itself falls back to the other slot.`,
 }
 
 // launchRoot is the pair of root file systems, nil if there is none.
-func launchRoot(u *config.Update, state string) (*boot.Root, error) {
+func launchRoot(cfg *config.Config) (*boot.Root, error) {
+	u := cfg.Update
 	if u.Rootfs == nil {
 		return nil, nil
 	}
@@ -96,7 +97,7 @@ func launchRoot(u *config.Update, state string) (*boot.Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	return agent.OpenRoot(u.Rootfs, slot.NewLog(dir), u.Slots, state) // dir is open for as long as the launcher runs
+	return agent.OpenRoot(u.Rootfs, cfg.Sys, slot.NewLog(dir), u.Slots, cfg.State) // dir is open for as long as the launcher runs
 }
 
 // measure extends PCR 14 with the digest of the agent that is about to run. The
