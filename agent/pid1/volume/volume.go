@@ -12,7 +12,8 @@
 // # Requirements
 //
 //   - The key is in the TPM's blob and in the kernel, nowhere else.
-//   - A partition of zeros is a new printer's: it is formatted. Power may be cut at any
+//   - A partition of zeros is a new printer's: it is formatted, once the TPM has opened what it
+//     sealed, under the approvals of what has booted. Power may be cut at any
 //     moment of that: the header is written last, and without it the next start begins
 //     again, with another key. A copy that is missing or damaged is written again once the
 //     other one has opened.
@@ -107,7 +108,7 @@ func format(cfg Config, disk dm.Crypt, f *os.File) (path string, err error) {
 		return "", fmt.Errorf("make the state's key: %w", err)
 	}
 	defer clear(disk.Key)
-	blob, err := attest.SealState(cfg.TPM, disk.Key, cfg.Approver)
+	blob, err := seal(cfg, disk.Key)
 	if err != nil {
 		return "", err
 	}
@@ -121,6 +122,23 @@ func format(cfg Config, disk dm.Crypt, f *os.File) (path string, err error) {
 		return "", fmt.Errorf("write the state's header: %w", err)
 	}
 	return path, nil
+}
+
+// seal seals the key, and proves that what has booted now will open it again.
+func seal(cfg Config, key []byte) ([]byte, error) {
+	blob, err := attest.SealState(cfg.TPM, key, cfg.Approver)
+	if err != nil {
+		return nil, err
+	}
+	got, err := attest.UnsealState(cfg.TPM, blob, cfg.Approver, cfg.Approvals)
+	defer clear(got)
+	if err == nil && !bytes.Equal(got, key) {
+		err = errors.New("the TPM gave another key back")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("nothing was formatted, the state would not open again: %w", err)
+	}
+	return blob, nil
 }
 
 func (t Template) writeTo(path string) (err error) {

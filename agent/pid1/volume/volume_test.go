@@ -2,6 +2,9 @@ package volume
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -10,8 +13,10 @@ import (
 	"path/filepath"
 	"testing"
 
+	"platen/agent/attest"
 	"platen/agent/pid1/dm"
 	"platen/cross/rig/rigtest"
+	"platen/updater/approval"
 )
 
 const testSize = DataOffset + 64<<10
@@ -113,6 +118,31 @@ func TestOpen(t *testing.T) {
 	cfg.TPM = rigtest.Swtpm(t).Path()
 	if _, _, err := Open(cfg); err == nil {
 		t.Error("another TPM opens it")
+	}
+}
+
+// TestFormatOpens: without an approval of what has booted nothing is formatted.
+func TestFormatOpens(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &desk{t: t}
+	cfg := Config{Device: partition(t), TPM: rigtest.Swtpm(t).Path(), Approver: &key.PublicKey, Template: template(t), Map: d.mapped}
+	_, _, err = Open(cfg)
+	if _, ok := errors.AsType[*attest.SealedError](err); !ok || d.key != nil {
+		t.Errorf("without an approval: %v, mapped %v", err, d.key != nil)
+	}
+	if raw, err := os.ReadFile(cfg.Device); err != nil || len(bytes.TrimLeft(raw, "\x00")) != 0 {
+		t.Errorf("something was written: %v", err)
+	}
+	state := approval.Approval{PCRs: []approval.PCR{{Index: 8}, {Index: approval.AgentPCR}}}
+	if state, err = state.SignFor(approval.StateRef, key); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Approvals = []approval.Approval{state}
+	if _, fresh, err := Open(cfg); err != nil || !fresh || d.key == nil {
+		t.Errorf("control: %v, %v", fresh, err)
 	}
 }
 
