@@ -54,7 +54,7 @@ func (v *Verifier) judge(p *printer, b evidence.Batch, h evidence.Header, att at
 	if uint64(len(b.Msgs)) != h.Count || evidence.Root(b.Msgs) != h.Root {
 		return Verdict{}, refuse(WrongRoot, nil)
 	}
-	runs, err := v.measured(p, b, att.pcrDigest)
+	runs, err := v.measured(p, b, att)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -67,14 +67,15 @@ func (v *Verifier) judge(p *printer, b evidence.Batch, h evidence.Header, att at
 	if err != nil {
 		return Verdict{}, err
 	}
-	next.trust(b.Log)
+	unseen := !next.saw(settingsBase(b.Log), att.clock.ResetCount)
+	next.trust(b.Log, att.clock.ResetCount)
 	changed := !place.late && next.runsWith(b.Log.Settings)
 	before := p.Chain
 	p.Chain, p.turn = next, p.turn+1
 	return Verdict{
 		before: before, turn: p.turn,
 		Printer: h.Printer, Header: h, Release: runs.Number, Agent: b.Log.Digests[len(b.Log.Digests)-1], Msgs: b.Msgs,
-		Settings: b.Log.Settings, SettingsChanged: changed, SettingsUnseen: !p.Chain.trusts(settingsBase(b.Log)),
+		Settings: b.Log.Settings, SettingsChanged: changed, SettingsUnseen: unseen,
 		Missing: place.missing, Late: place.late, NewChain: place.newChain,
 		Fresh: len(h.Nonce) > 0 && !v.cfg.Offline && age <= v.cfg.Fresh, Age: age, Clock: att.clock.Clock,
 	}, nil

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -51,19 +52,27 @@ type link struct {
 
 // chain is what is remembered of a printer's batches.
 type chain struct {
-	Boot    uint64  `json:"boot"`
-	Start   uint64  `json:"start"`
-	Seq     uint64  `json:"seq"` // highest number believed; 0 before any
-	Reset   uint32  `json:"reset"`
-	Restart uint32  `json:"restart"`
-	Clock   uint64  `json:"clock"`
-	NonceAt int64   `json:"nonce_at"` // of the latest nonce in any chain, Unix milliseconds
-	Nonced  bool    `json:"nonced"`   // this chain has had a nonce
-	Recent  []link  `json:"recent"`   // by number, rising
-	Missing []Range `json:"missing"`  // rising
-	Values  []hash  `json:"values"`   // of the agent's PCRs that a log was seen to reach
+	Boot    uint64    `json:"boot"`
+	Start   uint64    `json:"start"`
+	Seq     uint64    `json:"seq"` // highest number believed; 0 before any
+	Reset   uint32    `json:"reset"`
+	Restart uint32    `json:"restart"`
+	Clock   uint64    `json:"clock"`
+	NonceAt int64     `json:"nonce_at"` // of the latest nonce in any chain, Unix milliseconds
+	Nonced  bool      `json:"nonced"`   // this chain has had a nonce
+	Recent  []link    `json:"recent"`   // by number, rising
+	Missing []Range   `json:"missing"`  // rising
+	Values  []hash    `json:"values"`   // of the agent's PCR that a log was seen to reach
+	Ran     []ranWith `json:"ran"`      // values of the settings' PCR that were seen, the latest last
 
 	Settings [3]hash `json:"settings"` // configuration, board file and controller of the newest batch
+}
+
+// ranWith is a value that SettingsPCR was seen to have between two resets of the TPM: what ran
+// before a reset says nothing of what runs after it.
+type ranWith struct {
+	Reset uint32 `json:"reset"` // the TPM's count of them
+	Value hash   `json:"value"`
 }
 
 func (c *chain) clone() chain {
@@ -71,6 +80,7 @@ func (c *chain) clone() chain {
 	d.Recent = append([]link{}, c.Recent...)
 	d.Missing = append([]Range{}, c.Missing...)
 	d.Values = append([]hash{}, c.Values...)
+	d.Ran = append([]ranWith{}, c.Ran...)
 	return d
 }
 
@@ -85,9 +95,20 @@ func (c *chain) trusts(base [32]byte) bool {
 	return known
 }
 
-// trust remembers the values that a log replays through.
-func (c *chain) trust(l evidence.Log) {
-	values := []hash{hash(l.Settings.Value())}
+// saw reports whether what a printer runs with may follow the value base of SettingsPCR: zero,
+// or one that was seen since the TPM was reset this often.
+func (c *chain) saw(base [32]byte, reset uint32) bool {
+	return base == [32]byte{} || slices.Contains(c.Ran, ranWith{reset, base})
+}
+
+// trust remembers the values that a log replays through, and what ran when the TPM had been
+// reset this often.
+func (c *chain) trust(l evidence.Log, reset uint32) {
+	if now := (ranWith{reset, l.Settings.Value()}); !c.saw(now.Value, reset) {
+		c.Ran = append(c.Ran, now)
+		c.Ran = c.Ran[max(0, len(c.Ran)-maxValues):]
+	}
+	var values []hash
 	for n := range len(l.Digests) + 1 {
 		values = append(values, hash(evidence.Log{Base: l.Base, Digests: l.Digests[:n]}.Value()))
 	}
@@ -118,7 +139,7 @@ func (c *chain) admit(h evidence.Header, digest [32]byte, clock tpm2.TPMSClockIn
 		return place{}, err
 	}
 	if fresh {
-		*c = chain{Boot: h.Boot, Start: h.Start, NonceAt: c.NonceAt, Values: c.Values, Settings: c.Settings}
+		*c = chain{Boot: h.Boot, Start: h.Start, NonceAt: c.NonceAt, Values: c.Values, Ran: c.Ran, Settings: c.Settings}
 	}
 	p := place{newChain: fresh}
 	l := link{Seq: h.Seq, Digest: digest, Prev: h.Prev, First: h.First - h.Dropped, Next: h.First + h.Count}

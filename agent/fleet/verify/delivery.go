@@ -37,7 +37,7 @@ func signedBy(ak []byte, q evidence.Quote, digest [32]byte) (evidence.PrinterID,
 	if err != nil {
 		return none, refuse(BadKey, err)
 	}
-	if err := quotedValues(key, signer, q, digest); err != nil {
+	if _, err := quotedValues(key, signer, q, digest); err != nil {
 		return none, err
 	}
 	return id, nil

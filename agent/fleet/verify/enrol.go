@@ -307,7 +307,8 @@ func EnrolFinish(s *Session, response []byte) (Enrolled, error) {
 	if !hmac.Equal(mac[:], rsp.MAC[:]) {
 		return Enrolled{}, refuse(NotActivated, nil)
 	}
-	if err := quotedValues(s.ak, s.signer, rsp.Quote, evidence.EnrolDigest(s.request, s.challenge)); err != nil {
+	att, err := quotedValues(s.ak, s.signer, rsp.Quote, evidence.EnrolDigest(s.request, s.challenge))
+	if err != nil {
 		return Enrolled{}, err
 	}
 	if rsp.Log.Base != [32]byte{} {
@@ -318,6 +319,7 @@ func EnrolFinish(s *Session, response []byte) (Enrolled, error) {
 		return Enrolled{}, err
 	}
 	r := s.record
-	r.Boot, r.Agents, r.Settings, r.Enrolled = rsp.Quote.PCRs, rsp.Log.Digests, rsp.Log.Settings, now.UTC()
+	r.Boot, r.Agents, r.Settings = rsp.Quote.PCRs, rsp.Log.Digests, rsp.Log.Settings
+	r.Reset, r.Enrolled = att.clock.ResetCount, now.UTC()
 	return Enrolled{Record: r, CSR: s.csr, Release: runs.Number}, nil
 }

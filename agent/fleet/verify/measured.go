@@ -45,11 +45,10 @@ type Configurations interface {
 	Known(printer evidence.PrinterID, config [32]byte) bool
 }
 
-// measured checks what runs on the printer against the digest of PCR values that its TPM
-// has signed: firmware and kernel as expected, the log and the settings as they replay,
+// measured checks what runs on the printer against what its TPM has signed: firmware and kernel as expected, the log and the settings as they replay,
 // agents all released, settings as released or known.
-func (v *Verifier) measured(p *printer, b evidence.Batch, quoted []byte) (Release, error) {
-	if err := p.state(runs(v.cfg.Releases, b.Log), b, quoted); err != nil {
+func (v *Verifier) measured(p *printer, b evidence.Batch, att attested) (Release, error) {
+	if err := p.state(runs(v.cfg.Releases, b.Log), b, att.pcrDigest); err != nil {
 		return Release{}, err
 	}
 	runs, err := ran(v.cfg.Releases, b.Log)
@@ -59,7 +58,7 @@ func (v *Verifier) measured(p *printer, b evidence.Batch, quoted []byte) (Releas
 	if !p.Chain.trusts(b.Log.Base) {
 		return runs, refuse(LogBaseUnknown, nil)
 	}
-	if v.cfg.Configurations != nil && !p.Chain.trusts(settingsBase(b.Log)) {
+	if v.cfg.Configurations != nil && !p.Chain.saw(settingsBase(b.Log), att.clock.ResetCount) {
 		return runs, refuse(SettingsUnseen, nil)
 	}
 	return runs, runs.takes(p.Record.Printer, b.Log.Settings, v.cfg.Configurations)

@@ -110,6 +110,53 @@ func TestSettingsAreNamed(t *testing.T) {
 	refuses(t, v, p.id, p.batch("x"), SettingsUnseen)
 }
 
+// TestSettingsOfThisBoot: what ran in one boot, and was believed then, says nothing of the next.
+func TestSettingsOfThisBoot(t *testing.T) {
+	p := newSoft(t)
+	v, _ := newVerifier(t, p)
+	first, other := p.log.Settings, p.log.Settings
+	other.Config[0] ^= 1
+	next := func() { // in the next boot, the first runs unheard of before the other
+		p.clock.ResetCount++
+		p.clock.Clock += 1000
+		p.boots++
+		p.chain = evidence.NewChain(p.id, us, p.boots, p.clock.Clock)
+		p.log.Settings = evidence.Settings{}
+		p.runWith(first)
+		p.runWith(other)
+	}
+	accept(t, v, p.id, p.batch("x"))
+	p.runWith(other)
+	if got := accept(t, v, p.id, p.batch("x")); got.SettingsUnseen {
+		t.Error("what was believed in this boot is not known")
+	}
+	next()
+	if got := accept(t, v, p.id, p.batch("x")); !got.SettingsUnseen {
+		t.Error("what ran in this boot counts as heard of, since it ran in the one before")
+	}
+	v.cfg.Configurations = signed{config: other.Config}
+	next()
+	refuses(t, v, p.id, p.batch("x"), SettingsUnseen)
+	if err := v.Enrol(p.record()); err != nil { // in this boot, with the other
+		t.Fatal(err)
+	}
+	p.runWith(other)
+	if got := accept(t, v, p.id, p.batch("x")); got.SettingsUnseen {
+		t.Error("what it enrolled with is not known")
+	}
+	chain := &v.printers[p.id].Chain // as an older state has it
+	chain.Values, chain.Ran = append(chain.Values, hash(p.log.Settings.Value())), nil
+	b, err := v.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Restore(b); err != nil {
+		t.Fatal(err)
+	}
+	p.runWith(other)
+	accept(t, v, p.id, p.batch("x"))
+}
+
 // TestNoSettings: an agent that measured none is believed where none are demanded.
 func TestNoSettings(t *testing.T) {
 	p := newSoft(t)

@@ -39,7 +39,7 @@ func (v *Verifier) Recall(from evidence.PrinterID, wire []byte) error {
 	if len(h.Nonce) == NonceSize && !place.late {
 		next.NonceAt, next.Nonced = int64(binary.BigEndian.Uint64(h.Nonce)), true
 	}
-	next.trust(b.Log)
+	next.trust(b.Log, att.clock.ResetCount)
 	if !place.late {
 		next.runsWith(b.Log.Settings)
 	}
@@ -56,8 +56,8 @@ func (v *Verifier) Undo(of Verdict) error {
 	if !ok || p.turn != of.turn {
 		return errors.New("take a batch back: it is not the last that was believed of its printer")
 	}
-	values := p.Chain.Values // which logs of agents were seen stays true
+	values, ran := p.Chain.Values, p.Chain.Ran // what was seen stays true
 	p.Chain, p.turn = of.before, p.turn-1
-	p.Chain.Values = values
+	p.Chain.Values, p.Chain.Ran = values, ran
 	return nil
 }

@@ -37,6 +37,8 @@ type Record struct {
 	Agents [][32]byte `json:"agents"`
 	// Settings is what the agent ran with at enrolment.
 	Settings evidence.Settings `json:"settings,omitzero"`
+	// Reset is how often the TPM had been reset at enrolment.
+	Reset uint32 `json:"reset,omitempty"`
 	// Enrolled is when.
 	Enrolled time.Time `json:"enrolled"`
 }
@@ -121,7 +123,7 @@ func (v *Verifier) Enrol(r Record) error {
 	} else {
 		p.Chain.runsWith(r.Settings)
 	}
-	p.Chain.trust(evidence.Log{Digests: r.Agents, Settings: r.Settings})
+	p.Chain.trust(evidence.Log{Digests: r.Agents, Settings: r.Settings}, r.Reset)
 	v.printers[r.Printer] = p
 	return nil
 }
@@ -140,6 +142,11 @@ func (p *printer) prepare() error {
 		return errors.New("the id is not that of the attestation key")
 	}
 	p.signer = signer
+	if p.Chain.Ran == nil { // a state from when these stood among the others
+		for _, value := range p.Chain.Values {
+			p.Chain.Ran = append(p.Chain.Ran, ranWith{p.Chain.Reset, value})
+		}
+	}
 	p.ak, err = p256(p.Record.AK)
 	return err
 }

@@ -112,7 +112,8 @@ func (s *soft) runWith(n evidence.Settings) {
 }
 
 func (s *soft) record() Record {
-	return Record{Printer: s.id, AK: tpm2.Marshal(s.public), Boot: s.pcrs, Agents: s.log.Digests, Settings: s.log.Settings}
+	return Record{Printer: s.id, AK: tpm2.Marshal(s.public), Boot: s.pcrs, Agents: s.log.Digests, Settings: s.log.Settings,
+		Reset: s.clock.ResetCount}
 }
 
 func (s *soft) sign(att tpm2.TPMSAttest) evidence.Quote {

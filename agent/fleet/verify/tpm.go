@@ -101,15 +101,15 @@ func quoted(ak *ecdsa.PublicKey, signer, attest, sig []byte, qualifying [32]byte
 }
 
 // quotedValues is quoted for a quote that has its values with it.
-func quotedValues(ak *ecdsa.PublicKey, signer []byte, q evidence.Quote, qualifying [32]byte) error {
+func quotedValues(ak *ecdsa.PublicKey, signer []byte, q evidence.Quote, qualifying [32]byte) (attested, error) {
 	att, err := quoted(ak, signer, q.Attest, q.Sig, qualifying)
 	if err != nil {
-		return err
+		return att, err
 	}
 	if values := q.PCRs.Digest(); !bytes.Equal(att.pcrDigest, values[:]) {
-		return refuse(WrongPCRs, nil)
+		return att, refuse(WrongPCRs, nil)
 	}
-	return nil
+	return att, nil
 }
 
 // wantSelection is the TPML_PCR_SELECTION of evidence.Selection.
