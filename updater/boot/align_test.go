@@ -1,8 +1,11 @@
 package boot_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"platen/updater/boot"
@@ -50,10 +53,15 @@ func TestLaunchAligns(t *testing.T) {
 	p.cfg.Reboot = func(_ context.Context, arg string) error {
 		told = arg
 		cancel() // the board goes down
-		return nil
+		return errors.New("signal: killed")
 	}
+	var said bytes.Buffer
+	p.cfg.Logger = slog.New(slog.NewTextHandler(&said, nil))
 	if err := boot.Run(ctx, p.cfg); err != nil {
 		t.Fatal(err)
+	}
+	if strings.Contains(said.String(), "level=ERROR") {
+		t.Errorf("a restart that the shutdown ended is said to have failed: %s", &said)
 	}
 	if told != "0 tryboot" || p.out.String() != "" {
 		t.Errorf("the restart was told %q; the agents said %q", told, p.out)

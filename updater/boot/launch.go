@@ -164,7 +164,7 @@ func (l *launcher) align(ctx context.Context, c Choice) (again, done bool) {
 		return true, err != nil && l.pause(ctx)
 	case Reboot:
 		l.cfg.Logger.Info("board restarts into the other root file system", "slot", c.Slot.String(), "release", c.Entry.Release)
-		if err := l.cfg.Reboot(ctx, arg); err != nil {
+		if err := l.cfg.Reboot(ctx, arg); err != nil && ctx.Err() == nil { // the shutdown may end it, as us
 			l.cfg.Logger.Error("board does not restart", "reason", err.Error())
 			return true, l.pause(ctx)
 		}
