@@ -187,7 +187,7 @@ func (b *Bench) await(ctx context.Context, what string, ok func(status) bool) (s
 	var st status
 	for {
 		var now status
-		out, err := b.con.Ask(ctx, nil, "status", "-o", "json")
+		out, err := b.askStatus(ctx)
 		if err == nil {
 			err = json.Unmarshal([]byte(out), &now)
 		}
@@ -208,6 +208,13 @@ func (b *Bench) await(ctx context.Context, what string, ok func(status) bool) (s
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+// askStatus asks once; a board that starts again meanwhile never answers.
+func (b *Bench) askStatus(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience/10)
+	defer cancel()
+	return b.con.Ask(ctx, nil, "status", "-o", "json")
 }
 
 // maxEnds is how often an agent may end after a start of the board.

@@ -45,7 +45,7 @@ func (b *Bench) updated(ctx context.Context, release uint64) (status, error) {
 // askUpdate has the printer install the newest release. It restarts by itself, before or after it
 // has answered.
 func (b *Bench) askUpdate(ctx context.Context) error {
-	const started = "platen-init: state open"
+	const started = "platen-init: agent ready" // by then the console answers, too
 	ctx, cancel := context.WithCancel(ctx)
 	starts := b.con.Count(started)
 	var watch sync.WaitGroup
