@@ -1,7 +1,8 @@
 // Package console is how a printer that has neither shell nor login is asked something at its
 // serial console: a line is a command of platen and nothing else, and its output comes back
 // between whatever the kernel writes there. Who stands at the console stands at the printer, and
-// can do what the local socket lets do; what starts an agent, a session or an install is refused.
+// can do what the local socket lets do, by a list of commands and flags; no file is named but the
+// request's own standard input, [Stdin], and anything else is refused.
 //
 // The printer's end is [Serve], the other one [Client]. A request is a line
 //
@@ -26,7 +27,6 @@ import (
 	"hash/crc32"
 	"io"
 	"os/exec"
-	"slices"
 	"strings"
 )
 
@@ -43,9 +43,6 @@ const (
 	// CodeRefused is of a command that is not for a console.
 	CodeRefused = 121
 )
-
-// forbidden are commands of platen that are for init and launcher alone.
-var forbidden = []string{"boot", "run", "session", "install", "help", "completion"}
 
 // Runner runs platen with args and returns its exit code. It takes standard input from in.
 type Runner func(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int
@@ -92,7 +89,7 @@ func answer(ctx context.Context, w io.Writer, line string, run Runner) error {
 	switch args, in, err := parse(text); {
 	case !ok || err != nil:
 		fmt.Fprintln(errs, "the line is damaged: ask again")
-	case slices.ContainsFunc(args[:1], func(a string) bool { return a[0] == '-' || slices.Contains(forbidden, a) }):
+	case !allows(args):
 		code = CodeRefused
 		fmt.Fprintln(errs, "this command is not for a console")
 	default:
