@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 )
 
 // The types of PEM blocks.
@@ -29,20 +30,33 @@ var ErrBlock = errors.New("no PEM block of that type")
 const longest = 64 << 10
 
 // Create makes a file that is on the disk when it returns. One that is there is not
-// replaced: os.ErrExist.
+// replaced: os.ErrExist. If it fails otherwise there is none.
 func Create(path string, text []byte, mode os.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return fmt.Errorf("make key file: %w", err)
 	}
 	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write key file: %w", err)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = syncFolder(filepath.Dir(path))
+	}
+	if err != nil { // half a file would be in the way of the next attempt
+		return fmt.Errorf("write key file: %w", errors.Join(err, os.Remove(path)))
 	}
 	return nil
 }
 
-// Save makes two files: path has the private key, path.pub the public one.
+// syncFolder makes the names in a folder durable.
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Save makes two files: path has the private key, path.pub the public one. If it fails it
+// has made neither.
 func Save(path string, key crypto.Signer) error {
 	text, err := Encode(key)
 	if err != nil {
@@ -51,7 +65,10 @@ func Save(path string, key crypto.Signer) error {
 	if err := Create(path, text, 0o600); err != nil {
 		return err
 	}
-	return SavePublic(path+".pub", key.Public())
+	if err := SavePublic(path+".pub", key.Public()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
 }
 
 // Encode is the text of a private key's file.

@@ -8,8 +8,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -64,5 +66,39 @@ func TestFiles(t *testing.T) {
 		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "read by others") {
 			t.Errorf("that others can read: %v", err)
 		}
+	}
+}
+
+// TestFullDisk: what could not be written leaves nothing behind, so that it can be tried
+// again; nor does a key whose public half could not be put beside it.
+func TestFullDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	signal.Ignore(syscall.SIGXFSZ)
+	defer signal.Reset(syscall.SIGXFSZ)
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	few := before
+	few.Cur = 10
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &few); err != nil {
+		t.Fatal(err)
+	}
+	err := Create(path, make([]byte, 100), 0o600)
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(err, syscall.EFBIG) {
+		t.Errorf("written where there is no room: %v", err)
+	}
+	_, key, err := ed25519.GenerateKey(nil)
+	if err = errors.Join(err, os.WriteFile(path+".pub", []byte("of another"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Save(path, key); !errors.Is(err, os.ErrExist) {
+		t.Errorf("beside another's public key: %v", err)
+	}
+	if err := errors.Join(os.Remove(path+".pub"), Save(path, key)); err != nil {
+		t.Errorf("tried again: %v", err)
 	}
 }
