@@ -53,6 +53,7 @@ func (b *board) findDisk() error {
 			}
 		}
 		if missing == "" {
+			b.say("disk found %s", usage("/proc"))
 			for _, p := range parts {
 				if err := os.Symlink("/dev/"+found[p], filepath.Join(devices, p)); err != nil {
 					return err
@@ -174,7 +175,7 @@ func (b *board) openState() error {
 	if err := unix.Mount("", slotsDir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOATIME, ""); err != nil {
 		return fmt.Errorf("mount the slots: %w", err)
 	}
-	b.say("state open")
+	b.say("state open %s", usage("/proc"))
 	return nil
 }
 

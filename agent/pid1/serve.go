@@ -163,7 +163,7 @@ func (b *board) keep(args []string, signals <-chan os.Signal) error {
 	if err != nil {
 		return err
 	}
-	b.say("agent started")
+	b.say("agent started %s", usage("/proc"))
 	ready := make(chan struct{})
 	go func() {
 		defer close(ready)
