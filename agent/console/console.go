@@ -28,10 +28,17 @@ import (
 	"io"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // MaxLine is the longest request in bytes.
 const MaxLine = 256 << 10
+
+// MaxTime is how long a command may take. A print goes on without the one that follows it.
+const MaxTime = 10 * time.Minute
+
+// pipesTime is how long the outputs of a command that was ended are waited for.
+const pipesTime = 5 * time.Second
 
 // chunk is the most of an output that goes into one line of a reply.
 const chunk = 900
@@ -52,6 +59,7 @@ func Exec(path, dir string) Runner {
 	return func(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 		cmd := exec.CommandContext(ctx, path, args...)
 		cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = dir, in, out, errs
+		cmd.WaitDelay = pipesTime
 		err := cmd.Run()
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			return exit.ExitCode()
@@ -65,35 +73,61 @@ func Exec(path, dir string) Runner {
 }
 
 // Serve runs the commands that come as lines from rw, one after the other, until there are no
-// more: it returns nil at the end of rw, or the error of reading or writing it. ctx ends the command
+// more: it returns nil at the end of rw, or the error of reading or writing it. A line that is
+// too long is answered as a damaged one; a command is ended after [MaxTime]. ctx ends the command
 // that runs; to end Serve as well, close rw.
 func Serve(ctx context.Context, rw io.ReadWriter, run Runner) error {
-	sc := bufio.NewScanner(rw)
-	sc.Buffer(make([]byte, 0, 4096), MaxLine)
-	for sc.Scan() {
-		if line := strings.TrimSpace(sc.Text()); line != "" {
-			if err := answer(ctx, rw, line, run); err != nil {
+	r := bufio.NewReader(rw)
+	for {
+		line, whole, err := readLine(r)
+		if line = strings.TrimSpace(line); line != "" && (err == nil || errors.Is(err, io.EOF)) {
+			if err := answer(ctx, rw, line, whole, run); err != nil {
 				return err
 			}
 		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return sc.Err()
 }
 
-// answer runs one request and writes its reply.
-func answer(ctx context.Context, w io.Writer, line string, run Runner) error {
+// readLine reads a line to its end and returns what of it is no longer than MaxLine; whole is
+// whether that is all.
+func readLine(r *bufio.Reader) (line string, whole bool, err error) {
+	var b []byte
+	whole = true
+	for {
+		part, err := r.ReadSlice('\n')
+		n := min(len(part), MaxLine-len(b))
+		b, whole = append(b, part[:n]...), whole && n == len(part)
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return string(b), whole, err
+		}
+	}
+}
+
+// answer runs one request and writes its reply. What is not whole is damaged.
+func answer(ctx context.Context, w io.Writer, line string, whole bool, run Runner) error {
 	id, text, ok := split(line)
 	r := &reply{w: w, id: id}
 	out, errs := &half{r: r, kind: 'o'}, &half{r: r, kind: 'e'}
 	code := CodeGarbled
 	switch args, in, err := parse(text); {
-	case !ok || err != nil:
+	case !ok || !whole || err != nil:
 		fmt.Fprintln(errs, "the line is damaged: ask again")
 	case !allows(args):
 		code = CodeRefused
 		fmt.Fprintln(errs, "this command is not for a console")
 	default:
+		ctx, cancel := context.WithTimeout(ctx, MaxTime)
+		defer cancel()
 		code = run(ctx, args, bytes.NewReader(in), out, errs)
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			fmt.Fprintf(errs, "ended after %v\n", MaxTime)
+		}
 	}
 	return errors.Join(out.flush(), errs.flush(), r.end(code))
 }

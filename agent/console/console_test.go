@@ -154,7 +154,7 @@ func TestGarbled(t *testing.T) {
 	}
 	for _, text := range []string{"#7 00000000 status", "#7", "#7 x", "status < !", "#8 11111111 status < AAAA"} {
 		var out bytes.Buffer
-		if err := answer(t.Context(), &out, text, echo); err != nil || !strings.Contains(out.String(), " x 120 ") {
+		if err := answer(t.Context(), &out, text, true, echo); err != nil || !strings.Contains(out.String(), " x 120 ") {
 			t.Errorf("%q: %q, %v", text, out.String(), err)
 		}
 	}
@@ -172,6 +172,36 @@ func TestPerson(t *testing.T) {
 	}
 	if want := "#- o args [\"status\"]\n#- e 0 bytes\n#- x 1 "; !strings.HasPrefix(out.String(), want) {
 		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+// TestLongLine: a line that is too long is refused to its end, and the next one answered.
+func TestLongLine(t *testing.T) {
+	for _, n := range []int{MaxLine, MaxLine + 1, 3 * MaxLine} {
+		var out bytes.Buffer
+		long := "#7 00000000 status" + strings.Repeat(" ", n) + "x\nstatus" + strings.Repeat(" ", n) + "halt\nstatus -o json\n"
+		if err := Serve(t.Context(), struct {
+			io.Reader
+			io.Writer
+		}{strings.NewReader(long), &out}, echo); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); strings.Count(got, " x 120 ") != 2 || !strings.HasPrefix(got, "#7 ") || !strings.Contains(got, "#- o args [\"status\" \"-o\" \"json\"]\n") {
+			t.Errorf("%d bytes: %q", n, got)
+		}
+	}
+}
+
+// TestBounded: no command holds the console for ever.
+func TestBounded(t *testing.T) {
+	c := console(t, func(ctx context.Context, _ []string, _ io.Reader, _, _ io.Writer) int {
+		if _, ok := ctx.Deadline(); ok {
+			return 0
+		}
+		return 1
+	}, nil)
+	if a, err := c.Ask(t.Context(), nil, "update"); err != nil || a.Code != 0 {
+		t.Errorf("without a bound: %d, %v", a.Code, err)
 	}
 }
 
