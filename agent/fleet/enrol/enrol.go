@@ -72,6 +72,7 @@ func New(cfg Config) *Service {
 	if cfg.Emit == nil {
 		cfg.Emit = func(store.Event) {}
 	}
+	cfg.Policy.Saw = cfg.Verifier.Saw
 	s := &Service{cfg: cfg, mux: http.NewServeMux(), sessions: map[[16]byte]session{}}
 	s.mux.HandleFunc("POST "+evidence.EnrolBeginPath, func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, s.begin) })
 	s.mux.HandleFunc("POST "+evidence.LeavePath, func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, s.leave) })

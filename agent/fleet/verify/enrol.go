@@ -31,6 +31,9 @@ type Policy struct {
 	Releases Releases
 	// Configurations knows the configuration files that printers may run with; nil takes any.
 	Configurations Configurations
+	// Saw says what a printer that is enrolled ran with before in this boot: [Verifier.Saw].
+	// Without it, one that is judged by Configurations has to enrol with what it ran first.
+	Saw func(id evidence.PrinterID, base [32]byte, reset uint32) bool
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -314,7 +317,7 @@ func EnrolFinish(s *Session, response []byte) (Enrolled, error) {
 	if rsp.Log.Base != [32]byte{} {
 		return Enrolled{}, refuse(LogBaseUnknown, nil)
 	}
-	runs, err := enrolledState(s.Printer, s.policy, rsp)
+	runs, err := enrolledState(s.Printer, s.policy, rsp, att.clock.ResetCount)
 	if err != nil {
 		return Enrolled{}, err
 	}

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -64,8 +65,9 @@ func (v *Verifier) measured(p *printer, b evidence.Batch, att attested) (Release
 	return runs, runs.takes(p.Record.Printer, b.Log.Settings, v.cfg.Configurations)
 }
 
-// enrolledState is the release that a printer runs which enrols.
-func enrolledState(id evidence.PrinterID, policy Policy, rsp evidence.EnrolResponse) (Release, error) {
+// enrolledState is the release that a printer runs which enrols, and whose TPM was reset this
+// often.
+func enrolledState(id evidence.PrinterID, policy Policy, rsp evidence.EnrolResponse, reset uint32) (Release, error) {
 	if rsp.Log.Value() != rsp.Quote.PCRs.Agent() {
 		return Release{}, refuse(LogMismatch, nil)
 	}
@@ -78,6 +80,10 @@ func enrolledState(id evidence.PrinterID, policy Policy, rsp evidence.EnrolRespo
 	}
 	if err := runs.started(rsp.Quote.PCRs); err != nil {
 		return runs, err
+	}
+	base := settingsBase(rsp.Log)
+	if policy.Configurations != nil && base != [32]byte{} && (policy.Saw == nil || !policy.Saw(id, base, reset)) {
+		return runs, refuse(SettingsUnseen, errors.New("something else ran since the machine started: restart it"))
 	}
 	return runs, runs.takes(id, rsp.Log.Settings, policy.Configurations)
 }

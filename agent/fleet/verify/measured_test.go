@@ -157,6 +157,40 @@ func TestSettingsOfThisBoot(t *testing.T) {
 	accept(t, v, p.id, p.batch("x"))
 }
 
+// TestEnrolWithAnother: where configurations are listed, one that is not cannot run before the
+// one that a printer enrols with, unless it was believed of in this boot.
+func TestEnrolWithAnother(t *testing.T) {
+	p := newSoft(t)
+	v, _ := newVerifier(t, p)
+	first := p.log.Settings
+	enrol := func(policy Policy) Reason {
+		policy.Releases = released()
+		rsp := evidence.EnrolResponse{Quote: evidence.Quote{PCRs: p.pcrs}, Log: p.log}
+		_, err := enrolledState(p.id, policy, rsp, p.clock.ResetCount)
+		return ReasonOf(err)
+	}
+	listed := signed{config: first.Config}
+	if got := enrol(Policy{Configurations: listed}); got != "" {
+		t.Errorf("what it ran first: %q", got)
+	}
+	p.runWith(first) // again: its first is what came before
+	if got := enrol(Policy{Configurations: listed, Saw: v.Saw}); got != "" {
+		t.Errorf("what ran before is known: %q", got)
+	}
+	other := first
+	other.Config[0] ^= 1
+	p.runWith(other)
+	p.runWith(first)
+	for name, saw := range map[string]func(evidence.PrinterID, [32]byte, uint32) bool{"new": nil, "enrolled": v.Saw} {
+		if got := enrol(Policy{Configurations: listed, Saw: saw}); got != SettingsUnseen {
+			t.Errorf("%s, with another one before: %q", name, got)
+		}
+	}
+	if got := enrol(Policy{}); got != "" {
+		t.Errorf("any configuration: %q", got)
+	}
+}
+
 // TestNoSettings: an agent that measured none is believed where none are demanded.
 func TestNoSettings(t *testing.T) {
 	p := newSoft(t)

@@ -191,6 +191,15 @@ func (v *Verifier) Spoke(id evidence.PrinterID) bool {
 	return ok && p.Chain.Seq > 0
 }
 
+// Saw reports whether the value base of a printer's SettingsPCR was believed, since its TPM was
+// reset this often.
+func (v *Verifier) Saw(id evidence.PrinterID, base [32]byte, reset uint32) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	p, ok := v.printers[id]
+	return ok && p.Chain.saw(base, reset)
+}
+
 // Printers lists the ids of all printers in the order of their text form.
 func (v *Verifier) Printers() []evidence.PrinterID {
 	v.mu.Lock()
