@@ -75,7 +75,7 @@ func (r *Repo) Delegate(g Grant, keyDirs []string, now time.Time) (Delegated, er
 	if p.md.Signed.Version, err = r.newest(p.role); err != nil { // of a role that was there once
 		return Delegated{}, err
 	}
-	return Delegated{p.role, p.place.String(), p.need.Threshold, p.need.Keys}, r.writeBoth(l.top, p, keyDirs, now)
+	return Delegated{p.role, p.place.String(), p.need.Threshold, p.need.Keys}, r.writeBoth(l.top, p, keyDirs, now, true)
 }
 
 // granted are the keys of a grant.
@@ -123,17 +123,26 @@ func (top *part) grant(p *part, keys []key) error {
 	return nil
 }
 
-// writeBoth signs the top-level targets, and then the listing of a role of theirs.
-func (r *Repo) writeBoth(top, p *part, keyDirs []string, now time.Time) error {
+// writeBoth signs the top-level targets, and then the listing of a role of theirs. That of
+// one that comes is there first: nothing names it yet, and after a cut the other way round
+// nothing could be read. In a draft it is second all the same: see [Submit].
+func (r *Repo) writeBoth(top, p *part, keyDirs []string, now time.Time, comes bool) error {
 	topKeys, err1 := r.signersOf(top, keyDirs)
 	keys, err2 := r.signersOf(p, keyDirs)
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	if err := r.writePart(top, topKeys, now); err != nil {
+	write := []func() error{
+		func() error { return r.writePart(top, topKeys, now) },
+		func() error { return r.writePart(p, keys, now) },
+	}
+	if comes && r.draft == nil {
+		slices.Reverse(write)
+	}
+	if err := write[0](); err != nil {
 		return err
 	}
-	return r.writePart(p, keys, now)
+	return write[1]()
 }
 
 // rotateRole is Rotate for a delegated role.
@@ -163,7 +172,7 @@ func (r *Repo) rotateRole(e Exchange, dirs []string, now time.Time) (Rotated, er
 	}
 	delegation(l.top.md, e.Role).KeyIDs = p.need.Keys
 	tidy(d)
-	if err := r.writeBoth(l.top, p, dirs, now); err != nil {
+	if err := r.writeBoth(l.top, p, dirs, now, false); err != nil {
 		return Rotated{}, err
 	}
 	if r.draft == nil {

@@ -333,3 +333,67 @@ func TestDelegateAlone(t *testing.T) {
 	s.mustPublish()
 	s.sees(c, "sim", 2)
 }
+
+// cut has a change fail at a file, as if the power had gone before it was written.
+func (s *site) cut(file string, change func() error) {
+	s.t.Helper()
+	blocked := filepath.Join(s.dir, file+".new")
+	if err := os.Mkdir(blocked, 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := change(); err == nil {
+		s.t.Fatalf("%s was written", file)
+	}
+	if err := os.Remove(blocked); err != nil {
+		s.t.Fatal(err)
+	}
+	s.reopen()
+}
+
+// TestDelegationIsCut: wherever the power goes while something is delegated, to a new role or
+// to one that was there once, the repository is good, and it can be delegated again.
+func TestDelegationIsCut(t *testing.T) {
+	s := newSite(t)
+	c := s.client()
+	s.mustAdd(1, "sim")
+	s.mustPublish()
+	delegate := func() error { _, err := s.Delegate(publish.Grant{Board: "sim", Kind: "agent"}, nil, s.now); return err }
+	for _, file := range []string{"1.sim-agent.json", "3.targets.json", "3.sim-agent.json", "5.targets.json"} {
+		s.cut(file, delegate)
+		s.mustPublish()
+		s.sees(c, "sim", 1)
+		if file[1:] == ".sim-agent.json" {
+			continue
+		}
+		if err := delegate(); err != nil {
+			t.Fatalf("again after a cut at %s: %v", file, err)
+		}
+		s.mustPublish()
+		s.sees(c, "sim", 1)
+		if _, err := s.Undelegate("sim-agent", 0, nil, s.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestDraftedDelegationIsCut: the same of one that was signed elsewhere.
+func TestDraftedDelegationIsCut(t *testing.T) {
+	s, keys := ceremony(t, start, 3, 2)
+	team, public := signers(t, 1)
+	d := s.draft(func() error {
+		_, err := s.Delegate(publish.Grant{Board: "sim", Kind: "controller", Keys: public}, nil, s.now)
+		return err
+	})
+	for _, k := range []publish.Signer{keys[0], keys[1], team[0]} {
+		if _, err := d.Sign(k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, doc := range slices.Backward(d.Documents) {
+		s.cut(doc.File, func() error { _, err := publish.Submit(s.dir, "", d, s.now); return err })
+		s.mustPublish()
+	}
+	s.submit(d)
+	s.submit(s.firmware(5), team[0])
+	s.finds(s.client(), "controller", 5, "firmware5")
+}

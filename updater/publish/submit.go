@@ -64,7 +64,8 @@ func (d *Draft) begin(dir, online string) (*Repo, error) {
 
 func (r *Repo) submit(d *Draft, now time.Time) (Versions, error) {
 	u := under{r: r, root: r.root}
-	var files []func() error
+	comes := r.coming()
+	var first, files []func() error
 	for _, doc := range d.Documents {
 		v, err := r.newest(doc.Role)
 		if err != nil {
@@ -80,11 +81,16 @@ func (r *Repo) submit(d *Draft, now time.Time) (Versions, error) {
 		if err = u.verify(doc, v, there, now); err != nil {
 			return Versions{}, err
 		}
-		if !there {
-			files = append(files, func() error { return slot.Replace(r.out, doc.File, doc.Metadata) })
+		write := func() error { return slot.Replace(r.out, doc.File, doc.Metadata) }
+		switch {
+		case there:
+		case comes(doc.Role): // before the targets that name it
+			first = append(first, write)
+		default:
+			files = append(files, write)
 		}
 	}
-	if len(files) == 0 {
+	if files = append(first, files...); len(files) == 0 {
 		return Versions{}, fmt.Errorf("%w: the repository has gone on: all of this is there already; publish announces it", ErrDraft)
 	}
 	if err := timely(&u.root.Signed, u.root.Signed.UnrecognizedFields, now); err != nil {
@@ -100,6 +106,14 @@ func (r *Repo) submit(d *Draft, now time.Time) (Versions, error) {
 	}
 	r.root = u.root
 	return r.publish(now)
+}
+
+// coming says of a delegated role whether the targets that are there do not name it yet.
+func (r *Repo) coming() func(role string) bool {
+	top, err := r.targetsUnder(append(slices.Clone(r.past), r.root)...)
+	return func(role string) bool {
+		return err == nil && r.root.Signed.Roles[role] == nil && delegation(top, role) == nil
+	}
 }
 
 // holds reports whether a document is the newest of its role, version v, byte for byte.
