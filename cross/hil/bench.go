@@ -161,11 +161,11 @@ func (b *Bench) cut(ctx context.Context) error {
 // and knows whether its keys open jobs.
 func (b *Bench) started(ctx context.Context, phases ...string) (status, error) {
 	// Whoever asks before the agent answers only takes processor time from its start.
-	l, err := b.con.Wait(ctx, "platen-init: agent ready", "platen-init: FATAL", "Kernel panic")
+	l, err := b.con.Wait(ctx, agentReady, "platen-init: FATAL", "Kernel panic")
 	if err != nil {
 		return status{}, err
 	}
-	if !strings.Contains(l, "agent ready") {
+	if !strings.Contains(l, agentReady) {
 		return status{}, fmt.Errorf("the board does not come up: %s", l)
 	}
 	return b.await(ctx, "to get to "+strings.Join(phases, " or "), func(st status) bool {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"platen/agent/console"
 	"platen/cross/rig/stage"
 )
 
@@ -56,7 +57,7 @@ func (b *Bench) boot(ctx context.Context) (string, error) {
 		return "", err
 	}
 	b.printer, b.sealTo = st.Printer, st.Recipient
-	ready, err := b.con.Wait(ctx, "platen-init: agent ready")
+	ready, err := b.con.Wait(ctx, agentReady)
 	if err != nil {
 		return "", err
 	}
@@ -72,8 +73,9 @@ func (b *Bench) boot(ctx context.Context) (string, error) {
 	if st.Release != 1 || st.Keys != "approved" {
 		return "", fmt.Errorf("release %d runs, its keys are %s", st.Release, st.Keys)
 	}
-	if got, err := b.con.Ask(ctx, nil, "run"); err == nil {
-		return "", fmt.Errorf("%w: the console starts what is not for it: %s", errControl, got)
+	var failed *Failed
+	if _, err := b.con.Ask(ctx, nil, "run"); !errors.As(err, &failed) || failed.Code != console.CodeRefused {
+		return "", fmt.Errorf("%w: the console starts what is not for it (%v)", errControl, err)
 	}
 	return fmt.Sprintf("%s…, release %d in slot %s, session confined by %s\nagent ready after %.1f s of processor, %.1f s after the kernel's start (as fast as this machine is), with %.1f MiB in use;\nthe console refuses what is not for it",
 		st.Printer[:12], st.Release, st.Slot, st.Confined, cpu, uptime, float64(kib)/1024), nil

@@ -248,13 +248,16 @@ func (b *Bench) leaks(ctx context.Context) (string, error) {
 	if err := b.ctl.After(ctx, from, 20); err != nil {
 		return "", err
 	}
-	var seen scanned
-	if err := b.scan(d.Disk(), d.Disk().Events(), 1, &seen); !errors.Is(err, errFound) {
-		return "", fmt.Errorf("%w: a model that was written to the disk (%v)", errControl, err)
+	state := b.Path("state.img")
+	defer os.Remove(state)
+	if err := d.Disk().State(state, d.Disk().Events(), cutdisk.LoseAll, b.rng); err != nil {
+		return "", err
 	}
-	hits, err := b.patterns().File(b.console.Name())
-	if err != nil || len(hits) == 0 {
-		return "", fmt.Errorf("%w: a model in the console's log (%v)", errControl, err)
+	set := b.patterns()
+	for name, path := range map[string]string{"on the disk": state, "in what was written to the disk": d.Disk().LogPath(), "in the console's log": b.console.Name()} {
+		if hits, err := set.File(path); err != nil || len(hits) == 0 {
+			return "", fmt.Errorf("%w: a model %s (%v)", errControl, name, err)
+		}
 	}
-	return fmt.Sprintf("on the disk, among %d writes, and in the console's log", d.Disk().Events()-begun), nil
+	return fmt.Sprintf("on the disk after a power cut, in what was ever written to it (%d writes and flushes), and in the console's log", d.Disk().Events()-begun), nil
 }

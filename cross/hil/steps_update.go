@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
-	"sync"
 	"time"
 
+	"platen/agent/console"
 	"platen/cross/rig/stage"
 )
 
@@ -37,35 +38,60 @@ func (b *Bench) updated(ctx context.Context, release uint64) (status, error) {
 	if err := b.askUpdate(ctx); err != nil {
 		return status{}, err
 	}
+	return b.confirmed(ctx, release)
+}
+
+// confirmed waits until a release is.
+func (b *Bench) confirmed(ctx context.Context, release uint64) (status, error) {
 	return b.await(ctx, "to confirm the release", func(st status) bool {
 		return st.Release == release && st.Phase == "idle" && strings.Contains(st.Update, "confirmed")
 	})
 }
 
-// askUpdate has the printer install the newest release. It restarts by itself, before or after it
-// has answered.
+// agentReady is what the init says once the agent answers; by then the console does, too.
+const agentReady = "platen-init: agent ready"
+
+// askUpdate has the printer install the newest release, and waits until an agent answers after
+// the restart, which comes before or after the request was answered.
 func (b *Bench) askUpdate(ctx context.Context) error {
-	const started = "platen-init: agent ready" // by then the console answers, too
-	ctx, cancel := context.WithCancel(ctx)
-	starts := b.con.Count(started)
-	var watch sync.WaitGroup
-	defer watch.Wait()
-	defer cancel()
-	watch.Go(func() {
-		for b.con.Count(started) == starts && wait(ctx, 100*time.Millisecond) == nil {
+	starts := b.con.Count(agentReady)
+	asking, stop := context.WithCancel(ctx)
+	defer stop()
+	asked := make(chan error, 1)
+	go func() {
+		_, err := b.con.Ask(asking, nil, "update")
+		for errors.Is(err, console.ErrGarbled) {
+			_, err = b.con.Ask(asking, nil, "update")
 		}
-		cancel()
-	})
-	var failed *Failed
-	if _, err := b.con.Ask(ctx, nil, "update"); errors.As(err, &failed) {
-		return err
+		asked <- err
+	}()
+	for end := time.Now().Add(2 * patience); b.con.Count(agentReady) == starts; {
+		if time.Now().After(end) || b.gone() {
+			return fmt.Errorf("the board does not come back from an update; the console said at last: %s", b.con.tail())
+		}
+		select {
+		case err := <-asked:
+			var failed *Failed
+			if errors.As(err, &failed) {
+				return err
+			}
+			asked = nil // the answer, or its loss in the restart
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	return nil
 }
 
 // cutUpdate takes the power away while the printer downloads and writes release 3.
 func (b *Bench) cutUpdate(ctx context.Context) (string, error) {
-	if _, err := b.publish(ctx, Spec{Release: 3}); err != nil {
+	img, err := b.publish(ctx, Spec{Release: 3})
+	if err != nil {
+		return "", err
+	}
+	size, err := sizes(img.Rootfs, img.Agent)
+	if err != nil {
 		return "", err
 	}
 	d, _ := b.cfg.Board.(sliced)
@@ -79,10 +105,11 @@ func (b *Bench) cutUpdate(ctx context.Context) (string, error) {
 		defer close(asked)
 		_, _ = con.Ask(ctx, nil, "update") // the power goes before it is answered
 	}()
-	wrote, err := b.written(ctx, d, before, int64(1+b.rng.IntN(30))<<20)
+	wrote, err := b.written(ctx, d, before, 1+b.rng.Int64N(size*4/5))
 	if err != nil {
 		return "", err
 	}
+	staged := con.Count(`msg="release staged"`) > 0 // where nobody sees what is written it may have been too fast
 	if err := b.cut(ctx); err != nil {
 		return "", err
 	}
@@ -94,17 +121,31 @@ func (b *Bench) cutUpdate(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if st.Release != 2 {
+	if st.Release != 2 && !staged {
 		return "", fmt.Errorf("release %d runs after a power cut in the middle of the update from 2", st.Release)
 	}
 	from := len(b.fleet.Events())
-	if _, err := b.updated(ctx, 3); err != nil {
-		return "", err
+	if st.Release == 2 {
+		_, err = b.updated(ctx, 3)
+	} else {
+		_, err = b.confirmed(ctx, 3)
 	}
-	if err := b.attested(ctx, from, 3); err != nil {
-		return "", err
+	if err == nil {
+		err = b.attested(ctx, from, 3)
 	}
-	return fmt.Sprintf("after %d MiB of it were written: release 2 ran on, and took release 3 at the next try", wrote>>20), nil
+	return fmt.Sprintf("after %d KiB of it were written: release %d ran then, and release 3 at last", wrote>>10, st.Release), err
+}
+
+// sizes is how many bytes files have together.
+func sizes(names ...string) (sum int64, err error) {
+	for _, name := range names {
+		st, err := os.Stat(name)
+		if err != nil {
+			return 0, err
+		}
+		sum += st.Size()
+	}
+	return sum, nil
 }
 
 // written waits until so many more bytes were written to the disk than before. Of a board whose
@@ -155,6 +196,9 @@ func (b *Bench) badUpdate(ctx context.Context) (string, error) {
 	}
 	if _, err := b.fleet.Wait(ctx, patience, len(b.fleet.Events()), func(e stage.Event) bool { return e.Event == "batch" && e.Release == 3 }); err != nil {
 		return "", err
+	}
+	if n := b.con.Count(`msg="release confirmed" release=4`); n != 0 {
+		return "", errors.New("the printer has confirmed a release that gets nowhere")
 	}
 	return fmt.Sprintf("release 4 started %d times and never confirmed: release 3 runs again, and says: %s", b.con.Count("broken on purpose"), st.Update), nil
 }
