@@ -63,6 +63,7 @@ type board struct {
 	out     io.Writer
 	cmdline map[string]string
 	release release
+	aside   aside              // the console
 	renew   context.CancelFunc // ends what looks after the network's lease; nil: nothing does
 }
 

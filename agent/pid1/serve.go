@@ -47,12 +47,15 @@ func (b *board) serve() error {
 	if slots {
 		args = []string{platen, "boot", "--config", configFile, "--factory", platen}
 	}
-	if args := b.console(); args != nil {
-		if _, err := start(args); err != nil {
-			return err
-		}
-	}
+	b.aside.args = b.console()
+	b.startAside()
 	return b.keep(args, signals)
+}
+
+func (b *board) startAside() {
+	if err := b.aside.start(); err != nil {
+		b.say("no console: %v", err)
+	}
 }
 
 // console is the program that answers at the serial line; nil: none does, unless the
@@ -176,10 +179,14 @@ func (b *board) keep(args []string, signals <-chan os.Signal) error {
 			if pid, err = start(args); err != nil {
 				return err
 			}
+		case <-b.aside.again:
+			b.startAside()
 		case s := <-signals:
 			switch s {
 			case unix.SIGCHLD:
-				status, gone := reap(pid)
+				ended := reap()
+				b.aside.ended(ended)
+				status, gone := ended[pid]
 				if !gone {
 					continue
 				}
@@ -204,8 +211,9 @@ func (b *board) keep(args []string, signals <-chan os.Signal) error {
 	}
 }
 
-// reap awaits whatever has ended, and says whether pid was among it and how it ended.
-func reap(pid int) (status string, gone bool) {
+// reap awaits whatever has ended, and says how each of them did.
+func reap() map[int]string {
+	ended := map[int]string{}
 	for {
 		var ws unix.WaitStatus
 		got, err := unix.Wait4(-1, &ws, unix.WNOHANG, nil)
@@ -213,13 +221,10 @@ func reap(pid int) (status string, gone bool) {
 			continue
 		}
 		if err != nil || got <= 0 {
-			return status, gone
+			return ended
 		}
-		if got == pid {
-			gone = true
-			if status = fmt.Sprintf("exit code %d", ws.ExitStatus()); ws.Signaled() {
-				status = ws.Signal().String()
-			}
+		if ended[got] = fmt.Sprintf("exit code %d", ws.ExitStatus()); ws.Signaled() {
+			ended[got] = ws.Signal().String()
 		}
 	}
 }
@@ -231,7 +236,7 @@ func (b *board) stop(pid int) {
 	}
 	_ = unix.Kill(pid, unix.SIGTERM)
 	for end := time.Now().Add(stopTime); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if _, gone := reap(pid); gone {
+		if _, gone := reap()[pid]; gone {
 			return
 		}
 	}

@@ -63,7 +63,7 @@ func TestStop(t *testing.T) {
 	if pid <= 1 { // whom that would end
 		t.Fatalf("process %d was started", pid)
 	}
-	if _, gone := reap(pid); gone {
+	if _, gone := reap()[pid]; gone {
 		t.Fatal("it ended by itself")
 	}
 	var out bytes.Buffer
@@ -71,7 +71,7 @@ func TestStop(t *testing.T) {
 	if b.stop(pid); out.Len() > 0 {
 		t.Errorf("said %q", out.String())
 	}
-	if _, gone := reap(pid); gone {
+	if _, gone := reap()[pid]; gone {
 		t.Error("it ends twice")
 	}
 }
