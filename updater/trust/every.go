@@ -15,7 +15,8 @@ import (
 // Every lists the releases of a kind for all boards in the last verified metadata, by
 // number: what a verifier may meet on printers, whatever the rollout. A client with a
 // Board in its Config lists those of that board's delegated roles alone. An entry that is
-// signed but not sound is left out.
+// signed but not sound is left out, as is what a role lists whose metadata cannot be used:
+// see Stopped.
 func (c *Client) Every(kind string) ([]updater.Target, error) {
 	if c.set == nil {
 		return nil, fmt.Errorf("metadata has not been verified yet: %w", updater.ErrUnavailable)
@@ -50,4 +51,14 @@ func (c *Client) Every(kind string) ([]updater.Target, error) {
 		return cmp.Or(cmp.Compare(a.Release, b.Release), cmp.Compare(a.Path, b.Path))
 	})
 	return list, nil
+}
+
+// Stopped is of which boards a role's metadata could not be used in the last refresh, and why:
+// what Every lists of those is not all that counts.
+func (c *Client) Stopped() map[string]error {
+	boards := map[string]error{}
+	for p, err := range c.broken {
+		boards[p.Board] = fmt.Errorf("what is released for %s: %w", p, err)
+	}
+	return boards
 }

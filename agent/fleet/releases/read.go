@@ -14,7 +14,11 @@ import (
 // Read verifies once what a repository has published, from the root metadata in rootFile: at is its
 // URL or its folder. fixed are agents that are known besides. A repository whose metadata has
 // expired, by the clock of today, is refused: what it said when it was good may be taken back by now.
+// If that is one role's, no release of its board is known.
 func Read(ctx context.Context, at, rootFile string, fixed map[[32]byte]uint64, log *slog.Logger) (x *Index, err error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	root, err := readFile(rootFile)
 	if err != nil {
 		return nil, err
@@ -32,9 +36,12 @@ func Read(ctx context.Context, at, rootFile string, fixed map[[32]byte]uint64, l
 	if err := c.Refresh(ctx); err != nil {
 		return nil, fmt.Errorf("read the repository: %w", err)
 	}
-	found, err := published(c)
+	found, stopped, err := published(c)
 	if err != nil {
 		return nil, fmt.Errorf("read the repository: %w", err)
+	}
+	for board, err := range stopped {
+		log.Warn("no release of a board is known", "board", board, "error", err)
 	}
 	return &Index{log: log, change: func(int) {}, fixed: maps.Clone(fixed), found: found}, nil
 }

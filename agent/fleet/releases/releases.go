@@ -1,7 +1,8 @@
 // Package releases knows the agents that were released: it takes them from a TUF
 // repository as printers do, from metadata that enough keys have signed, chained to one
 // root, and again when that changes. What is not signed, not newer or has expired changes
-// nothing: the releases that are known stay known.
+// nothing: the releases that are known stay known. If that is one role's metadata, so it is
+// for the board whose releases are left to that role.
 package releases
 
 import (
@@ -13,6 +14,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,11 +50,18 @@ type Index struct {
 
 	mu     sync.Mutex
 	fixed  map[[32]byte]uint64
-	found  map[[32]byte]verify.Release
+	found  map[[32]byte]found
 	client *trust.Client // nil until the repository was seen
 	stamp  time.Time     // of timestamp.json when it was read
 	bad    time.Time     // of one that was refused, and when that was
 	looked time.Time
+	wait   time.Duration // before that is looked at again
+}
+
+// found is a release that was published, and for which board.
+type found struct {
+	verify.Release
+	board string
 }
 
 // Close lets go of the repository. What is known stays known.
@@ -92,7 +101,7 @@ func (x *Index) Release(agent [32]byte) (verify.Release, bool) {
 	defer x.mu.Unlock()
 	x.refresh()
 	if r, ok := x.found[agent]; ok {
-		return r, true
+		return r.Release, true
 	}
 	n, ok := x.fixed[agent]
 	return verify.Release{Number: n}, ok
@@ -127,50 +136,65 @@ func (x *Index) refresh() {
 		return
 	}
 	stamp := fi.ModTime()
-	if stamp.Equal(x.stamp) || stamp.Equal(x.bad) && time.Since(x.looked) < x.pause {
+	again := stamp.Equal(x.bad)
+	if stamp.Equal(x.stamp) || again && time.Since(x.looked) < x.wait {
 		return
 	}
-	if err := x.read(); err != nil {
-		x.bad, x.looked = stamp, time.Now()
+	took, err := x.read()
+	if err == nil {
+		x.stamp = stamp
+	} else {
+		x.bad, x.looked, x.wait = stamp, time.Now(), x.pause
 		x.log.Warn("releases are refused; those known stay known", "error", err)
-		return
 	}
-	x.stamp = stamp
-	x.change(x.len())
+	if took && err != nil {
+		x.wait = 60 * x.pause // a role may have lapsed for long
+	}
+	if took && (err == nil || !again) {
+		x.change(x.len())
+	}
 }
 
-// read verifies what is published.
-func (x *Index) read() error {
+// read verifies what is published, and reports whether it counts. Where one role's metadata
+// cannot be used, the rest does, and the error says why.
+func (x *Index) read() (took bool, err error) {
 	if x.client == nil {
 		root, err := x.root()
 		if err != nil {
-			return err
+			return false, err
 		}
 		x.client, err = trust.New(trust.Config{Dir: x.repo.Cache, FactoryRoot: root, URL: x.repo.Dir, Logger: x.log})
 		if err != nil {
-			return fmt.Errorf("open the repository: %w", err)
+			return false, fmt.Errorf("open the repository: %w", err)
 		}
 	}
 	if err := x.client.Refresh(context.Background()); err != nil { // a folder: nothing to wait for
-		return err
+		return false, err
 	}
-	found, err := published(x.client)
+	now, stopped, err := published(x.client)
 	if err != nil {
-		return err
+		return false, err
 	}
-	x.found = found
-	return nil
+	for agent, r := range x.found {
+		if _, ok := now[agent]; !ok && stopped[r.board] != nil {
+			now[agent] = r
+		}
+	}
+	x.found = now
+	return true, errors.Join(slices.Collect(maps.Values(stopped))...)
 }
 
-// published is every released agent, with what it may run with.
-func published(c *trust.Client) (map[[32]byte]verify.Release, error) {
+// published is every released agent, with what it may run with; and the boards that it has none
+// of since a role's metadata cannot be used, and why: that might say more of what they may run with.
+func published(c *trust.Client) (all map[[32]byte]found, stopped map[string]error, err error) {
+	stopped = c.Stopped()
 	agents, err := c.Every(updater.KindAgent)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	images, err := c.Every(updater.KindController)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	controllers := map[string][][32]byte{} // by board
 	for _, t := range images {
@@ -178,7 +202,7 @@ func published(c *trust.Client) (map[[32]byte]verify.Release, error) {
 	}
 	roots, err := c.Every(updater.KindRoot)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	boots := map[string][]verify.Boot{} // by board
 	for _, t := range roots {
@@ -186,8 +210,11 @@ func published(c *trust.Client) (map[[32]byte]verify.Release, error) {
 			boots[t.Board] = append(boots[t.Board], t.PCRs)
 		}
 	}
-	found := map[[32]byte]verify.Release{}
+	all = map[[32]byte]found{}
 	for _, t := range agents {
+		if stopped[t.Board] != nil {
+			continue
+		}
 		r := verify.Release{Number: t.Release, Boards: t.Measured, Controllers: controllers[t.Board], Boots: boots[t.Board]}
 		for _, m := range t.Set {
 			if m.Kind == updater.KindRoot {
@@ -197,9 +224,9 @@ func published(c *trust.Client) (map[[32]byte]verify.Release, error) {
 				}
 			}
 		}
-		found[t.SHA256] = r
+		all[t.SHA256] = found{r, t.Board}
 	}
-	return found, nil
+	return all, stopped, nil
 }
 
 // measured is what a printer may measure that has this image in its controller: digests that
