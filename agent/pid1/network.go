@@ -68,65 +68,104 @@ func parseNetwork(text string) (c netConfig, err error) {
 
 const resolvConf = "/run/resolv.conf" // /etc/resolv.conf points there
 
+// retryTime is how long is waited before the network is tried again.
+const retryTime = 10 * time.Second
+
 // network brings the interfaces up. A printer without a network prints: what fails here is
-// said, and DHCP is tried for as long as the board runs.
+// said, and tried again for as long as the board runs.
 func (b *board) network() error {
-	text, err := os.ReadFile(filepath.Join(configDir, "network"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	c, err := readNetwork(filepath.Join(configDir, "network"))
+	if err == nil {
+		err = linkUp("lo")
 	}
-	c, err := parseNetwork(string(text))
 	if err != nil {
-		return err
-	}
-	if err := linkUp("lo"); err != nil {
 		b.say("no network: %v", err)
 		return nil
 	}
-	if c.iface == "" {
-		if c.iface, err = firstInterface("/sys/class/net"); err != nil {
-			b.say("no network: %v", err)
-			return nil
-		}
-	}
-	if err := linkUp(c.iface); err != nil {
-		b.say("no network: %v", err)
-		return nil
-	}
-	if c.address.IsValid() {
-		if err := apply(c); err != nil {
-			b.say("no network: %v", err)
-		}
-		return nil
-	}
+	l := link{conf: c, say: b.say}
 	ctx, cancel := context.WithCancel(context.Background())
+	if c.address.IsValid() && l.connect(ctx) == nil {
+		cancel()
+		return nil
+	}
 	done := make(chan struct{})
 	b.renew = func() { cancel(); <-done }
 	go func() {
 		defer close(done)
-		b.lease(ctx, c)
+		again(ctx, l.connect, func() { pause(ctx, retryTime) }, b.say)
 	}()
 	return nil
 }
 
-// lease keeps an address by DHCP.
-func (b *board) lease(ctx context.Context, c netConfig) {
-	told := false
-	err := dhcp.Keep(ctx, c.iface, func(l dhcp.Lease) error {
-		c.address, c.gateway = netip.PrefixFrom(l.Address, l.Bits), l.Gateway
-		if len(l.DNS) > 0 {
-			c.dns = l.DNS
+// readNetwork is the configuration in a file that need not be there.
+func readNetwork(path string) (netConfig, error) {
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return netConfig{}, err
+	}
+	return parseNetwork(string(text))
+}
+
+// again does try until it succeeds or ctx ends, and says why it fails, once each time that
+// this changes.
+func again(ctx context.Context, try func(context.Context) error, wait func(), say func(string, ...any)) {
+	for said := ""; ctx.Err() == nil; wait() {
+		err := try(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
 		}
-		err := apply(c)
-		if err == nil && !told {
-			b.say("network has an address")
-			told = true
+		if err.Error() != said {
+			said = err.Error()
+			say("no network: %v", err)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// link is the interface to the network.
+type link struct {
+	conf netConfig
+	say  func(string, ...any)
+
+	has  netip.Prefix // the address it was given last
+	on   string       // the interface that has it
+	told bool
+}
+
+// connect brings the interface up and gives it its address, which DHCP keeps until ctx ends.
+func (l *link) connect(ctx context.Context) (err error) {
+	c := l.conf
+	if c.iface == "" {
+		if c.iface, err = firstInterface("/sys/class/net"); err != nil {
+			return err
+		}
+	}
+	if err := linkUp(c.iface); err != nil {
+		return err
+	}
+	if c.address.IsValid() {
+		return l.apply(c)
+	}
+	return dhcp.Keep(ctx, c.iface, func(lease dhcp.Lease) error {
+		c.address, c.gateway, c.dns = netip.PrefixFrom(lease.Address, lease.Bits), lease.Gateway, l.conf.dns
+		if len(lease.DNS) > 0 {
+			c.dns = lease.DNS
+		}
+		err := l.apply(c)
+		if err == nil && !l.told {
+			l.say("network has an address")
+			l.told = true
 		}
 		return err
 	})
-	if err != nil && ctx.Err() == nil {
-		b.say("no network: %v", err)
-	}
 }
 
 // firstInterface is the first by name that is not the loopback.
@@ -146,15 +185,26 @@ func firstInterface(class string) (string, error) {
 // for the answers of DHCP come from nowhere before.
 const reversePath = "/proc/sys/net/ipv4/conf/all/rp_filter"
 
-// apply gives the interface its address, the way out, and the servers of names.
-func apply(c netConfig) error {
+// apply gives the interface its address, in place of the one it had, the way out, and the
+// servers of names.
+func (l *link) apply(c netConfig) error {
 	iface, err := net.InterfaceByName(c.iface)
 	if err != nil {
 		return err
 	}
+	had := l.has
+	if l.on != c.iface {
+		had = netip.Prefix{}
+	}
+	if old := replaced(iface.Index, had, c.address); old != nil {
+		if err := netlink(old); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			return fmt.Errorf("remove the address before: %w", err)
+		}
+	}
 	if err := netlink(addressMessage(iface.Index, c.address)); err != nil {
 		return fmt.Errorf("set the address: %w", err)
 	}
+	l.has, l.on = c.address, c.iface
 	if c.gateway.IsValid() {
 		if err := netlink(routeMessage(iface.Index, c.gateway)); err != nil {
 			return fmt.Errorf("set the gateway: %w", err)
@@ -194,27 +244,43 @@ func attr(kind uint16, value []byte) []byte {
 	return append(b, make([]byte, -len(b)&3)...)
 }
 
-// message is a whole one: replace what is there, and acknowledge.
-func message(kind uint16, parts ...[]byte) []byte {
+// replacing has what is there replaced.
+const replacing = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
+
+// message is a whole one, to be acknowledged.
+func message(kind, flags uint16, parts ...[]byte) []byte {
 	body := slices.Concat(parts...)
 	b := binary.NativeEndian.AppendUint32(nil, uint32(unix.SizeofNlMsghdr+len(body)))
 	b = binary.NativeEndian.AppendUint16(b, kind)
-	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
+	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|unix.NLM_F_ACK|flags)
 	b = append(b, make([]byte, 8)...) // sequence, port
 	return append(b, body...)
 }
 
 // addressMessage is RTM_NEWADDR with struct ifaddrmsg.
 func addressMessage(index int, p netip.Prefix) []byte {
+	return message(unix.RTM_NEWADDR, replacing, address(index, p))
+}
+
+// replaced is RTM_DELADDR for the address that an interface had, nil if it keeps it. It goes
+// before the new one comes: with the first address of a network go those that came after it.
+func replaced(index int, had, next netip.Prefix) []byte {
+	if !had.IsValid() || had == next {
+		return nil
+	}
+	return message(unix.RTM_DELADDR, 0, address(index, had))
+}
+
+func address(index int, p netip.Prefix) []byte {
 	addr := p.Addr().AsSlice()
 	head := binary.NativeEndian.AppendUint32([]byte{unix.AF_INET, byte(p.Bits()), 0, unix.RT_SCOPE_UNIVERSE}, uint32(index))
-	return message(unix.RTM_NEWADDR, head, attr(unix.IFA_LOCAL, addr), attr(unix.IFA_ADDRESS, addr))
+	return slices.Concat(head, attr(unix.IFA_LOCAL, addr), attr(unix.IFA_ADDRESS, addr))
 }
 
 // routeMessage is RTM_NEWROUTE with struct rtmsg: everything by the gateway.
 func routeMessage(index int, gateway netip.Addr) []byte {
 	head := []byte{unix.AF_INET, 0, 0, 0, unix.RT_TABLE_MAIN, unix.RTPROT_BOOT, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST, 0, 0, 0, 0}
-	return message(unix.RTM_NEWROUTE, head, attr(unix.RTA_GATEWAY, gateway.AsSlice()), attr(unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, uint32(index))))
+	return message(unix.RTM_NEWROUTE, replacing, head, attr(unix.RTA_GATEWAY, gateway.AsSlice()), attr(unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, uint32(index))))
 }
 
 const netlinkTime = 5 * time.Second

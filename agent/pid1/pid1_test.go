@@ -2,7 +2,9 @@ package pid1
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -195,6 +197,47 @@ func TestNetlink(t *testing.T) {
 	if got, want := hex.EncodeToString(routeMessage(2, netip.MustParseAddr("10.0.2.2"))),
 		"2c000000"+"1800"+"0505"+"0000000000000000"+"02000000"+"fe030001"+"00000000"+"080005000a000202"+"0800040002000000"; got != want {
 		t.Errorf("route\n%s\n%s", got, want)
+	}
+}
+
+// TestReplaced: an address that changes is removed, one that is renewed is not.
+func TestReplaced(t *testing.T) {
+	had := netip.MustParsePrefix("10.0.2.15/24")
+	if got, want := hex.EncodeToString(replaced(2, had, netip.MustParsePrefix("10.0.2.16/24"))),
+		"28000000"+"1500"+"0500"+"0000000000000000"+"02180000"+"02000000"+"080002000a00020f"+"080001000a00020f"; got != want {
+		t.Errorf("\n%s\n%s", got, want)
+	}
+	if replaced(2, had, had) != nil || replaced(2, netip.Prefix{}, had) != nil {
+		t.Error("what is kept is removed")
+	}
+}
+
+// TestNetworkAgain: what fails is tried until it succeeds, and said once.
+func TestNetworkAgain(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var out bytes.Buffer
+	b := board{out: &out}
+	tries, waits := 0, 0
+	again(ctx, func(context.Context) error {
+		if tries++; tries < 4 {
+			return errors.New([]string{"no interface", "no interface", "its address"}[tries-1])
+		}
+		return nil
+	}, func() { waits++ }, b.say)
+	if got := out.String(); tries != 4 || waits != 3 || got != "platen-init: no network: no interface\nplaten-init: no network: its address\n" {
+		t.Errorf("%d tries, %d waits, said %q", tries, waits, got)
+	}
+	again(ctx, func(context.Context) error { cancel(); return errors.New("late") }, func() { t.Error("waits after the end") }, func(string, ...any) { t.Error("says the end") })
+}
+
+func TestReadNetwork(t *testing.T) {
+	dir := t.TempDir()
+	if c, err := readNetwork(dir + "/none"); err != nil || c.address.IsValid() {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if _, err := readNetwork(dir); err == nil {
+		t.Error("a folder is read")
 	}
 }
 
