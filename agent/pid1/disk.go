@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,21 +38,19 @@ var parts = []string{"env", "config", "a", "b", "state"}
 // diskTime bounds how long a disk may take to appear.
 const diskTime = 30 * time.Second
 
-// findDisk makes [devices] of the partitions with our names.
+// findDisk makes [devices] of the partitions with our names, all of one disk.
 func (b *board) findDisk() error {
 	if err := os.MkdirAll(devices, 0o700); err != nil {
 		return err
 	}
 	for end := time.Now().Add(diskTime); ; time.Sleep(20 * time.Millisecond) {
-		found, err := partitions("/sys/class/block")
+		disks, err := partitions("/sys/class/block")
 		if err != nil {
 			return err
 		}
-		missing := ""
-		for _, p := range parts {
-			if found[p] == "" {
-				missing = p
-			}
+		found, missing, err := complete(disks)
+		if err != nil {
+			return err
 		}
 		if missing == "" {
 			b.say("disk found %s", usage("/proc"))
@@ -67,18 +67,54 @@ func (b *board) findDisk() error {
 	}
 }
 
-// partitions is the device of each partition with a name of ours, as sysfs has them. Of two
-// disks with such names the first in sysfs' order counts.
-func partitions(class string) (map[string]string, error) {
+// complete is the device of each partition, of the one disk that has all of them; or else the
+// name of one that is missing.
+func complete(disks map[string]map[string][]string) (found map[string]string, missing string, err error) {
+	missing, most, of := parts[0], 0, ""
+	for _, disk := range slices.Sorted(maps.Keys(disks)) {
+		set, lacks, twice := map[string]string{}, "", ""
+		for _, p := range parts {
+			devs := disks[disk][p]
+			if len(devs) == 0 {
+				lacks = p
+				continue
+			}
+			if set[p] = devs[0]; len(devs) > 1 {
+				twice = p
+			}
+		}
+		switch {
+		case lacks != "":
+			if found == nil && len(set) > most {
+				missing, most = lacks, len(set)
+			}
+		case twice != "":
+			return nil, "", fmt.Errorf("%s are all named %s%s: flash the image again", strings.Join(disks[disk][twice], " and "), PartPrefix, twice)
+		case found != nil:
+			return nil, "", fmt.Errorf("the disks %s and %s both hold an image: take one of them out, or erase it", of, filepath.Base(disk))
+		default:
+			found, missing, of = set, "", filepath.Base(disk)
+		}
+	}
+	return found, missing, nil
+}
+
+// partitions is, by disk, the devices of each partition with a name of ours, as sysfs has them:
+// a partition's folder is in its disk's.
+func partitions(class string) (map[string]map[string][]string, error) {
 	list, err := filepath.Glob(filepath.Join(class, "*", "uevent"))
 	if err != nil {
 		return nil, err
 	}
-	found := map[string]string{}
+	disks := map[string]map[string][]string{}
 	for _, path := range list {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			continue // it went away
+		}
+		real, err := filepath.EvalSymlinks(filepath.Dir(path))
+		if err != nil {
+			continue
 		}
 		var dev, name string
 		for line := range strings.Lines(string(text)) {
@@ -88,11 +124,15 @@ func partitions(class string) (map[string]string, error) {
 				name = v
 			}
 		}
-		if part, ok := strings.CutPrefix(name, PartPrefix); ok && dev != "" && found[part] == "" {
-			found[part] = dev
+		if part, ok := strings.CutPrefix(name, PartPrefix); ok && dev != "" {
+			disk := filepath.Dir(real)
+			if disks[disk] == nil {
+				disks[disk] = map[string][]string{}
+			}
+			disks[disk][part] = append(disks[disk][part], dev)
 		}
 	}
-	return found, nil
+	return disks, nil
 }
 
 // configure notes the running slot, and adds the config partition's files to the built-in

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -76,16 +77,55 @@ func TestRelease(t *testing.T) {
 	}
 }
 
+// TestPartitions: a disk that has all of them counts, and what another one has does not.
 func TestPartitions(t *testing.T) {
 	dir := t.TempDir()
-	put(t, dir+"/vda/uevent", "DEVNAME=vda\nDEVTYPE=disk\n")
-	put(t, dir+"/vda1/uevent", "DEVNAME=vda1\nPARTN=1\nPARTNAME=platen-env\n")
-	put(t, dir+"/vda5/uevent", "DEVNAME=vda5\nPARTN=5\nPARTNAME=platen-state\n")
-	put(t, dir+"/vdb1/uevent", "DEVNAME=vdb1\nPARTNAME=platen-state\n")
-	put(t, dir+"/vdb2/uevent", "DEVNAME=vdb2\nPARTNAME=other\n")
-	got, err := partitions(dir)
-	if d := cmp.Diff(map[string]string{"env": "vda1", "state": "vda5"}, got); d != "" || err != nil {
-		t.Errorf("%v %s", err, d)
+	add := func(disk, dev, name string) {
+		t.Helper()
+		put(t, filepath.Join(dir, "devices", disk, dev, "uevent"), "DEVNAME="+dev+"\nDEVTYPE=partition\nPARTNAME="+name+"\n")
+		if err := os.MkdirAll(dir+"/class", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("../devices/"+disk+"/"+dev, dir+"/class/"+dev); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look := func() (map[string]string, string, error) {
+		t.Helper()
+		disks, err := partitions(dir + "/class")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return complete(disks)
+	}
+	if found, missing, err := look(); found != nil || missing == "" || err != nil {
+		t.Errorf("no disk: %v, %q, %v", found, missing, err)
+	}
+	add("vda", "vda1", "platen-state") // what an older image left there
+	add("vda", "vda2", "other")
+	add("vda", "vda8", "platen-env") // two, and not all
+	add("vda", "vda9", "platen-env")
+	want := map[string]string{}
+	for i, p := range parts {
+		if found, missing, err := look(); found != nil || missing == "" || err != nil {
+			t.Errorf("%d of %d: %v, %q, %v", i, len(parts), found, missing, err)
+		}
+		want[p] = fmt.Sprintf("vdb%d", i+1)
+		add("vdb", want[p], PartPrefix+p)
+	}
+	found, missing, err := look()
+	if d := cmp.Diff(want, found); d != "" || missing != "" || err != nil {
+		t.Errorf("%q, %v %s", missing, err, d)
+	}
+	for i, p := range parts {
+		add("vdc", fmt.Sprintf("vdc%d", i+1), PartPrefix+p)
+	}
+	if _, _, err := look(); err == nil || !strings.Contains(err.Error(), "vdb and vdc") {
+		t.Errorf("two disks: %v", err)
+	}
+	add("vdb", "vdb9", "platen-state")
+	if _, _, err := look(); err == nil || !strings.Contains(err.Error(), "platen-state") {
+		t.Errorf("a name twice: %v", err)
 	}
 }
 
