@@ -203,3 +203,52 @@ func TestOwnFailures(t *testing.T) {
 	}
 	mustRefresh(t, c, 2)
 }
+
+// TestStaleMirrorIsNotPreferred: a mirror that is up to date and lacks a role's metadata
+// counts, and not one that is whole and behind: else whoever spoils one file of the one
+// would bring back what the other has.
+func TestStaleMirrorIsNotPreferred(t *testing.T) {
+	l := newLab(t)
+	l.release(1)
+	list := []*grant{newGrant(t, "sim-controller", "sim/controller/*/*").list(t, "sim/controller/5/image", board, "controller", 5)}
+	mirror := func(path string, answer http.HandlerFunc) string {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, path) {
+				answer(w, r)
+				return
+			}
+			l.ServeHTTP(w, r)
+		}))
+		t.Cleanup(srv.Close)
+		return srv.URL + "/tuf"
+	}
+	l.delegate(10, list)
+	old := httptest.NewRecorder()
+	l.ServeHTTP(old, httptest.NewRequest(http.MethodGet, "/tuf/timestamp.json", nil))
+	l.delegate(11, list)
+	stale := mirror("timestamp.json", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(old.Body.Bytes()) })
+	lacking := mirror("11.sim-controller.json", http.NotFound)
+	client := func(urls ...string) *Client {
+		cfg := l.config(t.TempDir())
+		cfg.URL, cfg.Mirrors = urls[0], urls[1:]
+		c, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	both, alone := client(lacking, stale), client(stale)
+	for range 2 {
+		mustRefresh(t, both, 1)
+		if got := both.set.Targets["targets"].Signed.Version; got != 11 {
+			t.Errorf("targets %d count", got)
+		}
+		if _, err := both.Find(board, "controller"); !errors.Is(err, updater.ErrUnavailable) {
+			t.Errorf("what is lacking: %v", err)
+		}
+	}
+	mustRefresh(t, alone, 1) // the control
+	if got := alone.set.Targets["targets"].Signed.Version; got != 10 {
+		t.Errorf("alone: targets %d count", got)
+	}
+}
