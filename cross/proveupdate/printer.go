@@ -180,6 +180,21 @@ func (p *printer) agentPID() int {
 	return pids[0]
 }
 
+// killAgent kills the agent with that number, if the launcher still has it: while that stands
+// still the number is nobody else's.
+func (p *printer) killAgent(pid int) error {
+	launcher := p.boot.Cmd.Process.Pid
+	defer syscall.Kill(launcher, syscall.SIGCONT)
+	if err := freeze(launcher); err != nil {
+		return err
+	}
+	if !slices.Contains(children(launcher), pid) {
+		return nil
+	}
+	syscall.Kill(pid, syscall.SIGKILL)
+	return gone(pid)
+}
+
 // children are the processes that a process has started.
 func children(pid int) (pids []int) {
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"platen/updater/slot"
@@ -140,8 +139,7 @@ func (r *real) interrupt(ctx context.Context, n int) (staged uint64, err error) 
 	go func() { ended <- c.Wait() }()
 	said, over := r.until(ended, func() bool { return r.arrived(begun) >= part }, part == 0)
 	if n%3 == 0 && agent != 0 { // this one: the next may be on trial
-		syscall.Kill(agent, syscall.SIGKILL)
-		err = gone(agent)
+		err = r.killAgent(agent)
 	} else {
 		err = r.cutPower(ctx)
 	}
