@@ -90,8 +90,10 @@ type Bench struct {
 	sealTo      string
 	recipient   string
 	canary      *leak.Canary
-	jobs        int // sealed so far
-	moves       int // of a whole print
+	jobs        int      // sealed so far
+	sealed      string   // the last of them
+	sources     []string // and where it is served
+	moves       int      // of a whole print
 }
 
 // boardID is the id of the board that releases are for.
@@ -187,7 +189,7 @@ func (b *Bench) await(ctx context.Context, what string, ok func(status) bool) (s
 	var st status
 	for {
 		var now status
-		out, err := b.askStatus(ctx)
+		out, err := b.askOnce(ctx, "status")
 		if err == nil {
 			err = json.Unmarshal([]byte(out), &now)
 		}
@@ -210,11 +212,11 @@ func (b *Bench) await(ctx context.Context, what string, ok func(status) bool) (s
 	}
 }
 
-// askStatus asks once; a board that starts again meanwhile never answers.
-func (b *Bench) askStatus(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience/10)
+// askOnce asks what is asked again and again: a board that starts meanwhile never answers.
+func (b *Bench) askOnce(ctx context.Context, command string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience/20)
 	defer cancel()
-	return b.con.Ask(ctx, nil, "status", "-o", "json")
+	return b.con.Ask(ctx, nil, command, "-o", "json")
 }
 
 // maxEnds is how often an agent may end after a start of the board.

@@ -40,6 +40,8 @@ type About struct {
 	Host string
 	// EKCAs are files with the authorities that certified the TPM's endorsement keys.
 	EKCAs []string
+	// Driven says that its motion controller is a real one, for which nobody counts: nothing is printed.
+	Driven bool
 }
 
 // Wires are the lines to a board that is on.

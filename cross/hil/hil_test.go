@@ -169,11 +169,11 @@ func TestTry(t *testing.T) {
 		return func(*Bench, context.Context) (string, error) { return "said\ntwice", err }
 	}
 	var out strings.Builder
-	b, err := NewBench(Config{Dir: t.TempDir(), Out: &out, Short: true})
+	b, err := NewBench(Config{Dir: t.TempDir(), Out: &out, Short: true, Board: &Wired{}})
 	check(t, err)
 	defer b.Close()
 	results, err := b.Try(t.Context(), []Scenario{{Name: "first", run: step(nil)}, {Name: "long", Long: true, run: step(nil)},
-		{Name: "bad", run: step(errControl)}, {Name: "last", run: step(nil)}})
+		{Name: "print", Prints: true, run: step(nil)}, {Name: "bad", run: step(errControl)}, {Name: "last", run: step(nil)}})
 	if !errors.Is(err, errControl) {
 		t.Errorf("ended with %v", err)
 	}
@@ -181,7 +181,7 @@ func TestTry(t *testing.T) {
 	for _, r := range results {
 		got = append(got, r.Name+" "+r.Result)
 	}
-	if want := "first ok, long left out, bad FAILED, last left out"; strings.Join(got, ", ") != want {
+	if want := "first ok, long left out, print left out, bad FAILED, last left out"; strings.Join(got, ", ") != want {
 		t.Errorf("results are %v", got)
 	}
 	text, err := os.ReadFile(b.Path("results.txt"))
@@ -191,7 +191,7 @@ func TestTry(t *testing.T) {
 	var kept []Result
 	raw, err := os.ReadFile(b.Path("results.json"))
 	check(t, err)
-	if err := json.Unmarshal(raw, &kept); err != nil || len(kept) != 4 {
+	if err := json.Unmarshal(raw, &kept); err != nil || len(kept) != 5 {
 		t.Errorf("results.json: %v", err)
 	}
 }

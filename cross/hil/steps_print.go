@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,39 +30,85 @@ func (b *Bench) offer(ctx context.Context) (string, error) {
 	if _, err := b.Run(ctx, "age", "-r", b.sealTo, "-o", sealed, plain); err != nil {
 		return "", err
 	}
-	out, err := b.Run(ctx, "platen-fleet", "offer", b.printer, "--dir", b.Path("fleet"), "--file", sealed, "--key", b.Path("operator"), "-o", "json")
+	o, err := b.offered(ctx, "--file", sealed, "--key", b.Path("operator"))
+	if err == nil {
+		err = b.ready(ctx, o.Job)
+	}
+	b.sealed, b.sources = sealed, o.Sources
+	return o.Job, err
+}
+
+// offer is what the fleet says of one.
+type offer struct {
+	Job     string
+	Sources []string
+}
+
+// offered has the fleet offer something.
+func (b *Bench) offered(ctx context.Context, what ...string) (o offer, err error) {
+	out, err := b.Run(ctx, "platen-fleet", append([]string{"offer", b.printer, "--dir", b.Path("fleet"), "-o", "json"}, what...)...)
+	if err == nil {
+		err = json.Unmarshal(out, &o)
+	}
+	return o, err
+}
+
+// ticketed drops a job that was offered, and offers its sealed file anew by a ticket that is
+// kept. It returns the new job's id and the ticket's file.
+func (b *Bench) ticketed(ctx context.Context, job string) (string, string, error) {
+	if _, err := b.con.Ask(ctx, nil, "queue", "drop", job); err != nil {
+		return "", "", err
+	}
+	ticket := b.Path("ticket")
+	env, err := b.Run(ctx, "platen-fleet", "ticket", b.sealed, "--key", b.Path("operator"), "--printer", b.printer, "--source", strings.Join(b.sources, ","))
+	if err == nil {
+		err = os.WriteFile(ticket, env, 0o600)
+	}
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	var offered struct{ Job string }
-	if err := json.Unmarshal(out, &offered); err != nil {
-		return "", err
+	o, err := b.offered(ctx, "--ticket", ticket)
+	if err != nil {
+		return "", "", err
 	}
-	return offered.Job, b.ready(ctx, offered.Job)
+	return o.Job, ticket, b.ready(ctx, o.Job)
+}
+
+// queue is what scenarios read of platen queue.
+type queue struct {
+	Jobs    []struct{ ID, State, Why string }
+	Refused []struct{ Code string } `json:"refused_offers"`
+}
+
+// refuses is whether an offer was refused for a reason.
+func (q queue) refuses(code string) bool {
+	return slices.ContainsFunc(q.Refused, func(r struct{ Code string }) bool { return r.Code == code })
 }
 
 // ready waits until a job of the printer's queue can be printed.
 func (b *Bench) ready(ctx context.Context, job string) error {
+	return b.awaitQueue(ctx, fmt.Sprintf("to get job %.8s ready", job), func(q queue) bool {
+		return slices.ContainsFunc(q.Jobs, func(j struct{ ID, State, Why string }) bool {
+			return strings.HasPrefix(job, j.ID) && j.State == "ready"
+		})
+	})
+}
+
+// awaitQueue asks for the queue until ok likes it.
+func (b *Bench) awaitQueue(ctx context.Context, what string, ok func(queue) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		var q struct {
-			Jobs    []struct{ ID, State, Why string }
-			Refused []struct{ Code string }
-		}
-		out, err := b.con.Ask(ctx, nil, "queue", "-o", "json")
+		var q queue
+		out, err := b.askOnce(ctx, "queue")
 		if err == nil {
 			err = json.Unmarshal([]byte(out), &q)
 		}
-		for _, j := range q.Jobs {
-			if strings.HasPrefix(job, j.ID) && j.State == "ready" {
-				return nil
-			}
+		if err == nil && ok(q) {
+			return nil
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the printer does not get job %.8s ready: %w (%v); its queue: %s", job, ctx.Err(), err, out)
-		case <-time.After(200 * time.Millisecond):
+		if err := wait(ctx, 200*time.Millisecond); err != nil {
+			return fmt.Errorf("the printer was waited for %s: %w; its queue: %s", what, err, out)
 		}
 	}
 }
@@ -76,6 +123,10 @@ func (b *Bench) start(ctx context.Context, job string) (int, error) {
 // print prints a sealed job to its end; the controller is the judge.
 func (b *Bench) print(ctx context.Context) (string, error) {
 	job, err := b.offer(ctx)
+	if err != nil {
+		return "", err
+	}
+	job, ticket, err := b.ticketed(ctx, job)
 	if err != nil {
 		return "", err
 	}
@@ -100,16 +151,27 @@ func (b *Bench) print(ctx context.Context) (string, error) {
 	if err := b.attested(ctx, begun, 1); err != nil {
 		return "", err
 	}
-	var failed *Failed
-	if _, err := b.con.Ask(ctx, nil, "queue", "print", job, "--detach"); !errors.As(err, &failed) {
-		return "", fmt.Errorf("%w: a second copy on a ticket for one (%v)", errControl, err)
+	if err := b.secondCopy(ctx, ticket); err != nil {
+		return "", err
 	}
 	hits, err := b.patterns().Reader(strings.NewReader(string(b.ctl.Program())), "the controller's line")
 	if err != nil || len(hits) == 0 {
 		return "", fmt.Errorf("%w: the program that was printed is not found where it must be (%v)", errControl, err)
 	}
-	return fmt.Sprintf("sealed to the TPM, offered over MQTT: the controller counts %d layers, %d moves that feed %.2f m of filament, in %s of machine time;\ntelemetry goes on, a second copy was refused",
+	return fmt.Sprintf("sealed to the TPM, offered over MQTT: the controller counts %d layers, %d moves that feed %.2f m of filament, in %s of machine time;\ntelemetry goes on, a second copy by the same ticket was refused",
 		s.Layers-before.Layers, b.moves, float64(s.Filament-before.Filament)/1e6, (s.SimTime - before.SimTime).Round(time.Second)), nil
+}
+
+// secondCopy offers a ticket for one copy again that was printed: it has to be refused for that.
+func (b *Bench) secondCopy(ctx context.Context, ticket string) error {
+	if _, err := b.offered(ctx, "--ticket", ticket); err != nil {
+		return err
+	}
+	err := b.awaitQueue(ctx, "to refuse a second copy on a ticket for one", func(q queue) bool { return q.refuses("ticket-copies") })
+	if err != nil {
+		return fmt.Errorf("%w: %w", errControl, err)
+	}
+	return nil
 }
 
 // patterns is everything that must be nowhere but in memory and on the controller's line.

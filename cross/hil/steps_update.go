@@ -90,30 +90,10 @@ func (b *Bench) cutUpdate(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	size, err := sizes(img.Rootfs, img.Agent)
+	wrote, staged, err := b.cutWriting(ctx, img)
 	if err != nil {
 		return "", err
 	}
-	d, _ := b.cfg.Board.(sliced)
-	var before int64
-	if d != nil {
-		before = d.Disk().Written()
-	}
-	asked := make(chan struct{})
-	con := b.con
-	go func() {
-		defer close(asked)
-		_, _ = con.Ask(ctx, nil, "update") // the power goes before it is answered
-	}()
-	wrote, err := b.written(ctx, d, before, 1+b.rng.Int64N(size*4/5))
-	if err != nil {
-		return "", err
-	}
-	staged := con.Count(`msg="release staged"`) > 0 // where nobody sees what is written it may have been too fast
-	if err := b.cut(ctx); err != nil {
-		return "", err
-	}
-	<-asked
 	if err := b.on(ctx); err != nil {
 		return "", err
 	}
@@ -134,6 +114,32 @@ func (b *Bench) cutUpdate(ctx context.Context) (string, error) {
 		err = b.attested(ctx, from, 3)
 	}
 	return fmt.Sprintf("after %d KiB of it were written: release %d ran then, and release 3 at last", wrote>>10, st.Release), err
+}
+
+// cutWriting asks for an update and takes the power away while it is written, after wrote bytes.
+// Of a board whose writes nobody sees it may be staged by then.
+func (b *Bench) cutWriting(ctx context.Context, img Image) (wrote int64, staged bool, err error) {
+	size, err := sizes(img.Rootfs, img.Agent)
+	if err != nil {
+		return 0, false, err
+	}
+	d, _ := b.cfg.Board.(sliced)
+	var before int64
+	if d != nil {
+		before = d.Disk().Written()
+	}
+	asked := make(chan struct{})
+	con := b.con
+	go func() {
+		defer close(asked)
+		_, _ = con.Ask(ctx, nil, "update") // the power goes before it is answered
+	}()
+	if wrote, err = b.written(ctx, d, before, 1+b.rng.Int64N(size*4/5)); err != nil {
+		return 0, false, err
+	}
+	err = b.cut(ctx)
+	<-asked
+	return wrote, con.Count(`msg="release staged"`) > 0, err
 }
 
 // sizes is how many bytes files have together.

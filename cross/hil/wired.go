@@ -70,7 +70,7 @@ func ReadWired(path string) (*Wired, error) {
 
 // About says what the file says.
 func (w *Wired) About() About {
-	return About{Name: w.Board, Printer: w.Printer, Host: w.Host, EKCAs: w.EKCAs}
+	return About{Name: w.Board, Printer: w.Printer, Host: w.Host, EKCAs: w.EKCAs, Driven: w.Controller == ""}
 }
 
 // Flash runs the command that writes the image.

@@ -12,7 +12,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -57,26 +59,43 @@ func run(ctx context.Context) (dir string, err error) {
 	if err := os.Mkdir(work, 0o700); err != nil {
 		return dir, err
 	}
-	m, err := newMaker(".", work, filepath.Join("build", "image", "cache"))
-	if err != nil {
-		return dir, err
-	}
-	cfg.Make = m
+	cache := filepath.Join("build", "image", "cache")
 	if *board != "" {
-		if cfg.Board, err = hil.ReadWired(*board); err != nil {
+		if err := wired(&cfg, *board, work, cache); err != nil {
 			return dir, err
 		}
 		return dir, try(ctx, cfg, hil.Only(hil.Scenarios(), *only))
 	}
-	if err := onVirtual(ctx, cfg, m, work, hil.Only(hil.Scenarios(), *only)); err != nil || cfg.Short && *only == "" {
-		return dir, err
+	return dir, virtually(ctx, cfg, work, cache, *only)
+}
+
+// virtually tries everything on a virtual printer, and then the search on one that leaks.
+func virtually(ctx context.Context, cfg hil.Config, work, cache, only string) error {
+	m, err := newMaker(".", work, cache, virtualBoard)
+	if err != nil {
+		return err
 	}
-	cfg.Leaky, cfg.Dir, work = true, filepath.Join(dir, "control"), filepath.Join(dir, "work-control")
+	cfg.Make = m
+	if err := onVirtual(ctx, cfg, m, work, hil.Only(hil.Scenarios(), only)); err != nil || cfg.Short && only == "" {
+		return err
+	}
+	cfg.Leaky, cfg.Dir, work = true, filepath.Join(cfg.Dir, "control"), filepath.Join(cfg.Dir, "work-control")
 	if err := errors.Join(os.MkdirAll(cfg.Dir, 0o755), os.MkdirAll(work, 0o700)); err != nil {
-		return dir, err
+		return err
 	}
 	m.dir = work
-	return dir, onVirtual(ctx, cfg, m, work, hil.Only(hil.Controls(), *only))
+	return onVirtual(ctx, cfg, m, work, hil.Only(hil.Controls(), only))
+}
+
+// wired has what is tried be tried on the real board that a file describes.
+func wired(cfg *hil.Config, file, work, cache string) error {
+	b, err := hil.ReadWired(file)
+	if err != nil {
+		return err
+	}
+	cfg.Board = b
+	cfg.Make, err = newMaker(".", work, cache, strings.TrimSuffix(path.Base(b.Printer), ".toml"))
+	return err
 }
 
 // onVirtual tries scenarios, if there are any, on a new virtual printer, whose folder goes away if all went well.

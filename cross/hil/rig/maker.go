@@ -22,17 +22,21 @@ import (
 // maker makes images for QEMU's arm64 machine that start by U-Boot.
 type maker struct {
 	source, dir, cache string
+	board              string // that images are made for
 	signer             *rsa.PrivateKey
 	control            string // U-Boot's device tree, with the key
 }
 
-func newMaker(source, dir, cache string) (*maker, error) {
+func newMaker(source, dir, cache, board string) (*maker, error) {
+	if _, err := image.LoadBoard(board); err != nil {
+		return nil, err
+	}
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	return &maker{source: source, dir: dir, cache: cache, signer: key}, err
+	return &maker{source: source, dir: dir, cache: cache, board: board, signer: key}, err
 }
 
-// boardName is the board that images are made for.
-const boardName = "qemu-arm64"
+// virtualBoard is the virtual printer's.
+const virtualBoard = "qemu-arm64"
 
 // Image makes the image of a release.
 func (m *maker) Image(ctx context.Context, s hil.Spec) (hil.Image, error) {
@@ -41,7 +45,7 @@ func (m *maker) Image(ctx context.Context, s hil.Spec) (hil.Image, error) {
 	if err != nil {
 		return hil.Image{}, err
 	}
-	cfg := image.Config{Board: boardName, Source: m.source, Dir: dir, Cache: m.cache, Built: time.Now().Add(-time.Hour), Console: true,
+	cfg := image.Config{Board: m.board, Source: m.source, Dir: dir, Cache: m.cache, Built: time.Now().Add(-time.Hour), Console: true,
 		Version: targets.Version{Version: "0.1.0", Release: s.Release}, Approver: approver, Signer: m.signer}
 	agent := filepath.Join(dir, "platen")
 	if s.Broken || s.Leaky {
