@@ -8,6 +8,8 @@ import (
 
 // Save writes one printer's state, with nothing in it that the log does not have.
 func (in *Ingest) Save(id evidence.PrinterID) error {
+	in.disk.Lock()
+	defer in.disk.Unlock()
 	lane := in.lane(id)
 	lane.Lock()
 	defer lane.Unlock()
@@ -55,6 +57,8 @@ func (in *Ingest) Checkpoint() error {
 }
 
 func (in *Ingest) saveLane(lane int, ids []evidence.PrinterID) error {
+	in.disk.Lock()
+	defer in.disk.Unlock()
 	states, err := in.states(lane, ids)
 	if err != nil {
 		return err

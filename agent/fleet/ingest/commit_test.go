@@ -3,11 +3,15 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"platen/agent/fleet/store"
 	"platen/agent/fleet/verify"
@@ -216,6 +220,42 @@ func TestFailingDisk(t *testing.T) {
 	}
 	if got := len(h.believed()); got != 6 {
 		t.Errorf("%d batches in the log, want 6", got)
+	}
+	h.same(t)
+}
+
+// TestCheckpointAndEnrolment: a checkpoint that was reading states when a printer enrolled anew does
+// not put the older one in the place of what was saved then.
+func TestCheckpointAndEnrolment(t *testing.T) {
+	h := newHouse(t, 1)
+	p := h.printers[0]
+	if err := h.in.Frame(p.record.Printer, p.frame()); err != nil {
+		t.Fatal(err)
+	}
+	saved := filepath.Join(h.dir, "printers", p.record.Printer.String()+".json")
+	if err := unix.Mkfifo(saved+".new", 0o600); err != nil { // where the checkpoint has to wait
+		t.Fatal(err)
+	}
+	done := make(chan error, 2)
+	go func() { done <- h.in.Checkpoint() }()
+	slow, err := os.Open(saved + ".new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.in.disk.TryLock() {
+		t.Error("a state may be saved while an older one is")
+		h.in.disk.Unlock()
+	}
+	p.record.Enrolled = time.Unix(1, 0).UTC()
+	if err := h.v.Enrol(p.record); err != nil {
+		t.Fatal(err)
+	}
+	go func() { done <- h.in.Save(p.record.Printer) }()
+	if _, err := io.Copy(io.Discard, slow); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(<-done, <-done, slow.Close()); err != nil {
+		t.Fatal(err)
 	}
 	h.same(t)
 }

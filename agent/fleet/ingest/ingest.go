@@ -49,6 +49,7 @@ type Ingest struct {
 	commit      *committer
 	lanes       [lanes]sync.Mutex // each for the printers of its number: their frames keep their order
 	saving      sync.Mutex
+	disk        sync.Mutex // from the reading of states until they are saved: none takes a later one's place
 
 	mu      sync.Mutex
 	bucket  map[evidence.PrinterID]*bucket
@@ -59,7 +60,7 @@ type Ingest struct {
 // lanes bounds how many frames are judged at once.
 const lanes = 64
 
-// lane is the lock of a printer: first the lane, then the gate, then mu.
+// lane is the lock of a printer: first the disk, then the lane, then the gate, then mu.
 func (in *Ingest) lane(id evidence.PrinterID) *sync.Mutex { return &in.lanes[id[0]%lanes] }
 
 // bucket counts what a printer may still send.
