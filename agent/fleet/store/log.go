@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"platen/agent/durable"
 )
 
 // Append writes events to the log, all or none of them, and returns once they are durable: one
@@ -43,7 +46,10 @@ func (s *Store) Append(events ...Event) error {
 
 // rotate opens the file of the day and removes those that are too old.
 func (s *Store) rotate() error {
-	day := s.now().UTC().Format(time.DateOnly)
+	day, err := s.today()
+	if err != nil {
+		return err
+	}
 	if s.log != nil && s.day == day {
 		return nil
 	}
@@ -52,7 +58,6 @@ func (s *Store) rotate() error {
 			return fmt.Errorf("close the event log: %w", err)
 		}
 	}
-	var err error
 	s.log, err = os.OpenFile(filepath.Join(s.dir, eventsDir, day+".jsonl"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		s.log = nil
@@ -65,6 +70,37 @@ func (s *Store) rotate() error {
 		return fmt.Errorf("repair the event log: %w", err)
 	}
 	return s.expire()
+}
+
+// ahead is how far the clock may have been ahead without the log beginning again at an earlier day.
+const ahead = 7 * 24 * time.Hour
+
+// today is the day whose file the log goes on with: none before the newest that there is, since
+// a start reads them in their order and from where it left off. If the clock was so far ahead that
+// this one would never end, the log goes back, and the next start reads all of it.
+func (s *Store) today() (string, error) {
+	now := s.now().UTC()
+	day, newest := now.Format(time.DateOnly), s.day
+	if s.log == nil {
+		files, err := logFiles(s.dir)
+		if err != nil {
+			return "", err
+		}
+		if len(files) > 0 {
+			newest = dayOf(files[len(files)-1])
+		}
+	}
+	if newest <= day || newest <= now.Add(ahead).Format(time.DateOnly) {
+		return max(day, newest), nil
+	}
+	err := os.Remove(filepath.Join(s.dir, checkpointName))
+	if err == nil {
+		err = durable.SyncDir(s.dir)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("forget up to where the log is dealt with: %w", err)
+	}
+	return day, nil
 }
 
 // closeLine ends a line that a power cut left open, and returns how long the file is.

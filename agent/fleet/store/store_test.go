@@ -135,3 +135,44 @@ func TestOldEventsGo(t *testing.T) {
 		t.Errorf("events %d to %d are left, want 10 to 100", got[0], got[len(got)-1])
 	}
 }
+
+// TestClockGoesBack: what is appended then is behind what a checkpoint has dealt with, or there is
+// no checkpoint any more.
+func TestClockGoesBack(t *testing.T) {
+	dir := t.TempDir()
+	noon := time.Date(2027, 3, 20, 12, 0, 0, 0, time.UTC)
+	var seq uint64
+	add := func(s *Store, back int) Position {
+		t.Helper()
+		s.now = func() time.Time { return noon.AddDate(0, 0, -back) }
+		seq++
+		if err := s.Append(Event{Event: Batch, Seq: seq, At: s.now()}); err != nil {
+			t.Fatal(err)
+		}
+		at, err := s.Position()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	s := open(t, dir, "")
+	last := add(s, 0)
+	if err := s.Checkpoint(last); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*Store{s, open(t, dir, "")} {
+		if at := add(s, 1); at.Day != last.Day || at.Offset <= last.Offset {
+			t.Errorf("%+v is not behind %+v", at, last)
+		}
+	}
+	checkpoint := filepath.Join(dir, checkpointName)
+	if _, err := os.Stat(checkpoint); err != nil {
+		t.Error(err)
+	}
+	if at := add(s, 30); at.Day != "2027-02-18" {
+		t.Errorf("a month back it is %+v", at)
+	}
+	if _, err := os.Stat(checkpoint); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a checkpoint is left: %v", err)
+	}
+}
