@@ -2,11 +2,11 @@ package publish
 
 import (
 	"crypto"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +31,8 @@ type Delegated struct {
 	Of        string   `json:"of"` // BOARD/KIND
 	Threshold int      `json:"threshold"`
 	Keys      []string `json:"keys"` // ids
+
+	Kept []Release `json:"kept,omitempty"` // of a role that was taken back: what is the targets' own now
 }
 
 // maxKeys is how many keys a role may have.
@@ -75,7 +77,7 @@ func (r *Repo) Delegate(g Grant, keyDirs []string, now time.Time) (Delegated, er
 	if p.md.Signed.Version, err = r.newest(p.role); err != nil { // of a role that was there once
 		return Delegated{}, err
 	}
-	return Delegated{p.role, p.place.String(), p.need.Threshold, p.need.Keys}, r.writeBoth(l.top, p, keyDirs, now, true)
+	return Delegated{p.role, p.place.String(), p.need.Threshold, p.need.Keys, nil}, r.writeBoth(l.top, p, keyDirs, now, true)
 }
 
 // granted are the keys of a grant.
@@ -192,15 +194,16 @@ func tidy(d *metadata.Delegations) {
 
 // Undelegate takes back what a role was left, signed by targets keys in keyDirs. Its
 // releases up to number keep, with what belongs to them, are the targets' own from now on;
-// the later ones are withdrawn from everybody. It returns ErrRole if there is no such
-// role.
+// the later ones are withdrawn from everybody. Its keys may be stolen: of what it lists
+// nothing counts that is not about its place, or that takes the place of what the targets
+// have. It returns ErrRole if there is no such role.
 func (r *Repo) Undelegate(name string, keep uint64, keyDirs []string, now time.Time) (Delegated, error) {
 	unlock, err := r.lock()
 	if err != nil {
 		return Delegated{}, err
 	}
 	defer unlock()
-	l, err := r.ledger()
+	l, err := r.listings()
 	if err != nil {
 		return Delegated{}, err
 	}
@@ -212,15 +215,51 @@ func (r *Repo) Undelegate(name string, keep uint64, keyDirs []string, now time.T
 	if err != nil {
 		return Delegated{}, err
 	}
-	for at, file := range p.md.Signed.Targets {
-		if n, err := strconv.ParseUint(path.Base(path.Dir(at)), 10, 64); err == nil && n <= keep {
-			l.top.md.Signed.Targets[at] = file
-		}
+	kept, err := p.handOver(l.top.md, keep)
+	if err != nil {
+		return Delegated{}, err
 	}
 	d := l.top.md.Signed.Delegations
 	d.Roles = slices.DeleteFunc(d.Roles, func(x metadata.DelegatedRole) bool { return x.Name == name })
 	tidy(d)
-	return Delegated{name, p.place.String(), p.need.Threshold, p.need.Keys}, r.writePart(l.top, keys, now)
+	return Delegated{name, p.place.String(), p.need.Threshold, p.need.Keys, kept}, r.writePart(l.top, keys, now)
+}
+
+// handOver enters into a listing the releases of a role up to a number, and what belongs to
+// them.
+func (p *part) handOver(top *listing, keep uint64) ([]Release, error) {
+	if keep == 0 {
+		return nil, nil
+	}
+	all, err := releases(p.md)
+	if err != nil {
+		return nil, err
+	}
+	var kept []Release
+	for _, rel := range all {
+		if (role.Place{Board: rel.Board, Kind: rel.Kind}) != p.place || rel.Release > keep || rel.Path != rel.folder()+"/platen" || top.Signed.Targets[rel.Path] != nil {
+			continue
+		}
+		for at, file := range p.md.Signed.Targets {
+			if path.Dir(at) == rel.folder() && (at == rel.Path || belongs(file, rel)) {
+				top.Signed.Targets[at] = file
+			}
+		}
+		kept = append(kept, rel)
+	}
+	return kept, nil
+}
+
+// belongs reports that a file says of itself that it goes along with a release.
+func belongs(file *metadata.TargetFiles, rel Release) bool {
+	var c custom
+	if file.Custom == nil || json.Unmarshal(*file.Custom, &c) != nil || c.Release != 0 {
+		return false
+	}
+	if d := c.Delta; d != nil {
+		return c.Paper == nil && d.Board == rel.Board && d.Kind == rel.Kind && d.Release == rel.Release
+	}
+	return c.Paper != nil && c.Paper.Board == rel.Board && c.Paper.Kind == rel.Kind && c.Paper.Release == rel.Release
 }
 
 // RenewRole signs the listing of a delegated role for another term, by its keys in keyDirs.

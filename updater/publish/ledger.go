@@ -3,6 +3,7 @@ package publish
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,6 +34,36 @@ type ledger struct {
 
 // ledger reads the newest listings and verifies them.
 func (r *Repo) ledger() (*ledger, error) {
+	l, err := r.listings()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range l.parts {
+		if err := distinct(l.top.md, p.md); err != nil {
+			return nil, fmt.Errorf("%s: %w: revoke takes the role back", p.role, err)
+		}
+	}
+	return l, nil
+}
+
+// distinct refuses a role's listing that has a release of the targets' own.
+func distinct(top, md *listing) error {
+	own, err1 := releases(top)
+	all, err2 := releases(md)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	for _, rel := range all {
+		if slices.ContainsFunc(own, func(o Release) bool { return o.folder() == rel.folder() }) {
+			return fmt.Errorf("release %d of %s for %s is listed twice: %w", rel.Release, rel.Kind, rel.Board, ErrDamaged)
+		}
+	}
+	return nil
+}
+
+// listings is ledger for who takes a role back: what a role lists may be what the targets
+// have as well.
+func (r *Repo) listings() (*ledger, error) {
 	top, err := r.targets()
 	if err != nil {
 		return nil, err

@@ -203,7 +203,7 @@ func (u *under) verifyRole(doc Document, md *listing) (err error) {
 		if err := u.top.VerifyDelegate(name, md); err != nil {
 			return fmt.Errorf("%s: %w: %w", doc.File, ErrKeys, err)
 		}
-		if err := place.Check(name, md); err != nil {
+		if err := errors.Join(place.Check(name, md), distinct(u.top, md)); err != nil {
 			return fmt.Errorf("%s: %w: %w", doc.File, ErrDraft, err)
 		}
 		return nil

@@ -66,6 +66,11 @@ func (o *options) delegation(c *cobra.Command, dir, verb string, change func(*pu
 			for _, id := range d.Keys {
 				ids = append(ids, id[:min(8, len(id))])
 			}
+			for _, rel := range d.Kept { // which somebody should know again
+				if _, err := fmt.Fprintf(w, "%s %d is kept: sha256 %s\n", d.Of, rel.Release, rel.SHA256); err != nil {
+					return err
+				}
+			}
 			_, err := fmt.Fprintf(w, "%s %s %s: %d of %s (now publish)\n", d.Of, verb, d.Role, d.Threshold, strings.Join(ids, " "))
 			return err
 		})
