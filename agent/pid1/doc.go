@@ -4,14 +4,14 @@
 // # Order
 //
 // File systems of the kernel; modules, by the list in the root; what is hardened by sysctl;
-// the partitions of the board's disk, by their names; the config partition, which is copied
-// into /etc/platen; the watchdog, if that names one; the clock; the encrypted state, formatted
-// if it is new; modules and kexec are closed for good and the root becomes read-only; the
-// network; the launcher
-// ("platen boot", or "platen run" without slots), started again when it ends. Orphans are
-// reaped. What cannot be done is said on the console, and the board restarts: its
-// bootloader then counts a failed start. A panic of the init makes the kernel restart
-// (panic=-1).
+// the partitions of the board's disk, by their names, on the one disk that has all of them; the
+// config partition, which is copied into /etc/platen; the watchdog, if that names one; the
+// clock; the encrypted state, formatted if it is new; modules and kexec are closed for good and
+// the root becomes read-only; the network, which is tried again for as long as it fails; the
+// first release, if no slot was ever filled; the console and the launcher ("platen boot", or
+// "platen run" without slots), started again when they end. Orphans are reaped. What cannot be
+// done is said on the console, and the board restarts: its bootloader then counts a failed
+// start. A panic of the init makes the kernel restart (panic=-1).
 //
 // # What the root holds
 //
