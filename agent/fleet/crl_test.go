@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -121,5 +122,54 @@ func TestRevokedAtAnotherBroker(t *testing.T) {
 			}
 		}
 		m.Stop()
+	}
+}
+
+// TestListThatFails: a list of revoked certificates that could not be written is tried again.
+func TestListThatFails(t *testing.T) {
+	left, now := map[evidence.PrinterID]bool{{1}: true}, time.Now()
+	full := errors.New("no space left")
+	var l crl
+	for i, step := range []struct {
+		fails         error
+		tried, toldOf bool
+	}{{full, true, true}, {full, true, false}, {nil, true, false}, {full, false, false}} {
+		tried := false
+		err := l.follow(left, now, func() error {
+			tried = true
+			return step.fails
+		})
+		if tried != step.tried || (err != nil) != step.toldOf {
+			t.Errorf("step %d: tried %v, %v", i, tried, err)
+		}
+	}
+}
+
+// TestListOfDamagedFiles: one printer's damaged file keeps nobody else off the list.
+func TestListOfDamagedFiles(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	s, err := store.Open(dir, "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	authority, err := ca.Open(CADir(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range byte(3) {
+		id := evidence.PrinterID{n}
+		issue(t, s, authority, id)
+		if err := store.Leave(dir, id, store.Departure{At: now}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for folder, n := range map[string]byte{"issued": 0, "left": 1} {
+		if err := os.WriteFile(filepath.Join(dir, folder, evidence.PrinterID{n}.String()+".json"), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := WriteCRL(dir, authority); !errors.Is(err, store.ErrUnread) || listed(t, dir) != 2 {
+		t.Errorf("%d are listed, %v", listed(t, dir), err)
 	}
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"time"
 
@@ -18,8 +19,7 @@ const leftEvery = time.Second
 func (s *side) watchLeft(ctx context.Context) {
 	tick := time.NewTicker(leftEvery)
 	defer tick.Stop()
-	known := map[evidence.PrinterID]bool{}
-	var listed time.Time
+	known, list := map[evidence.PrinterID]bool{}, crl{}
 	for first := true; ; first = false {
 		now, err := s.store.AllLeft()
 		if err != nil {
@@ -37,11 +37,8 @@ func (s *side) watchLeft(ctx context.Context) {
 					s.record(store.Event{Event: store.Leaves, Printer: id.String(), Reason: d.String()})
 				}
 			}
-			if time.Since(listed) > crlEvery || !maps.Equal(known, now) {
-				listed = time.Now()
-				if err := WriteCRL(s.cfg.Dir, s.ca); err != nil {
-					s.cfg.Logger.Error("the list of revoked certificates is an old one", "error", err)
-				}
+			if err := list.follow(now, time.Now(), func() error { return WriteCRL(s.cfg.Dir, s.ca) }); err != nil {
+				s.cfg.Logger.Error("the list of revoked certificates is not complete", "error", err)
 			}
 			known = now
 		}
@@ -56,13 +53,42 @@ func (s *side) watchLeft(ctx context.Context) {
 // crlEvery is how often the list of revoked certificates is written anew, though nobody left.
 const crlEvery = 24 * time.Hour
 
+// crl is of whom the list of revoked certificates was written, and when.
+type crl struct {
+	of     map[evidence.PrinterID]bool
+	at     time.Time
+	failed string // why it could not be, the last time
+}
+
+// follow writes the list if others have left than those it is of, or if it is old. What fails is
+// tried again the next time, and told once.
+func (l *crl) follow(left map[evidence.PrinterID]bool, now time.Time, write func() error) error {
+	if now.Sub(l.at) <= crlEvery && maps.Equal(l.of, left) {
+		return nil
+	}
+	err := write()
+	if err == nil || errors.Is(err, store.ErrUnread) { // all the others are on it
+		*l = crl{of: left, at: now}
+		return err
+	}
+	if l.failed == err.Error() {
+		return nil
+	}
+	l.failed = err.Error()
+	return err
+}
+
 // WriteCRL writes the list of the certificates that printers which left the fleet in dir could still
-// show: brokers that are not the fleet's read it.
+// show: brokers that are not the fleet's read it. With store.ErrUnread it was written, but for those
+// of some printers.
 func WriteCRL(dir string, authority *ca.CA) error {
 	now := time.Now()
 	revoked, err := store.Revoked(dir, now)
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrUnread) {
 		return err
 	}
-	return authority.Revoke(revoked, now)
+	if failed := authority.Revoke(revoked, now); failed != nil {
+		return failed
+	}
+	return err
 }

@@ -63,22 +63,26 @@ func issuedTo(dir string, id evidence.PrinterID) (all []issued, err error) {
 	return all, nil
 }
 
+// ErrUnread reports that it cannot be read which certificates a printer has.
+var ErrUnread = errors.New("its certificates are not listed as revoked")
+
 // Revoked lists the certificates in dir that printers which left the fleet could still show at
-// the time now.
+// the time now. Where those of some printers cannot be read, it lists the others', with ErrUnread.
 func Revoked(dir string, now time.Time) ([]x509.RevocationListEntry, error) {
 	left, err := allLeft(dir)
 	if err != nil {
 		return nil, err
 	}
 	var out []x509.RevocationListEntry
+	var unread error
 	for id := range left {
 		all, err := issuedTo(dir, id)
 		if err != nil {
-			return nil, err
+			unread = errors.Join(unread, fmt.Errorf("%w: printer %v: %w", ErrUnread, id, err))
 		}
 		d, _, err := Left(dir, id)
-		if err != nil {
-			return nil, err
+		if err != nil || d.At.IsZero() { // it left: when does not matter
+			d.At = now
 		}
 		for _, i := range all {
 			if i.End.After(now) {
@@ -87,5 +91,5 @@ func Revoked(dir string, now time.Time) ([]x509.RevocationListEntry, error) {
 		}
 	}
 	slices.SortFunc(out, func(a, b x509.RevocationListEntry) int { return a.SerialNumber.Cmp(b.SerialNumber) })
-	return out, nil
+	return out, unread
 }
