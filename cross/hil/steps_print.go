@@ -198,7 +198,7 @@ func (b *Bench) cutPrint(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("power cut %d: %w", i+1, err)
 		}
 	}
-	says := fmt.Sprintf("%d in its middle: each time the printer came back, knew that a print was broken, and let it go", real)
+	says := fmt.Sprintf("%d in a print's middle: the printer came back, knew that a print was broken, and let it go", real)
 	if seen.states > 0 {
 		says += fmt.Sprintf("\n%d states of the disk as power cuts at random moments of a print leave them, %d MiB, and all %d KiB that were written: none of %d patterns of the model is in any",
 			seen.states, seen.bytes>>20, seen.written>>10, b.patterns().Len())
