@@ -62,7 +62,7 @@ func TestHaltWhileCooling(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := &slowMachine{halted: make(chan struct{})}
-	s := &session{cfg: Config{Board: b}, log: slog.New(slog.DiscardHandler), machine: m, vault: v}
+	s := &session{cfg: Config{Board: b}, log: slog.New(slog.DiscardHandler), machine: m, vault: v, phase: seam.PhaseIdle}
 	s.conn.Store(far)
 	ended := make(chan error, 1)
 	go func() { ended <- s.serve(context.Background()) }()
