@@ -221,6 +221,8 @@ func failure(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(context.Cause(ctx), errSlow):
 		return &Error{Code: "slow", What: "a source is too slow"}
+	case err == io.EOF: // also what is read when the source sees our end close first
+		return &Error{Code: "broken", What: "a source ended before the file did"}
 	case errors.Is(err, errMoved):
 		return &Error{Code: "moved", What: "a source sends to another place, which the ticket does not name"}
 	}
@@ -322,8 +324,6 @@ func (d *Download) take(ctx context.Context, body io.Reader, alive func()) error
 		}
 		switch {
 		case d.sink.Len() == d.file.Size:
-		case err == io.EOF:
-			return &Error{Code: "broken", What: "a source ended before the file did"}
 		case err != nil:
 			return failure(ctx, err)
 		}
