@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"platen/cross/rig"
 	"platen/cross/rig/leak"
 	"platen/cross/rig/stage"
 	"platen/updater/approval"
@@ -269,8 +270,8 @@ func (b *Bench) keys(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if b.https, err = stage.FreePort(); err == nil {
-		b.mqtt, err = stage.FreePort()
+	if b.https, err = rig.FreePort(); err == nil {
+		b.mqtt, err = rig.FreePort()
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"platen/cross/rig"
 	"platen/cross/rig/leak"
 )
 
@@ -154,7 +155,7 @@ func (p *proof) take(ctx context.Context, v victim, death syscall.Signal, s *lea
 		if session == 0 {
 			return nil, false, nil
 		}
-		if err := kill(session, death); errors.Is(err, syscall.ESRCH) {
+		if err := rig.Kill(session, death); errors.Is(err, syscall.ESRCH) {
 			return nil, false, nil
 		} else if err != nil {
 			return nil, false, err
@@ -213,7 +214,7 @@ func (h *house) cut(ctx context.Context, s *leak.Set) ([]leak.Hit, error) {
 		if pid == 0 {
 			continue
 		}
-		if err := stop(pid); err != nil {
+		if err := rig.Freeze(pid); err != nil {
 			return nil, err
 		}
 	}
@@ -222,7 +223,7 @@ func (h *house) cut(ctx context.Context, s *leak.Set) ([]leak.Hit, error) {
 		return nil, err
 	}
 	if session != 0 {
-		kill(session, syscall.SIGKILL)
+		rig.Kill(session, syscall.SIGKILL)
 	}
 	h.off(syscall.SIGKILL)
 	hits, err := s.Reader(bytes.NewReader(snapshot), "the image at a power cut")

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
+	"platen/cross/rig"
 	"platen/cross/rig/stage"
 )
 
@@ -119,50 +119,9 @@ func (h *house) off(sig syscall.Signal) {
 	}
 	for _, pid := range []int{session, h.session()} {
 		if pid != 0 {
-			kill(pid, syscall.SIGKILL)
+			rig.Kill(pid, syscall.SIGKILL)
 		}
 	}
-}
-
-// kill sends a signal and waits until the process has ended.
-func kill(pid int, sig syscall.Signal) error {
-	if err := syscall.Kill(pid, sig); err != nil {
-		return err
-	}
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if ended(pid) {
-			return nil
-		}
-	}
-	return fmt.Errorf("process %d does not end", pid)
-}
-
-// ended reports whether a process is gone, or dead and not yet waited for.
-func ended(pid int) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err != nil || strings.Contains(string(b), ") Z ")
-}
-
-// stop stops a process and waits until all of its threads stand still, or it has ended.
-func stop(pid int) error {
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return err
-	}
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
-		if err != nil {
-			return err
-		}
-		still := true
-		for _, t := range threads {
-			b, err := os.ReadFile(t)
-			still = still && (err != nil || strings.Contains(string(b), ") T ") || strings.Contains(string(b), ") Z "))
-		}
-		if still {
-			return nil
-		}
-	}
-	return fmt.Errorf("process %d does not stop", pid)
 }
 
 // enrolled enrols the printer and has its owner grant the fleet all machine data there

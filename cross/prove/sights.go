@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"platen/cross/rig"
 	"platen/cross/rig/leak"
 )
 
@@ -193,7 +194,7 @@ func (h *house) remaining(v *sights, c canaries, wide bool) error {
 			continue // it is the printer's controller, and it looks
 		}
 		m, err := look(p.pid, s)
-		if err != nil && ended(p.pid) {
+		if err != nil && rig.Ended(p.pid) {
 			continue
 		}
 		if err != nil {
@@ -213,7 +214,7 @@ func (h *house) crash(ctx context.Context, j job) error {
 		return err
 	}
 	h.wire.setSlow(false)
-	if err := kill(h.session(), syscall.SIGABRT); err != nil {
+	if err := rig.Kill(h.session(), syscall.SIGABRT); err != nil {
 		return err
 	}
 	h.off(syscall.SIGABRT)

@@ -153,7 +153,7 @@ func (h *house) traced(ctx context.Context, name string, do func() error) ([]tra
 	if err != nil {
 		return nil, err
 	}
-	err = kill(h.session(), syscall.SIGKILL)
+	err = rig.Kill(h.session(), syscall.SIGKILL)
 	if err == nil {
 		err = h.another(ctx)
 	}

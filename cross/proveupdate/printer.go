@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -173,7 +172,7 @@ func (p *printer) log() string {
 
 // agentPID is the agent's process, 0 if there is none just now.
 func (p *printer) agentPID() int {
-	pids := children(p.boot.Cmd.Process.Pid)
+	pids := rig.Children(p.boot.Cmd.Process.Pid)
 	if len(pids) == 0 {
 		return 0
 	}
@@ -185,31 +184,14 @@ func (p *printer) agentPID() int {
 func (p *printer) killAgent(pid int) error {
 	launcher := p.boot.Cmd.Process.Pid
 	defer syscall.Kill(launcher, syscall.SIGCONT)
-	if err := freeze(launcher); err != nil {
+	if err := rig.Freeze(launcher); err != nil {
 		return err
 	}
-	if !slices.Contains(children(launcher), pid) {
+	if !slices.Contains(rig.Children(launcher), pid) {
 		return nil
 	}
 	syscall.Kill(pid, syscall.SIGKILL)
-	return gone(pid)
-}
-
-// children are the processes that a process has started.
-func children(pid int) (pids []int) {
-	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, list := range lists {
-		text, err := os.ReadFile(list)
-		if err != nil {
-			continue // the thread has ended
-		}
-		for _, s := range strings.Fields(string(text)) {
-			if n, err := strconv.Atoi(s); err == nil {
-				pids = append(pids, n)
-			}
-		}
-	}
-	return pids
+	return rig.Gone(pid)
 }
 
 // cutPower kills launcher, agent and session, resets the TPM, and forgets what lives no longer
@@ -221,50 +203,22 @@ func (p *printer) cutPower(ctx context.Context) error {
 	}
 	all := []int{p.boot.Cmd.Process.Pid}
 	for i := 0; i < len(all); i++ {
-		if err := freeze(all[i]); err != nil {
+		if err := rig.Freeze(all[i]); err != nil {
 			return err
 		}
-		all = append(all, children(all[i])...)
+		all = append(all, rig.Children(all[i])...)
 	}
 	for _, pid := range all {
 		syscall.Kill(pid, syscall.SIGKILL)
 	}
 	for _, pid := range all {
-		if err := gone(pid); err != nil {
+		if err := rig.Gone(pid); err != nil {
 			return err
 		}
 	}
 	<-p.boot.Done
 	p.boot = nil
 	return errors.Join(os.RemoveAll(p.Path("run")), p.tpm.Reset(ctx))
-}
-
-// freeze stops a process and waits until all of its threads stand still.
-func freeze(pid int) error {
-	syscall.Kill(pid, syscall.SIGSTOP) // one that has ended stands still
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
-		moves := func(path string) bool {
-			text, err := os.ReadFile(path)
-			state := bytes.LastIndexByte(text, ')') + 2
-			return err == nil && state < len(text) && !bytes.ContainsRune([]byte("TZX"), rune(text[state]))
-		}
-		if !slices.ContainsFunc(threads, moves) {
-			return nil
-		}
-	}
-	return fmt.Errorf("process %d does not stop", pid)
-}
-
-// gone waits until a process that was killed has ended.
-func gone(pid int) error {
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil || bytes.Contains(text, []byte(") Z ")) {
-			return nil
-		}
-	}
-	return fmt.Errorf("process %d outlives its end", pid)
 }
 
 // record is the printer's slot record.

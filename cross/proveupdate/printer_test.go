@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"platen/cross/rig"
 	"platen/cross/rig/stage"
 )
 
@@ -43,7 +44,7 @@ func TestKillAgent(t *testing.T) {
 	if got, err := syscall.Wait4(other.Process.Pid, &ws, syscall.WNOHANG, nil); got != 0 || err != nil {
 		t.Errorf("a process of somebody else was killed: %v", err)
 	}
-	if !slices.Contains(children(launcher.Process.Pid), agent) {
+	if !slices.Contains(rig.Children(launcher.Process.Pid), agent) {
 		t.Error("the agent has ended")
 	}
 	if err := p.killAgent(agent); err != nil {

@@ -52,7 +52,7 @@ func StartMosquitto(ctx context.Context, dir string, cfg MosquittoConfig) (*Mosq
 	}
 	// Between finding a port and taking it somebody else may take it: then again.
 	for try := 0; ; try++ {
-		addr, err := freePort()
+		addr, err := FreePort()
 		if err != nil {
 			return nil, fmt.Errorf("start mosquitto: %w", err)
 		}
@@ -91,15 +91,6 @@ func (m *Mosquitto) Stop() { m.run.stop() }
 
 // Kill ends the broker as the kernel does when there is no memory.
 func (m *Mosquitto) Kill() { m.run.kill() }
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	addr := l.Addr().String()
-	return addr, l.Close()
-}
 
 func writeMosquittoConf(dir, addr string, cfg MosquittoConfig) (string, error) {
 	host, port, err := net.SplitHostPort(addr)

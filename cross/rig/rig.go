@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -276,4 +277,14 @@ func lastLines(path string) string {
 	}
 	text := strings.TrimSpace(string(raw))
 	return text[max(0, len(text)-600):]
+}
+
+// FreePort is an address on the loopback that nobody listened on a moment ago.
+func FreePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
 }

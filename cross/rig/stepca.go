@@ -63,7 +63,7 @@ func StartStepCA(ctx context.Context, dir string, cfg StepCAConfig) (*StepCA, er
 	if err != nil {
 		return nil, err
 	}
-	addr, err := freePort()
+	addr, err := FreePort()
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"platen/cross/rig"
 )
 
 // board is what is around a launcher: a watchdog that can reset the board, and the web server
@@ -82,7 +84,7 @@ func cmdBoard(ts *testscript.TestScript, neg bool, args []string) {
 	case "hangs":
 		agent, err := child(w.agent.cmd.Process.Pid)
 		ts.Check(err)
-		ts.Check(stop(agent))
+		ts.Check(rig.Freeze(agent))
 	default:
 		ts.Fatalf("board: unknown command %s", args[0])
 	}
@@ -123,7 +125,7 @@ func (b *board) reset(ts *testscript.TestScript) {
 	w := worldOf(ts)
 	var all []int
 	for pid, err := w.agent.cmd.Process.Pid, error(nil); err == nil; pid, err = child(pid) {
-		ts.Check(stop(pid))
+		ts.Check(rig.Freeze(pid))
 		all = append(all, pid)
 	}
 	for _, pid := range all {

@@ -4,6 +4,8 @@ import (
 	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"platen/cross/rig"
 )
 
 // cmdPower cuts the power of everything at once, or gives it back: power off, and
@@ -24,7 +26,7 @@ func cmdPower(ts *testscript.TestScript, _ bool, args []string) {
 	session, err := child(agent)
 	ts.Check(err)
 	for _, pid := range []int{agent, session} {
-		ts.Check(stop(pid))
+		ts.Check(rig.Freeze(pid))
 	}
 	w.stop(w.sim)
 	w.sim = nil

@@ -13,9 +13,10 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"platen/cross/rig"
 )
 
 // cmdPids sets AGENT and SESSION; with an argument, AGENT only: its session is the child
@@ -80,7 +81,7 @@ func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	w, pid := worldOf(ts), pidArg(ts, args[1])
 	if sig == syscall.SIGSTOP {
-		ts.Check(stop(pid))
+		ts.Check(rig.Freeze(pid))
 		return
 	}
 	if a := w.agent; a != nil && pid == a.cmd.Process.Pid {
@@ -90,37 +91,7 @@ func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
 		<-a.done
 		return
 	}
-	ts.Check(syscall.Kill(pid, sig))
-	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil || strings.Contains(string(b), ") Z ") {
-			return
-		}
-		if time.Now().After(end) {
-			ts.Fatalf("process %d is still there", pid)
-		}
-	}
-}
-
-// stop stops a process and waits until all of its threads stand still.
-func stop(pid int) error {
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		return err
-	}
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
-		if err != nil {
-			return err
-		}
-		moves := func(path string) bool {
-			fields, err := statFields(path)
-			return err == nil && fields[0] != "T" // one that has ended moves nothing
-		}
-		if len(threads) > 0 && !slices.ContainsFunc(threads, moves) {
-			return nil
-		}
-	}
-	return fmt.Errorf("process %d does not stop", pid)
+	ts.Check(rig.Kill(pid, sig))
 }
 
 // links reads where the descriptors of a process lead.

@@ -15,6 +15,7 @@ import (
 	"platen/agent/evidence"
 	"platen/agent/fleet"
 	"platen/agent/fleet/ca"
+	"platen/cross/rig"
 	"platen/cross/rig/stage"
 )
 
@@ -73,7 +74,7 @@ func newStand(ctx context.Context, w *world, bins string) (*stand, error) {
 	if err != nil {
 		return nil, err
 	}
-	if st.https, err = stage.FreePort(); err != nil {
+	if st.https, err = rig.FreePort(); err != nil {
 		return nil, err
 	}
 	st.proxy, err = newProxy(w.broker.Addr, evidence.BatchTopic(st.printer), down, up, st.forget)

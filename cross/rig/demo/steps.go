@@ -36,10 +36,10 @@ func (d *demo) startFleet(ctx context.Context) (string, error) {
 	if d.network, err = newRelay(); err != nil {
 		return "", err
 	}
-	if d.https, err = stage.FreePort(); err != nil {
+	if d.https, err = rig.FreePort(); err != nil {
 		return "", err
 	}
-	if d.mqtt, err = stage.FreePort(); err != nil {
+	if d.mqtt, err = rig.FreePort(); err != nil {
 		return "", err
 	}
 	d.network.point(d.mqtt)

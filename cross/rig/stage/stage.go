@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -203,13 +202,3 @@ func (s *Stage) Platen(ctx context.Context, args ...string) ([]byte, error) {
 
 // Path is a path in the stage's folder.
 func (s *Stage) Path(name string) string { return filepath.Join(s.Dir, name) }
-
-// FreePort is an address on the loopback that nobody listened on a moment ago.
-func FreePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
