@@ -119,6 +119,85 @@ func TestRestartsAreBounded(t *testing.T) {
 	}
 }
 
+// TestThreeStarts: whatever a bootloader counts, a root file system on trial starts three times before
+// its trial has failed: one that comes up in the third has not failed, and one that does not is not
+// started again and again.
+func TestThreeStarts(t *testing.T) {
+	for name, fw := range boottest.Boards {
+		for _, comesUp := range []int{0, 2, 3} {
+			r := newRootRig(t, fw)
+			onTrial(t, r)
+			starts := 0
+			boots := func(n slot.Name) bool {
+				if n != slot.B {
+					return true
+				}
+				starts++
+				return starts == comesUp
+			}
+			running, rec := slot.A, slot.Record{}
+			for n := byte(1); n < 20; n++ {
+				var err error
+				if rec, err = slot.NewLog(r.d).Load(); err != nil {
+					t.Fatal(err)
+				}
+				if rec.Trying == slot.None || running == slot.B {
+					break
+				}
+				turn, arg, err := r.root(t, running).Align(boot.Choice{Slot: slot.B, Trial: true, Entry: *rec.Slot(slot.B)}, [16]byte{n})
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if turn == boot.Reboot {
+					running = fw.Start(r.d, arg, boots)
+				}
+			}
+			switch {
+			case comesUp == 0 && (starts != 3 || rec.Why != slot.RootFailed):
+				t.Errorf("%s: given up after %d starts, for %v", name, starts, rec.Why)
+			case comesUp > 0 && (running != slot.B || rec.Trying != slot.B || starts != comesUp):
+				t.Errorf("%s: comes up in start %d: %s runs after %d starts, %s is on trial", name, comesUp, running, starts, rec.Trying)
+			}
+		}
+	}
+}
+
+// TestCutBeforeTheBootloaderIsTold: the record says that a trial was ordered, and the bootloader
+// was never told. That is no failure of what is on trial.
+func TestCutBeforeTheBootloaderIsTold(t *testing.T) {
+	for name, fw := range boottest.Boards {
+		r := newRootRig(t, fw)
+		onTrial(t, r)
+		rec, err := slot.NewLog(r.d).Update(func(rec *slot.Record) error {
+			rec.Turns, rec.Armed = 1, [16]byte{1}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		turn, arg, err := r.root(t, slot.A).Align(boot.Choice{Slot: slot.B, Trial: true, Entry: *rec.Slot(slot.B)}, [16]byte{2})
+		if err != nil || turn != boot.Reboot || fw.Start(r.d, arg, func(slot.Name) bool { return true }) != slot.B {
+			t.Errorf("%s: turn %d, %v", name, turn, err)
+		}
+	}
+}
+
+// onTrial has release 2 on trial, with root file system b.
+func onTrial(t *testing.T, r rootRig) {
+	t.Helper()
+	_, err := slot.NewLog(r.d).Update(func(rec *slot.Record) error {
+		*rec.Slot(slot.A) = slot.Slot{Release: 1, Size: 1, Digest: [32]byte{1}, Confirmed: true}
+		rec.Active = slot.A
+		*rec.Slot(slot.B) = slot.Slot{Release: 2, Size: 1, Digest: [32]byte{2}, Root: slot.B}
+		*rec.Root(slot.B) = slot.Part{Size: partitionSize, Digest: sumOf(t, r, slot.B)}
+		rec.Try(slot.B, 5)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func sumOf(t *testing.T, r rootRig, n slot.Name) [32]byte {
 	t.Helper()
 	f, err := r.d.Open(boottest.Partition(n), slot.Read)

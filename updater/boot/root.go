@@ -23,6 +23,13 @@ type Env interface {
 	Confirm(n slot.Name) error
 }
 
+// Counter is an Env of a bootloader that counts the starts of a trial itself.
+type Counter interface {
+	// Spent reports whether n is on trial and has had all its starts: it never starts again without
+	// another Try.
+	Spent(n slot.Name) (bool, error)
+}
+
 // RootConfig is what a Root works with. All of it is needed.
 type RootConfig struct {
 	Log     *slot.Log // holds what the partitions hold
@@ -195,7 +202,8 @@ const (
 // A slot on trial has its root file system put on trial. If the board comes back with the
 // other one, the bootloader has fallen back: because the new one does not come up, or
 // because the power failed in its first start, which with bootloaders of one try is the
-// same. So it is tried a few times before the trial has failed.
+// same. So with these it is tried a few times before the trial has failed; one that counts
+// starts itself ([Counter]) has given it as many already.
 func (r *Root) Align(c Choice, boot [16]byte) (t Turn, arg string, err error) {
 	want := c.Entry.Root
 	if want == slot.None || c.Slot == slot.None {
@@ -237,7 +245,7 @@ func (r *Root) alignTrial(want slot.Name, boot [16]byte) (t Turn, arg string, er
 	if err != nil {
 		return PickAgain, "", err
 	}
-	if rec.Turns > maxTurns {
+	if rec.Turns > maxTurns || rec.Turns > 1 && r.spent(want) {
 		return PickAgain, "", r.fail(slot.RootFailed, slot.None)
 	}
 	if arg, err = r.arm(want); err != nil {
@@ -248,6 +256,17 @@ func (r *Root) alignTrial(want slot.Name, boot [16]byte) (t Turn, arg string, er
 		return PickAgain, "", errors.Join(err, r.fail(slot.Damaged, lost))
 	}
 	return Reboot, arg, nil
+}
+
+// spent reports whether the bootloader has tried n as often as it was to. What cannot be read has not:
+// the number of turns ends that trial, too.
+func (r *Root) spent(n slot.Name) bool {
+	c, ok := r.cfg.Env.(Counter)
+	if !ok {
+		return false
+	}
+	spent, err := c.Spent(n)
+	return err == nil && spent
 }
 
 // fail ends the trial. lost is the partition that did not read back, if one did not.

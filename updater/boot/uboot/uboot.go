@@ -270,6 +270,26 @@ func (e *Env) Try(n slot.Name) (arg string, err error) {
 	return "", e.Set(Vars{"platen_slot": n.String(), "upgrade_available": "1", "bootcount": "0"})
 }
 
+// Spent reports whether n was tried as often as the board's script does, see boot.Counter. With
+// BootCount the numbers are compared as hexadecimal ones: scripts count so, U-Boot itself in
+// decimals, and digits of either are in the same order.
+func (e *Env) Spent(n slot.Name) (bool, error) {
+	v, err := e.Vars()
+	if err != nil {
+		return false, err
+	}
+	if e.cfg.Style == BootOrder {
+		left, ok := v[leftName(v, n)]
+		return ok && slot.Parse(v["platen_trial"]) == n && strings.Trim(left, "0") == "", nil
+	}
+	if v["upgrade_available"] != "1" || slot.Parse(v["platen_slot"]) != n {
+		return false, nil
+	}
+	count, err := strconv.ParseUint(v["bootcount"], 16, 31)
+	limit, err2 := strconv.ParseUint(v["bootlimit"], 16, 31)
+	return err == nil && err2 == nil && count >= limit, errors.Join(err, err2)
+}
+
 // Confirm makes n what starts from now on, see boot.Env.
 func (e *Env) Confirm(n slot.Name) error {
 	v, err := e.Vars()
@@ -282,13 +302,20 @@ func (e *Env) Confirm(n slot.Name) error {
 	return e.Set(Vars{"platen_slot": n.String(), "upgrade_available": "0", "bootcount": "0"})
 }
 
-// order has n first, and both with all their tries. The names are written as the board's
-// script writes them, which may be "A B" and BOOT_A_LEFT.
+// order has n first, and both with all their tries.
 func order(v Vars, n slot.Name, trial string) Vars {
-	written := slot.Name.String
-	if has := v["BOOT_ORDER"]; has != strings.ToLower(has) {
-		written = func(n slot.Name) string { return strings.ToUpper(n.String()) }
-	}
-	left, first, second := strconv.Itoa(Tries), written(n), written(n.Other())
-	return Vars{"BOOT_ORDER": first + " " + second, "BOOT_" + first + "_LEFT": left, "BOOT_" + second + "_LEFT": left, "platen_trial": trial}
+	left := strconv.Itoa(Tries)
+	return Vars{"BOOT_ORDER": written(v, n) + " " + written(v, n.Other()), "platen_trial": trial,
+		leftName(v, n): left, leftName(v, n.Other()): left}
 }
+
+// written is n as the board's script writes it, which may be "A".
+func written(v Vars, n slot.Name) string {
+	if has := v["BOOT_ORDER"]; has != strings.ToLower(has) {
+		return strings.ToUpper(n.String())
+	}
+	return n.String()
+}
+
+// leftName is the variable of the starts that n has left, which may be BOOT_A_LEFT.
+func leftName(v Vars, n slot.Name) string { return "BOOT_" + written(v, n) + "_LEFT" }

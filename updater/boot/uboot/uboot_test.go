@@ -78,3 +78,41 @@ func TestOrderKeepsItsCase(t *testing.T) {
 		}
 	}
 }
+
+// TestSpent: a trial has had all its starts when the bootloader has counted them all, and only then.
+func TestSpent(t *testing.T) {
+	count := func(n string) uboot.Vars {
+		return uboot.Vars{"platen_slot": "b", "upgrade_available": "1", "bootcount": n, "bootlimit": "3", "altbootcmd": "run other"}
+	}
+	order := func(n string) uboot.Vars {
+		return uboot.Vars{"BOOT_ORDER": "B A", "BOOT_A_LEFT": "3", "BOOT_B_LEFT": n, "platen_trial": "b"}
+	}
+	ended := count("3")
+	ended["upgrade_available"] = "0"
+	hex := count("a")
+	hex["bootlimit"] = "10"
+	for name, c := range map[string]struct {
+		style uboot.Style
+		vars  uboot.Vars
+		spent bool
+	}{
+		"one left":          {uboot.BootCount, count("2"), false},
+		"none left":         {uboot.BootCount, count("3"), true},
+		"U-Boot's one more": {uboot.BootCount, count("4"), true},
+		"a limit of 16":     {uboot.BootCount, hex, false},
+		"no trial":          {uboot.BootCount, ended, false},
+		"order, one left":   {uboot.BootOrder, order("1"), false},
+		"order, none left":  {uboot.BootOrder, order("0"), true},
+	} {
+		e := board(t, c.style, c.vars)
+		if got, err := e.Spent(slot.B); got != c.spent || err != nil {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+		if got, err := e.Spent(slot.A); got || err != nil {
+			t.Errorf("%s: the other one: %v, %v", name, got, err)
+		}
+	}
+	if spent, err := board(t, uboot.BootCount, count("many")).Spent(slot.B); spent || err == nil {
+		t.Errorf("a count that is none: %v, %v", spent, err)
+	}
+}
