@@ -174,7 +174,7 @@ func openEFI(cfg *config.UpdateRootfs, sys string) (boot.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := efi.Config{Dir: cfg.Env[0], Loader: name}
+	c := efi.Config{Vars: efi.Dir(cfg.Env[0]), Loader: name}
 	for i, dev := range devices(cfg) {
 		if c.Slots[i], err = efi.PlaceOf(sys, dev); err != nil {
 			return nil, err

@@ -86,6 +86,7 @@ func claims(o options) []claim {
 		{"power cuts, sets, U-Boot's BOOT_ORDER", func() (string, error) { return claimCuts("uboot-order", p) }},
 		{"power cuts, sets, GRUB", func() (string, error) { return claimCuts("grub", p) }},
 		{"power cuts, sets, Raspberry Pi", func() (string, error) { return claimCuts("rpi", p) }},
+		{"power cuts, sets, UEFI", func() (string, error) { return claimCuts("efi", p) }},
 		{"controls of the power cuts", claimControls},
 		{"floor of releases", claimFloor},
 		{"never while hot", claimCold},

@@ -230,7 +230,10 @@ func TestMissingEnvironments(t *testing.T) {
 	for name, fw := range boottest.Boards {
 		for what, contents := range map[string][]byte{"missing": nil, "zeros": make([]byte, 4096), "text": bytes.Repeat([]byte("hello "), 700)} {
 			d := updatertest.NewDisk()
-			files := []string{"env-0", "env-1", "grub-0", "grub-1", "autoboot.txt"}
+			if name == "efi" && what != "text" {
+				continue // without variables it is as it left its factory, and numbers may be anything
+			}
+			files := []string{"env-0", "env-1", "grub-0", "grub-1", "autoboot.txt", "efi-BootOrder", "efi-BootNext"}
 			for _, f := range files {
 				if contents != nil {
 					if err := slot.Replace(d, f, contents); err != nil {

@@ -195,7 +195,7 @@ func (p pi) Start(d slot.FS, arg string, boots func(slot.Name) bool) slot.Name {
 
 // Boards are the boards by name. Each has files of its own on the disk.
 var Boards = map[string]Firmware{
-	"uboot-count": countdown{uboot.BootCount}, "uboot-order": countdown{uboot.BootOrder}, "grub": grubBoard{}, "rpi": pi{},
+	"uboot-count": countdown{uboot.BootCount}, "uboot-order": countdown{uboot.BootOrder}, "grub": grubBoard{}, "rpi": pi{}, "efi": uefi{},
 }
 
 // Partition is the name of a partition on the disk.

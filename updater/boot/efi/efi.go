@@ -25,8 +25,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"unicode/utf16"
 
@@ -40,10 +38,12 @@ const (
 )
 
 const (
-	global = "-8be4df61-93ca-11d2-aa0d-00e098032b8c" // EFI_GLOBAL_VARIABLE
-	kept   = 7                                       // non-volatile, for the boot and for the running system
-	active = 1                                       // LOAD_OPTION_ACTIVE
+	kept   = 7 // non-volatile, for the boot and for the running system
+	active = 1 // LOAD_OPTION_ACTIVE
 	maxVar = 4096
+
+	order = "BootOrder"
+	next  = "BootNext"
 )
 
 // ErrVariables reports variables of the firmware that are not as they have to be.
@@ -56,9 +56,18 @@ type Place struct {
 	GUID        [16]byte // of the partition, as the table has it
 }
 
+// Vars are the firmware's variables (of EFI_GLOBAL_VARIABLE), each four bytes of attributes
+// and a value. What was set or removed is durable, and a power cut leaves each as it was or
+// as it is to be. [Dir] are those of a running system.
+type Vars interface {
+	Get(name string) ([]byte, error) // fs.ErrNotExist if there is none
+	Set(name string, contents []byte) error
+	Remove(name string) error // none is no error
+}
+
 // Config says where variables and slots are. All of it is needed.
 type Config struct {
-	Dir    string   // efivarfs, /sys/firmware/efi/efivars
+	Vars   Vars
 	Slots  [2]Place // of a and b
 	Loader string   // in the partition, such as `\EFI\BOOT\BOOTAA64.EFI`
 }
@@ -73,31 +82,31 @@ func Open(cfg Config) (*Env, error) {
 			return nil, errors.New("a slot for UEFI is a partition of a GPT")
 		}
 	}
-	if cfg.Dir == "" || cfg.Loader == "" {
-		return nil, errors.New("UEFI's variables need a folder, and slots a loader")
+	if cfg.Vars == nil || cfg.Loader == "" {
+		return nil, errors.New("UEFI needs its variables, and slots a loader")
 	}
 	return &Env{cfg}, nil
 }
 
 // Load returns what starts, see boot.Env.
 func (e *Env) Load() (now, trying slot.Name, err error) {
-	order, err := e.numbers("BootOrder")
+	list, err := e.numbers(order)
 	if err != nil {
 		return slot.None, slot.None, err
 	}
-	next, err := e.numbers("BootNext")
+	once, err := e.numbers(next)
 	if err != nil {
 		return slot.None, slot.None, err
 	}
 	now = slot.A // what a firmware finds first
-	for _, n := range order {
+	for _, n := range list {
 		if s := slotOf(n); s != slot.None {
 			now = s
 			break
 		}
 	}
-	if len(next) == 1 {
-		trying = slotOf(next[0])
+	if len(once) == 1 {
+		trying = slotOf(once[0])
 	}
 	if trying == now {
 		trying = slot.None
@@ -117,7 +126,7 @@ func (e *Env) Try(n slot.Name) (arg string, err error) {
 	if err := e.prefer(now); err != nil { // so that there is a way back
 		return "", err
 	}
-	return "", e.set("BootNext", le16(option(n)))
+	return "", e.set(next, le16(option(n)))
 }
 
 // Confirm has n start from now on, see boot.Env.
@@ -134,7 +143,7 @@ func (e *Env) Confirm(n slot.Name) error {
 	if trying == slot.None {
 		return nil
 	}
-	if err := os.Remove(e.path("BootNext")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := e.cfg.Vars.Remove(next); err != nil {
 		return fmt.Errorf("end a trial: %w", err)
 	}
 	return nil
@@ -147,16 +156,12 @@ func (e *Env) prefer(n slot.Name) error {
 			return err
 		}
 	}
-	order, err := e.numbers("BootOrder")
+	list, err := e.numbers(order)
 	if err != nil {
 		return err
 	}
-	other := slot.A
-	if n == slot.A {
-		other = slot.B
-	}
-	order = slices.DeleteFunc(order, func(o uint16) bool { return slotOf(o) != slot.None })
-	return e.set("BootOrder", le16(slices.Concat([]uint16{option(n), option(other)}, order)...))
+	list = slices.DeleteFunc(list, func(o uint16) bool { return slotOf(o) != slot.None })
+	return e.set(order, le16(slices.Concat([]uint16{option(n), option(n.Other())}, list)...))
 }
 
 func option(n slot.Name) uint16 {
@@ -176,11 +181,9 @@ func slotOf(option uint16) slot.Name {
 	return slot.None
 }
 
-func (e *Env) path(name string) string { return filepath.Join(e.cfg.Dir, name+global) }
-
 // numbers reads a variable of 16-bit numbers; none if there is no such variable.
 func (e *Env) numbers(name string) ([]uint16, error) {
-	b, err := os.ReadFile(e.path(name))
+	b, err := e.cfg.Vars.Get(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -200,18 +203,13 @@ func (e *Env) numbers(name string) ([]uint16, error) {
 // set writes a variable, unless it has the value already, and reads it back.
 func (e *Env) set(name string, value []byte) error {
 	want := append(binary.LittleEndian.AppendUint32(nil, kept), value...)
-	if b, err := os.ReadFile(e.path(name)); err == nil && bytes.Equal(b, want) {
+	if b, err := e.cfg.Vars.Get(name); err == nil && bytes.Equal(b, want) {
 		return nil
 	}
-	f, err := os.OpenFile(e.path(name), os.O_WRONLY|os.O_CREATE, 0o644)
-	if err != nil {
+	if err := e.cfg.Vars.Set(name, want); err != nil {
 		return fmt.Errorf("write the firmware's %s: %w", name, err)
 	}
-	_, err = f.Write(want) // in one call, for each is a new value
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("write the firmware's %s: %w", name, err)
-	}
-	if b, err := os.ReadFile(e.path(name)); err != nil || !bytes.Equal(b, want) {
+	if b, err := e.cfg.Vars.Get(name); err != nil || !bytes.Equal(b, want) {
 		return fmt.Errorf("%s reads back otherwise: %w", name, errors.Join(err, ErrVariables))
 	}
 	return nil

@@ -18,7 +18,7 @@ var _ boot.Env = (*Env)(nil)
 
 func env(t *testing.T) *Env {
 	t.Helper()
-	e, err := Open(Config{Dir: t.TempDir(), Loader: `\EFI\BOOT\BOOTAA64.EFI`, Slots: [2]Place{
+	e, err := Open(Config{Vars: Dir(t.TempDir()), Loader: `\EFI\BOOT\BOOTAA64.EFI`, Slots: [2]Place{
 		{3, 8192, 131072, [16]byte{0x1a, 0x9b, 15: 1}}, {4, 139264, 131072, [16]byte{0x1a, 0x9b, 15: 2}}}})
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func (e *Env) start(t *testing.T) slot.Name {
 	t.Helper()
 	next, err := e.numbers("BootNext")
 	if err == nil && next != nil {
-		err = os.Remove(e.path("BootNext"))
+		err = os.Remove(e.cfg.Vars.(Dir).path("BootNext"))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func TestTrial(t *testing.T) {
 		t.Helper()
 		b, err := hex.DecodeString(text)
 		if err == nil {
-			err = os.WriteFile(e.path(name), b, 0o600)
+			err = os.WriteFile(e.cfg.Vars.(Dir).path(name), b, 0o600)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -121,18 +121,18 @@ func TestOption(t *testing.T) {
 func TestRefuses(t *testing.T) {
 	e := env(t)
 	for _, text := range []string{"x", "07000000a"} {
-		if err := os.WriteFile(e.path("BootOrder"), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(e.cfg.Vars.(Dir).path("BootOrder"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := e.Load(); !errors.Is(err, ErrVariables) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	if _, err := Open(Config{Dir: "x", Loader: "y"}); err == nil {
+	if _, err := Open(Config{Vars: Dir("x"), Loader: "y"}); err == nil {
 		t.Error("slots without partitions are taken")
 	}
 	e = env(t)
-	if err := os.Mkdir(filepath.Join(e.path("BootNext")), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(e.cfg.Vars.(Dir).path("BootNext")), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := e.Try(slot.B); err == nil {
