@@ -25,7 +25,7 @@ import (
 )
 
 // Version is the edition of the list. It rises when an item is added or changed.
-const Version = 3
+const Version = 4
 
 // ID is the number of an item on the wire; 0 is none. A number is never reused.
 type ID uint16
@@ -73,6 +73,7 @@ const (
 	JobDuration ID = 98
 	JobResult   ID = 99
 	JobMaterial ID = 100
+	JobDigest   ID = 101
 
 	OdometerJobs     ID = 112
 	OdometerTime     ID = 113
@@ -81,7 +82,27 @@ const (
 	LogUnknown  ID = 128
 	LogErrors   ID = 129
 	LogRestarts ID = 130
+
+	TestMotion  ID = 144
+	TestResult  ID = 145
+	TestHalf    ID = 146
+	TestMost    ID = 147
+	TestLongest ID = 148
+	TestResends ID = 149
+	TestErrors  ID = 150
+	TestNoise   ID = 151
+	TestSweep   ID = 152 // of X; of axis n it is TestSweep+3n
+	TestSpread  ID = 153 // the same
+	TestShift   ID = 154 // the same
+
+	DutyHeater ID = 168
+	DutyTime   ID = 169
+	Duty0      ID = 170 // the first of [DutyBins] shares
 )
+
+// DutyBins is how many shares a histogram of a heater's duty has: of the time in which it was
+// on, with no power, up to a quarter, a half, three quarters, and more.
+const DutyBins = 5
 
 // MaxHotEnds is how many hot ends have an item of their own.
 const MaxHotEnds = 8
@@ -150,7 +171,11 @@ const (
 	UnitCode         Unit = "code"
 	UnitPercent      Unit = "%"
 	UnitMilliCelsius Unit = "m°C"
+	UnitMilliKelvin  Unit = "mK"
 	UnitSecond       Unit = "s"
+	UnitMillisecond  Unit = "ms"
+	UnitMicrosecond  Unit = "µs"
+	UnitMicrometre   Unit = "µm"
 	UnitMillimetre   Unit = "mm"
 	UnitMebibyte     Unit = "MiB"
 	UnitTime         Unit = "s since 1970"
@@ -172,6 +197,8 @@ const (
 	ClassSensor  Class = "sensor"
 	ClassJob     Class = "job"
 	ClassLog     Class = "log"
+	ClassTest    Class = "self-test"
+	ClassDuty    Class = "duty"
 )
 
 // Item is one line of the catalogue.
@@ -188,6 +215,7 @@ type Item struct {
 	IdleOnly   bool          // withheld while a job is loaded
 	Covered    bool          // withheld under profile vendor while a job is covered, and until what it heated is cold
 	Urgent     bool          // may come before its period has passed
+	OptIn      bool          // granted only where a grant names it; see [Granted]
 	Purpose    string
 }
 
@@ -212,11 +240,12 @@ func ByName(name string) (Item, bool) {
 	return Item{}, false
 }
 
-// Granted returns the numbers of all items that may be granted under p.
+// Granted returns the numbers of all items that a grant under p has unless it says otherwise:
+// those that may be granted and are not left for the owner to name.
 func Granted(p Profile) []ID {
 	var ids []ID
 	for _, it := range list {
-		if it.Profiles&p != 0 {
+		if it.Profiles&p != 0 && !it.OptIn {
 			ids = append(ids, it.ID)
 		}
 	}
@@ -231,10 +260,25 @@ func (it Item) PeriodFor(p Profile) time.Duration {
 	return p.MinPeriod()
 }
 
+// once reports whether the item is of a record, which is told once.
+func (it Item) once() bool {
+	return it.Class == ClassJob || it.Class == ClassTest || it.Class == ClassDuty
+}
+
+// MayTell reports whether a record with the item may be told a recipient at m: what an
+// encoder would withhold is not to be counted as told.
+func (it Item) MayTell(p Profile, m Moment) bool {
+	return !it.IdleOnly || !m.Loaded && (p != Vendor || !m.Cover.Job)
+}
+
 // line is the canonical text of the item: what a grant is about.
 func (it Item) line() string {
-	return fmt.Sprintf("%d\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%t\t%t\t%t\t%s\n", it.ID, it.Name, it.Unit, it.Class,
+	text := fmt.Sprintf("%d\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%t\t%t\t%t\t%s\n", it.ID, it.Name, it.Unit, it.Class,
 		it.Resolution, it.Ratio, it.Lo, it.Hi, int64(it.Period/time.Second), it.Profiles, it.IdleOnly, it.Covered, it.Urgent, it.Purpose)
+	if it.OptIn { // said only where it is so: grants of before stay in force
+		text += "named by its owner\n"
+	}
+	return text
 }
 
 // Digest is the SHA-256 of the canonical lines of the items ids, in the order of

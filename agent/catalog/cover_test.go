@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"flag"
+	"maps"
 	"math"
 	"os"
 	"testing"
@@ -119,7 +120,7 @@ func TestRecordHasThreeBits(t *testing.T) {
 		t.Errorf("%d durations: %.2f bits", len(seen), bits)
 	}
 	for _, it := range Items() {
-		design := it.Class == ClassJob && it.ID != JobID && it.ID != JobStart && it.ID != JobDuration && it.ID != JobResult
+		design := it.Class == ClassJob && !it.OptIn && it.ID != JobID && it.ID != JobStart && it.ID != JobDuration && it.ID != JobResult
 		if design && it.Profiles&Vendor != 0 && it.Period < 7*24*time.Hour {
 			t.Errorf("%s says more of each job to a vendor", it.Name)
 		}
@@ -131,19 +132,23 @@ func TestRecordHasThreeBits(t *testing.T) {
 
 // What does not fit into a message comes with a later one, and urgent items never wait.
 func TestWhatDoesNotFitComesLater(t *testing.T) {
-	e, err := NewEncoder(Owner, Granted(Owner))
+	all, every := map[ID]int64{}, []ID{}
+	for _, it := range Items() {
+		all[it.ID], every = it.Hi, append(every, it.ID)
+	}
+	e, err := NewEncoder(Owner, every)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[ID]int64{}
-	for _, it := range Items() {
-		all[it.ID] = it.Hi
-	}
 	seen, least := map[ID]bool{}, len(all)
-	for n := range 3 {
-		m := message(t, e, Moment{At: t0.Add(time.Duration(n) * time.Minute)}, samples(t, all))
+	now := maps.Clone(all)
+	for n := range 5 {
+		m := message(t, e, Moment{At: t0.Add(time.Duration(n) * time.Minute)}, samples(t, now))
 		for _, v := range m.Values {
 			seen[v.Item.ID] = true
+			if v.Item.once() { // and is not told again
+				delete(now, v.Item.ID)
+			}
 		}
 		least = min(least, len(m.Values))
 		if _, ok := m.Get(Fault); !ok {
@@ -151,9 +156,102 @@ func TestWhatDoesNotFitComesLater(t *testing.T) {
 		}
 	}
 	if len(seen) != len(all) {
-		t.Errorf("%d of %d items came in three messages", len(seen), len(all))
+		t.Errorf("%d of %d items came in five messages", len(seen), len(all))
 	}
 	if least == len(all) {
 		t.Error("control: everything fitted into one")
+	}
+}
+
+// A record is whole in the message that it is told in, whatever else there is to say, and
+// whether or not that was ever said before.
+func TestRecordsAreWhole(t *testing.T) {
+	every := []ID{}
+	rest := map[ID]int64{}
+	records := map[Class]map[ID]int64{ClassJob: {}, ClassTest: {}, ClassDuty: {}}
+	for _, it := range Items() {
+		every = append(every, it.ID)
+		switch of, ok := records[it.Class]; {
+		case ok && it.Period == time.Minute:
+			of[it.ID] = it.Hi
+		case !ok:
+			rest[it.ID] = it.Hi
+		}
+	}
+	for class, record := range records {
+		e, err := NewEncoder(Owner, every)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 3 { // as the first message, and after others
+			at := t0.Add(time.Duration(n) * time.Minute)
+			m := message(t, e, Moment{At: at}, append(samples(t, rest), samples(t, record)...))
+			for id := range record {
+				if _, ok := m.Get(id); !ok {
+					t.Errorf("%s, message %d: item %d of %d is missing", class, n, id, len(record))
+				}
+			}
+			if len(m.Values) >= len(rest)+len(record) {
+				t.Error("control: everything fitted")
+			}
+		}
+	}
+}
+
+// What its owner has to name is in no grant that does not: nobody gets it by asking for
+// everything.
+func TestOptInIsNamed(t *testing.T) {
+	for _, p := range []Profile{Vendor, Service, Owner} {
+		for _, id := range Granted(p) {
+			if it, _ := Lookup(id); it.OptIn {
+				t.Errorf("%s is in every grant under profile %s", it.Name, p)
+			}
+		}
+		e, err := NewEncoder(p, append(Granted(p), JobDigest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := samples(t, map[ID]int64{JobDigest: 1<<DigestBits - 1})
+		if v, ok := func() (int64, bool) { m := message(t, e, Moment{At: t0}, in); return m.Get(JobDigest) }(); !ok || v != 1<<DigestBits-1 {
+			t.Errorf("control: named under profile %s it is %d, %v", p, v, ok)
+		}
+		if e, err = NewEncoder(p, Granted(p)); err != nil {
+			t.Fatal(err)
+		}
+		if m := message(t, e, Moment{At: t0}, in); len(m.Values) > 0 {
+			t.Errorf("it left under profile %s without a name", p)
+		}
+	}
+}
+
+// Figures of a self-test, and of heaters, are withheld while a job is loaded, and from a
+// vendor while one is covered: that there was a self-test says that no job was there.
+func TestIdleRecordsWait(t *testing.T) {
+	for _, c := range []struct {
+		p     Profile
+		m     Moment
+		leave bool
+	}{
+		{Service, Moment{At: t0, Loaded: true}, false},
+		{Vendor, Moment{At: t0, Cover: Cover{Job: true, Heat: true}}, false},
+		{Vendor, Moment{At: t0}, true},
+		{Service, Moment{At: t0, Cover: Cover{Job: true, Heat: true}}, true},
+	} {
+		ids := []ID{TestResult}
+		if c.p != Vendor {
+			ids = append(ids, Duty0)
+		}
+		for _, id := range ids {
+			e, err := NewEncoder(c.p, Granted(c.p))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := func() (int64, bool) { m := message(t, e, c.m, samples(t, map[ID]int64{id: 1})); return m.Get(id) }(); ok != c.leave {
+				t.Errorf("%s, loaded %v, covered %v: item %d left is %v", c.p, c.m.Loaded, c.m.Cover.Job, id, ok)
+			}
+			if it, _ := Lookup(id); it.MayTell(c.p, c.m) != c.leave {
+				t.Errorf("%s, loaded %v, covered %v: item %d may be told is %v", c.p, c.m.Loaded, c.m.Cover.Job, id, !c.leave)
+			}
+		}
 	}
 }

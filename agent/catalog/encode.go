@@ -158,7 +158,7 @@ func (e *Encoder) Encode(dst []byte, m Moment, samples []Sample) ([]byte, error)
 
 // seen is the value of an item as the recipient may see it at m, if it may.
 func (e *Encoder) seen(it *Item, v int64, m Moment) (int64, bool) {
-	if it.IdleOnly && (m.Loaded || e.profile == Vendor && m.Cover.Job) {
+	if !it.MayTell(e.profile, m) {
 		return 0, false
 	}
 	if it.ID == Progress && e.profile != Owner {
@@ -178,16 +178,21 @@ func (e *Encoder) seen(it *Item, v int64, m Moment) (int64, bool) {
 	return v, true
 }
 
-// before orders the items of a message: urgent ones, then those that were not sent for
-// longest, then by number.
+// before orders the items of a message: urgent ones, then those of a record, which does not
+// come again, then those that were not sent for longest, then by number.
 func (e *Encoder) before(a, b int) int {
-	if list[a].Urgent != list[b].Urgent {
-		if list[a].Urgent {
-			return -1
-		}
-		return 1
+	return cmp.Or(first(list[a].Urgent, list[b].Urgent), first(list[a].once(), list[b].once()), e.last[a].Compare(e.last[b]), cmp.Compare(a, b))
+}
+
+// first orders what is before what is not.
+func first(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
 	}
-	return cmp.Or(e.last[a].Compare(e.last[b]), cmp.Compare(a, b))
+	return 1
 }
 
 func (e *Encoder) due(i int, at time.Time) bool {

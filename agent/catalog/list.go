@@ -87,6 +87,8 @@ var list = []Item{
 		Purpose: "how it ended: 0 not known, 1 done, 2 cancelled, 3 refused, 4 fault"},
 	{ID: JobMaterial, Name: "job.material", Unit: UnitMillimetre, Class: ClassJob, Resolution: 1000, Ratio: 200, Lo: 0, Hi: 1 << 14 * 1000, Period: minute, Profiles: Owner | Service,
 		Purpose: "filament it took, in buckets of a factor of two; with the duration it would be more than three bits of a job"},
+	{ID: JobDigest, Name: "job.digest", Unit: UnitNumber, Class: ClassJob, Resolution: 1, Lo: 0, Hi: 1<<DigestBits - 1, Period: minute, Profiles: everyone, OptIn: true,
+		Purpose: "the file's SHA-256 under a key that its owner has, another one for each grant: who lacks the key can tell that the same file was printed again, and nothing else of it"},
 
 	{ID: OdometerJobs, Name: "odometer.jobs", Unit: UnitCount, Class: ClassJob, Resolution: 16, Ratio: 125, Lo: 0, Hi: 1 << 24, Period: week, Profiles: everyone,
 		Purpose: "jobs ever, once a week if there were ten in it"},
@@ -101,6 +103,59 @@ var list = []Item{
 		Purpose: "errors that the printer's own software has logged"},
 	{ID: LogRestarts, Name: "log.restarts", Unit: UnitCount, Class: ClassLog, Resolution: 1, Lo: 0, Hi: 1 << 32, Period: minute, Profiles: everyone, IdleOnly: true,
 		Purpose: "starts of the printer's own software, as its log files tell them"},
+
+	{ID: TestMotion, Name: "selftest.motion", Unit: UnitNumber, Class: ClassTest, Resolution: 1, Lo: 0, Hi: 1<<32 - 1, Period: minute, Profiles: everyone, IdleOnly: true,
+		Purpose: "which self-test it was: the first four bytes of the SHA-256 of its motion, below"},
+	{ID: TestResult, Name: "selftest.result", Unit: UnitCode, Class: ClassTest, Resolution: 1, Lo: 0, Hi: 4, Period: minute, Profiles: everyone, IdleOnly: true,
+		Purpose: "how it ended: 1 done, 2 cancelled, 3 refused, 4 fault; without its figures unless done"},
+	{ID: TestHalf, Name: "selftest.answer.half", Unit: UnitMicrosecond, Class: ClassTest, Resolution: 100, Lo: 0, Hi: 10_000_000, Period: minute, Profiles: everyone, IdleOnly: true,
+		Purpose: "within which half of the empty programs were answered by the controller"},
+	{ID: TestMost, Name: "selftest.answer.most", Unit: UnitMicrosecond, Class: ClassTest, Resolution: 100, Lo: 0, Hi: 10_000_000, Period: minute, Profiles: everyone, IdleOnly: true,
+		Purpose: "within which nine tenths of them were"},
+	{ID: TestLongest, Name: "selftest.answer.longest", Unit: UnitMicrosecond, Class: ClassTest, Resolution: 100, Lo: 0, Hi: 10_000_000, Period: minute, Profiles: everyone, IdleOnly: true,
+		Purpose: "within which all of them were"},
+	{ID: TestResends, Name: "selftest.resends", Unit: UnitCount, Class: ClassTest, Resolution: 1, Lo: 0, Hi: 1 << 20, Period: minute, Profiles: everyone, IdleOnly: true,
+		Purpose: "lines of the self-test that the controller asked for again"},
+	{ID: TestErrors, Name: "selftest.errors", Unit: UnitCount, Class: ClassTest, Resolution: 1, Lo: 0, Hi: 1 << 20, Period: minute, Profiles: everyone, IdleOnly: true,
+		Purpose: "replies to it that could not be understood"},
+	{ID: TestNoise, Name: "selftest.noise", Unit: UnitMilliKelvin, Class: ClassTest, Resolution: 100, Lo: 0, Hi: 100_000, Period: minute, Profiles: everyone, IdleOnly: true,
+		Purpose: "by how much a cold temperature sensor was off the line between the reports before and after, at most, of all sensors of heaters"},
+	axis(0, "x", TestSweep), axis(0, "x", TestSpread), axis(0, "x", TestShift),
+	axis(1, "y", TestSweep), axis(1, "y", TestSpread), axis(1, "y", TestShift),
+	axis(2, "z", TestSweep), axis(2, "z", TestSpread), axis(2, "z", TestShift),
+
+	{ID: DutyHeater, Name: "duty.heater", Unit: UnitCode, Class: ClassDuty, Resolution: 1, Lo: 0, Hi: 15, Period: minute, Profiles: Owner | Service, IdleOnly: true,
+		Purpose: "which heater the shares are of: 0 bed, 1 chamber, 8 and up hot ends; of hours of heating, of all jobs in them together"},
+	{ID: DutyTime, Name: "duty.time", Unit: UnitSecond, Class: ClassDuty, Resolution: 3600, Ratio: 200, Lo: 0, Hi: 128 * 3600, Period: minute, Profiles: Owner | Service, IdleOnly: true,
+		Purpose: "how long it was on in all of them, in buckets of a factor of two"},
+	duty(0, "off", "without power"), duty(1, "quarter", "with up to a quarter of its power"), duty(2, "half", "with a quarter to a half"),
+	duty(3, "most", "with a half to three quarters"), duty(4, "full", "with more"),
+}
+
+// DigestBits is how much of an HMAC-SHA-256 the item job.digest has: what a number of JSON
+// holds exactly.
+const DigestBits = 52
+
+// axis is an item of the self-test of one axis; id is that of X.
+func axis(n int, name string, id ID) Item {
+	it := Item{ID: id + ID(3*n), Class: ClassTest, Period: minute, Profiles: everyone, IdleOnly: true}
+	switch id {
+	case TestSweep:
+		it.Name, it.Unit, it.Resolution, it.Hi, it.Purpose = "sweep", UnitMillisecond, 10, 1_000_000, "how long the sweeps of this axis took"
+	case TestSpread:
+		it.Name, it.Unit, it.Resolution, it.Hi, it.Purpose = "spread", UnitMicrometre, 50, 10_000, "how far apart it was homed twice, by the time that took"
+	case TestShift:
+		it.Name, it.Unit, it.Resolution, it.Lo, it.Hi = "shift", UnitMicrometre, 50, -10_000, 10_000
+		it.Purpose = "how far it had slipped by its sweeps, by the time it then took to home it"
+	}
+	it.Name = "selftest." + name + "." + it.Name
+	return it
+}
+
+// duty is one share of a histogram.
+func duty(n int, name, of string) Item {
+	return Item{ID: Duty0 + ID(n), Name: "duty." + name, Unit: UnitPercent, Class: ClassDuty, Resolution: 10, Lo: 0, Hi: 100, Period: minute,
+		Profiles: Owner | Service, IdleOnly: true, Purpose: "share of that time " + of}
 }
 
 func hotEnd(n int) Item {

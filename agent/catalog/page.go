@@ -37,6 +37,8 @@ func (it Item) when() string {
 	switch {
 	case it.Urgent:
 		return "always, at once"
+	case it.OptIn:
+		return "if it is named"
 	case it.IdleOnly:
 		return "idle"
 	case it.Covered:
@@ -62,7 +64,7 @@ func Page() string {
 		fmt.Fprintf(&b, "| %d | `%s` | %s | %s | %s | %v | %s | %s | %s |\n", it.ID, it.Name, it.Class, it.Unit,
 			it.step(), it.Period, it.Profiles.names(), it.when(), it.Purpose)
 	}
-	b.WriteString(pageEnd)
+	fmt.Fprintf(&b, pageEnd, MotionDigest(), Motion)
 	return b.String()
 }
 
@@ -85,6 +87,24 @@ const pageEnd = `
 - Under profile vendor, ` + "`state`" + ` is "printing" for all of that bucket (a fault ends it), and ` + "`progress`" + ` the share of
   the bucket that has passed; profile service is told that share as well.
 - Buckets of a job's duration are eight: three bits are all that a recipient under profile vendor learns of a job.
+- *if it is named*: no grant has the item unless its owner has named it.
+
+## The self-test
+
+What is measured of a machine's motion at full rate is measured of this motion alone, which is the same for every printer of a board,
+whatever was printed before, and which nobody starts but who stands at the printer ("platen selftest"). A machine that has a job, is warm
+or has its door open refuses. A self-test is no job: the state stays idle. What leaves are the figures above, once; they are the
+printer's own arithmetic on times that it takes, so they need no sensor. There are none of vibration: no board has an accelerometer.
+SHA-256 of the motion, which "selftest.motion" begins: %x
+
+` + "```\n%s```" + `
+
+- Lengths are in percent of an axis, from the end at which it is homed; "to" is X, Y and Z in percent of the volume. Accelerations are in
+  mm/s². Where an axis cannot be homed alone, all are.
+- *ping N*: N empty programs, one after the other. *rest N*: N reports of temperatures.
+- *axis A near N far F sweep L H times K*: the axis is homed, stands off by N and is homed again, twice; once from F, which says how fast
+  it is homed; goes from L to H and back K times, as fast as the board lets it; and is homed from N once more.
+- *off*: the motors are released.
 `
 
 // List is the catalogue for programs, as "platen catalogue -o json" prints it and as it is
@@ -92,6 +112,8 @@ const pageEnd = `
 type List struct {
 	Version int    `json:"version"`
 	Items   []Line `json:"items"`
+	Motion  string `json:"selftest_motion"`
+	Digest  string `json:"selftest_sha256"` // of Motion
 }
 
 // Line is one item of a [List].
@@ -109,20 +131,19 @@ type Line struct {
 	IdleOnly   bool     `json:"idle_only,omitempty"`
 	Covered    bool     `json:"covered,omitempty"`
 	Urgent     bool     `json:"urgent,omitempty"`
+	OptIn      bool     `json:"opt_in,omitempty"`
 	Purpose    string   `json:"purpose"`
 }
 
 // Published is the catalogue of this release.
 func Published() List {
-	l := List{Version: Version}
+	l := List{Version: Version, Motion: Motion, Digest: fmt.Sprintf("%x", MotionDigest())}
 	for _, it := range list {
 		l.Items = append(l.Items, Line{it.ID, it.Name, it.Class, it.Unit, it.Resolution, it.Ratio, it.Lo, it.Hi, int64(it.Period / time.Second),
-			strings.Split(it.Profiles.names(), ","), it.IdleOnly, it.Covered, it.Urgent, it.Purpose})
+			strings.Split(it.Profiles.names(), ","), it.IdleOnly, it.Covered, it.Urgent, it.OptIn, it.Purpose})
 	}
 	return l
 }
 
 // Same reports whether l is the catalogue of this release.
-func (l List) Same() bool {
-	return l.Version == Version && reflect.DeepEqual(l.Items, Published().Items)
-}
+func (l List) Same() bool { return reflect.DeepEqual(l, Published()) }
