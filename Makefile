@@ -82,7 +82,7 @@ hil: ## the same on a real board: BOARD=FILE, see cross/hil/testdata/board.toml
 	@if [ -z "$(BOARD)" ]; then echo "hil: skipped: no board is named: BOARD=FILE, as cross/hil/testdata/board.toml"; else $(MAKE) -s rig RIG='-board $(BOARD)'; fi
 
 rig-deps: ## the Debian packages that make rig needs; what is missing it unpacks into build/tools by itself
-	@echo swtpm swtpm-tools qemu-system-arm u-boot-qemu e2fsprogs
+	@echo swtpm swtpm-tools qemu-system-arm u-boot-qemu e2fsprogs qemu-efi-aarch64
 
 release: ## what release RELEASE=N consists of, in OUT (build/release/N); KEY=file signs the provenance
 	@cross/release.sh "$(VERSION)" "$(RELEASE)" "$(or $(OUT),build/release/$(RELEASE))" $(KEY)

@@ -66,6 +66,8 @@ type Image struct {
 	// Disk is the file that is flashed, Rootfs what a release replaces one of its slots with, Agent
 	// the agent of the release.
 	Disk, Rootfs, Agent string
+	// Boot is by what it starts: "uboot" or "efi".
+	Boot string
 	// Compressed is how many bytes the disk has compressed.
 	Compressed int64
 	// PCRs are what registers of the TPM hold after a start of it.
@@ -252,7 +254,7 @@ func (b *Bench) files(ctx context.Context) (map[string][]byte, error) {
 	}
 	_, port, _ := strings.Cut(b.https, ":")
 	about := b.cfg.Board.About()
-	files["platen.toml"] = fmt.Appendf(nil, configText, about.Host+":"+port, about.Printer)
+	files["platen.toml"] = fmt.Appendf(nil, configText, about.Host+":"+port, about.Printer, b.image.Boot, envs[b.image.Boot])
 	return files, nil
 }
 

@@ -1,6 +1,7 @@
 package hil
 
-// configText is the printer's configuration, but for the fleet's address.
+// configText is the printer's configuration, but for the fleet's address, the board, its bootloader
+// and where that keeps what it goes by.
 const configText = `board = %[2]q
 state = "/state/platen"
 socket = "/run/platen/agent.sock"
@@ -28,13 +29,16 @@ period = "1h"
 a = "/dev/platen/a"
 b = "/dev/platen/b"
 running = "/run/slot"
-bootloader = "uboot"
-env = ["fw_env.config"]
+bootloader = %[3]q
+env = [%[4]q]
 restart = ["/init", "reboot"]
 `
 
 // envText is where the image's disk has what U-Boot goes by, in two copies.
 const envText = "/dev/platen/env 0x0 0x1000\n/dev/platen/env 0x10000 0x1000\n"
+
+// envs is where each bootloader keeps what it goes by.
+var envs = map[string]string{"uboot": "fw_env.config", "efi": "/sys/firmware/efi/efivars"}
 
 // stdin is a command's standard input as a file on the printer, whose /dev has no links.
 const stdin = "/proc/self/fd/0"

@@ -2,6 +2,7 @@ package image
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 )
 
@@ -63,6 +64,17 @@ func efiSlot(image []byte) ([]byte, error) {
 	copy(cluster(3)[64:], dirEntry("BOOTAA64EFI", 0x20, first, len(image)))
 	copy(cluster(first), image)
 	return b, nil
+}
+
+// Unified is the image that EFI starts from a slot, as a piece of that.
+func Unified(slot []byte) ([]byte, error) {
+	const first = fatData + 2*fatCluster // behind two folders
+	if len(slot) == SlotSize && string(slot[fatData+fatCluster+64:][:11]) == "BOOTAA64EFI" {
+		if size := int(binary.LittleEndian.Uint32(slot[fatData+fatCluster+64+28:])); size <= SlotSize-first {
+			return slot[first:][:size:size], nil
+		}
+	}
+	return nil, errors.New("the slot holds nothing that EFI starts")
 }
 
 // dirEntry is an entry of a folder, of the first day that FAT knows.

@@ -221,6 +221,14 @@ func TestEFIDisk(t *testing.T) {
 	if err != nil || len(list) != 2 || list[1].Name != "keys/x.pub" {
 		t.Errorf("settings: %v, %v", list, err)
 	}
+	if got, err := Unified(slot); err != nil || !bytes.Equal(got, image) {
+		t.Errorf("what EFI starts is not the image: %v", err)
+	}
+	for _, bad := range [][]byte{nil, make([]byte, SlotSize)} {
+		if _, err := Unified(bad); err == nil {
+			t.Error("a slot with nothing in it has something that EFI starts")
+		}
+	}
 	if _, err := efiSlot(make([]byte, SlotSize)); err == nil {
 		t.Error("an image as large as the slot fits")
 	}

@@ -42,6 +42,7 @@ func run(ctx context.Context) (dir string, err error) {
 	flag.BoolVar(&cfg.Short, "short", false, "leave updates out, and most power cuts")
 	flag.IntVar(&cfg.Cuts, "cuts", 0, "how many states of the disk to look at (default 50, or 8 in short)")
 	flag.Uint64Var(&cfg.Seed, "seed", uint64(time.Now().UnixNano()), "of what is drawn")
+	boot := flag.String("firmware", "uboot", "what starts the virtual board: uboot, or efi (EDK2)")
 	only := flag.String("run", "", "try only what has this in its name, and what that needs")
 	flag.Parse()
 	if dir, err = filepath.Abs(*out); err != nil {
@@ -66,25 +67,25 @@ func run(ctx context.Context) (dir string, err error) {
 		}
 		return dir, try(ctx, cfg, hil.Only(hil.Scenarios(), *only))
 	}
-	return dir, virtually(ctx, cfg, work, cache, *only)
+	m, err := newMaker(".", work, cache, virtualBoard, *boot)
+	if err != nil {
+		return dir, err
+	}
+	return dir, virtually(ctx, cfg, m, *only)
 }
 
 // virtually tries everything on a virtual printer, and then the search on one that leaks.
-func virtually(ctx context.Context, cfg hil.Config, work, cache, only string) error {
-	m, err := newMaker(".", work, cache, virtualBoard)
-	if err != nil {
-		return err
-	}
+func virtually(ctx context.Context, cfg hil.Config, m *maker, only string) error {
 	cfg.Make = m
-	if err := onVirtual(ctx, cfg, m, work, hil.Only(hil.Scenarios(), only)); err != nil || cfg.Short && only == "" {
+	if err := onVirtual(ctx, cfg, m, hil.Only(hil.Scenarios(), only)); err != nil || cfg.Short && only == "" {
 		return err
 	}
-	cfg.Leaky, cfg.Dir, work = true, filepath.Join(cfg.Dir, "control"), filepath.Join(cfg.Dir, "work-control")
-	if err := errors.Join(os.MkdirAll(cfg.Dir, 0o755), os.MkdirAll(work, 0o700)); err != nil {
+	m.dir = filepath.Join(cfg.Dir, "work-control")
+	cfg.Leaky, cfg.Dir = true, filepath.Join(cfg.Dir, "control")
+	if err := errors.Join(os.MkdirAll(cfg.Dir, 0o755), os.MkdirAll(m.dir, 0o700)); err != nil {
 		return err
 	}
-	m.dir = work
-	return onVirtual(ctx, cfg, m, work, hil.Only(hil.Controls(), only))
+	return onVirtual(ctx, cfg, m, hil.Only(hil.Controls(), only))
 }
 
 // wired has what is tried be tried on the real board that a file describes.
@@ -94,16 +95,16 @@ func wired(cfg *hil.Config, file, work, cache string) error {
 		return err
 	}
 	cfg.Board = b
-	cfg.Make, err = newMaker(".", work, cache, strings.TrimSuffix(path.Base(b.Printer), ".toml"))
+	cfg.Make, err = newMaker(".", work, cache, strings.TrimSuffix(path.Base(b.Printer), ".toml"), "uboot")
 	return err
 }
 
 // onVirtual tries scenarios, if there are any, on a new virtual printer, whose folder goes away if all went well.
-func onVirtual(ctx context.Context, cfg hil.Config, m *maker, work string, scenarios []hil.Scenario) error {
+func onVirtual(ctx context.Context, cfg hil.Config, m *maker, scenarios []hil.Scenario) error {
 	if len(scenarios) == 0 {
-		return os.RemoveAll(work)
+		return os.RemoveAll(m.dir)
 	}
-	v, err := virtual.New(ctx, virtual.Config{Dir: work, Firmware: m.firmware, Seed: cfg.Seed})
+	v, err := virtual.New(ctx, virtual.Config{Dir: m.dir, Firmware: m.firmware, Seed: cfg.Seed})
 	if err != nil {
 		return err
 	}
@@ -111,7 +112,7 @@ func onVirtual(ctx context.Context, cfg hil.Config, m *maker, work string, scena
 	if err := errors.Join(try(ctx, cfg, scenarios), v.Close()); err != nil {
 		return err
 	}
-	return os.RemoveAll(work)
+	return os.RemoveAll(m.dir)
 }
 
 // try runs all that is tried on a board.

@@ -14,25 +14,28 @@ import (
 
 	"platen/cross/hil"
 	"platen/cross/image"
-	"platen/cross/rig"
 	"platen/cross/targets"
 	"platen/updater/approval"
 )
 
-// maker makes images for QEMU's arm64 machine that start by U-Boot.
+// maker makes images for QEMU's arm64 machine.
 type maker struct {
 	source, dir, cache string
 	board              string // that images are made for
+	boot               string // by what they start: "uboot" or "efi"
 	signer             *rsa.PrivateKey
 	control            string // U-Boot's device tree, with the key
 }
 
-func newMaker(source, dir, cache, board string) (*maker, error) {
+func newMaker(source, dir, cache, board, boot string) (*maker, error) {
+	if boot != "uboot" && boot != "efi" {
+		return nil, fmt.Errorf("firmware %q is neither \"uboot\" nor \"efi\"", boot)
+	}
 	if _, err := image.LoadBoard(board); err != nil {
 		return nil, err
 	}
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	return &maker{source: source, dir: dir, cache: cache, board: board, signer: key}, err
+	return &maker{source: source, dir: dir, cache: cache, board: board, boot: boot, signer: key}, err
 }
 
 // virtualBoard is the virtual printer's.
@@ -59,12 +62,12 @@ func (m *maker) Image(ctx context.Context, s hil.Spec) (hil.Image, error) {
 	}
 	m.control = res.Control
 	for _, i := range res.Images {
-		if i.Boot == "uboot" {
+		if i.Boot == m.boot {
 			n, err := compressed(i.Disk)
-			return hil.Image{Disk: i.Disk, Rootfs: i.Slot, Agent: agent, Compressed: n, PCRs: i.PCRs}, err
+			return hil.Image{Disk: i.Disk, Boot: i.Boot, Rootfs: i.Slot, Agent: agent, Compressed: n, PCRs: i.PCRs}, err
 		}
 	}
-	return hil.Image{}, errors.New("the board has no image for U-Boot")
+	return hil.Image{}, fmt.Errorf("the board has no image for %s", m.boot)
 }
 
 // other makes the program that runs in the place of platen, and the agent that a release has beside it.
@@ -86,18 +89,6 @@ func (m *maker) other(ctx context.Context, s hil.Spec, dir string, v targets.Ver
 // Configure writes what is one printer's own.
 func (m *maker) Configure(disk string, files map[string][]byte) error {
 	return image.WriteSettings(disk, files)
-}
-
-// firmware is what QEMU starts the machine with, once an image was made.
-func (m *maker) firmware() ([]string, error) {
-	const path = "usr/lib/u-boot/qemu_arm64/u-boot.bin"
-	for _, root := range []string{rig.ToolsDir(), "/"} {
-		bios := filepath.Join(root, path)
-		if _, err := os.Stat(bios); err == nil {
-			return []string{"-bios", bios, "-dtb", m.control}, nil
-		}
-	}
-	return nil, fmt.Errorf("/%s is not there: install u-boot-qemu (make rig-deps)", path)
 }
 
 // compressed is how many bytes a file has compressed.
