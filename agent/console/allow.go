@@ -30,6 +30,7 @@ var allowed = map[string]command{
 	"status":    {},
 	"doctor":    {},
 	"version":   {},
+	"usage":     {}, // of an image's init, not of platen
 	"boards":    {},
 	"catalogue": {},
 	"usb":       {},

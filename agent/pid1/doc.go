@@ -34,5 +34,5 @@
 //
 // The same program as another process is "init reboot [ARG]", "init poweroff", which ask the
 // first one, and "init console TTY", which serves the console (package console) if the
-// kernel's command line has platen.console=TTY.
+// kernel's command line has platen.console=TTY; "usage" there is what the board has used so far.
 package pid1

@@ -309,6 +309,10 @@ func serveConsole(tty string) error {
 	}
 	run := console.Exec(platen, "/run")
 	return console.Serve(context.Background(), f, func(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+		if args[0] == "usage" {
+			fmt.Fprintln(out, usage("/proc"))
+			return 0
+		}
 		return run(ctx, append([]string{"--config", configFile}, args...), in, out, errs)
 	})
 }
