@@ -19,6 +19,7 @@ PLATEN_SOAK=1 go test -count=1 -timeout 2h -run TestSupport ./slicer
 PLATEN_SOAK=1 go test -race -count=1 -timeout 2h -run TestPrint ./hal/grbl
 PLATEN_SOAK=3 go test -count=1 -timeout 2h -run 'TestStorm|TestWounds' ./hal/repetier ./hal/reprap
 PLATEN_SOAK=1 go test -count=1 -timeout 2h -run TestEveryCut ./hal/flash
+PLATEN_SOAK=1 go test -count=1 -timeout 2h -run TestCutsOfThePipeline ./updater/publish
 PLATEN_SOAK=1 go test -count=1 -timeout 2h -run TestThirtyDaysAway ./agent/telemetry
 go test -count=1 -timeout 2h -run 'TestScripts/hostile' ./cross/scenario
 make -s prove-update PROVE="-each 1 -kills 300 -disks 500"

@@ -68,6 +68,13 @@ func (r *Repo) listings() (*ledger, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.below(top)
+}
+
+// below reads the newest listings under one of the top-level targets. Whoever signs these
+// again does so first: a role whose rotation was cut is known by its keys in the targets just
+// before.
+func (r *Repo) below(top *listing) (*ledger, error) {
 	return r.assemble(top, func(p *part, top *listing) error {
 		v, err := r.newest(p.role)
 		if err != nil {

@@ -29,6 +29,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -106,10 +107,16 @@ type settings struct {
 type Repo struct {
 	dir, online string
 	set         settings
-	out         *slot.Dir
+	out         folder                                // dir
 	root        *metadata.Metadata[metadata.RootType] // the newest, verified
 	past        []*metadata.Metadata[metadata.RootType]
 	draft       *Draft // what offline keys are to sign; nil: they do at once
+}
+
+// folder is every effect on the public folder.
+type folder interface {
+	slot.FS
+	io.Closer
 }
 
 // Open opens the repository in dir, whose online folder is online ("" is OnlineDir),

@@ -70,6 +70,9 @@ func (r *Repo) rotate(e Exchange, dirs []string, now time.Time) (Rotated, error)
 		return Rotated{}, err
 	}
 	targets, err := r.targets()
+	if err == nil && e.Role == metadata.TARGETS {
+		_, err = r.below(targets)
+	}
 	if err != nil {
 		return Rotated{}, err
 	}
@@ -143,7 +146,10 @@ func (r *Repo) Renew(keyDirs []string, now time.Time) (Versions, error) {
 	if _, err := r.signers(metadata.TARGETS, dirs); err != nil {
 		return Versions{}, err
 	}
-	targets, err := r.targetsUnder(append(r.past, r.root)...)
+	targets, err := r.targetsUnder(append(slices.Clone(r.past), r.root)...)
+	if err == nil {
+		_, err = r.below(targets)
+	}
 	if err != nil {
 		return Versions{}, err
 	}
