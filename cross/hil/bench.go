@@ -97,6 +97,7 @@ type Bench struct {
 	sealed      string   // the last of them
 	sources     []string // and where it is served
 	moves       int      // of a whole print
+	first       usage    // of the first start of all
 }
 
 // boardID is the id of the board that releases are for.

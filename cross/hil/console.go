@@ -110,6 +110,16 @@ func (c *Console) Wait(ctx context.Context, texts ...string) (string, error) {
 	}
 }
 
+// ready waits for an agent that answers and returns what the board had used until then.
+func (c *Console) ready(ctx context.Context) (usage, error) {
+	l, err := c.Wait(ctx, agentReady)
+	if err != nil {
+		return usage{}, err
+	}
+	_, numbers, _ := strings.Cut(l, agentReady+" ")
+	return parseUsage(numbers)
+}
+
 // Count is how many lines hold text.
 func (c *Console) Count(text string) int {
 	c.mu.Lock()

@@ -40,6 +40,8 @@ type About struct {
 	Host string
 	// EKCAs are files with the authorities that certified the TPM's endorsement keys.
 	EKCAs []string
+	// Counted says that its clock goes by instructions, one nanosecond each, whatever else its machine does.
+	Counted bool
 	// Driven says that its motion controller is a real one, for which nobody counts: nothing is printed.
 	Driven bool
 }

@@ -44,6 +44,7 @@ func Scenarios() []Scenario {
 		{Name: "boot", Base: true, run: (*Bench).boot},
 		{Name: "doctor", run: (*Bench).doctor},
 		{Name: "power cut while it enrols", run: (*Bench).cutEnrolment},
+		{Name: "start", run: (*Bench).startTime},
 		{Name: "enrolment", Base: true, run: (*Bench).enrol},
 		{Name: "consent and telemetry", Base: true, run: (*Bench).telemetry},
 		{Name: "boots that nobody released", Long: true, run: (*Bench).otherBoots},

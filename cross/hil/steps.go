@@ -57,18 +57,16 @@ func (b *Bench) boot(ctx context.Context) (string, error) {
 		return "", err
 	}
 	b.printer, b.sealTo = st.Printer, st.Recipient
-	ready, err := b.con.Wait(ctx, agentReady)
+	u, err := b.con.ready(ctx)
 	if err != nil {
 		return "", err
 	}
-	_, numbers, _ := strings.Cut(ready, "agent ready ")
-	var uptime, cpu float64
-	var kib int64
-	if n, err := fmt.Sscanf(numbers, "uptime_s=%g cpu_s=%g memory_kib=%d", &uptime, &cpu, &kib); n != 3 {
-		return "", fmt.Errorf("what the init says of its start cannot be read: %w", err)
+	b.first = u
+	if u.kib > mostMemory {
+		return "", fmt.Errorf("%d KiB of memory are in use when the agent is ready, at most %d are allowed", u.kib, mostMemory)
 	}
-	if kib > mostMemory {
-		return "", fmt.Errorf("%d KiB of memory are in use when the agent is ready, at most %d are allowed", kib, mostMemory)
+	if err := b.judged("the first start", u.cpu, mostStart); err != nil {
+		return "", err
 	}
 	if st.Release != 1 || st.Keys != "approved" {
 		return "", fmt.Errorf("release %d runs, its keys are %s", st.Release, st.Keys)
@@ -77,8 +75,8 @@ func (b *Bench) boot(ctx context.Context) (string, error) {
 	if _, err := b.con.Ask(ctx, nil, "run"); !errors.As(err, &failed) || failed.Code != console.CodeRefused {
 		return "", fmt.Errorf("%w: the console starts what is not for it (%v)", errControl, err)
 	}
-	return fmt.Sprintf("%s…, release %d in slot %s, session confined by %s\nagent ready after %.1f s of processor, %.1f s after the kernel's start (as fast as this machine is), with %.1f MiB in use;\nthe console refuses what is not for it",
-		st.Printer[:12], st.Release, st.Slot, st.Confined, cpu, uptime, float64(kib)/1024), nil
+	return fmt.Sprintf("%s…, release %d in slot %s, session confined by %s\nagent ready after %.2f s of processor, %.2f s after the kernel's start, with %.1f MiB in use;\nthe console refuses what is not for it",
+		st.Printer[:12], st.Release, st.Slot, st.Confined, u.cpu, u.uptime, float64(u.kib)/1024), nil
 }
 
 // doctor has the printer look at itself.

@@ -37,6 +37,7 @@ func (b *Bench) otherBoots(ctx context.Context) (string, error) {
 		return "", err
 	}
 	var says []string
+	var from int // of the fleet's events, before the last start
 	for _, try := range []struct {
 		change func() (func(string) error, error)
 		want   []string // of the console, one of them
@@ -71,6 +72,7 @@ func (b *Bench) otherBoots(ctx context.Context) (string, error) {
 		if err := undo(board.Image()); err != nil {
 			return "", err
 		}
+		from = len(b.fleet.Events())
 		if err := b.on(ctx); err != nil {
 			return "", err
 		}
@@ -78,9 +80,12 @@ func (b *Bench) otherBoots(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("%w: its own boot, put back, does not run: %w", errControl, err)
 		}
 	}
-	from := len(b.fleet.Events())
+	first, err := b.firstTelemetry(ctx, from, st.Release)
+	if err != nil {
+		return "", err
+	}
 	if err := b.attested(ctx, from, st.Release); err != nil {
 		return "", err
 	}
-	return strings.Join(append(says, "its own boot, put back, is believed"), "\n"), nil
+	return strings.Join(append(says, "its own boot, put back, is believed; "+first), "\n"), nil
 }
