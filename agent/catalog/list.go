@@ -143,7 +143,7 @@ func axis(n int, name string, id ID) Item {
 	case TestSweep:
 		it.Name, it.Unit, it.Resolution, it.Hi, it.Purpose = "sweep", UnitMillisecond, 10, 1_000_000, "how long the sweeps of this axis took"
 	case TestSpread:
-		it.Name, it.Unit, it.Resolution, it.Hi, it.Purpose = "spread", UnitMicrometre, 50, 10_000, "how far apart it was homed twice, by the time that took"
+		it.Name, it.Unit, it.Resolution, it.Hi, it.Purpose = "spread", UnitMicrometre, 50, 10_000, "how far apart two homings from one place ended, by the time they took"
 	case TestShift:
 		it.Name, it.Unit, it.Resolution, it.Lo, it.Hi = "shift", UnitMicrometre, 50, -10_000, 10_000
 		it.Purpose = "how far it had slipped by its sweeps, by the time it then took to home it"

@@ -13,11 +13,11 @@ rest 8
 home
 accel 1000
 to 50 50 20
-axis x near 10 far 40 sweep 10 90 times 4
+axis x near 10 far 40 sweep 10 90 times 3 homed 3
 to 50 50 20
-axis y near 10 far 40 sweep 10 90 times 4
+axis y near 10 far 40 sweep 10 90 times 3 homed 3
 to 50 50 20
-axis z near 2 far 10 sweep 2 20 times 2
+axis z near 2 far 10 sweep 2 12 times 1 homed 3
 to 50 50 20
 off
 `

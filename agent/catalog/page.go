@@ -102,8 +102,9 @@ SHA-256 of the motion, which "selftest.motion" begins: %x
 - Lengths are in percent of an axis, from the end at which it is homed; "to" is X, Y and Z in percent of the volume. Accelerations are in
   mm/s². Where an axis cannot be homed alone, all are.
 - *ping N*: N empty programs, one after the other. *rest N*: N reports of temperatures.
-- *axis A near N far F sweep L H times K*: the axis is homed, stands off by N and is homed again, twice; once from F, which says how fast
-  it is homed; goes from L to H and back K times, as fast as the board lets it; and is homed from N once more.
+- *axis A near N far F sweep L H times K homed M*: the axis is homed; it stands off by N and is homed again, M times; then from F, M times,
+  which says how fast it is homed; then, M times, it goes from L to H and back K times, as fast as the board lets it, and is homed from N. Of
+  times of the same the shortest counts, for what holds up a host only adds to it; *spread* is from that to the next longer one.
 - *off*: the motors are released.
 `
 

@@ -49,6 +49,7 @@ var Rules = []Rule{
 	{Package: "hal/repetier", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode", "hal/driver"}, Never: noReach},
 	{Package: "hal/reprap", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode", "hal/driver"}, Never: noReach},
 	{Package: "hal/grbl", May: []string{"hal", "hal/unit", "hal/motion", "hal/gcode", "hal/driver"}, Never: noReach},
+	{Package: "hal/selftest", May: []string{"hal", "hal/unit", "hal/motion", "hal/envelope"}, Never: noReach},
 	{Package: "hal/sensor/...", May: []string{"hal", "hal/unit", "hal/sensor"}, Never: noReach},
 	{Package: "hal/...", May: []string{"hal", "hal/unit", "hal/motion"}, Never: noReach},
 
@@ -96,7 +97,7 @@ var Rules = []Rule{
 	{Package: "agent/telemetry/...", May: []string{"agent/telemetry", "agent/spool", "agent/catalog", "agent/consent", "agent/durable", "agent/evidence", "agent/seam", "hal"}},
 	{Package: "agent/uplink", May: []string{"agent/evidence", "agent/catalog", "agent/consent", "agent/telemetry", "agent/uplink/acme"}},
 	{Package: "agent/uplink/acme"},
-	{Package: "agent/session", May: []string{"hal/...", "slicer/...", "boards", "agent/seam", "agent/seam/link", "agent/confine"}, Never: noReach},
+	{Package: "agent/session", May: []string{"hal/...", "slicer/...", "boards", "agent/catalog", "agent/seam", "agent/seam/link", "agent/confine"}, Never: noReach},
 	{Package: "agent/pid1/newc", Never: noReach},
 	{Package: "agent/pid1/dhcp"},
 	{Package: "agent/pid1/dm", Never: noReach},

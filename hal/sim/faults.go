@@ -44,6 +44,7 @@ type Faults struct {
 	HeaterDeadAt      time.Duration
 	HeaterOnAt        time.Duration
 	FanDeadAt         time.Duration
+	SlipAt            time.Duration
 
 	Action string // what ActionAt asks for; empty is pause
 }
@@ -79,6 +80,7 @@ const (
 	FaultHeaterDead
 	FaultHeaterOn
 	FaultFanDead
+	FaultSlip
 	faultKinds
 )
 
@@ -115,6 +117,7 @@ var faultTable = [faultKinds]struct {
 	FaultHeaterDead:      {"heater-dead", nil, func(f *Faults) *time.Duration { return &f.HeaterDeadAt }, "the hot end's heater stops heating"},
 	FaultHeaterOn:        {"heater-stuck-on", nil, func(f *Faults) *time.Duration { return &f.HeaterOnAt }, "the hot end's heater cannot be switched off"},
 	FaultFanDead:         {"fan-dead", nil, func(f *Faults) *time.Duration { return &f.FanDeadAt }, "the fan stands still"},
+	FaultSlip:            {"slip", nil, func(f *Faults) *time.Duration { return &f.SlipAt }, "the belt of X slips: of each way away from zero a thousandth is lost (not with grbl)"},
 }
 
 // FaultKinds lists every kind of fault.

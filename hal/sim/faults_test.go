@@ -105,6 +105,9 @@ func TestEachFaultHappens(t *testing.T) {
 			return strings.Contains(out, "MAXTEMP") && hot(m).temp > 275
 		}},
 		{FaultFanDead, Faults{FanDeadAt: at}, func(m *mcu, _ string, _ []Move) bool { return m.therm.rpm < 100 && plain.therm.rpm > 4500 }},
+		{FaultSlip, Faults{SlipAt: at}, func(m *mcu, _ string, moves []Move) bool {
+			return len(moves) == 100 && moves[99].To == plainMoves[99].To && m.pose.offset[axX] < plain.pose.offset[axX]-0.02
+		}},
 	} {
 		t.Run(c.kind.String(), func(t *testing.T) {
 			m, out, moves := suffers(t, c.f)

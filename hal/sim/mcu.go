@@ -68,6 +68,7 @@ type mcu struct {
 	faultsIn  bool // faults may damage lines to the firmware
 	faultsOut bool // and to the host
 	scrambled bool
+	slips     bool  // the belt of X
 	cause     cause // of the last restart
 
 	eeprom *limits // what M500 has stored

@@ -61,6 +61,9 @@ func (m *mcu) drive(to [3]float64, e, feed float64, line int64) {
 	if !m.up() {
 		return
 	}
+	if m.slips {
+		p.offset[axX] -= max(0, to[axX]-p.at[axX]) / 1000
+	}
 	p.at, p.e = to, e
 	if m.plan.add(m.now, to, e, feed, line) && m.plan.dry {
 		m.plan.dry = false

@@ -45,6 +45,8 @@ func (m *mcu) strike(k Fault) {
 		hot.stuckOn = true
 	case FaultFanDead:
 		m.therm.fanDead = true
+	case FaultSlip:
+		m.slips = true
 	}
 }
 
