@@ -107,6 +107,7 @@ type side struct {
 	store    *store.Store
 	configs  verify.Configurations // nil: any
 	index    *releases.Index
+	cold     *os.File // states of printers that were not heard for a while
 	verifier *verify.Verifier
 	ingest   *ingest.Ingest
 	offers   *offers.Desk
@@ -136,8 +137,8 @@ func Up(ctx context.Context, cfg Config) error {
 	}
 	defer func() {
 		s.checkpoint()
-		if err := errors.Join(s.index.Close(), s.store.Close()); err != nil {
-			cfg.Logger.Error("closing the releases and the event log", "error", err)
+		if err := errors.Join(s.index.Close(), s.store.Close(), s.cold.Close()); err != nil {
+			cfg.Logger.Error("closing the releases, the event log and the printers' states", "error", err)
 		}
 	}()
 	cert, err := s.ca.Server(s.hosts())
@@ -174,7 +175,10 @@ func (s *side) open() error {
 			return err
 		}
 	}
-	s.verifier, err = verify.New(verify.Config{Recipient: s.store.Fleet.Recipient, Releases: s.index, Configurations: s.configs})
+	if s.cold, err = s.store.Scratch(); err != nil {
+		return err
+	}
+	s.verifier, err = verify.New(verify.Config{Recipient: s.store.Fleet.Recipient, Releases: s.index, Configurations: s.configs, Cold: s.cold})
 	if err != nil {
 		return err
 	}

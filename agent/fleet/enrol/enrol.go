@@ -165,7 +165,7 @@ func (s *Service) entitled(vs *verify.Session) (claim bool, err error) {
 	if vs.Claim != "" {
 		return true, s.cfg.Store.CheckClaim(vs.Claim)
 	}
-	if _, known := s.cfg.Verifier.Record(vs.Printer); known || s.cfg.Open {
+	if s.cfg.Verifier.Known(vs.Printer) || s.cfg.Open {
 		return false, nil
 	}
 	return false, store.ErrClaim

@@ -14,7 +14,7 @@ func (s *Service) leave(text []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, known := s.cfg.Verifier.Record(id); !known {
+	if !s.cfg.Verifier.Known(id) {
 		return nil, &verify.Refusal{Reason: verify.UnknownPrinter}
 	}
 	if r.Kept { // it is the same printer as before

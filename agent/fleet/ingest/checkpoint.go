@@ -73,7 +73,7 @@ func (in *Ingest) states(lane int, ids []evidence.PrinterID) (map[evidence.Print
 	in.commit.flush()
 	states := make(map[evidence.PrinterID][]byte, len(ids))
 	for _, id := range ids {
-		if _, known := in.verifier.Record(id); !known {
+		if !in.verifier.Known(id) {
 			continue // forgotten since
 		}
 		b, err := in.verifier.PrinterState(id)

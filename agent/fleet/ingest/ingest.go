@@ -52,7 +52,8 @@ type Ingest struct {
 	disk        sync.Mutex // from the reading of states until they are saved: none takes a later one's place
 
 	mu      sync.Mutex
-	bucket  map[evidence.PrinterID]*bucket
+	bucket  map[evidence.PrinterID]*bucket // that are not full
+	sweep   int                            // of so many of them, the full ones are looked for
 	watched map[evidence.PrinterID]*watched
 	dirty   map[evidence.PrinterID]bool // state on disk is older than the log
 }
@@ -89,8 +90,7 @@ func (in *Ingest) Allow(burst, perSecond float64) { in.burst, in.rate = burst, p
 
 // Known reports whether a printer is enrolled and has not left.
 func (in *Ingest) Known(id evidence.PrinterID) bool {
-	_, ok := in.verifier.Record(id)
-	return ok && !in.store.Left(id)
+	return in.verifier.Known(id) && !in.store.Left(id)
 }
 
 // Nonce makes a nonce for a printer, nil if it is not enrolled.
@@ -244,11 +244,11 @@ func (in *Ingest) take(id evidence.PrinterID, now time.Time) (ok, news bool) {
 	defer in.mu.Unlock()
 	b := in.bucket[id]
 	if b == nil {
+		in.forgetFull(now)
 		b = &bucket{left: in.burst, at: now}
 		in.bucket[id] = b
 	}
-	b.left = min(in.burst, b.left+in.rate*now.Sub(b.at).Seconds())
-	b.at = now
+	in.refill(b, now)
 	if b.left < 1 {
 		news, b.floods = !b.floods, true
 		return false, news
@@ -258,4 +258,23 @@ func (in *Ingest) take(id evidence.PrinterID, now time.Time) (ok, news bool) {
 		b.floods = false
 	}
 	return true, false
+}
+
+func (in *Ingest) refill(b *bucket, now time.Time) {
+	b.left = min(in.burst, b.left+in.rate*now.Sub(b.at).Seconds())
+	b.at = now
+}
+
+// forgetFull forgets, once many buckets have come, those that are full again: a printer without
+// one has a full one.
+func (in *Ingest) forgetFull(now time.Time) {
+	if len(in.bucket) < max(in.sweep, lanes) {
+		return
+	}
+	for id, b := range in.bucket {
+		if in.refill(b, now); b.left == in.burst {
+			delete(in.bucket, id)
+		}
+	}
+	in.sweep = 2 * len(in.bucket)
 }

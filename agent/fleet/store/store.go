@@ -82,6 +82,19 @@ func Open(dir, name string, keepFor time.Duration) (*Store, error) {
 	return s, nil
 }
 
+// Scratch makes an empty file in the fleet's folder that is gone with the process that has it.
+func (s *Store) Scratch() (*os.File, error) {
+	path := filepath.Join(s.dir, "scratch")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err == nil {
+		err = os.Remove(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make room for the printers' states: %w", err)
+	}
+	return f, nil
+}
+
 // Peek reads who the recipient of an existing store is, without opening it.
 func Peek(dir string) (Fleet, error) {
 	var f Fleet

@@ -11,7 +11,8 @@ import (
 
 // Batch judges the batch in wire that came under the name from: the topic it was
 // published to, or the common name of the client's certificate. The error of
-// what is not believed is a *Refusal; the verifier's state is then unchanged.
+// what is not believed is a *Refusal; the verifier's state is then unchanged. Any other error
+// is the Cold's, and nothing was judged.
 func (v *Verifier) Batch(from evidence.PrinterID, wire []byte) (Verdict, error) {
 	b, err := evidence.Decode(wire)
 	if err != nil {
@@ -25,10 +26,10 @@ func (v *Verifier) Batch(from evidence.PrinterID, wire []byte) (Verdict, error) 
 		return Verdict{}, refuse(PrinterSwapped, fmt.Errorf("it speaks for %v", h.Printer))
 	}
 	v.mu.Lock()
-	p, ok := v.printers[from]
+	p, err := v.known.get(from)
 	v.mu.Unlock()
-	if !ok {
-		return Verdict{}, refuse(UnknownPrinter, nil)
+	if err != nil {
+		return Verdict{}, err
 	}
 	if h.Recipient != v.cfg.Recipient {
 		return Verdict{}, refuse(WrongRecipient, nil)
@@ -41,8 +42,8 @@ func (v *Verifier) Batch(from evidence.PrinterID, wire []byte) (Verdict, error) 
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if p, ok = v.printers[from]; !ok {
-		return Verdict{}, refuse(UnknownPrinter, nil)
+	if p, err = v.known.get(from); err != nil {
+		return Verdict{}, err
 	}
 	return v.judge(p, b, h, att)
 }
@@ -58,7 +59,7 @@ func (v *Verifier) judge(p *printer, b evidence.Batch, h evidence.Header, att at
 	if err != nil {
 		return Verdict{}, err
 	}
-	next := p.Chain.clone()
+	next := p.chain.clone()
 	place, err := next.admit(h, digest, att.clock)
 	if err != nil {
 		return Verdict{}, err
@@ -70,8 +71,9 @@ func (v *Verifier) judge(p *printer, b evidence.Batch, h evidence.Header, att at
 	unseen := !next.saw(settingsBase(b.Log), att.clock.ResetCount)
 	next.trust(b.Log, att.clock.ResetCount)
 	changed := !place.late && next.runsWith(b.Log.Settings)
-	before := p.Chain
-	p.Chain, p.turn = next, p.turn+1
+	before := p.chain
+	p.chain, p.turn = next, p.turn+1
+	v.known.changed(p)
 	return Verdict{
 		before: before, turn: p.turn,
 		Printer: h.Printer, Header: h, Release: runs.Number, Agent: b.Log.Digests[len(b.Log.Digests)-1], Msgs: b.Msgs,

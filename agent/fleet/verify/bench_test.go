@@ -1,11 +1,15 @@
 package verify
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -44,42 +48,100 @@ func BenchmarkBatch(b *testing.B) {
 	b.ReportMetric(float64(b.N)/(cpu(b)-before).Seconds(), "batches/cpu-s")
 }
 
-// BenchmarkManyPrinters says what a verifier needs for each of many printers whose chains
-// hold as much as a chain ever does. PLATEN_PRINTERS is how many: with 100,000, which takes
-// minutes since each has a key, it is the same as with 300.
-func BenchmarkManyPrinters(b *testing.B) {
-	printers := 300
+// BenchmarkKnown is a batch judged of one of many printers whose chains hold as much as a chain
+// ever does, each of which was not heard for so long that its state is cold. MB is what the
+// process has resident, and B/printer what of the heap is theirs. PLATEN_PRINTERS is how many are
+// known at most: 100,000 take half a minute, since each has a key.
+func BenchmarkKnown(b *testing.B) {
+	most := 1000
 	if n, err := strconv.Atoi(os.Getenv("PLATEN_PRINTERS")); err == nil {
-		printers = n
+		most = n
 	}
-	for b.Loop() {
-		t := &testing.T{}
-		one := newSoft(t)
-		v, _ := newVerifier(t, one)
-		full(t, v, one)
-		chain, err := json.Marshal(v.printers[one.id].Chain)
+	for _, hot := range []int{DefaultHot, 0} {
+		for n := 1000; n <= most && (hot > 0 || n <= 10_000); n *= 10 {
+			b.Run(fmt.Sprintf("printers=%d/cold=%v", n, hot > 0), func(b *testing.B) { benchKnown(b, n, hot) })
+		}
+	}
+}
+
+func benchKnown(b *testing.B, printers, hot int) {
+	t := &testing.T{}
+	var cold Cold
+	if hot > 0 {
+		f, err := os.CreateTemp(b.TempDir(), "")
 		if err != nil {
 			b.Fatal(err)
 		}
-		before := heap()
-		for range printers {
-			p := newSoft(t)
-			record := p.record()
-			state, err := json.Marshal(struct {
-				Record Record          `json:"record"`
-				Chain  json.RawMessage `json:"chain"`
-			}{record, chain})
-			if err != nil {
-				b.Fatal(err)
-			}
-			if err := v.RestorePrinter(state); err != nil {
-				b.Fatal(err)
-			}
-		}
-		b.ReportMetric(float64(heap()-before)/float64(printers), "B/printer")
-		runtime.KeepAlive(v)
+		defer f.Close() // nothing in it is needed
+		cold = f
 	}
-	b.ReportMetric(float64(printers), "printers")
+	before := heap()
+	v, _ := newVerifier(t)
+	v.known = newKnown(cold, hot)
+	type said struct {
+		id   evidence.PrinterID
+		wire []byte
+	}
+	var heard []said
+	every := max(1, printers/b.N) // printers are heard one after the other, none twice before all
+	for i := range printers {
+		p := newSoft(t)
+		state, err := p.spoken()
+		if err == nil {
+			err = v.known.put(state)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		if i%every == 0 && len(heard) < b.N {
+			heard = append(heard, said{p.id, bytes.Clone(evidence.Trim(p.batch("one")))})
+		}
+	}
+	debug.FreeOSMemory()
+	grown, start := heap()-before, cpu(b)
+	b.ResetTimer()
+	for _, s := range heard {
+		if _, err := v.Batch(s.id, s.wire); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(len(heard))/(cpu(b)-start).Seconds(), "batches/cpu-s")
+	b.ReportMetric(float64(grown)/float64(printers), "B/printer")
+	b.ReportMetric(resident(b), "MB")
+	runtime.KeepAlive(v)
+}
+
+// spoken is what is remembered of a printer that has said so much that every bound is met.
+func (s *soft) spoken() (*printer, error) {
+	h, _ := s.header("before")
+	head, err := h.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	record, err := json.Marshal(s.record())
+	if err != nil {
+		return nil, err
+	}
+	c := chain{Boot: h.Boot, Start: h.Start, Seq: h.Seq, Reset: s.clock.ResetCount, Clock: s.clock.Clock}
+	c.Recent = append(make([]link, maxRecent-1), link{Seq: h.Seq, Digest: sha256.Sum256(head), First: h.First, Next: h.First + h.Count})
+	c.Missing, c.Values, c.Ran = make([]Range, maxMissing), make([]hash, maxValues), make([]ranWith, maxValues)
+	return prepare(record, c)
+}
+
+// resident is what this process has in memory, in megabytes.
+func resident(b *testing.B) float64 {
+	b.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	kib, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return float64(kib) / 1000 * 1.024
 }
 
 func heap() uint64 {

@@ -58,7 +58,7 @@ func runs(known Releases, log evidence.Log) Release {
 // state holds the values that the printer's PCRs may have against the digest that was
 // quoted. If none fits, the hints of the batch name what differs from the nearest.
 func (p *printer) state(r Release, b evidence.Batch, quoted []byte) error {
-	enrolled := p.Record.Boot
+	enrolled := p.boot
 	enrolled[len(enrolled)-2], enrolled[len(enrolled)-1] = b.Log.Settings.Value(), b.Log.Value()
 	var nearest evidence.Hints
 	best := -1

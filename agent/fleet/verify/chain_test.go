@@ -100,7 +100,7 @@ func TestGaps(t *testing.T) {
 	for i := range 7 {
 		refuses(t, v, p.id, wires[i], Replayed)
 	}
-	if open := v.printers[p.id].Chain.Missing; len(open) != 0 {
+	if open := chainOf(t, v, p.id).Missing; len(open) != 0 {
 		t.Errorf("%v still missing after all came", open)
 	}
 	if got := accept(t, v, p.id, wires[7]); got.Missing != nil || got.Late {

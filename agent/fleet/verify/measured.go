@@ -56,13 +56,13 @@ func (v *Verifier) measured(p *printer, b evidence.Batch, att attested) (Release
 	if err != nil {
 		return runs, err
 	}
-	if !p.Chain.trusts(b.Log.Base) {
+	if !p.chain.trusts(b.Log.Base) {
 		return runs, refuse(LogBaseUnknown, nil)
 	}
-	if v.cfg.Configurations != nil && !p.Chain.saw(settingsBase(b.Log), att.clock.ResetCount) {
+	if v.cfg.Configurations != nil && !p.chain.saw(settingsBase(b.Log), att.clock.ResetCount) {
 		return runs, refuse(SettingsUnseen, nil)
 	}
-	return runs, runs.takes(p.Record.Printer, b.Log.Settings, v.cfg.Configurations)
+	return runs, runs.takes(p.id, b.Log.Settings, v.cfg.Configurations)
 }
 
 // enrolledState is the release that a printer runs which enrols, and whose TPM was reset this

@@ -144,7 +144,7 @@ func TestSettingsOfThisBoot(t *testing.T) {
 	if got := accept(t, v, p.id, p.batch("x")); got.SettingsUnseen {
 		t.Error("what it enrolled with is not known")
 	}
-	chain := &v.printers[p.id].Chain // as an older state has it
+	chain := chainOf(t, v, p.id) // as an older state has it
 	chain.Values, chain.Ran = append(chain.Values, hash(p.log.Settings.Value())), nil
 	b, err := v.State()
 	if err != nil {

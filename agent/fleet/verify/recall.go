@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"platen/agent/evidence"
 )
@@ -27,11 +28,14 @@ func (v *Verifier) Recall(from evidence.PrinterID, wire []byte) error {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	p, ok := v.printers[from]
-	if !ok || h.Printer != from {
-		return refuse(UnknownPrinter, nil)
+	p, err := v.known.get(from)
+	if err == nil && h.Printer != from {
+		err = refuse(UnknownPrinter, nil)
 	}
-	next := p.Chain.clone()
+	if err != nil {
+		return err
+	}
+	next := p.chain.clone()
 	place, err := next.admit(h, sha256.Sum256(b.Header), att.clock)
 	if err != nil {
 		return err
@@ -43,7 +47,8 @@ func (v *Verifier) Recall(from evidence.PrinterID, wire []byte) error {
 	if !place.late {
 		next.runsWith(b.Log.Settings)
 	}
-	p.Chain = next
+	p.chain = next
+	v.known.changed(p)
 	return nil
 }
 
@@ -52,12 +57,16 @@ func (v *Verifier) Recall(from evidence.PrinterID, wire []byte) error {
 func (v *Verifier) Undo(of Verdict) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	p, ok := v.printers[of.Printer]
-	if !ok || p.turn != of.turn {
+	p, err := v.known.get(of.Printer)
+	if err != nil {
+		return fmt.Errorf("take a batch back: %w", err)
+	}
+	if p.turn != of.turn {
 		return errors.New("take a batch back: it is not the last that was believed of its printer")
 	}
-	values, ran := p.Chain.Values, p.Chain.Ran // what was seen stays true
-	p.Chain, p.turn = of.before, p.turn-1
-	p.Chain.Values, p.Chain.Ran = values, ran
+	values, ran := p.chain.Values, p.chain.Ran // what was seen stays true
+	p.chain, p.turn = of.before, p.turn-1
+	p.chain.Values, p.chain.Ran = values, ran
+	v.known.changed(p)
 	return nil
 }

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -11,7 +12,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/go-tpm/tpm2"
@@ -102,7 +104,10 @@ func New(cfg Config) (*Verifier, error) {
 	if cfg.MaxAge == 0 {
 		cfg.MaxAge = DefaultMaxAge
 	}
-	v := &Verifier{cfg: cfg, printers: map[evidence.PrinterID]*printer{}}
+	if cfg.Hot == 0 {
+		cfg.Hot = DefaultHot
+	}
+	v := &Verifier{cfg: cfg, known: newKnown(cfg.Cold, cfg.Hot)}
 	if _, err := rand.Read(v.nonceKey[:]); err != nil {
 		return nil, fmt.Errorf("make the nonce key: %w", err)
 	}
@@ -112,43 +117,53 @@ func New(cfg Config) (*Verifier, error) {
 // Enrol takes a printer's record. A printer that enrols anew keeps its chain, so
 // that enrolling does not open a door for replays.
 func (v *Verifier) Enrol(r Record) error {
-	p := &printer{Record: r}
-	if err := p.prepare(); err != nil {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("enrol %v: %w", r.Printer, err)
+	}
+	p, err := prepare(raw, chain{})
+	if err != nil {
 		return fmt.Errorf("enrol %v: %w", r.Printer, err)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if old, ok := v.printers[r.Printer]; ok {
-		p.Chain, p.turn = old.Chain, old.turn
-	} else {
-		p.Chain.runsWith(r.Settings)
+	switch old, err := v.known.get(r.Printer); {
+	case err == nil:
+		p.chain, p.turn = old.chain.clone(), old.turn
+	case ReasonOf(err) == UnknownPrinter:
+		p.chain.runsWith(r.Settings)
+	default:
+		return fmt.Errorf("enrol %v: %w", r.Printer, err)
 	}
-	p.Chain.trust(evidence.Log{Digests: r.Agents, Settings: r.Settings}, r.Reset)
-	v.printers[r.Printer] = p
-	return nil
+	p.chain.trust(evidence.Log{Digests: r.Agents, Settings: r.Settings}, r.Reset)
+	return v.known.put(p)
 }
 
-// prepare derives from the record what each batch is checked against.
-func (p *printer) prepare() error {
-	public, err := parsePublic(p.Record.AK)
+// prepare derives from a record what each batch is checked against.
+func prepare(record json.RawMessage, c chain) (*printer, error) {
+	var r Record
+	if err := json.Unmarshal(record, &r); err != nil {
+		return nil, err
+	}
+	public, err := parsePublic(r.AK)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	id, signer, err := names(public)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if id != p.Record.Printer {
-		return errors.New("the id is not that of the attestation key")
+	if id != r.Printer {
+		return nil, fmt.Errorf("the id of printer %v is not that of its attestation key", r.Printer)
 	}
-	p.signer = signer
-	if p.Chain.Ran == nil { // a state from when these stood among the others
-		for _, value := range p.Chain.Values {
-			p.Chain.Ran = append(p.Chain.Ran, ranWith{p.Chain.Reset, value})
+	if c.Ran == nil { // a state from when these stood among the others
+		for _, value := range c.Values {
+			c.Ran = append(c.Ran, ranWith{c.Reset, value})
 		}
 	}
-	p.ak, err = p256(p.Record.AK)
-	return err
+	p := &printer{id: id, record: record, boot: r.Boot, signer: signer, chain: c}
+	p.ak, err = p256(r.AK)
+	return p, err
 }
 
 // names returns the printer id of an attestation key and its qualified name as a
@@ -169,26 +184,35 @@ func names(public *tpm2.TPMTPublic) (evidence.PrinterID, []byte, error) {
 func (v *Verifier) Forget(id evidence.PrinterID) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	delete(v.printers, id)
+	v.known.forget(id)
 }
 
-// Record returns a printer's record.
+// Known reports whether a printer is enrolled.
+func (v *Verifier) Known(id evidence.PrinterID) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	_, ok := v.known.index[id]
+	return ok
+}
+
+// Record returns a printer's record, and false if it is not enrolled or cannot be read from
+// the Cold.
 func (v *Verifier) Record(id evidence.PrinterID) (Record, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	p, ok := v.printers[id]
-	if !ok {
-		return Record{}, false
+	var r Record
+	p, err := v.known.peek(id)
+	if err == nil {
+		err = json.Unmarshal(p.record, &r)
 	}
-	return p.Record, true
+	return r, err == nil
 }
 
 // Spoke reports whether anything was ever believed of a printer.
 func (v *Verifier) Spoke(id evidence.PrinterID) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	p, ok := v.printers[id]
-	return ok && p.Chain.Seq > 0
+	return v.known.index[id].spoke
 }
 
 // Saw reports whether the value base of a printer's SettingsPCR was believed, since its TPM was
@@ -196,19 +220,16 @@ func (v *Verifier) Spoke(id evidence.PrinterID) bool {
 func (v *Verifier) Saw(id evidence.PrinterID, base [32]byte, reset uint32) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	p, ok := v.printers[id]
-	return ok && p.Chain.saw(base, reset)
+	p, err := v.known.peek(id)
+	return err == nil && p.chain.saw(base, reset)
 }
 
-// Printers lists the ids of all printers in the order of their text form.
+// Printers lists the ids of all printers in their order.
 func (v *Verifier) Printers() []evidence.PrinterID {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	ids := make([]evidence.PrinterID, 0, len(v.printers))
-	for id := range v.printers {
-		ids = append(ids, id)
-	}
-	sort.Slice(ids, func(i, j int) bool { return ids[i].String() < ids[j].String() })
+	ids := slices.Collect(maps.Keys(v.known.index))
+	slices.SortFunc(ids, func(a, b evidence.PrinterID) int { return bytes.Compare(a[:], b[:]) })
 	return ids
 }
 
@@ -244,9 +265,15 @@ func (v *Verifier) issued(id evidence.PrinterID, nonce []byte) (int64, bool) {
 
 // state is a Verifier at rest.
 type state struct {
-	Version  int        `json:"version"`
-	NonceKey []byte     `json:"nonce_key"`
-	Printers []*printer `json:"printers"`
+	Version  int       `json:"version"`
+	NonceKey []byte    `json:"nonce_key"`
+	Printers []*atRest `json:"printers"`
+}
+
+// atRest is a printer's state at rest.
+type atRest struct {
+	Record json.RawMessage `json:"record"`
+	Chain  chain           `json:"chain"`
 }
 
 const stateVersion = 1
@@ -257,10 +284,13 @@ func (v *Verifier) State() ([]byte, error) {
 	ids := v.Printers()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	s := state{Version: stateVersion, NonceKey: v.nonceKey[:], Printers: []*printer{}}
+	s := state{Version: stateVersion, NonceKey: v.nonceKey[:], Printers: []*atRest{}}
 	for _, id := range ids {
-		if p, ok := v.printers[id]; ok {
-			s.Printers = append(s.Printers, p)
+		switch p, err := v.known.peek(id); {
+		case err == nil:
+			s.Printers = append(s.Printers, &atRest{p.record, p.chain})
+		case ReasonOf(err) != UnknownPrinter: // else it was forgotten meanwhile
+			return nil, fmt.Errorf("save the verifier: %w", err)
 		}
 	}
 	b, err := json.Marshal(s)
@@ -275,11 +305,11 @@ func (v *Verifier) State() ([]byte, error) {
 func (v *Verifier) PrinterState(id evidence.PrinterID) ([]byte, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	p, ok := v.printers[id]
-	if !ok {
-		return nil, fmt.Errorf("save printer %v: %w", id, refuse(UnknownPrinter, nil))
+	p, err := v.known.peek(id)
+	if err != nil {
+		return nil, fmt.Errorf("save printer %v: %w", id, err)
 	}
-	b, err := json.Marshal(p)
+	b, err := json.Marshal(atRest{p.record, p.chain})
 	if err != nil {
 		return nil, fmt.Errorf("save printer %v: %w", id, err)
 	}
@@ -287,7 +317,7 @@ func (v *Verifier) PrinterState(id evidence.PrinterID) ([]byte, error) {
 }
 
 // Restore puts a verifier into the state that State returned. On an error nothing
-// has changed.
+// has changed, unless it is the Cold's: then no printer is known.
 func (v *Verifier) Restore(b []byte) error {
 	var s state
 	if err := json.Unmarshal(b, &s); err != nil {
@@ -296,34 +326,41 @@ func (v *Verifier) Restore(b []byte) error {
 	if s.Version != stateVersion || len(s.NonceKey) != len(v.nonceKey) {
 		return fmt.Errorf("restore the verifier: not a state of version %d", stateVersion)
 	}
-	printers := map[evidence.PrinterID]*printer{}
-	for _, p := range s.Printers {
-		if p == nil {
+	var printers []*printer
+	for _, at := range s.Printers {
+		if at == nil {
 			return errors.New("restore the verifier: a printer is null")
 		}
-		if err := p.prepare(); err != nil {
-			return fmt.Errorf("restore printer %v: %w", p.Record.Printer, err)
+		p, err := prepare(at.Record, at.Chain)
+		if err != nil {
+			return fmt.Errorf("restore a printer: %w", err)
 		}
-		printers[p.Record.Printer] = p
+		printers = append(printers, p)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.nonceKey = [32]byte(s.NonceKey)
-	v.printers = printers
+	v.known = newKnown(v.cfg.Cold, v.cfg.Hot)
+	for _, p := range printers {
+		if err := v.known.put(p); err != nil {
+			v.known = newKnown(v.cfg.Cold, v.cfg.Hot)
+			return fmt.Errorf("restore the verifier: %w", err)
+		}
+	}
 	return nil
 }
 
 // RestorePrinter puts one printer into the state that PrinterState returned.
 func (v *Verifier) RestorePrinter(b []byte) error {
-	var p printer
-	if err := json.Unmarshal(b, &p); err != nil {
+	var at atRest
+	if err := json.Unmarshal(b, &at); err != nil {
 		return fmt.Errorf("restore a printer: %w", err)
 	}
-	if err := p.prepare(); err != nil {
-		return fmt.Errorf("restore printer %v: %w", p.Record.Printer, err)
+	p, err := prepare(at.Record, at.Chain)
+	if err != nil {
+		return fmt.Errorf("restore a printer: %w", err)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.printers[p.Record.Printer] = &p
-	return nil
+	return v.known.put(p)
 }

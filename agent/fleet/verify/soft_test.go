@@ -202,7 +202,8 @@ type clockwork struct{ now time.Time }
 func newVerifier(t *testing.T, printers ...*soft) (*Verifier, *clockwork) {
 	t.Helper()
 	c := &clockwork{time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	v, err := New(Config{Recipient: us, Releases: released(), Now: func() time.Time { return c.now }})
+	// All but the printer that was heard last are cold.
+	v, err := New(Config{Recipient: us, Releases: released(), Now: func() time.Time { return c.now }, Cold: &cellar{}, Hot: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,4 +254,16 @@ func flipTime(nonce []byte) []byte {
 	out := append([]byte{}, nonce...)
 	binary.BigEndian.PutUint64(out, binary.BigEndian.Uint64(out)+1)
 	return out
+}
+
+// chainOf is what a verifier remembers of a printer's batches.
+func chainOf(t *testing.T, v *Verifier, id evidence.PrinterID) *chain {
+	t.Helper()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	p, err := v.known.get(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &p.chain
 }

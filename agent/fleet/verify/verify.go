@@ -1,7 +1,7 @@
 // Package verify decides what the fleet side believes of what printers send. It
-// holds no connection, file or goroutine: bytes go in, a [Verdict] or a [Refusal]
-// with a [Reason] of its own comes out, and the state between is the caller's to
-// store.
+// opens no connection or file and starts no goroutine: bytes go in, a [Verdict] or a
+// [Refusal] with a [Reason] of its own comes out, and the state between is the caller's to
+// store. With many printers, most states lie in a [Cold].
 //
 // Enrolment is [EnrolBegin] and [EnrolFinish]: they establish that an attestation
 // key, a TLS key and a job key live in one TPM that a trusted maker certified or a
@@ -17,7 +17,6 @@
 package verify
 
 import (
-	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"sync"
@@ -133,6 +132,11 @@ type Config struct {
 	// Offline is for a history that is judged where the nonces were not issued: any nonce is
 	// taken, and nothing is fresh. Order and completeness are judged as ever.
 	Offline bool
+	// Cold takes the states of printers that were not heard for a while, so that memory does not
+	// grow with their number but for some hundred bytes each; nil: all are in memory, some 10 KB each.
+	Cold Cold
+	// Hot is how many states are in memory if there is a Cold; 0 is DefaultHot.
+	Hot int
 }
 
 // Range is batch numbers From to To, both included.
@@ -184,14 +188,5 @@ type Verifier struct {
 
 	mu       sync.Mutex
 	nonceKey [32]byte
-	printers map[evidence.PrinterID]*printer
-}
-
-// printer is what a Verifier knows of one printer.
-type printer struct {
-	Record Record `json:"record"`
-	Chain  chain  `json:"chain"`
-	ak     *ecdsa.PublicKey
-	signer []byte // qualified name of the attestation key
-	turn   uint64 // batches believed less those taken back, since it was loaded
+	known    *known
 }
