@@ -152,9 +152,7 @@ func TestEndsAtOnce(t *testing.T) {
 	}
 	_, st, _, err = tested(t, 0, sim.Config{Seed: 1}, func(m hal.Machine, _ *sim.Printer) {
 		time.Sleep(took / 2)
-		if err := m.Halt("test"); err != nil {
-			t.Error(err)
-		}
+		_ = m.Halt("test") // the run ends, and closes the machine, while this returns
 	})
 	if !errors.Is(err, hal.ErrHalted) || st.Moves >= whole.Moves || st.Moves == 0 {
 		t.Errorf("halted: %v, %d moves of %d", err, st.Moves, whole.Moves)
