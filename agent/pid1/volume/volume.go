@@ -52,6 +52,9 @@ const (
 // ErrHeader reports a header that is damaged in both copies.
 var ErrHeader = errors.New("the state's header is damaged in both copies: flash the image again; what the state held is lost")
 
+// ErrCipher reports a kernel whose cipher is not what it is called.
+var ErrCipher = errors.New("the kernel decrypts otherwise than AES-256-XTS does: install another kernel")
+
 // Config says what to open and by what.
 type Config struct {
 	Device    string              // the partition
@@ -90,8 +93,39 @@ func Open(cfg Config) (path string, fresh bool, err error) {
 	}
 	defer clear(disk.Key)
 	mend(f, blob)
-	path, err = cfg.Map(disk)
+	path, err = cfg.mapped(disk, f)
 	return path, false, err
+}
+
+// mapped has the kernel make the device, and holds some of what it decrypts against ciphers of our
+// own: kernels of images do not try their ciphers as they start, which takes longer than all else.
+func (cfg Config) mapped(disk dm.Crypt, raw io.ReaderAt) (string, error) {
+	path, err := cfg.Map(disk)
+	if err != nil {
+		return "", err
+	}
+	x, err := newXTS(disk.Key)
+	if err != nil {
+		return "", err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("open the state: %w", err)
+	}
+	got, want := make([]byte, 8*dm.Sector), make([]byte, 8*dm.Sector)
+	defer clear(got)
+	defer clear(want)
+	_, err = f.ReadAt(got, 0)
+	if err == nil {
+		_, err = xtsReader{x, raw}.ReadAt(want, 0)
+	}
+	if err = errors.Join(err, f.Close()); err == nil && !bytes.Equal(got, want) {
+		err = ErrCipher
+	}
+	if err != nil {
+		return "", fmt.Errorf("try the kernel's cipher on the state: %w", err)
+	}
+	return path, nil
 }
 
 // format makes a key, writes the empty file system, and then the header.
@@ -112,7 +146,7 @@ func format(cfg Config, disk dm.Crypt, f *os.File) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if path, err = cfg.Map(disk); err != nil {
+	if path, err = cfg.mapped(disk, f); err != nil {
 		return "", err
 	}
 	if err := t.writeTo(path); err != nil {

@@ -27,12 +27,28 @@ type desk struct {
 	t     *testing.T
 	key   []byte
 	clear string
+	wrong bool // it decrypts one bit otherwise
 }
 
 func (d *desk) mapped(c dm.Crypt) (string, error) {
 	d.key = bytes.Clone(c.Key)
 	d.clear = filepath.Join(d.t.TempDir(), "clear")
-	return d.clear, os.WriteFile(d.clear, bytes.Repeat([]byte{0xee}, int(c.Size)), 0o600)
+	b, err := os.ReadFile(c.Device)
+	if err != nil {
+		return "", err
+	}
+	b = b[c.Offset:][:c.Size]
+	x, err := newXTS(c.Key)
+	if err != nil {
+		return "", err
+	}
+	for i := 0; i < len(b); i += dm.Sector {
+		x.sector(b[i:i+dm.Sector], uint64(i/dm.Sector), x.data.Decrypt)
+	}
+	if d.wrong {
+		b[300] ^= 1
+	}
+	return d.clear, os.WriteFile(d.clear, b, 0o600)
 }
 
 // flush brings what was written to the mapped device to the partition.
@@ -118,6 +134,31 @@ func TestOpen(t *testing.T) {
 	cfg.TPM = rigtest.Swtpm(t).Path()
 	if _, _, err := Open(cfg); err == nil {
 		t.Error("another TPM opens it")
+	}
+}
+
+// TestWrongCipher: of a kernel that decrypts otherwise no state is made, and none is opened.
+func TestWrongCipher(t *testing.T) {
+	d := &desk{t: t, wrong: true}
+	cfg := Config{Device: partition(t), TPM: rigtest.Swtpm(t).Path(), Template: template(t), Map: d.mapped}
+	if _, _, err := Open(cfg); !errors.Is(err, ErrCipher) {
+		t.Errorf("new: %v", err)
+	}
+	if raw, err := os.ReadFile(cfg.Device); err != nil || len(bytes.TrimLeft(raw, "\x00")) != 0 {
+		t.Errorf("something was written: %v", err)
+	}
+	d.wrong = false
+	if _, fresh, err := Open(cfg); err != nil || !fresh {
+		t.Fatalf("control: %v, %v", fresh, err)
+	}
+	d.flush(cfg.Device)
+	d.wrong = true
+	if _, _, err := Open(cfg); !errors.Is(err, ErrCipher) {
+		t.Errorf("again: %v", err)
+	}
+	d.wrong = false
+	if _, fresh, err := Open(cfg); err != nil || fresh {
+		t.Errorf("control, again: %v, %v", fresh, err)
 	}
 }
 
