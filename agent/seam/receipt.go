@@ -41,6 +41,7 @@ const (
 	ReasonProfile           // the settings that came along are none, or not for this board or file
 	ReasonPlate             // a package with several plates, or without the one that was chosen
 	ReasonRecover           // a print that was broken off cannot go on where it was
+	ReasonWarm              // a self-test of a machine that is warm, or whose door is open
 )
 
 // String names the reason and what to do about it.
@@ -61,6 +62,7 @@ func (r Reason) String() string {
 		"the profile is not for this job: it asks for what the board or the model does not allow, or comes with G-code, or places a sealed model",
 		"the file has several plates, or not this one: choose one with --plate",
 		"the broken print cannot go on: its controller has levelled the bed, or another tool printed, or it had not that layer; clear the bed, platen discard",
+		"the machine is warm or its door is open: a self-test is run on a cold, closed machine",
 	}
 	if int(r) < len(names) {
 		return names[r]
@@ -94,5 +96,5 @@ func (r *Receipt) parse(b []byte) bool {
 	}
 	copy(r.Job[:], b)
 	r.Code, r.Reason, r.Material = Code(b[16]), Reason(b[17]), b[18]
-	return r.Material <= MostMaterial && r.Code >= CodeLoaded && r.Code <= CodeFault && r.Reason <= ReasonRecover
+	return r.Material <= MostMaterial && r.Code >= CodeLoaded && r.Code <= CodeFault && r.Reason <= ReasonWarm
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // Version is the version of the wire; both ends must have the same one.
-const Version = 5
+const Version = 6
 
 // MaxMessage is the size of the largest message in bytes.
 const MaxMessage = 512
@@ -42,10 +42,14 @@ const (
 	KindProfile Kind = 8 // Profile, before the Start that it is for
 	KindSkip    Kind = 9 // Skip
 
+	KindTest Kind = 10 // Test
+
 	KindReady   Kind = 64 // Ready
 	KindStatus  Kind = 65 // Status
 	KindReceipt Kind = 66 // Receipt
 	KindLayer   Kind = 67 // Layer
+	KindTested  Kind = 68 // Tested
+	KindDuty    Kind = 69 // Duty
 )
 
 // Message is one of the message types of this package.
@@ -119,11 +123,12 @@ const (
 	PhasePaused
 	PhaseDone
 	PhaseFault
+	PhaseTesting // a self-test: no job is there
 )
 
 // String names the phase in lower case.
 func (p Phase) String() string {
-	names := [...]string{"none", "connecting", "idle", "loading", "printing", "paused", "done", "fault"}
+	names := [...]string{"none", "connecting", "idle", "loading", "printing", "paused", "done", "fault", "self-test"}
 	if int(p) < len(names) {
 		return names[p]
 	}
@@ -229,6 +234,12 @@ func Parse(p []byte) (Message, error) {
 		m = &Receipt{}
 	case KindLayer:
 		m = &Layer{}
+	case KindTest:
+		m = &Test{}
+	case KindTested:
+		m = &Tested{}
+	case KindDuty:
+		m = &Duty{}
 	default:
 		return nil, fmt.Errorf("%w: kind %d", ErrMessage, p[1])
 	}
@@ -315,7 +326,7 @@ func (s *Status) parse(b []byte) bool {
 		return false
 	}
 	s.Phase, s.Fault, s.Progress, s.NHeaters = Phase(b[0]), b[1], b[2], b[3]
-	if s.Phase < PhaseConnecting || s.Phase > PhaseFault || s.Progress > 100 || s.Progress%25 != 0 || s.NHeaters > MaxHeaters {
+	if s.Phase < PhaseConnecting || s.Phase > PhaseTesting || s.Progress > 100 || s.Progress%25 != 0 || s.NHeaters > MaxHeaters {
 		return false
 	}
 	b = b[4:]

@@ -21,6 +21,9 @@ var samples = []Message{
 	&Ready{Dialect: 1, Tools: 2, Confined: 0x5f, VaultBytes: 64 << 20, Job: [16]byte{8}},
 	&Status{Phase: PhasePrinting, Fault: 3, Progress: 75, NHeaters: 2, Heaters: [MaxHeaters]Heater{{0, 60_000, 60_000}, {8, -15_000, 215_000}}, Resends: 4, LinkErrs: 1},
 	&Receipt{Job: [16]byte{5}, Code: CodeRefused, Reason: ReasonTooBig},
+	&Test{Job: [16]byte{6}},
+	&Tested{Job: [16]byte{6}, Half: 1, Most: 1 << 30, Longest: 3, Noise: 4, Resends: 5, Errors: 6, Axes: [3]TestedAxis{{}, {7, true, 8, -9}, {1 << 31, true, 0, 1<<31 - 1}}},
+	&Duty{N: 2, Heaters: [MaxHeaters]HeaterDuty{{0, 8, [DutyBins]uint8{10}}, {8, 1, [DutyBins]uint8{1, 2, 3, 4, 0}}}},
 	&Start{Job: [16]byte{4}, Format: FormatAny, Size: 9, From: MostLayers - 1, Parked: true},
 	&Layer{Layer: 1<<16 + 3, Mark: MarkParked},
 }
@@ -45,15 +48,19 @@ func TestParseRefuses(t *testing.T) {
 		"empty": nil, "short": ok[:3], "truncated": ok[:len(ok)-1], "longer": append(bytes.Clone(ok), 0),
 		"version": change(0, Version+1), "kind": change(1, 99), "phase": change(4, 200),
 		"progress finer than a quarter": change(6, 30), "heaters": change(7, 200),
-		"data in an unused heater": change(8+9*7, 1),
-		"huge":                     make([]byte, MaxMessage+1),
-		"key of group 64":          func() []byte { p := Append(nil, samples[2]); p[4] = MostKeys; return p }(),
-		"layer beyond all":         alter(samples[len(samples)-1], 6, 0x10),
-		"mark of layers":           alter(samples[len(samples)-1], 8, 4),
-		"no mark of layers":        alter(samples[len(samples)-1], 8, 0),
-		"goes on beyond all":       alter(samples[len(samples)-2], 4+45, 0x10),
-		"parked twice":             alter(samples[len(samples)-2], 4+47, 2),
-		"key without seal":         func() []byte { p := Append(nil, samples[1]); p[4+17] = 0; return p }(),
+		"data in an unused heater":    change(8+9*7, 1),
+		"huge":                        make([]byte, MaxMessage+1),
+		"key of group 64":             func() []byte { p := Append(nil, samples[2]); p[4] = MostKeys; return p }(),
+		"layer beyond all":            alter(samples[len(samples)-1], 6, 0x10),
+		"mark of layers":              alter(samples[len(samples)-1], 8, 4),
+		"no mark of layers":           alter(samples[len(samples)-1], 8, 0),
+		"goes on beyond all":          alter(samples[len(samples)-2], 4+45, 0x10),
+		"parked twice":                alter(samples[len(samples)-2], 4+47, 2),
+		"a heater's share beyond all": alter(&Duty{N: 1}, 4+3, 11),
+		"a heater's hours beyond all": alter(&Duty{N: 1}, 4+2, 9),
+		"duty of an unused heater":    alter(&Duty{N: 1}, 4+1+7, 8),
+		"an axis felt twice":          alter(&Tested{}, 4+40+4, 2),
+		"key without seal":            func() []byte { p := Append(nil, samples[1]); p[4+17] = 0; return p }(),
 	} {
 		if m, err := Parse(p); !errors.Is(err, ErrMessage) {
 			t.Errorf("%s: got %v, %v", name, m, err)
@@ -67,7 +74,7 @@ func TestParseRefuses(t *testing.T) {
 // TestUpwardCarriesNoBytes holds the shape of the upward messages: numbers and
 // codes, no slices, strings or maps, and no array large enough for content.
 func TestUpwardCarriesNoBytes(t *testing.T) {
-	for _, m := range []any{Ready{}, Status{}, Receipt{}, Layer{}} {
+	for _, m := range []any{Ready{}, Status{}, Receipt{}, Layer{}, Tested{}, Duty{}} {
 		if why := carries(reflect.TypeOf(m)); why != "" {
 			t.Errorf("%T has %s", m, why)
 		}

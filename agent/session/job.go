@@ -35,7 +35,17 @@ var errSealed = errors.New("the sealed file does not open")
 // whatever comes of it, so that an error is returned for the log only.
 func (s *session) job(ctx context.Context, st *seam.Start, file *os.File) error {
 	err := s.print(ctx, st, file)
-	r := seam.Receipt{Job: st.Job, Code: seam.CodeDone}
+	if d := s.duty.told(); d.N > 0 {
+		if err := s.conn.Load().Send(&d, nil); err != nil {
+			s.log.Warn("duty of the heaters not delivered")
+		}
+	}
+	return s.conclude(ctx, seam.Receipt{Job: st.Job, Material: s.fed.bucket()}, err)
+}
+
+// conclude ends a job, or a self-test, with its last receipt.
+func (s *session) conclude(ctx context.Context, r seam.Receipt, err error) error {
+	r.Code = seam.CodeDone
 	phase := seam.PhaseDone
 	switch {
 	case err == nil:
@@ -45,7 +55,9 @@ func (s *session) job(ctx context.Context, st *seam.Start, file *os.File) error 
 		r.Code, r.Reason = judge(err)
 		phase = seam.PhaseFault
 	}
-	r.Material = s.fed.bucket()
+	if errors.Is(err, errWarm) { // nothing is wrong with the machine
+		phase = seam.PhaseDone
+	}
 	if err := s.vault.Close(); err != nil {
 		s.log.Error("vault not closed")
 	}
@@ -245,6 +257,7 @@ func judge(err error) (seam.Code, seam.Reason) {
 		{errProfile, seam.CodeRefused, seam.ReasonProfile},
 		{errNoModels, seam.CodeRefused, seam.ReasonSlicing},
 		{errRecover, seam.CodeRefused, seam.ReasonRecover},
+		{errWarm, seam.CodeRefused, seam.ReasonWarm},
 		{slicer.ErrGeometry, seam.CodeRefused, seam.ReasonGeometry},
 		{slicer.ErrComplex, seam.CodeRefused, seam.ReasonGeometry},
 		{slicer.ErrOutOfReach, seam.CodeRefused, seam.ReasonOutOfReach},

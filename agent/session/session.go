@@ -150,6 +150,8 @@ type session struct {
 	pause    pause
 	progress progress
 	fed      fed
+	duty     duty
+	testing  bool // what runs is a self-test; serve's own
 	marks    marks
 	news     chan seam.Layer // the newest of marks that is not sent yet
 	keys     secure.Keys     // of the job that comes or is read
@@ -194,6 +196,11 @@ func (s *session) serve(ctx context.Context) error {
 				if !running {
 					return nil
 				}
+				if s.testing {
+					s.log.Warn("agent is gone, and the figures of the self-test are for nobody")
+					cancel()
+					continue
+				}
 				s.log.Warn("agent is gone; the print goes on")
 				if !s.alone {
 					s.alone = true
@@ -213,6 +220,9 @@ func (s *session) serve(ctx context.Context) error {
 				s.ready.Job = st.Job
 				s.box.supply(true)
 				wg.Go(func() { jobs <- s.job(ctx, st, in.file) })
+			} else if t, ok := in.msg.(*seam.Test); ok && !running && in.file == nil {
+				running, s.testing = true, true
+				wg.Go(func() { jobs <- s.selfTest(ctx, t) })
 			} else if s.command(in, cancel, running) {
 				return nil
 			}
@@ -227,6 +237,10 @@ func (s *session) serve(ctx context.Context) error {
 			}
 		case <-tick.C:
 			s.report()
+			if running && !s.testing {
+				st := s.machine.State()
+				s.duty.note(&st)
+			}
 			if !running && s.stopped() {
 				return errStopped
 			}
@@ -310,11 +324,11 @@ func (s *session) command(in input, cancel func(), running bool) bool {
 	}
 	switch c.Kind {
 	case seam.KindPause:
-		if running && s.hold(true) {
+		if running && !s.testing && s.hold(true) {
 			s.setPhase(seam.PhasePaused)
 		}
 	case seam.KindResume:
-		if running && s.hold(false) {
+		if running && !s.testing && s.hold(false) {
 			s.setPhase(seam.PhasePrinting)
 		}
 	case seam.KindCancel:
