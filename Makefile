@@ -73,8 +73,8 @@ image: ## what a board boots from: BOARD=qemu-arm64, in build/image; IMAGE=-appr
 	@cross/tools.sh mkfs.ext4
 	@go run ./cross/image/mkimage -version "$(VERSION)" -release "$(or $(filter-out 0,$(RELEASE)),1)" $(IMAGE) $(or $(BOARD),qemu-arm64)
 
-rig: build ## a whole virtual ARM printer: boot, print, updates, power cuts; logs in build/rig; RIG=-short leaves updates out, RIG='-run NAME' all but one
-	@cross/tools.sh swtpm qemu-system-aarch64 u-boot.bin mkfs.ext4
+rig: build ## a whole virtual ARM printer: boot, print, updates, power cuts; logs in build/rig; RIG=-short leaves updates out, RIG='-run NAME' all but one; RIG='-firmware efi': EDK2, not U-Boot
+	@cross/tools.sh swtpm qemu-system-aarch64 $(if $(findstring efi,$(RIG)),AAVMF_CODE.fd,u-boot.bin) mkfs.ext4
 	@CGO_ENABLED=0 go build -trimpath -o build/bin/ filippo.io/age/cmd/age ./cross/hil/rig
 	@build/bin/rig $(RIG)
 

@@ -4,7 +4,8 @@
 # Debian packages and unpacked there.
 #
 #   cross/tools.sh PROGRAM...     programs: swtpm mosquitto qemu-arm printcore strace mkfs.ext4
-#                                 tpm2_checkquote mosquitto_sub cbor2,
+#                                 tpm2_checkquote mosquitto_sub cbor2 qemu-system-aarch64,
+#                                 u-boot.bin and AAVMF_CODE.fd, what that starts with,
 #                                 step-ca and nfpm, which Go builds in some minutes,
 #                                 and fdmprinter, the definitions that CuraEngine needs
 #
@@ -25,7 +26,7 @@ package() { # program -> packages
 	qemu-arm) echo qemu-user-static ;;
 	printcore) command -v python3 >/dev/null || echo python3 ;;
 	qemu-system-aarch64) echo qemu-system-arm ;;
-	u-boot.bin | fdmprinter | step-ca | nfpm) ;;
+	u-boot.bin | AAVMF_CODE.fd | fdmprinter | step-ca | nfpm) ;;
 	*) echo "tools: $1 is not a program this script knows" >&2; exit 2 ;;
 	esac
 }
@@ -37,6 +38,7 @@ alone() { # program -> packages
 	printcore) echo printcore printrun-common python3-serial ;;
 	fdmprinter) echo cura ;;
 	u-boot.bin) echo u-boot-qemu ;;
+	AAVMF_CODE.fd) echo qemu-efi-aarch64 ;;
 	cbor2) echo python3-cbor2 ;;
 	esac
 }
@@ -45,6 +47,7 @@ have() {
 	for dir in /usr "$tools/usr"; do
 		[ "$1" = cbor2 ] && [ -d "$dir/lib/python3/dist-packages/cbor2" ] && return 0
 		[ "$1" = u-boot.bin ] && [ -f "$dir/lib/u-boot/qemu_arm64/u-boot.bin" ] && return 0
+		[ "$1" = AAVMF_CODE.fd ] && [ -f "$dir/share/AAVMF/$1" ] && return 0
 		[ "$1" = fdmprinter ] && [ -f "$dir/share/cura/resources/definitions/fdmprinter.def.json" ] && return 0
 	done
 	for name in "$1" "$1-static"; do
