@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -36,8 +37,6 @@ type Config struct {
 	Firmware func() ([]string, error)
 	// MiB is how much memory it has; 0 is 512.
 	MiB int
-	// RAM is a file that becomes its memory, so that it can be looked at; "" is none.
-	RAM string
 	// Seed decides what power cuts lose.
 	Seed uint64
 }
@@ -54,6 +53,7 @@ type Machine struct {
 	boots   int
 	on      *boot
 	last    *boot // whose power was cut last, for Disk
+	alone   bool  // the network is unplugged
 }
 
 // boot is a machine that is on.
@@ -65,6 +65,7 @@ type boot struct {
 	cancel context.CancelFunc
 	served chan error
 	wires  hil.Wires
+	qmp    *monitor
 	image  string // that the disk began with, once its power was cut
 	own    bool   // and whether that is a file of ours
 }
@@ -134,14 +135,17 @@ func (m *Machine) Disk() *cutdisk.Disk {
 func (m *Machine) Image() string { return m.image }
 
 // On switches the machine on.
-func (m *Machine) On(ctx context.Context) (hil.Wires, error) {
+func (m *Machine) On(ctx context.Context) (hil.Wires, error) { return m.switchOn(ctx) }
+
+// switchOn switches it on with some more arguments of QEMU.
+func (m *Machine) switchOn(ctx context.Context, more ...string) (hil.Wires, error) {
 	if m.on != nil {
 		return hil.Wires{}, errors.New("switch on: the machine is on")
 	}
 	m.boots++
 	b := &boot{dir: filepath.Join(m.cfg.Dir, fmt.Sprintf("boot-%d", m.boots)), done: make(chan struct{}), served: make(chan error, 1)}
 	m.on = b
-	err := m.start(ctx, b)
+	err := m.start(ctx, b, more)
 	if err != nil {
 		err = errors.Join(err, m.off())
 		m.on = nil
@@ -149,7 +153,7 @@ func (m *Machine) On(ctx context.Context) (hil.Wires, error) {
 	return b.wires, err
 }
 
-func (m *Machine) start(ctx context.Context, b *boot) error {
+func (m *Machine) start(ctx context.Context, b *boot, more []string) error {
 	var err error
 	if b.disk, err = cutdisk.Open(m.image, b.dir); err != nil {
 		return err
@@ -165,17 +169,17 @@ func (m *Machine) start(ctx context.Context, b *boot) error {
 	if m.tpm, err = rig.StartMachineSwtpm(context.WithoutCancel(ctx), m.tpmDir()); err != nil {
 		return err
 	}
-	return m.qemu(ctx, b)
+	return m.qemu(ctx, b, more)
 }
 
 // qemu starts the machine itself and takes its lines.
-func (m *Machine) qemu(ctx context.Context, b *boot) error {
-	port := filepath.Join(m.sockets, "controller")
+func (m *Machine) qemu(ctx context.Context, b *boot, more []string) error {
+	port, line := filepath.Join(m.sockets, "controller"), filepath.Join(m.sockets, "qmp")
 	firmware, err := m.cfg.Firmware()
 	if err != nil {
 		return err
 	}
-	cmd, err := rig.Command(context.WithoutCancel(ctx), "qemu-system-aarch64", append(m.args(port), firmware...)...)
+	cmd, err := rig.Command(context.WithoutCancel(ctx), "qemu-system-aarch64", slices.Concat(m.args(port, line), firmware, more)...)
 	if err != nil {
 		return err
 	}
@@ -202,8 +206,13 @@ func (m *Machine) qemu(ctx context.Context, b *boot) error {
 	}
 	b.cmd = cmd
 	b.wires.Console = &pipes{Reader: out, WriteCloser: in, out: out}
-	b.wires.Controller, err = dial(ctx, port, b.done)
-	return err
+	if b.qmp, err = openMonitor(ctx, line, b.done); err != nil {
+		return err
+	}
+	if b.wires.Controller, err = dial(ctx, port, b.done); err != nil {
+		return err
+	}
+	return b.qmp.goOn(ctx)
 }
 
 // run starts cmd and closes done when it has ended. It ends with us, however we do: the signal comes
@@ -225,26 +234,27 @@ func run(cmd *exec.Cmd, done chan struct{}) error {
 }
 
 // args are the arguments of QEMU.
-func (m *Machine) args(port string) []string {
-	mib := strconv.Itoa(m.cfg.MiB)
-	machine := "virt,gic-version=3"
-	args := []string{"-cpu", "cortex-a72", "-smp", "1", "-m", mib, "-nodefaults", "-display", "none", "-accel", "tcg,thread=multi",
-		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console", "-monitor", "none",
+func (m *Machine) args(port, line string) []string {
+	network := "user,id=net"
+	if m.alone {
+		network += ",restrict=on"
+	}
+	return []string{"-M", "virt,gic-version=3", "-cpu", "cortex-a72", "-smp", "1", "-m", strconv.Itoa(m.cfg.MiB), "-nodefaults", "-display", "none", "-icount", icount,
+		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console", "-monitor", "none", "-S", "-qmp", "unix:" + line + ",server=on,wait=off",
 		"-chardev", "socket,id=tpm,path=" + m.tpm.Socket, "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis-device,tpmdev=tpm0",
-		"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=",
+		"-netdev", network, "-device", "virtio-net-pci,netdev=net,romfile=",
 		"-chardev", "socket,id=port,path=" + port + ",server=on,wait=off", "-device", "pci-serial,chardev=port",
 		"-object", "rng-random,filename=/dev/urandom,id=rng", "-device", "virtio-rng-pci,rng=rng",
 		"-blockdev", "driver=nbd,node-name=disk,server.type=unix,server.path=" + filepath.Join(m.sockets, "nbd"),
 		"-device", "virtio-blk-pci,drive=disk"}
-	if m.cfg.RAM != "" {
-		machine += ",memory-backend=ram"
-		args = append(args, "-object", "memory-backend-file,id=ram,share=on,size="+mib+"M,mem-path="+m.cfg.RAM)
-	}
-	return append(args, "-M", machine)
 }
 
-// dial connects to the machine's printer port as soon as it is there.
-func dial(ctx context.Context, path string, done <-chan struct{}) (io.ReadWriteCloser, error) {
+// icount has the machine's clock follow the instructions that were run, 2^2 ns each, and real time only while
+// it waits: on a machine with other work it is slow, but nothing in it is late.
+const icount = "shift=2,sleep=on,align=off"
+
+// dial connects to a socket of the machine as soon as it is there.
+func dial(ctx context.Context, path string, done <-chan struct{}) (net.Conn, error) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -268,6 +278,11 @@ func (m *Machine) Cut(context.Context) error {
 	if m.on == nil {
 		return errors.New("switch off: the machine is off")
 	}
+	return m.end(cutdisk.Loss(m.rng.IntN(4)))
+}
+
+// end ends the boot that is on: of what its disk was not told to keep, it loses some.
+func (m *Machine) end(loss cutdisk.Loss) error {
 	b := m.on
 	err := m.off()
 	m.on = nil
@@ -275,7 +290,7 @@ func (m *Machine) Cut(context.Context) error {
 		return err
 	}
 	next := filepath.Join(m.cfg.Dir, fmt.Sprintf("disk-%d.img", m.boots))
-	if err := b.disk.State(next, b.disk.Events(), cutdisk.Loss(m.rng.IntN(4)), m.rng); err != nil {
+	if err := b.disk.State(next, b.disk.Events(), loss, m.rng); err != nil {
 		return err
 	}
 	// The old image is what the log of the boot begins with: both go with the next cut.
@@ -307,6 +322,9 @@ func (m *Machine) off() error {
 		<-b.done
 	}
 	var errs []error
+	if b.qmp != nil {
+		errs = append(errs, b.qmp.conn.Close())
+	}
 	if b.wires.Controller != nil {
 		errs = append(errs, b.wires.Controller.Close())
 	}

@@ -78,3 +78,50 @@ func TestMachine(t *testing.T) {
 		t.Error("it was switched off twice")
 	}
 }
+
+// TestMoment keeps a moment of a machine and goes back to it: the program goes on where it stood, and
+// what was in its memory then can be read.
+func TestMoment(t *testing.T) {
+	dir := t.TempDir()
+	bios, image := filepath.Join(dir, "bios"), filepath.Join(dir, "image")
+	rigtest.Check(t, os.WriteFile(bios, firmware(), 0o600))
+	rigtest.Check(t, os.WriteFile(image, make([]byte, 1<<20), 0o600))
+	m, err := New(t.Context(), Config{Dir: dir, Firmware: func() ([]string, error) { return []string{"-bios", bios}, nil }, MiB: 64, Seed: 1})
+	rigtest.Check(t, err)
+	defer func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	rigtest.Check(t, m.Flash(t.Context(), image))
+	if err := m.Keep(t.Context()); err == nil {
+		t.Error("a moment of a machine that is off was kept")
+	}
+	w, err := m.On(t.Context())
+	rigtest.Check(t, err)
+	if l, err := bufio.NewReader(w.Console).ReadString('\n'); err != nil || l != "on\n" {
+		t.Fatalf("it says %q, %v", l, err)
+	}
+	memory := filepath.Join(dir, "seen")
+	rigtest.Check(t, m.Memory(t.Context(), memory))
+	if st, err := os.Stat(memory); err != nil || st.Size() != 64<<20 {
+		t.Errorf("its memory: %v", err)
+	}
+	rigtest.Check(t, m.Keep(t.Context()))
+	m.Unplug(true)
+	for range 2 {
+		w, err := m.Rewind(t.Context())
+		rigtest.Check(t, err)
+		if _, err := w.Console.Write([]byte("A")); err != nil {
+			t.Fatal(err)
+		}
+		var b [1]byte
+		if _, err := w.Console.Read(b[:]); err != nil || b[0] != 'B' {
+			t.Fatalf("it answers %q, %v: it did not go on where it stood", b, err)
+		}
+		if _, err := m.Rewind(t.Context()); err == nil {
+			t.Error("it went back while it was on")
+		}
+		rigtest.Check(t, m.Cut(t.Context()))
+	}
+}
