@@ -45,6 +45,8 @@ type Jobs struct {
 	t     tally
 	dirty bool // t is not what the file says
 	cold  bool // the open job was begun before a restart: nobody knows how long it took
+
+	figures *seam.Tested // of the self-test that ends
 }
 
 // NewJobs reads the file at path, which need not be there; one that cannot be read
@@ -72,15 +74,8 @@ func NewJobs(path string, chance rand.Source, log *slog.Logger) *Jobs {
 func (j *Jobs) Ended(r seam.Receipt, now time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	switch r.Code {
-	case seam.CodeDone:
-		j.finish(now, 1, r.Material)
-	case seam.CodeCancelled:
-		j.finish(now, 2, r.Material)
-	case seam.CodeRefused:
-		j.finish(now, 3, r.Material)
-	case seam.CodeFault:
-		j.finish(now, 4, r.Material)
+	if code := result(r.Code); code != 0 {
+		j.finish(now, code, r.Material)
 	}
 }
 
@@ -123,7 +118,8 @@ func (j *Jobs) finish(now time.Time, code int64, material uint8) {
 	lost := code == 0 && j.cold
 	j.cold = false
 	coarse, _ := catalog.Lookup(catalog.JobStart)
-	j.t.Open = time.Time{}
+	digests := j.t.Digests
+	j.t.Open, j.t.Digests = time.Time{}, nil
 	if shown.After(j.t.Until) {
 		j.t.Until = shown
 	}
@@ -135,7 +131,7 @@ func (j *Jobs) finish(now time.Time, code int64, material uint8) {
 	}
 	j.t.add(record{
 		Due: shown.Add(time.Duration(j.draw.Int64N(int64(mostDelay)))), ID: int64(j.draw.Uint32()), Start: coarse.Bucket(start.Unix()),
-		Duration: int64(min(bucket(took), longest) / time.Second), Result: code, Material: length(material),
+		Duration: int64(min(bucket(took), longest) / time.Second), Result: code, Material: length(material), Digests: digests,
 	})
 	j.t.Hours += j.chance(int64(took/time.Second), 3600)
 	// The mean of what falls into a bucket that is twice as long as the one before, if
@@ -189,50 +185,65 @@ func (j *Jobs) Cover(now time.Time) catalog.Cover {
 
 // next is the oldest record that is due at now and that the recipient of a grant has not
 // been told yet, with its number. A recipient is told what ends under its grant, in the order
-// in which it ended: a record that is not yet due holds up those after it.
-func (j *Jobs) next(g consent.Grant, now time.Time) (samples []catalog.Sample, n uint64) {
+// in which it ended: a record that is not yet due, or may not be told at m, holds up those after
+// it. Records of jobs and the others do not wait for each other.
+func (j *Jobs) next(g consent.Grant, m catalog.Moment, now time.Time) (samples []catalog.Sample, r record) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.read(now)
-	told, ok := j.t.Told[key(g)]
-	if !ok {
-		j.tell(g, j.t.N)
-		return nil, 0
+	if _, ok := j.t.Told[Key(g)]; !ok {
+		j.tell(g, record{N: j.t.N})
+		j.tell(g, record{N: j.t.N, Tested: &tested{}})
+		return nil, record{}
 	}
-	for _, r := range j.t.Records {
-		if r.N <= told {
-			continue
+	for _, idle := range []bool{false, true} {
+		told := j.t.told(idle)[Key(g)]
+		for _, r := range j.t.Records {
+			if r.N <= told || r.idle() != idle {
+				continue
+			}
+			if now.Before(r.Due) || !r.mayTell(g, m) {
+				break
+			}
+			return r.samples(g), r
 		}
-		if now.Before(r.Due) {
-			break
-		}
-		return r.samples(), r.N
 	}
-	return nil, 0
+	return nil, record{}
 }
 
-// told notes that a recipient has been told record n, and returns once that is kept.
-func (j *Jobs) told(g consent.Grant, n uint64) {
+// told notes that a recipient has been told a record, and returns once that is kept.
+func (j *Jobs) told(g consent.Grant, r record) {
 	j.mu.Lock()
-	j.tell(g, n)
+	j.tell(g, r)
 	j.mu.Unlock()
 	j.keep()
 }
 
-func (j *Jobs) tell(g consent.Grant, n uint64) {
-	if j.t.Told == nil {
-		j.t.Told = map[string]uint64{}
-	}
-	for k := range j.t.Told { // earlier grants for the recipient
+func (j *Jobs) tell(g consent.Grant, r record) {
+	told := j.t.told(r.idle())
+	for k := range told { // earlier grants for the recipient
 		if strings.HasPrefix(k, g.Recipient.String()+" ") {
-			delete(j.t.Told, k)
+			delete(told, k)
 		}
 	}
-	j.t.Told[key(g)] = n
+	told[Key(g)] = r.N
 	j.change()
 }
 
-func key(g consent.Grant) string {
+// told are the last records that recipients were told, of jobs or of the rest.
+func (t *tally) told(idle bool) map[string]uint64 {
+	m := &t.Told
+	if idle {
+		m = &t.Idle
+	}
+	if *m == nil {
+		*m = map[string]uint64{}
+	}
+	return *m
+}
+
+// Key names a grant, in what is kept of who was told what.
+func Key(g consent.Grant) string {
 	return g.Recipient.String() + " " + strconv.FormatUint(g.Serial, 10)
 }
 

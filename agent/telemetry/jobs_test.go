@@ -102,8 +102,8 @@ func TestOdometersAreWeekly(t *testing.T) {
 	var got []int64
 	listen := func() { // for what there is to tell
 		for {
-			samples, n := j.next(g, now)
-			if n == 0 {
+			samples, n := j.next(g, catalog.Moment{}, now)
+			if n.N == 0 {
 				return
 			}
 			j.told(g, n)
@@ -163,13 +163,13 @@ func TestJobsOnDisk(t *testing.T) {
 		g := allow(t, vendor, catalog.Vendor, 240*time.Hour, 1)
 		m := NewMachine()
 		m.Follow(j)
-		if _, n := j.next(g, time.Now()); n != 0 {
+		if _, n := j.next(g, catalog.Moment{}, time.Now()); n.N != 0 {
 			t.Error("something to tell before there was a job")
 		}
 		idle(m, 17*time.Minute+13*time.Second)
 		began := time.Now()
 		job(m, 37*time.Minute+11*time.Second, seam.CodeDone, 5)
-		if _, n := j.next(g, time.Now()); n != 0 { // begins the week of the odometers
+		if _, n := j.next(g, catalog.Moment{}, time.Now()); n.N != 0 { // begins the week of the odometers
 			t.Error("told at once")
 		}
 		j.keep()
@@ -196,16 +196,16 @@ func TestJobsOnDisk(t *testing.T) {
 			t.Errorf("the cover does not outlive the agent: %+v", c)
 		}
 		time.Sleep(time.Until(began.Add(4 * time.Hour)))
-		samples, n := again.next(g, time.Now())
+		samples, n := again.next(g, catalog.Moment{}, time.Now())
 		if len(samples) == 0 {
 			t.Fatal("control: nothing to tell after a restart")
 		}
 		again.told(g, n)
 		third := NewJobs(path, nil, nil)
-		if _, n := third.next(g, time.Now()); n != 0 {
+		if _, n := third.next(g, catalog.Moment{}, time.Now()); n.N != 0 {
 			t.Error("a job is told again after a restart")
 		}
-		if _, n := third.next(allow(t, vendor, catalog.Vendor, time.Hour, 2), time.Now()); n != 0 {
+		if _, n := third.next(allow(t, vendor, catalog.Vendor, time.Hour, 2), catalog.Moment{}, time.Now()); n.N != 0 {
 			t.Error("a new grant is told of a job that ended before it")
 		}
 	})
@@ -218,7 +218,7 @@ func TestOverlappingJobs(t *testing.T) {
 		now := time.Unix(1_800_000_000, 0)
 		j := NewJobs("", rand.NewPCG(seed, 1), nil)
 		g := allow(t, vendor, catalog.Vendor, 240*time.Hour, 1)
-		j.next(g, now)
+		j.next(g, catalog.Moment{}, now)
 		for _, code := range []seam.Code{seam.CodeDone, seam.CodeFault} { // the second covers nothing after its end
 			j.Observe(seam.Status{Phase: seam.PhasePrinting}, now)
 			now = now.Add(10 * time.Minute)
@@ -230,9 +230,9 @@ func TestOverlappingJobs(t *testing.T) {
 		var got []uint64
 		for range 5 * 60 {
 			now = now.Add(time.Minute)
-			if _, n := j.next(g, now); n != 0 {
+			if _, n := j.next(g, catalog.Moment{}, now); n.N != 0 {
 				j.told(g, n)
-				got = append(got, n)
+				got = append(got, n.N)
 			}
 		}
 		if len(got) != 2 || got[0] != 1 || got[1] != 2 {

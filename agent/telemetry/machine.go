@@ -63,6 +63,42 @@ func (m *Machine) Ended(r seam.Receipt) {
 	}
 }
 
+// Tested takes the figures of a self-test.
+func (m *Machine) Tested(t seam.Tested) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.jobs != nil {
+		m.jobs.Tested(t)
+	}
+}
+
+// TestEnded takes the receipt of a self-test.
+func (m *Machine) TestEnded(r seam.Receipt) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.jobs != nil {
+		m.jobs.TestEnded(r, time.Now())
+	}
+}
+
+// Duty takes the duty of the heaters in a job that ends.
+func (m *Machine) Duty(d seam.Duty) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.jobs != nil {
+		m.jobs.Duty(d, time.Now())
+	}
+}
+
+// Digests takes what recipients are told of the file of the job that is about to begin.
+func (m *Machine) Digests(d map[string]int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.jobs != nil {
+		m.jobs.Digests(d)
+	}
+}
+
 // Urgent signals that a fault should leave before its slot comes.
 func (m *Machine) Urgent() <-chan struct{} { return m.urgent }
 
@@ -75,7 +111,7 @@ func (m *Machine) Loaded() bool {
 		return true // not known
 	}
 	switch m.st.Phase {
-	case seam.PhaseIdle, seam.PhaseDone:
+	case seam.PhaseIdle, seam.PhaseDone, seam.PhaseTesting:
 		return false
 	}
 	return true
@@ -88,7 +124,7 @@ func (m *Machine) AppendSamples(_ context.Context, dst []catalog.Sample) ([]cata
 	if m.at.IsZero() || time.Since(m.at) > maxAge {
 		return dst, nil
 	}
-	dst = add(dst, catalog.State, int64(m.st.Phase))
+	dst = add(dst, catalog.State, state(m.st.Phase))
 	dst = add(dst, catalog.Fault, int64(m.st.Fault))
 	if m.st.Phase == seam.PhasePrinting || m.st.Phase == seam.PhasePaused || m.st.Phase == seam.PhaseDone {
 		dst = add(dst, catalog.Progress, int64(m.st.Progress))
@@ -110,6 +146,14 @@ func (m *Machine) AppendSamples(_ context.Context, dst []catalog.Sample) ([]cata
 	}
 	dst = add(dst, catalog.LinkResends, int64(m.st.Resends))
 	return add(dst, catalog.LinkErrors, int64(m.st.LinkErrs)), nil
+}
+
+// state is the catalogue's code. A self-test is no job, and no state of its own.
+func state(p seam.Phase) int64 {
+	if p == seam.PhaseTesting {
+		p = seam.PhaseIdle
+	}
+	return int64(p)
 }
 
 // heaterItem is the item of a heater by its number in the motion package: 0 the

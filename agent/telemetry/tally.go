@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"platen/agent/catalog"
+	"platen/agent/consent"
 	"platen/agent/durable"
 )
 
@@ -35,7 +36,11 @@ type tally struct {
 
 	N       uint64            `json:"n"` // records ever
 	Records []record          `json:"records"`
-	Told    map[string]uint64 `json:"told"` // the last record of each recipient
+	Told    map[string]uint64 `json:"told"`                // the last record of a job of each recipient
+	Idle    map[string]uint64 `json:"told_idle,omitempty"` // the last of the others
+
+	Duty    []duty           `json:"duty,omitempty"`
+	Digests map[string]int64 `json:"digests,omitempty"` // of the open job: see record
 }
 
 // record is what is told of one job, or of all of them.
@@ -48,11 +53,22 @@ type record struct {
 	Result   int64     `json:"result"`
 	Material int64     `json:"material"` // end of the bucket in mm
 	Odometer *odometer `json:"odometer,omitempty"`
+	Tested   *tested   `json:"tested,omitempty"`
+	Duty     *duty     `json:"duty,omitempty"`
+
+	Digests map[string]int64 `json:"digests,omitempty"` // what is told of the file, by key
 }
 
 type odometer struct{ Jobs, Hours, Metres int64 }
 
-func (r record) samples() []catalog.Sample {
+// samples is what the recipient of g is told.
+func (r record) samples(g consent.Grant) []catalog.Sample {
+	switch {
+	case r.Tested != nil:
+		return r.Tested.samples()
+	case r.Duty != nil:
+		return r.Duty.samples()
+	}
 	if o := r.Odometer; o != nil {
 		s := add(nil, catalog.OdometerJobs, o.Jobs)
 		s = add(s, catalog.OdometerTime, o.Hours*3600)
@@ -62,6 +78,9 @@ func (r record) samples() []catalog.Sample {
 	s = add(s, catalog.JobStart, r.Start)
 	s = add(s, catalog.JobDuration, r.Duration)
 	s = add(s, catalog.JobResult, r.Result)
+	if d, ok := r.Digests[Key(g)]; ok {
+		s = add(s, catalog.JobDigest, d)
+	}
 	return add(s, catalog.JobMaterial, r.Material)
 }
 
@@ -76,9 +95,9 @@ func (t *tally) add(r record) {
 	t.Records = append(t.Records, r)
 }
 
-// maxTally bounds the file in bytes: maxKept records and as many recipients as can have
-// grants.
-const maxTally = 128 << 10
+// maxTally bounds the file in bytes: maxKept records, each with maxDigests, and as many
+// recipients as can have grants.
+const maxTally = 512 << 10
 
 func loadTally(path string) (tally, error) {
 	t := tally{Version: 1}

@@ -231,22 +231,22 @@ func (c *Collector) sample(ctx context.Context, now time.Time) {
 		m.Cover = c.cfg.Jobs.Cover(now)
 	}
 	for _, ch := range due {
-		ch.slot(now, m, c.withRecord(ch.grant, now, samples))
+		ch.slot(now, m, c.withRecord(ch.grant, m, now, samples))
 	}
 }
 
 // withRecord adds to samples the next record of a job that the recipient of g is to be
 // told.
-func (c *Collector) withRecord(g consent.Grant, now time.Time, samples []catalog.Sample) []catalog.Sample {
+func (c *Collector) withRecord(g consent.Grant, m catalog.Moment, now time.Time, samples []catalog.Sample) []catalog.Sample {
 	if c.cfg.Jobs == nil {
 		return samples
 	}
-	record, n := c.cfg.Jobs.next(g, now)
-	if n == 0 {
+	news, r := c.cfg.Jobs.next(g, m, now)
+	if r.N == 0 {
 		return samples
 	}
-	c.cfg.Jobs.told(g, n)
-	return slices.Concat(samples, record)
+	c.cfg.Jobs.told(g, r)
+	return slices.Concat(samples, news)
 }
 
 func (c *Collector) read(ctx context.Context) []catalog.Sample {
