@@ -21,9 +21,11 @@ go test -run '^$' -bench . -benchmem -benchtime "${BENCHTIME:-200ms}" ./hal/... 
 	}
 	END { exit bad }'
 
-# The fleet's side with 100,000 printers known: frames verified and stored by a core in a second.
+# The fleet's side with up to 100,000 printers known: batches judged by a core in a second and what
+# is resident, each of a printer that was not heard for long; then frames judged and stored.
 echo
-PLATEN_PRINTERS=100000 go test -run '^$' -bench '^BenchmarkFrames$' -benchtime 20000x ./agent/fleet/ingest | grep '^Benchmark'
+PLATEN_PRINTERS=100000 go test -run '^$' -bench '^BenchmarkKnown$' -benchtime 5000x ./agent/fleet/verify | grep '^Benchmark'
+PLATEN_PRINTERS=10000 go test -run '^$' -bench '^BenchmarkFrames$' -benchtime 20000x ./agent/fleet/ingest | grep '^Benchmark'
 
 # What a line costs the host, beside printcore where it is to be had; Halt to the far end
 # of the pty; the controller's planner on a line of 250000 baud, in simulated time and in

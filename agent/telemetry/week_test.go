@@ -101,7 +101,6 @@ func TestWeekAway(t *testing.T) {
 					}
 					synctest.Wait()
 					heap[half] = inUse() - d.memory()
-					t.Log(heap)
 				}
 				if grew, some := heap[1]-heap[0], int64(20*slots); c.bounds && grew > some || !c.bounds && grew < some {
 					t.Errorf("memory grew by %d bytes from the middle to the end", grew)

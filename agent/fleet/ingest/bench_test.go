@@ -14,8 +14,8 @@ import (
 // that each send one frame after the other: verified, stored, synced. frames/cpu-s is what one
 // core does in a second of its own time. B/frame is by how much the heap has grown for each frame,
 // after a first round in which every printer was heard: nothing, if memory is flat, but for the
-// bounded memory of each chain (see verify.BenchmarkManyPrinters). PLATEN_PRINTERS is how many
-// printers; the keys and first frames of 100,000 take a minute.
+// bounded memory of each chain (see verify.BenchmarkKnown). PLATEN_PRINTERS is how many
+// printers.
 func BenchmarkFrames(b *testing.B) {
 	printers := 1000
 	if n, err := strconv.Atoi(os.Getenv("PLATEN_PRINTERS")); err == nil {

@@ -151,7 +151,12 @@ func (h *house) open() {
 	}
 	s := h.s
 	h.t.Cleanup(func() { _ = s.Close() })
-	if h.v, err = verify.New(verify.Config{Recipient: h.s.Fleet.Recipient, Releases: verify.ReleaseMap{softAgent: 1}}); err != nil {
+	cold, err := s.Scratch()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { cold.Close() }) // nothing in it is needed
+	if h.v, err = verify.New(verify.Config{Recipient: h.s.Fleet.Recipient, Releases: verify.ReleaseMap{softAgent: 1}, Cold: cold}); err != nil {
 		h.t.Fatal(err)
 	}
 	if err := h.s.Load(h.v); err != nil {
