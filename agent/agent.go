@@ -236,6 +236,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	a.sup = &supervisor{
 		log: a.log, args: sessionArgs(a.cfg, a.board, a.device()), dog: a.dog.file, before: a.settle,
 		onStatus: func(st seam.Status) { a.machine.Set(st); a.record(st) }, onStart: a.began, onReceipt: a.ended,
+		onTest: a.testEnded, onData: a.machine.Take,
 		bounds:   patience,
 		recovery: a.recovery,
 	}

@@ -162,6 +162,7 @@ func (a *Agent) startHeld(ctx context.Context, ticket intake.Ticket, held *intak
 			return err
 		}
 		taken = true
+		a.digests(ticket.Digest)
 		start.FileKey, err = intake.FileKey(held.Header, a.identity)
 		return err
 	})
@@ -224,6 +225,7 @@ func (a *Agent) clear(ctx context.Context, req intake.Request, file *os.File, si
 	mark.Job = start.Job
 	receipts, err := a.sup.start(&start, file, along{keys, req.Profile}, func() error {
 		a.recovery.begin(mark)
+		a.digests(req.Digest)
 		return nil
 	})
 	if err != nil {

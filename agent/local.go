@@ -52,6 +52,8 @@ func (a *Agent) handle(ctx context.Context, req intake.Request, file *os.File, r
 		return a.sup.jobCommand(seam.KindCancel)
 	case intake.OpSkip:
 		return a.sup.skip(req.Object)
+	case intake.OpSelfTest:
+		return a.selfTest(ctx, req, reply)
 	case intake.OpHalt:
 		return a.sup.command(seam.KindHalt)
 	case intake.OpGrant:

@@ -61,6 +61,8 @@ type supervisor struct {
 	onStatus func(seam.Status) // told of every status
 
 	onReceipt func(seam.Receipt)          // told of the last receipt of each job; may be nil
+	onTest    func(seam.Receipt)          // told of the receipt of each self-test; may be nil
+	onData    func(seam.Message)          // told of a *seam.Tested, and of a *seam.Duty; may be nil
 	recovery  *recovery                   // told where prints have got to; nil for nobody
 	none      bool                        // the printer has no session: its own software drives it
 	before    func(context.Context) error // what has to succeed before a session is started; nil: nothing
@@ -69,19 +71,21 @@ type supervisor struct {
 	door      *os.File        // where later agents find a session of this one; nil for none
 	found     *link.Conn      // to a session that an earlier agent left; nil for none
 
-	mu     sync.Mutex
-	conn   *link.Conn
-	ready  *seam.Ready
-	status seam.Status
-	job    [16]byte
-	told   seam.Code         // of the job's last receipt
-	spent  bool              // the last session ended because its job had
-	done   chan seam.Receipt // of the running job; nil if there is none
-	going  bool              // the agent goes: no further job is taken
-	trial  bool              // the release is not confirmed yet: no job is taken
-	clear  bool              // somebody has said that the bed is clear since the last job began
-	moved  time.Time         // when a session last showed life, or one was started or had ended
-	beat   uint8             // of the last status that showed it
+	mu      sync.Mutex
+	conn    *link.Conn
+	ready   *seam.Ready
+	status  seam.Status
+	job     [16]byte
+	told    seam.Code         // of the job's last receipt
+	spent   bool              // the last session ended because its job had
+	done    chan seam.Receipt // of the running job; nil if there is none
+	going   bool              // the agent goes: no further job is taken
+	trial   bool              // the release is not confirmed yet: no job is taken
+	clear   bool              // somebody has said that the bed is clear since the last job began
+	testing bool              // what runs is a self-test, and no job
+	tested  *seam.Tested      // what the last one has measured
+	moved   time.Time         // when a session last showed life, or one was started or had ended
+	beat    uint8             // of the last status that showed it
 }
 
 // sessionArgs are the arguments of the hidden session command.
@@ -229,7 +233,12 @@ func (s *supervisor) receipt(r seam.Receipt) {
 	if s.done == nil || r.Job != s.job || s.told > seam.CodeLoaded || s.told == r.Code {
 		return // a job has one receipt when it is loaded and one at its end
 	}
-	if s.told = r.Code; r.Code != seam.CodeLoaded {
+	if s.told = r.Code; s.testing {
+		s.log.Info("self-test ended", "code", r.Code.String(), "reason", int(r.Reason))
+		if s.onTest != nil {
+			s.onTest(r)
+		}
+	} else if r.Code != seam.CodeLoaded {
 		s.log.Info("job ended", "code", r.Code.String(), "reason", int(r.Reason))
 		s.recovery.end(r.Job)
 		if s.onReceipt != nil {
@@ -250,6 +259,8 @@ func (s *supervisor) ended(alone bool) {
 	if s.done != nil {
 		switch {
 		case s.spent:
+		case s.testing:
+			s.log.Warn("session ended in its self-test")
 		case alone:
 			s.log.Info("the print goes on without its agent")
 		default:
@@ -257,7 +268,7 @@ func (s *supervisor) ended(alone bool) {
 			s.recovery.end(s.job)
 		}
 		close(s.done)
-		s.done = nil
+		s.done, s.testing = nil, false
 	}
 }
 

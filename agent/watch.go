@@ -190,8 +190,24 @@ func (s *supervisor) take(m seam.Message) bool {
 		s.recovery.layer(*m)
 	case *seam.Receipt:
 		s.receipt(*m)
+	case *seam.Tested:
+		if s.testing && m.Job == s.job {
+			s.tested = m
+			s.data(m)
+		}
+	case *seam.Duty:
+		if s.done != nil && !s.testing {
+			s.data(m)
+		}
 	}
 	return false
+}
+
+// data passes on what goes to telemetry as it is. The lock is held.
+func (s *supervisor) data(m seam.Message) {
+	if s.onData != nil {
+		s.onData(m)
+	}
 }
 
 // pace bounds how many messages are taken in a second.

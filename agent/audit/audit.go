@@ -56,6 +56,7 @@ const (
 	Update   Event = "update"    // Serial is the release, Code of what became of it
 	Fault    Event = "fault"     // Code, Job if one was loaded
 	Refused  Event = "refused"   // Code of the refusal, Serial is how often
+	SelfTest Event = "self-test" // Code: begun, or how it ended
 	Started  Event = "started"   // Serial is the agent's release
 	Lost     Event = "lost"      // Serial entries could not be written
 	Rotated  Event = "rotated"   // the log begins at entry Serial from now on

@@ -70,6 +70,7 @@ type Config struct {
 	Owner        string              `toml:"owner_key"`     // PEM public key of the owner, who signs grants
 	Operators    []string            `toml:"operator_keys"` // PEM public keys of operators, who sign tickets
 	Approver     string              `toml:"approver_key"`  // PEM public key of who approves states in which jobs are opened; "": any state
+	Digests      string              `toml:"digest_key"`    // the owner's key for what recipients are told of files; "": nothing
 	Vault        Size                `toml:"vault"`         // locked memory of a session
 	MaxJob       Size                `toml:"max_job"`       // largest sealed file held
 	TPM          string              `toml:"tpm"`           // "/dev/tpmrm0", or "swtpm:SOCKET" on a rig
@@ -94,6 +95,7 @@ type Config struct {
 	OwnerKey     ed25519.PublicKey   `toml:"-"`
 	OperatorKeys []ed25519.PublicKey `toml:"-"`
 	ApproverKey  *ecdsa.PublicKey    `toml:"-"`
+	DigestKey    *consent.DigestKey  `toml:"-"` // nil if there is none
 }
 
 // Fleet is an operator's side this printer belongs to: [fleet], or one of [[recipient]].
@@ -176,7 +178,7 @@ func (c *Config) sum(text []byte) (sum [32]byte, err error) {
 }
 
 func (c *Config) absolute() {
-	paths := []*string{&c.Device, &c.State, &c.Socket, &c.Owner, &c.Approver, &c.Watchdog, &c.Sys, &c.Dev, &c.Proc, &c.Record, &c.JobCA}
+	paths := []*string{&c.Device, &c.State, &c.Socket, &c.Owner, &c.Approver, &c.Watchdog, &c.Sys, &c.Dev, &c.Proc, &c.Record, &c.JobCA, &c.Digests}
 	for i := range c.Operators {
 		paths = append(paths, &c.Operators[i])
 	}
@@ -246,6 +248,13 @@ func (c *Config) keys() error {
 			return fmt.Errorf("owner_key: %w", err)
 		}
 		c.OwnerKey = k
+	}
+	if c.Digests != "" {
+		k, err := consent.LoadDigestKey(c.Digests)
+		if err != nil {
+			return fmt.Errorf("digest_key: %w", err)
+		}
+		c.DigestKey = k
 	}
 	if c.Approver != "" {
 		k, err := approval.LoadPub(c.Approver)

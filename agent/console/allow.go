@@ -20,7 +20,7 @@ var always = []string{"--output=", "-o=", "--help"}
 
 // terms describe a grant, printing how a job is printed.
 var (
-	terms    = []string{"--recipient=", "--name=", "--profile=", "--printer=", "--period=", "--for="}
+	terms    = []string{"--recipient=", "--name=", "--profile=", "--printer=", "--period=", "--for=", "--only=", "--with="}
 	printing = []string{"--detach", "--set=", "-s=", "--plate="}
 )
 
@@ -41,6 +41,7 @@ var allowed = map[string]command{
 	"resume":          {},
 	"cancel":          {},
 	"halt":            {},
+	"selftest":        {flags: []string{"--clear"}},
 	"skip":            {words: 1},
 	"discard":         {flags: []string{"--yes"}},
 	"recredit":        {file: true},

@@ -32,6 +32,9 @@ const (
 	OpCancel Op = "cancel" //
 	OpSkip   Op = "skip"   // Object is printed no further
 	OpHalt   Op = "halt"   // stop at once
+
+	OpSelfTest Op = "selftest" // move as the catalogue says, with Clear if the bed is; Replies until it has ended, with Test
+
 	OpGrant  Op = "grant"  // Envelope is an owner-signed grant
 	OpRevoke Op = "revoke" // Recipient gets nothing more
 	OpEnrol  Op = "enrol"  // join a fleet of the configuration with Claim
@@ -85,6 +88,8 @@ type Request struct {
 
 	Release uint64 `json:"release,omitempty"` // OpUpdateRepair: the highest that is known to have run
 
+	Clear bool `json:"clear,omitempty"` // OpSelfTest: somebody has looked, and the bed is clear
+
 	Keep bool `json:"keep,omitempty"` // OpLeave: identity and keys stay
 
 	USB bool `json:"usb,omitempty"` // OpPrint, OpQueueAdd: Job of a USB stick, in place of a file and its ticket; OpUpdate: of USB sticks
@@ -111,6 +116,8 @@ type Reply struct {
 	Queue *QueueView `json:"queue,omitempty"`
 
 	Sticks []StickView `json:"sticks,omitempty"`
+
+	Test *TestView `json:"test,omitempty"`
 }
 
 // MostStickJobs is how many jobs of all sticks are listed: what fits into a reply.

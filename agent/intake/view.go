@@ -25,3 +25,23 @@ type BrokenView struct {
 	Code   string `json:"code,omitempty"` // of why it cannot go on
 	Why    string `json:"why,omitempty"`
 }
+
+// TestView is what a self-test has measured; see the catalogue.
+type TestView struct {
+	Motion  string     `json:"motion"` // the first four bytes of its SHA-256
+	Half    uint32     `json:"answer_half_us"`
+	Most    uint32     `json:"answer_most_us"`
+	Longest uint32     `json:"answer_longest_us"`
+	Noise   uint32     `json:"noise_mk"`
+	Resends uint32     `json:"resends"`
+	Errors  uint32     `json:"errors"`
+	Axes    []AxisView `json:"axes"`
+}
+
+// AxisView is one axis of a TestView.
+type AxisView struct {
+	Axis   string  `json:"axis"`
+	Sweep  uint32  `json:"sweep_ms"`
+	Spread *uint32 `json:"spread_um,omitempty"` // nil: its end stop is not found by a time that tells
+	Shift  *int32  `json:"shift_um,omitempty"`
+}

@@ -63,12 +63,19 @@ func (m *Machine) Ended(r seam.Receipt) {
 	}
 }
 
-// Tested takes the figures of a self-test.
-func (m *Machine) Tested(t seam.Tested) {
+// Take takes the figures of a self-test, a *[seam.Tested], or the duty of the heaters in a job
+// that ends, a *[seam.Duty].
+func (m *Machine) Take(data seam.Message) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.jobs != nil {
-		m.jobs.Tested(t)
+	if m.jobs == nil {
+		return
+	}
+	switch d := data.(type) {
+	case *seam.Tested:
+		m.jobs.Tested(*d)
+	case *seam.Duty:
+		m.jobs.Duty(*d, time.Now())
 	}
 }
 
@@ -78,15 +85,6 @@ func (m *Machine) TestEnded(r seam.Receipt) {
 	defer m.mu.Unlock()
 	if m.jobs != nil {
 		m.jobs.TestEnded(r, time.Now())
-	}
-}
-
-// Duty takes the duty of the heaters in a job that ends.
-func (m *Machine) Duty(d seam.Duty) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.jobs != nil {
-		m.jobs.Duty(d, time.Now())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,14 +63,24 @@ func consentCmd() *cobra.Command {
 		Long: `Nothing leaves the printer before its owner has signed a grant. A grant names one recipient, one profile,
 the items and an end. The text that is shown is, byte for byte, the text that is signed.`,
 	}
-	c.AddCommand(keygenCmd(), requestCmd(), signCmd(), grantCmd(), revokeCmd())
+	c.AddCommand(keygenCmd(), requestCmd(), signCmd(), grantCmd(), revokeCmd(), digestCmd())
 	return c
 }
 
 func keygenCmd() *cobra.Command {
-	return &cobra.Command{
+	var digests bool
+	c := &cobra.Command{
 		Use: "keygen FILE", Short: "Make an owner's key: FILE, and FILE.pub for the printer", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if digests {
+				if err := consent.GenerateDigestKey(args[0]); err != nil {
+					return err
+				}
+				return cli.Print(c, printEvent{Event: "key"}, func(w io.Writer) error {
+					_, err := fmt.Fprintf(w, "%s made; the printer needs it too, and nobody else\n", args[0])
+					return err
+				})
+			}
 			pub, err := consent.GenerateKey(args[0])
 			if err != nil {
 				return err
@@ -80,12 +91,15 @@ func keygenCmd() *cobra.Command {
 			})
 		},
 	}
+	c.Flags().BoolVar(&digests, "digest", false, "make the key for the item job.digest in its place: one file, for digest_key in the configuration")
+	return c
 }
 
 // terms are the flags that describe a grant.
 type terms struct {
 	recipient, name, profile, printer string
 	period, life                      time.Duration
+	only, with                        []string
 }
 
 func (t *terms) flags(c *cobra.Command) {
@@ -96,8 +110,29 @@ func (t *terms) flags(c *cobra.Command) {
 	f.StringVar(&t.printer, "printer", "", "id of the printer (default: the one here)")
 	f.DurationVar(&t.period, "period", 0, "time between two messages (default: the profile's)")
 	f.DurationVar(&t.life, "for", 0, "how long it holds (default: the profile's)")
+	f.StringSliceVar(&t.only, "only", nil, "items, by name (default: what the profile has)")
+	f.StringSliceVar(&t.with, "with", nil, "items besides, by name: those that are in no grant unless they are named")
 	c.MarkFlagRequired("recipient")
 	c.MarkFlagRequired("name")
+}
+
+// items are the numbers of the items that the flags name; nil is what the profile has.
+func (t *terms) items(p catalog.Profile) ([]catalog.ID, error) {
+	if len(t.only)+len(t.with) == 0 {
+		return nil, nil
+	}
+	ids := catalog.Granted(p)
+	if len(t.only) > 0 {
+		ids = nil
+	}
+	for _, name := range slices.Concat(t.only, t.with) {
+		it, ok := catalog.ByName(name)
+		if !ok || it.Profiles&p == 0 {
+			return nil, cli.Usage("%q is no item that may be granted under profile %s: see platen catalogue", name, p)
+		}
+		ids = append(ids, it.ID)
+	}
+	return ids, nil
 }
 
 func (t *terms) grant(c *cobra.Command) (consent.Grant, error) {
@@ -119,9 +154,13 @@ func (t *terms) grant(c *cobra.Command) (consent.Grant, error) {
 	if err != nil {
 		return consent.Grant{}, cli.Usage("--profile: %v", err)
 	}
+	items, err := t.items(profile)
+	if err != nil {
+		return consent.Grant{}, err
+	}
 	now := time.Now()
 	return consent.New(consent.Terms{
-		Printer: pid, Recipient: rid, Name: t.name, Profile: profile, Period: t.period,
+		Printer: pid, Recipient: rid, Name: t.name, Profile: profile, Period: t.period, Items: items,
 		From: now, Life: t.life, Serial: uint64(now.Unix()),
 	})
 }

@@ -38,6 +38,7 @@ Start with "platen doctor", which says what this board can hold, and "platen sta
 		simpleCmd("resume", "Go on with a paused print", intake.OpResume),
 		simpleCmd("cancel", "Cancel the print; heaters go off", intake.OpCancel),
 		skipCmd(),
+		selfTestCmd(),
 		simpleCmd("halt", "Stop the machine at once; heaters go off", intake.OpHalt))
 	root.AddCommand(enrolCmd(), decommissionCmd(), consentCmd(), auditCmd(), mirrorCmd(), approveCmd(), updateCmd(), controllerCmd(), catalogueCmd(), boardsCmd(), doctorCmd())
 	cli.Main(root)
