@@ -10,13 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"platen/cross/rig"
 	"platen/cross/rig/stage"
-	"platen/updater/publish"
 	"platen/updater/slot"
 )
 
@@ -32,6 +32,9 @@ type printer struct {
 	boot  *stage.Process // the launcher; nil while the printer is off
 	agent []byte         // the binary
 	last  uint64         // the newest release
+	board *board
+
+	sessions int // that stood still under what is known to be safe
 }
 
 const printerConfig = `board = "sim"
@@ -49,6 +52,7 @@ url = %q
 root = "root.json"
 slots = "slots"
 period = "24h"
+largest = "64MiB"
 `
 
 // newPrinter is a printer as it leaves the factory, with release 1, switched off. platen is
@@ -81,16 +85,31 @@ func (p *printer) factory(ctx context.Context, platen string) error {
 	if err != nil {
 		return err
 	}
+	if p.board, err = newBoard(p.Dir); err != nil {
+		return err
+	}
 	if _, err := p.Run(ctx, platen, "consent", "keygen", "owner"); err != nil {
 		return err
 	}
 	err = errors.Join(os.WriteFile(p.Path("root.json"), root, 0o644),
-		os.WriteFile(p.Path("platen.toml"), fmt.Appendf(nil, printerConfig, p.tpm.Path(), p.shop.srv.URL), 0o600),
+		os.WriteFile(p.Path("platen.toml"), fmt.Appendf(nil, printerConfig+p.board.config(), p.tpm.Path(), p.shop.srv.URL), 0o600),
 		os.WriteFile(p.Path("release"), p.program(1), 0o755))
 	if err != nil {
 		return err
 	}
 	if _, err := p.Run(ctx, platen, "install", "release", "--release", "1", "--config", "platen.toml"); err != nil {
+		return err
+	}
+	if err := p.board.controllerOn(); err != nil {
+		return err
+	}
+	if err := os.WriteFile(p.Path("one.hex"), hexOf(firmware(1)), 0o644); err != nil {
+		return err
+	}
+	if _, err := p.Platen(ctx, "controller", "flash", "one.hex", "--device", "controller", "--yes", "--release", "1"); err != nil {
+		return err
+	}
+	if err := p.board.off(); err != nil {
 		return err
 	}
 	sim, err := p.Start("platen-sim", nil, "-o", "jsonl", "--pty", "tty", "--speed", "max")
@@ -117,17 +136,30 @@ func (p *printer) next() error {
 		return err
 	}
 	p.last++
-	return p.shop.release(publish.Item{Release: p.last, Board: "sim", File: file})
+	items, err := p.board.items(p.shop.dir, p.last, file)
+	if err != nil {
+		return err
+	}
+	return p.shop.release(items...)
 }
 
 // on switches the printer on, unless it is, and waits until its agent answers.
-func (p *printer) on(ctx context.Context) (err error) {
+func (p *printer) on(ctx context.Context) error {
+	if err := p.power(); err != nil {
+		return err
+	}
+	_, err := p.await(ctx, func(said) bool { return true })
+	return err
+}
+
+// power switches the printer on, unless it is.
+func (p *printer) power() (err error) {
 	if p.boot == nil {
-		if p.boot, err = p.Start("platen", nil, "boot", "--config", "platen.toml"); err != nil {
-			return err
+		if err = p.board.on(); err == nil {
+			name, args := p.board.launcher(p.Bin("platen"))
+			p.boot, err = p.Start(name, nil, args...)
 		}
 	}
-	_, err = p.await(ctx, func(said) bool { return true })
 	return err
 }
 
@@ -135,6 +167,7 @@ func (p *printer) on(ctx context.Context) (err error) {
 type said struct {
 	Slot   string
 	Update string
+	Phase  string
 }
 
 // await asks the agent until what it says will do.
@@ -149,6 +182,11 @@ func (p *printer) await(ctx context.Context, want func(said) bool) (said, error)
 		}
 		if err == nil && want(s) {
 			return s, nil
+		}
+		if p.board.ordered() {
+			if err := errors.Join(p.cutPower(ctx), p.power()); err != nil {
+				return s, err
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -194,20 +232,26 @@ func (p *printer) killAgent(pid int) error {
 	return rig.Gone(pid)
 }
 
-// cutPower kills launcher, agent and session, resets the TPM, and forgets what lives no longer
-// than a boot. Nothing is started meanwhile: each is frozen before those it has started are
-// looked for.
+// cutPower kills launcher, agent and session, resets the TPM, switches the controller off, and
+// forgets what lives no longer than a boot. Nothing is started meanwhile: each is frozen before
+// those it has started are looked for. What stands still then has to be safe.
 func (p *printer) cutPower(ctx context.Context) error {
 	if p.boot == nil {
 		return nil
 	}
-	all := []int{p.boot.Cmd.Process.Pid}
+	all := append([]int{p.boot.Cmd.Process.Pid}, orphans(p.Dir)...)
 	for i := 0; i < len(all); i++ {
 		if err := rig.Freeze(all[i]); err != nil {
 			return err
 		}
-		all = append(all, rig.Children(all[i])...)
+		for _, pid := range rig.Children(all[i]) {
+			if !slices.Contains(all, pid) {
+				all = append(all, pid)
+			}
+		}
 	}
+	sessions, unsafe := p.board.safe(all, p.last)
+	p.sessions += sessions
 	for _, pid := range all {
 		syscall.Kill(pid, syscall.SIGKILL)
 	}
@@ -218,7 +262,22 @@ func (p *printer) cutPower(ctx context.Context) error {
 	}
 	<-p.boot.Done
 	p.boot = nil
-	return errors.Join(os.RemoveAll(p.Path("run")), p.tpm.Reset(ctx))
+	return errors.Join(unsafe, p.board.off(), os.RemoveAll(p.Path("run")), p.tpm.Reset(ctx))
+}
+
+// orphans are sessions of the printer in dir, whoever their parent is: each names its folder,
+// and one that outlives its agent is nobody's child here.
+func orphans(dir string) (pids []int) {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, line := range lines {
+		text, err := os.ReadFile(line)
+		if f := strings.Split(string(text), "\x00"); err == nil && len(f) > 1 && f[1] == "session" && strings.Contains(string(text), dir) {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(line))); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
 }
 
 // record is the printer's slot record.
@@ -246,6 +305,9 @@ func (p *printer) arrived(since time.Time) int64 {
 func (p *printer) close(ctx context.Context) error {
 	err := p.cutPower(ctx)
 	p.Stop()
+	if p.board != nil {
+		err = errors.Join(err, p.board.off(), p.board.fs.Close())
+	}
 	if p.tpm != nil {
 		err = errors.Join(err, p.tpm.Stop())
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"platen/updater"
 	"platen/updater/slot"
 )
 
@@ -23,7 +24,7 @@ type real struct {
 	done  uint64              // the release that was confirmed last
 
 	trials int // kills in the trial of this release
-	counts struct{ writing, starting, trial, confirmed int }
+	counts struct{ writing, starting, trial, flashing, root, sets, confirmed int }
 }
 
 // claimReal is that kills of the real agent, wherever an update is, and cuts of the power of
@@ -49,12 +50,16 @@ func claimReal(o options) (string, error) {
 	if err := r.all(ctx, o.kills); err != nil {
 		return "", err
 	}
-	if err := r.control(); err != nil {
+	if err := r.control(ctx); err != nil {
 		return "", err
 	}
-	c := r.counts
-	return fmt.Sprintf("%d kills: %d while a release was written, %d before or after, %d in its trial; %d releases confirmed; a slot changed behind its record caught",
-		o.kills, c.writing, c.starting, c.trial, c.confirmed), nil
+	c, of := r.counts, "agent, root file system and controller"
+	if !r.board.roots {
+		of = "agent and controller (root file systems: only as root, with mount namespaces)"
+	}
+	return fmt.Sprintf("%d kills: %d while a release was written, %d of them its root file system, %d before or after, %d in its trial, %d of them while the controller was flashed; %d in sets of %s; %d releases confirmed; "+
+		"%d times a session stood beside a whole firmware; a slot and a controller that were changed caught",
+		o.kills, c.writing, c.root, c.starting, c.trial, c.flashing, c.sets, of, c.confirmed, r.sessions), nil
 }
 
 func (r *real) all(ctx context.Context, kills int) error {
@@ -100,17 +105,11 @@ func (r *real) once(ctx context.Context, n int) error {
 		}
 		rec.Trying = slot.None
 	}
-	if rec.Trying != slot.None { // an agent that is killed in its trial has failed it: the power fails
-		time.Sleep(time.Duration(r.rng.Int64N(int64(time.Second))))
-		if err := r.cutPower(ctx); err != nil {
-			return err
-		}
-		if rec, err := r.record(); err == nil && rec.Trying == slot.None {
-			r.counts.starting++ // it was confirmed before
-		} else {
-			r.trials, r.counts.trial = r.trials+1, r.counts.trial+1
-		}
-		return r.look(0)
+	if len(r.board.parts(r.last).target().Set) > 0 {
+		r.counts.sets++
+	}
+	if rec.Trying != slot.None {
+		return r.inTrial(ctx, n)
 	}
 	staged, err := r.interrupt(ctx, n)
 	if err != nil {
@@ -119,13 +118,43 @@ func (r *real) once(ctx context.Context, n int) error {
 	return r.look(staged)
 }
 
+// inTrial cuts the power in a trial: an agent that is killed in its own has failed it. Every
+// other time that is once the controller is being flashed, if it is.
+func (r *real) inTrial(ctx context.Context, n int) error {
+	flashed := func() bool { return r.board.chip.Ops() > 0 }
+	for end := time.Now().Add(time.Duration(r.rng.Int64N(int64(2 * time.Second)))); time.Now().Before(end) && (n%2 == 0 || !flashed()); {
+		time.Sleep(time.Millisecond)
+	}
+	ops := r.board.chip.Ops()
+	if err := r.cutPower(ctx); err != nil {
+		return err
+	}
+	if ops > 0 && !r.board.holds(r.board.parts(r.last).controller) {
+		r.counts.flashing++
+	}
+	if rec, err := r.record(); err == nil && rec.Trying == slot.None {
+		r.counts.starting++ // it was confirmed before
+	} else {
+		r.trials, r.counts.trial = r.trials+1, r.counts.trial+1
+	}
+	return r.look(0)
+}
+
 // interrupt starts an update and kills in it: at a random moment, or once a random part of the
-// release is written, however long that takes. staged is the release that was reported as
-// staged before.
+// release, or of its root file system, is written, however long that takes. staged is the
+// release that was reported as staged before.
 func (r *real) interrupt(ctx context.Context, n int) (staged uint64, err error) {
-	part := int64(0)
-	if n%2 == 0 {
+	part, come := int64(0), r.arrived
+	switch root := r.board.parts(r.last).root; {
+	case n%4 == 2 && root != 0:
+		part = 1<<20 + r.rng.Int64N(rootSize-5<<20)
+		r.shop.kind.Store(updater.KindRoot)
+		come = func(time.Time) int64 { return r.board.rooted(root, part) }
+	case n%2 == 0:
 		part = 1<<20 + r.rng.Int64N(int64(len(r.agent))-3<<20)
+		r.shop.kind.Store(updater.KindAgent)
+	}
+	if part > 0 {
 		r.shop.hold.Store(part + 3<<20)
 		defer r.shop.hold.Store(0)
 	}
@@ -137,7 +166,7 @@ func (r *real) interrupt(ctx context.Context, n int) (staged uint64, err error) 
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
-	said, over := r.until(ended, func() bool { return r.arrived(begun) >= part }, part == 0)
+	said, over := r.until(ended, func() bool { return come(begun) >= part }, part == 0)
 	if n%3 == 0 && agent != 0 { // this one: the next may be on trial
 		err = r.killAgent(agent)
 	} else {
@@ -149,9 +178,12 @@ func (r *real) interrupt(ctx context.Context, n int) (staged uint64, err error) 
 	if said == nil {
 		staged = r.last
 	}
-	if r.arrived(begun) > 0 {
+	switch {
+	case r.board.half(r.board.parts(r.last).root):
+		r.counts.writing, r.counts.root = r.counts.writing+1, r.counts.root+1
+	case r.arrived(begun) > 0:
 		r.counts.writing++
-	} else {
+	default:
 		r.counts.starting++
 	}
 	return staged, err
@@ -196,7 +228,13 @@ func (r *real) through(ctx context.Context) error {
 	}
 	r.done = r.last
 	r.counts.confirmed++
-	return r.look(0)
+	if err := r.look(0); err != nil {
+		return err
+	}
+	if rec, err = r.record(); err != nil {
+		return err
+	}
+	return r.board.together(rec)
 }
 
 // look checks what a kill has left. staged is a release that was reported as staged.
@@ -217,6 +255,9 @@ func (r *real) look(staged uint64) error {
 		return breaks("I4", "the floor is %d, it was %d, and release %d was confirmed", rec.Floor, r.floor, r.done)
 	}
 	r.floor = rec.Floor
+	if err := r.board.armed(); err != nil {
+		return err
+	}
 	for _, n := range [...]slot.Name{slot.A, slot.B} {
 		if s := rec.Slot(n); s.Confirmed || n == rec.Trying {
 			if err := r.holds(n, *s); err != nil {
@@ -240,8 +281,21 @@ func (r *real) holds(n slot.Name, s slot.Slot) error {
 	return nil
 }
 
-// control changes one byte of a slot that may start.
-func (r *real) control() error {
+// control changes one byte of the controller below a session, and one of a slot that may start.
+func (r *real) control(ctx context.Context) error {
+	if r.sessions == 0 {
+		return errors.New("no session was ever there")
+	}
+	if err := r.on(ctx); err != nil {
+		return err
+	}
+	if _, err := r.await(ctx, func(s said) bool { return s.Phase == "idle" }); err != nil {
+		return err
+	}
+	r.board.chip.Load(append(firmware(r.last), 1))
+	if is, ok := errors.AsType[broken](r.cutPower(ctx)); !ok || is.invariant != "I7" {
+		return fmt.Errorf("control: a controller that was changed is not noticed: %v", is)
+	}
 	rec, err := r.record()
 	if err != nil {
 		return err
