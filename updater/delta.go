@@ -2,9 +2,7 @@ package updater
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
-	"io"
 	"slices"
 
 	"platen/updater/delta"
@@ -57,9 +55,9 @@ func (u *Updater) base(t Target, p place) (*Delta, slot.File, int64, error) {
 // errDelta reports that a delta did not do: the whole target is to be fetched.
 var errDelta = errors.New("the delta did not make the release")
 
-// byDelta writes t to w by a delta, and reports whether there was one. After errDelta
+// byDelta writes t to m by a delta, and reports whether there was one. After errDelta
 // what was written is of no use.
-func (u *Updater) byDelta(ctx context.Context, t Target, p place, w io.Writer) (bool, error) {
+func (u *Updater) byDelta(ctx context.Context, t Target, p place, m *meter) (bool, error) {
 	d, old, size, err := u.base(t, p)
 	if d == nil && err == nil {
 		return false, nil
@@ -67,42 +65,32 @@ func (u *Updater) byDelta(ctx context.Context, t Target, p place, w io.Writer) (
 	if err != nil {
 		return true, errors.Join(errDelta, err)
 	}
-	sum, out := sha256.New(), &failing{w: w}
-	patch := delta.NewPatcher(old, size, io.MultiWriter(out, sum), t.Size)
+	patch := delta.NewPatcher(old, size, m, t.Size)
 	file := Target{Path: d.Path, Board: t.Board, Kind: t.Kind, Release: t.Release, Size: d.Size, SHA256: d.SHA256}
 	err = u.cfg.Source.Download(ctx, file, patch)
 	if err == nil {
 		err = patch.Close()
 	}
-	err = errors.Join(err, old.Close())
-	if err == nil && [32]byte(sum.Sum(nil)) != t.SHA256 {
-		err = ErrTarget
+	if err = errors.Join(err, old.Close()); err == nil {
+		var sum [32]byte
+		if sum, err = m.Sum(); err == nil && sum != t.SHA256 {
+			err = ErrTarget
+		}
 	}
 	switch {
 	case err == nil:
 		u.cfg.Logger.Info("release made by a delta", "release", t.Release, "kind", t.Kind, "bytes", d.Size)
 		return true, nil
-	case out.err != nil, ctx.Err() != nil: // the whole target would fare no better
+	case m.err != nil, ctx.Err() != nil: // the whole target would fare no better
 		return true, err
 	}
 	u.cfg.Logger.Warn("delta refused", "release", t.Release, "kind", t.Kind, "reason", err.Error())
 	return true, errors.Join(errDelta, err)
 }
 
-// failing remembers what w failed with.
-type failing struct {
-	w   io.Writer
-	err error
-}
-
-func (f *failing) Write(p []byte) (n int, err error) {
-	n, f.err = f.w.Write(p)
-	return n, f.err
-}
-
-// fetch writes t, of which m has the beginning, to a place: whole, or by a delta.
+// fetch writes t to a place: whole, or if it may be by a delta.
 func (u *Updater) fetch(ctx context.Context, t Target, p place, m *meter, whole bool) error {
-	if !whole && m.done == 0 {
+	if !whole {
 		if tried, err := u.byDelta(ctx, t, p, m); tried {
 			return err
 		}

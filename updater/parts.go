@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"platen/updater/slot"
 )
@@ -173,7 +172,7 @@ func (images) file(n slot.Name) string { return "controller-" + n.String() }
 func (m images) Read(n slot.Name) (slot.File, error) { return m.fs.Open(m.file(n), slot.Read) }
 
 // Open empties a place that neither the running nor the confirmed slot needs.
-func (m images) Open(n slot.Name) (io.WriteCloser, error) {
+func (m images) Open(n slot.Name) (Writer, error) {
 	_, err := m.log.Update(func(r *slot.Record) error {
 		for _, x := range [...]slot.Name{slot.A, slot.B} {
 			switch s := r.Slot(x); {

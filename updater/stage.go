@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"platen/updater/slot"
 )
@@ -108,18 +107,11 @@ type place struct {
 
 // opener is the part of a Bootloader that writes.
 type opener interface {
-	Open(slot.Name) (io.WriteCloser, error)
+	Open(slot.Name) (Writer, error)
 }
 
 func (p place) String() string {
 	return [...]string{slot.Agent: "slot ", slot.Root: "root file system ", slot.Image: "firmware image "}[p.kind] + p.name.String()
-}
-
-// kept is a writer of a place that can leave what it has for another one: all of it, or
-// without writing anything any more.
-type kept interface {
-	Head() *io.SectionReader
-	Keep(all bool) error
 }
 
 // write fetches t into a place. If it is interrupted, the next write of the same contents
@@ -147,25 +139,20 @@ func (u *Updater) writeOnce(ctx context.Context, t Target, p place, whole bool) 
 	if err != nil {
 		return false, fmt.Errorf("open %s: %w", p, err)
 	}
-	k, _ := w.(kept)
-	m := &meter{w: w, total: t.Size, progress: u.cfg.Progress, hold: u.cfg.Hold}
-	if k != nil {
-		m.head = k.Head()
-		m.done = m.head.Size()
-		resumed = m.done > 0
-	}
-	err = u.fetch(ctx, t, p, m, whole)
+	m := &meter{Proven: w, done: w.Head().Size(), total: t.Size, progress: u.cfg.Progress, hold: u.cfg.Hold}
+	resumed = m.done > 0
+	err = u.fetch(ctx, t, p, m, whole || resumed)
 	if err == nil {
 		return resumed, w.Close()
 	}
-	if k == nil || errors.Is(err, ErrTarget) || errors.Is(err, errDelta) {
+	if errors.Is(err, ErrTarget) || errors.Is(err, ErrSlot) || errors.Is(err, errDelta) {
 		return resumed, errors.Join(err, u.discard(w, p))
 	}
-	return resumed, errors.Join(err, k.Keep(!errors.Is(err, ErrHeld)))
+	return resumed, errors.Join(err, w.Keep(!errors.Is(err, ErrHeld)))
 }
 
 // discard closes a writer whose contents are not to be used.
-func (u *Updater) discard(w io.WriteCloser, p place) error {
+func (u *Updater) discard(w io.Closer, p place) error {
 	err := w.Close()
 	_, undo := u.cfg.Log.Update(func(r *slot.Record) error {
 		switch p.kind {
@@ -205,27 +192,29 @@ func (u *Updater) try(t Target, idle, root, image slot.Name) error {
 // meter reports the progress of what passes through it, and stops it when the printer
 // gets busy.
 type meter struct {
-	w           io.Writer
-	head        *io.SectionReader // what is there already, nil for nothing
+	Proven
 	done, total int64
 	progress    func(done, total int64)
 	hold        func() bool
-}
-
-// Head is the beginning of the target that is there already.
-func (m *meter) Head() io.Reader {
-	if m.head == nil {
-		return strings.NewReader("")
-	}
-	return m.head
+	err         error // what it failed with
 }
 
 func (m *meter) Write(p []byte) (int, error) {
 	if m.hold() {
-		return 0, ErrHeld
+		m.err = ErrHeld
+		return 0, m.err
 	}
-	n, err := m.w.Write(p)
-	m.done += int64(n)
+	n, err := m.Proven.Write(p)
+	m.done, m.err = m.done+int64(n), err
 	m.progress(m.done, m.total)
 	return n, err
+}
+
+// Sum is what the place holds.
+func (m *meter) Sum() (sum [32]byte, err error) {
+	if sum, err = m.Proven.Sum(); errors.Is(err, slot.ErrMedium) {
+		err = errors.Join(ErrSlot, err)
+	}
+	m.err = err
+	return sum, err
 }

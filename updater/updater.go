@@ -34,8 +34,18 @@ type Bootloader interface {
 	// Confirm ends the trial of a slot: it is the one that starts from now on.
 	Confirm(slot.Name) error
 	// Open empties a slot that is neither confirmed nor running and returns a writer
-	// of its new contents. Close makes them durable and reads them back.
-	Open(slot.Name) (io.WriteCloser, error)
+	// of its new contents.
+	Open(slot.Name) (Writer, error)
+}
+
+// Writer writes the contents of a slot, behind what an earlier one has left there. Close
+// makes them durable, reads them back and enters in the record what was read.
+type Writer interface {
+	Proven
+	io.Closer
+	// Keep closes it and leaves what it has for another one: all of it, or without writing
+	// anything any more.
+	Keep(all bool) error
 }
 
 // Installer updates something that has no slots, such as a motion controller.
@@ -91,7 +101,15 @@ const (
 // Head reads, and fetches and writes the rest.
 type Resumed interface {
 	io.Writer
-	Head() io.Reader
+	Head() *io.SectionReader
+}
+
+// Proven is a writer that hashes what is written as the medium gives it back, the head
+// included: a Source that holds Sum against the signed digest need not hash anything. Sum
+// makes durable what was written; its error is not the Source's fault.
+type Proven interface {
+	Resumed
+	Sum() ([32]byte, error)
 }
 
 // Floor is what a printer never goes below.

@@ -3,7 +3,6 @@ package boot
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"platen/updater"
 	"platen/updater/slot"
@@ -113,7 +112,7 @@ func (r *Root) Confirm(n slot.Name) error {
 
 // Open empties partition n and returns the writer of its new contents. It refuses the one
 // that runs, and the one that a confirmed slot or the bootloader goes back to.
-func (r *Root) Open(n slot.Name) (io.WriteCloser, error) {
+func (r *Root) Open(n slot.Name) (updater.Writer, error) {
 	if n != slot.A && n != slot.B || n == r.cfg.Running || r.cfg.Running == slot.None {
 		return nil, fmt.Errorf("root file system %s cannot be written: %w", n, updater.ErrSlot)
 	}

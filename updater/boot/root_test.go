@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"strings"
 	"testing"
@@ -98,7 +97,7 @@ func (r tryRoot) Try(n slot.Name) error {
 	return err
 }
 
-func (r tryRoot) Open(n slot.Name) (io.WriteCloser, error) {
+func (r tryRoot) Open(n slot.Name) (updater.Writer, error) {
 	*r.arg = "" // no restart is under way
 	return r.Root.Open(n)
 }

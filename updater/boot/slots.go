@@ -131,7 +131,7 @@ func (s *Slots) Confirm(n slot.Name) error {
 // Open empties slot n and returns the writer of its new contents. If the record plans
 // contents for it that are there in part, the writer goes on with them: see
 // updater.Resumed.
-func (s *Slots) Open(n slot.Name) (io.WriteCloser, error) {
+func (s *Slots) Open(n slot.Name) (updater.Writer, error) {
 	if err := s.idle(n); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"hash/crc32"
 	"io"
 )
 
@@ -17,7 +18,8 @@ const DefaultEvery = 16 << 20
 // that is durable; [Log.Begin] makes one.
 //
 // Its memory does not grow with what is written: 3 MiB. What is durable is read back while
-// the rest is written, and past the page cache where there is a way.
+// the rest is written, and past the page cache where there is a way. So what is written is
+// hashed once, as the medium has it.
 type Fill struct {
 	log  *Log
 	f    File
@@ -28,26 +30,42 @@ type Fill struct {
 	head int64  // bytes that were there
 	err  error
 
+	wrote   uint32 // checksum of what was written behind the head
+	synced  bool   // all that was written is durable
 	back    readBack
 	reading chan struct{} // closed when the read-back that was begun last has ended
 }
 
-// readBack is the hash of what is on the medium, as far as it was read.
+// ErrMedium reports a medium that gives back other bytes than were written to it.
+var ErrMedium = errors.New("the storage does not give back what was written to it: replace it")
+
+// castagnoli is a checksum that processors have an instruction for.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// readBack is what is on the medium, as far as it was read.
 type readBack struct {
-	sum hash.Hash
-	at  int64
-	err error
+	sum  hash.Hash
+	crc  uint32 // of what is behind the head
+	head int64
+	at   int64
+	err  error
+	bufs blockPair
+}
+
+// Write takes what was read.
+func (b *readBack) Write(p []byte) (int, error) {
+	if behind := min(max(b.head-b.at, 0), int64(len(p))); behind < int64(len(p)) {
+		b.crc = crc32.Update(b.crc, castagnoli, p[behind:])
+	}
+	b.at += int64(len(p))
+	return b.sum.Write(p)
 }
 
 // until reads back up to an offset.
 func (b *readBack) until(f File, end int64) {
-	if b.sum == nil {
-		b.sum = sha256.New()
-	}
 	if b.err == nil {
-		b.err = hashSpan(b.sum, f, b.at, end)
+		b.err = readSpan(b, &b.bufs, f, b.at, end)
 	}
-	b.at = end
 }
 
 // Plan says in the record what is going to be written where. What is there of the same
@@ -108,7 +126,8 @@ func (l *Log) BeginFile(fsys FS, name string, mode Mode, kind Kind, place Name) 
 // Begin returns the Fill of a place, into f, of which the first head bytes stay. It takes
 // f over.
 func (l *Log) Begin(f File, kind Kind, place Name, head int64) *Fill {
-	return &Fill{log: l, f: f, at: Filling{Kind: kind, Place: place}, done: head, head: head}
+	return &Fill{log: l, f: f, at: Filling{Kind: kind, Place: place}, done: head, head: head,
+		back: readBack{sum: sha256.New(), head: head}}
 }
 
 // Head reads what was there before the first Write.
@@ -117,22 +136,20 @@ func (w *Fill) Head() *io.SectionReader { return io.NewSectionReader(w.f, 0, w.h
 // atOnce is how many bytes are written, if nothing else is set, or read back at once.
 const atOnce = 1 << 20
 
-// Write appends p. What it has not written yet it holds: Keep or Finish writes it.
+// Write appends p. What it has not written yet it holds: Sum, Keep or Finish writes it.
 func (w *Fill) Write(p []byte) (int, error) {
-	every := w.log.every()
-	if w.buf == nil && w.err == nil {
-		w.buf = blocks(min(w.log.once(), every))
-	}
+	every, once := w.log.every(), min(w.log.once(), w.log.every())
 	for rest := p; len(rest) > 0 && w.err == nil; {
 		// Behind a head, or before a checkpoint, less than all of the buffer brings it in line.
 		at := w.done + int64(len(w.next))
-		room := min(int64(len(w.buf))-at%int64(len(w.buf)), every-at%every)
+		room := min(once-at%once, every-at%every)
 		n := min(int64(len(rest)), room)
-		w.next = append(w.buf[:len(w.next)], rest[:n]...)
-		if rest = rest[n:]; n < room {
-			break
+		if len(w.next) == 0 && n == room {
+			w.put(rest[:n])
+		} else if w.hold(rest[:n], once); n == room {
+			w.flush()
 		}
-		if w.flush(); w.err == nil && w.done%every == 0 {
+		if rest = rest[n:]; n == room && w.err == nil && w.done%every == 0 {
 			w.err = w.checkpoint()
 		}
 	}
@@ -142,20 +159,44 @@ func (w *Fill) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// hold keeps p, for which there is room, until there is more of it.
+func (w *Fill) hold(p []byte, once int64) {
+	if w.buf == nil {
+		w.buf = blocks(once)
+	}
+	w.next = append(w.buf[:len(w.next)], p...)
+}
+
 // flush writes what is held.
 func (w *Fill) flush() {
-	if len(w.next) == 0 || w.err != nil {
-		return
+	if len(w.next) > 0 && w.err == nil {
+		w.put(w.next)
+		w.next = nil
 	}
+}
+
+// put writes p.
+func (w *Fill) put(p []byte) {
 	var n int
-	n, w.err = w.f.WriteAt(w.next, w.done)
+	n, w.err = w.f.WriteAt(p, w.done)
+	w.wrote = crc32.Update(w.wrote, castagnoli, p[:n])
 	w.done += int64(n)
-	w.next = nil
+	w.synced = false
+}
+
+// sync makes what was written durable.
+func (w *Fill) sync() error {
+	if w.synced {
+		return nil
+	}
+	err := w.f.Sync()
+	w.synced = err == nil
+	return err
 }
 
 // checkpoint makes what was written durable and then says so.
 func (w *Fill) checkpoint() error {
-	if err := w.f.Sync(); err != nil {
+	if err := w.sync(); err != nil {
 		return err
 	}
 	w.waitRead()
@@ -200,48 +241,70 @@ func (w *Fill) Keep(all bool) error {
 	return errors.Join(w.err, f.Close())
 }
 
-// Finish makes the contents durable, reads them back, closes the file, and returns what
-// is there. A second one returns an error.
-func (w *Fill) Finish() (Part, error) {
+// Sum makes the contents durable, and returns the SHA-256 of what is read back of them, the
+// head included.
+func (w *Fill) Sum() ([32]byte, error) {
 	if w.f == nil {
-		return Part{}, errors.New("this place was closed before")
+		return [32]byte{}, errors.New("this place was closed before")
 	}
 	w.flush()
-	f := w.f
-	w.f = nil
 	if w.err == nil {
-		w.err = f.Sync()
+		w.err = w.sync()
 	}
 	w.waitRead()
 	if w.err == nil {
-		w.back.until(f, w.done)
+		w.back.until(w.f, w.done)
 		w.err = w.back.err
 	}
-	if w.err = errors.Join(w.err, f.Close()); w.err != nil {
-		return Part{}, w.err
+	if w.err == nil && w.back.crc != w.wrote {
+		w.err = ErrMedium
 	}
-	return Part{Size: uint64(w.done), Digest: [32]byte(w.back.sum.Sum(nil))}, nil
+	if w.err != nil {
+		return [32]byte{}, w.err
+	}
+	return [32]byte(w.back.sum.Sum(nil)), nil
+}
+
+// Finish is Sum that closes the file as well and returns what is there. A second one returns
+// an error.
+func (w *Fill) Finish() (Part, error) {
+	sum, err := w.Sum()
+	if f := w.f; f != nil {
+		w.f = nil
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return Part{}, err
+	}
+	return Part{Size: uint64(w.done), Digest: sum}, nil
 }
 
 // Sum is the SHA-256 of the first size bytes of a file.
 func Sum(f File, size int64) ([32]byte, error) {
 	h := sha256.New()
-	if err := hashSpan(h, f, 0, size); err != nil {
+	if err := readSpan(h, &blockPair{}, f, 0, size); err != nil {
 		return [32]byte{}, err
 	}
 	return [32]byte(h.Sum(nil)), nil
 }
 
-// hashSpan adds the bytes of a file from one offset to another to a hash. It reads what comes
-// next while it hashes.
-func hashSpan(h hash.Hash, f File, from, end int64) error {
+// blockPair is memory that is read into: one block while the other one is used.
+type blockPair [2][]byte
+
+// readSpan writes the bytes of a file from one offset to another to w, which does not fail.
+// It reads what comes next while w works.
+func readSpan(w io.Writer, bufs *blockPair, f File, from, end int64) error {
 	type read struct {
 		p   []byte
 		err error
 	}
-	free, done := make(chan []byte, 2), make(chan read, 2)
-	for at := from; at < end && len(free) < cap(free); at += atOnce {
-		free <- blocks(min(end-from, atOnce))
+	free, done := make(chan []byte, len(bufs)), make(chan read, len(bufs))
+	size := min(end-from, atOnce)
+	for i := range bufs {
+		if int64(cap(bufs[i])) < size {
+			bufs[i] = blocks(size)
+		}
+		free <- bufs[i]
 	}
 	go func() { // ends with done, which is read to its end
 		defer close(done)
@@ -262,7 +325,7 @@ func hashSpan(h hash.Hash, f File, from, end int64) error {
 	}()
 	var failed error
 	for r := range done {
-		h.Write(r.p)
+		w.Write(r.p)
 		failed = r.err
 		free <- r.p
 	}

@@ -210,9 +210,14 @@ func (f osFile) Size() (int64, error) {
 	return st.Size(), nil
 }
 
+// Sync makes the contents and the length durable; when they were written does not matter.
 func (f osFile) Sync() error {
-	if err := f.File.Sync(); err != nil {
-		return err
+	err := unix.Fdatasync(int(f.Fd()))
+	for err == unix.EINTR {
+		err = unix.Fdatasync(int(f.Fd()))
+	}
+	if err != nil {
+		return &os.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
 	}
 	// A hint; file systems without a page cache refuse it.
 	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)

@@ -103,17 +103,26 @@ func (c *Client) fetchFile(ctx context.Context, f File, w io.Writer) error {
 		return err
 	}
 	d := &download{c: c, name: f.name(want), size: f.Size, w: w, sum: sum}
-	if has, ok := w.(updater.Resumed); ok {
-		if head := has.Head(); head != nil {
-			if d.done, err = io.Copy(sum, io.LimitReader(head, f.Size)); err != nil {
-				return fmt.Errorf("read what is there already: %w", err)
-			}
+	proven, _ := w.(updater.Proven)
+	if has, ok := w.(updater.Resumed); proven != nil && len(want) == sha256.Size {
+		d.sum, d.done = nil, min(proven.Head().Size(), f.Size) // w hashes it
+	} else if proven = nil; ok {
+		if d.done, err = io.Copy(sum, io.LimitReader(has.Head(), f.Size)); err != nil {
+			return fmt.Errorf("read what is there already: %w", err)
 		}
 	}
 	if err := d.all(ctx); err != nil {
 		return err
 	}
-	if string(sum.Sum(nil)) != string(want) {
+	got := sum.Sum(nil)
+	if proven != nil {
+		on, err := proven.Sum()
+		if err != nil {
+			return fmt.Errorf("read back what was written: %w", err)
+		}
+		got = on[:]
+	}
+	if string(got) != string(want) {
 		c.at = (c.at + 1) % len(c.mirrors) // this one, or what came before, is spoilt
 		return updater.ErrTarget
 	}

@@ -118,7 +118,9 @@ type begun struct {
 	head []byte
 }
 
-func (b *begun) Head() io.Reader { return bytes.NewReader(b.head) }
+func (b *begun) Head() *io.SectionReader {
+	return io.NewSectionReader(bytes.NewReader(b.head), 0, int64(len(b.head)))
+}
 
 // TestHeadIsNotFetched: what is there already is hashed and not fetched; if it is
 // damaged, that shows.
