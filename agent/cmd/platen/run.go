@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -101,13 +102,23 @@ func launchRoot(cfg *config.Config) (*boot.Root, error) {
 }
 
 // measure extends PCR 14 with the digest of the agent that is about to run. The
-// launcher holds the TPM for that moment only.
+// launcher holds the TPM for that moment only. One that does not answer is asked a few times: an
+// agent that was not measured has no keys until the board restarts.
 func measure(ctx context.Context, path, runDir string, digest [32]byte) error {
-	t, err := attest.New(ctx, attest.Config{Path: path, StateDir: runDir, Logger: logger()})
-	if err != nil {
-		return err
+	for left := 2; ; left-- {
+		t, err := attest.New(ctx, attest.Config{Path: path, StateDir: runDir, Logger: logger()})
+		if err == nil {
+			return errors.Join(t.ExtendAgent(ctx, digest), t.Close())
+		}
+		if left == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
 	}
-	return errors.Join(t.ExtendAgent(ctx, digest), t.Close())
 }
 
 func installCmd() *cobra.Command {
