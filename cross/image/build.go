@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,7 @@ type Config struct {
 	Files    map[string][]byte // of /etc/platen, in the place of the board's
 	Settings map[string][]byte // of the config partition, see [WriteSettings]
 	Console  bool              // the printer can be asked at its serial console
+	Without  string            // a word of the kernel's command line that is left out, for tests of what has to notice
 
 	Approver *ecdsa.PrivateKey // approves the boots of these images; nil: the state opens after any boot
 	Signer   *rsa.PrivateKey   // signs what U-Boot starts
@@ -83,7 +85,7 @@ func Build(ctx context.Context, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{Kernel: filepath.Join(cfg.Dir, "vmlinuz"), Initrd: filepath.Join(cfg.Dir, "initrd"), Cmdline: board.CommandLine(cfg.Console)}
+	res := &Result{Kernel: filepath.Join(cfg.Dir, "vmlinuz"), Initrd: filepath.Join(cfg.Dir, "initrd"), Cmdline: without(board.CommandLine(cfg.Console), cfg.Without)}
 	list, err := r.entries()
 	if err != nil {
 		return nil, err
@@ -105,6 +107,11 @@ func Build(ctx context.Context, cfg Config) (*Result, error) {
 		res.Images = append(res.Images, img)
 	}
 	return res, res.write(cfg.Dir)
+}
+
+// without is a command line but for one word.
+func without(line, word string) string {
+	return strings.Join(slices.DeleteFunc(strings.Fields(line), func(w string) bool { return w == word }), " ")
 }
 
 // write notes what the registers will hold, and what is in the root.

@@ -13,6 +13,9 @@ import (
 	"strings"
 )
 
+// ErrFetch reports that Debian's packages cannot be had: most likely there is no network.
+var ErrFetch = errors.New("a package of Debian cannot be fetched")
+
 // debian fetches packages of another architecture by an apt root of its own.
 type debian struct {
 	dir   string // cache
@@ -57,7 +60,7 @@ func (d debian) fetch(ctx context.Context, name string) (string, error) {
 		}
 	}
 	if err := d.update(ctx); err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", ErrFetch, err)
 	}
 	real := name
 	if strings.HasPrefix(name, "linux-image-") {
@@ -72,7 +75,7 @@ func (d debian) fetch(ctx context.Context, name string) (string, error) {
 		}
 	}
 	if _, err := d.apt(ctx, d.dir, "apt-get", "download", real); err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", ErrFetch, err)
 	}
 	found, err := filepath.Glob(filepath.Join(d.dir, real+"_*.deb"))
 	if err != nil || len(found) == 0 {
