@@ -84,8 +84,8 @@ hil: ## the same on a real board: BOARD=FILE, see cross/hil/testdata/board.toml
 rig-deps: ## the Debian packages that make rig needs; what is missing it unpacks into build/tools by itself
 	@echo swtpm swtpm-tools qemu-system-arm u-boot-qemu e2fsprogs qemu-efi-aarch64
 
-release: ## what release RELEASE=N consists of, in OUT (build/release/N); KEY=file signs the provenance
-	@cross/release.sh "$(VERSION)" "$(RELEASE)" "$(or $(OUT),build/release/$(RELEASE))" $(KEY)
+release: ## what release RELEASE=N consists of, in OUT (build/release/N); KEY=file signs the provenance, BOARD=qemu-arm64 adds its image
+	@BOARD="$(BOARD)" cross/release.sh "$(VERSION)" "$(RELEASE)" "$(or $(OUT),build/release/$(RELEASE))" $(KEY)
 
 deb: ## a Debian package for ARCH (arm64, armhf, armel, amd64) in build/deb
 	@cross/deb.sh "$(or $(ARCH),arm64)" "$(VERSION)" "$(RELEASE)"

@@ -1,12 +1,14 @@
 #!/bin/sh
 # Builds what a release consists of, for each target: the agent's binary, what it is made
-# of (CycloneDX) and how it was built (in-toto, SLSA), and the sums of all of it. The same
-# commit and toolchain give the same bytes, wherever the checkout lies.
+# of (CycloneDX) and how it was built (in-toto, SLSA), the board files it may run with, which
+# printers measure, and the sums of all of it. The same commit and toolchain give the same
+# bytes, wherever the checkout lies.
 #
 #   cross/release.sh VERSION RELEASE OUT [KEY]
 #
 # KEY signs the provenance: see platen-ota key. COMMIT names the commit where this is no
-# git checkout.
+# git checkout. BOARD adds the slots of that board's image, and pcrs.json, what a TPM holds
+# after their starts; SIGN is the key that its bootloader knows (else one of this checkout's own).
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 version=$1 release=$2 key=${4:-}
@@ -35,6 +37,20 @@ for target in ${TARGETS:-arm:6 arm:7 arm64:}; do
 	"$tool" provenance "$out/$name" --commit "$commit" --source "${SOURCE_URI:-git+https://example.com/platen}" \
 		--builder "${BUILDER_URI:-https://example.com/platen/make-release}" ${key:+--key "$key"} >"$out/$name.provenance.json"
 done
+rm -rf "$out/boards"
+mkdir "$out/boards"
+for board in boards/*.toml; do
+	cp "$board" "$out/boards/"
+	made="$made $board"
+done
+if [ -n "${BOARD:-}" ]; then
+	cross/tools.sh mkfs.ext4
+	go run ./cross/image/mkimage -pack=false -version "$version" -release "$release" ${SIGN:+-sign "$SIGN"} "$BOARD" >&2
+	for file in build/image/"$BOARD"/*.slot build/image/"$BOARD"/pcrs.json; do
+		cp "$file" "$out/"
+		made="$made $(basename "$file")"
+	done
+fi
 # Everything that this release may ever send: a target beside it.
 CGO_ENABLED=0 go run -trimpath -buildvcs=false -tags nethttpomithttp2 ./agent/cmd/platen catalogue -o json >"$out/catalogue.json"
 made="$made catalogue.json"

@@ -3,9 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,22 +69,6 @@ board measures them.`,
 	f.StringVar(&s.Board, "board", "", "board whose releases are approved")
 	f.StringVar(&key, "key", "", "the approver's private key")
 	f.IntVar(&s.Releases, "releases", 3, "how many of the newest releases, at most 4")
-	f.StringArrayVar(&boot, "pcr", nil, "a register of the machine and its value, INDEX=SHA256; repeat it for more")
+	f.StringArrayVar(&boot, "pcr", nil, "a register of the machine and its value, INDEX=SHA256, or FILE:BOOTLOADER, of an image's pcrs.json; repeat it for more")
 	return c
-}
-
-// registers reads INDEX=SHA256, which any register but that of the agents may be.
-func registers(flags []string) ([]approval.PCR, error) {
-	var list []approval.PCR
-	for _, text := range flags {
-		index, value, _ := strings.Cut(text, "=")
-		n, err := strconv.ParseUint(index, 10, 8)
-		p := approval.PCR{Index: uint8(n)}
-		if err != nil || n > 23 || n == approval.AgentPCR || p.Value.UnmarshalText([]byte(value)) != nil ||
-			slices.ContainsFunc(list, func(q approval.PCR) bool { return q.Index == p.Index }) {
-			return nil, cli.Usage("--pcr %s: write a register other than %d once, from 0 to 23, and its value in hexadecimal", text, approval.AgentPCR)
-		}
-		list = append(list, p)
-	}
-	return list, nil
 }

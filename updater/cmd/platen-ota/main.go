@@ -203,8 +203,8 @@ signed with the keys of the role that has it: see delegate.`,
 	f.StringVar(&item.Kind, "name", "agent", "what the file replaces: agent, rootfs or controller")
 	f.StringSliceVar(&item.Hardware, "hardware", nil, "revision of the board it is for; repeat it (default: any)")
 	f.StringSliceVar(&with, "with", nil, "NAME=N: a release of another kind that is installed and taken back together with it")
-	f.StringArrayVar(&pcrs, "pcr", nil, "of a root file system: a register after a start of it, INDEX=SHA256; repeat it for more")
-	f.StringArrayVar(&parts, "measured", nil, "what printers measure beside or instead of the file, a FILE or its SHA256: all board files that an agent may run with, or what an Intel HEX file is in flash; repeat it for more")
+	f.StringArrayVar(&pcrs, "pcr", nil, "of a root file system: a register after a start of it, INDEX=SHA256, or all of them, FILE:BOOTLOADER, from the pcrs.json that make image leaves; repeat it for more")
+	f.StringArrayVar(&parts, "measured", nil, "what printers measure beside or instead of the file, a FILE, its SHA256 or a FOLDER of board files: all that an agent may run with, or what an Intel HEX file is in flash; repeat it for more")
 	rollout.register(c)
 	return c
 }
