@@ -29,6 +29,7 @@ type stand struct {
 	notes   *honest
 	forget  *forgetful
 	proxy   *proxy
+	board   *stage.Process
 	agent   *stage.Process
 	fleet   *stage.Process
 	printer evidence.PrinterID
@@ -99,18 +100,18 @@ func (st *stand) measure(ctx context.Context) (id evidence.PrinterID, err error)
 
 // begin starts fleet and printer, enrols the one with the other and has the owner grant all
 // machine data there is, once a second.
-func (st *stand) begin(ctx context.Context) error {
+func (st *stand) begin(ctx context.Context) (err error) {
 	if err := st.startFleet(ctx); err != nil {
 		return err
 	}
 	if err := st.configure(ctx); err != nil {
 		return err
 	}
-	sim, err := st.stage.Start("platen-sim", nil, "-o", "jsonl", "--pty", st.w.path("tty"))
+	st.board, err = st.stage.Start("platen-sim", nil, "-o", "jsonl", "--pty", st.w.path("tty"))
 	if err != nil {
 		return err
 	}
-	if _, err := sim.Wait(ctx, patience, 0, func(e stage.Event) bool { return e.Event == "ready" }); err != nil {
+	if _, err := st.board.Wait(ctx, patience, 0, func(e stage.Event) bool { return e.Event == "ready" }); err != nil {
 		return err
 	}
 	if err := st.startAgent(); err != nil {
@@ -126,6 +127,11 @@ func (st *stand) begin(ctx context.Context) error {
 	if _, err := st.stage.Platen(ctx, "enrol", strings.TrimSpace(string(claim))); err != nil {
 		return err
 	}
+	return st.grant(ctx)
+}
+
+// grant has the owner grant the fleet all machine data there is, once a second.
+func (st *stand) grant(ctx context.Context) error {
 	recipient, err := fleetOf(st.w.dir)
 	if err != nil {
 		return err

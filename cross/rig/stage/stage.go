@@ -42,6 +42,8 @@ type Event struct {
 	Release  uint64  `json:"release"`
 	From     uint64  `json:"from"`
 	Lines    uint64  `json:"lines"`
+	Moves    uint64  `json:"moves"`
+	Starved  uint64  `json:"starved"`
 	Layers   int     `json:"layers"`
 	Z        float64 `json:"z_mm"`
 	SimTime  float64 `json:"sim_time_s"`
