@@ -207,6 +207,9 @@ func (rel Release) folder() string { return fmt.Sprintf("%s/%s/%d", rel.Board, r
 
 // copyIn copies what it reads to its place under the hash it has while it is copied.
 func (r *Repo) copyIn(src io.Reader, path string) (size int64, digest string, err error) {
+	if r.public {
+		return 0, "", errors.New("files are added to the repository itself, with its online folder beside it: this may be a copy")
+	}
 	folder, base := filepath.Split(path)
 	if err := os.MkdirAll(filepath.Join(r.dir, "targets", filepath.FromSlash(folder)), 0o755); err != nil {
 		return 0, "", fmt.Errorf("make folder of release: %w", err)

@@ -33,6 +33,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -111,6 +112,7 @@ type Repo struct {
 	root        *metadata.Metadata[metadata.RootType] // the newest, verified
 	past        []*metadata.Metadata[metadata.RootType]
 	draft       *Draft // what offline keys are to sign; nil: they do at once
+	public      bool   // there is no online folder
 }
 
 // folder is every effect on the public folder.
@@ -125,22 +127,64 @@ func Open(dir, online string) (*Repo, error) {
 	if online == "" {
 		online = OnlineDir(dir)
 	}
-	first, err := os.ReadFile(filepath.Join(dir, "1.root.json"))
+	r := &Repo{dir: dir, online: online}
+	if err := r.open(r.loadSettings); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// OpenPublic opens a public folder, or a copy of one, without the online folder: for
+// [Repo.Draft] of whatever adds no file. What is drafted is valid for as long as what was
+// signed last.
+func OpenPublic(dir string) (*Repo, error) {
+	r := &Repo{dir: dir, online: OnlineDir(dir), public: true}
+	if err := r.open(r.termsOfLast); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Repo) open(settings func() error) error {
+	first, err := os.ReadFile(filepath.Join(r.dir, "1.root.json"))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", dir, ErrNoRepo)
+		return fmt.Errorf("%s: %w", r.dir, ErrNoRepo)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read first root: %w", err)
+		return fmt.Errorf("read first root: %w", err)
 	}
-	r := &Repo{dir: dir, online: online}
-	if r.root, r.past, err = walkRoots(dir, first); err != nil {
-		return nil, err
+	if r.root, r.past, err = walkRoots(r.dir, first); err != nil {
+		return err
 	}
-	if err := r.loadSettings(); err != nil {
-		return nil, err
+	if err := settings(); err != nil {
+		return err
 	}
-	r.out, err = slot.OpenDir(dir, "targets")
-	return r, err
+	r.out, err = slot.OpenDir(r.dir, "targets")
+	return err
+}
+
+// termsOfLast takes for how long metadata is valid from the newest that says when it was
+// signed.
+func (r *Repo) termsOfLast() error {
+	targets, err := r.targetsUnder(append(slices.Clone(r.past), r.root)...)
+	if err != nil {
+		return err
+	}
+	p := DefaultPolicy()
+	for _, x := range [...]struct {
+		term    *time.Duration
+		fields  map[string]any
+		expires time.Time
+	}{
+		{&p.RootValid, r.root.Signed.UnrecognizedFields, r.root.Signed.Expires},
+		{&p.TargetsValid, targets.Signed.UnrecognizedFields, targets.Signed.Expires},
+	} {
+		if at, err := issued(x.fields); err == nil && x.expires.After(at) {
+			*x.term = x.expires.Sub(at)
+		}
+	}
+	r.set.Policy = p
+	return nil
 }
 
 // Close lets go of the repository's folder.
@@ -184,6 +228,9 @@ func (r *Repo) loadSettings() error {
 }
 
 func (r *Repo) saveSettings() error {
+	if r.public {
+		return errors.New("settings are in the online folder, which is not here")
+	}
 	text, err := json.MarshalIndent(r.set, "", "  ")
 	if err != nil {
 		return err
@@ -274,9 +321,14 @@ func issue(fields *map[string]any, now time.Time) {
 // issuedAfter reports whether metadata was signed clearly after now: printers would
 // take it for a sign that everything else has expired.
 func issuedAfter(fields map[string]any, now time.Time) bool {
-	text, _ := fields[issuedField].(string)
-	at, err := time.Parse(time.RFC3339, text)
+	at, err := issued(fields)
 	return err == nil && at.After(now.Add(time.Hour))
+}
+
+// issued is the moment that issue has entered.
+func issued(fields map[string]any) (time.Time, error) {
+	text, _ := fields[issuedField].(string)
+	return time.Parse(time.RFC3339, text)
 }
 
 // lock keeps other processes from changing the repository meanwhile, and makes sure

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"time"
@@ -51,7 +52,7 @@ func root() *cobra.Command {
 
 func (o *options) keysFlag(c *cobra.Command) {
 	c.Flags().StringSliceVar(&o.keys, "keys", nil, "folder of offline keys; give it several times if they are kept apart (default: where init made them)")
-	c.Flags().StringVar(&o.draft, "draft", "", "sign nothing: write this file, for each signer's platen-ota sign, and then for submit")
+	c.Flags().StringVar(&o.draft, "draft", "", "sign nothing: write this file, for each signer's platen-ota sign, and then for submit; a copy of DIR without DIR.online will do")
 }
 
 // change runs what root or targets keys sign: at once, or into a draft.
@@ -66,9 +67,13 @@ func (o *options) change(r *publish.Repo, change func() error) error {
 	return d.Save(o.draft)
 }
 
-// open opens the repository for one command.
+// open opens the repository for one command. Who drafts may have nothing but its public
+// folder.
 func (o *options) open(dir string, use func(*publish.Repo) error) error {
 	r, err := publish.Open(dir, o.online)
+	if errors.Is(err, fs.ErrNotExist) && o.draft != "" && o.online == "" {
+		r, err = publish.OpenPublic(dir)
+	}
 	if err != nil {
 		return exit(err)
 	}
