@@ -24,6 +24,11 @@ import (
 // The versions below Root count under the keys of that root. Once a newer root names
 // other keys for the snapshot or the timestamp they are forgotten, as the specification
 // has it (5.3.11): so those who hold the offline keys undo a fast-forward of a thief.
+//
+// Roles that the targets delegate to are not among them. The snapshot has their versions, so
+// on an empty disk none of them is older than the newest snapshot that was seen, unless who
+// signs another one has stolen its key and the timestamp's: then Release is the limit, and a
+// release above it that the role has withdrawn since can come back.
 type Marks struct {
 	Root, Timestamp, Snapshot, Targets int64 // versions, 0: never seen
 
