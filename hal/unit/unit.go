@@ -172,15 +172,21 @@ func appendFixed(dst []byte, v int64, digits int) []byte {
 		dst = append(dst, '-')
 		v = -v
 	}
-	whole, frac := v/pow10[digits], v%pow10[digits]
-	dst = strconv.AppendInt(dst, whole, 10)
-	if frac == 0 {
-		return dst
+	u := uint64(v)
+	for digits > 0 && u%10 == 0 {
+		u /= 10
+		digits--
 	}
-	dst = append(dst, '.')
-	for d := digits - 1; frac > 0; d-- {
-		dst = append(dst, byte('0'+frac/pow10[d]))
-		frac %= pow10[d]
+	var text [24]byte // from its end on
+	at := len(text)
+	for n := 0; n <= digits || u > 0; n++ {
+		if n == digits && n > 0 {
+			at--
+			text[at] = '.'
+		}
+		at--
+		text[at] = byte('0' + u%10)
+		u /= 10
 	}
-	return dst
+	return append(dst, text[at:]...)
 }

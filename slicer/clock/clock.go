@@ -55,6 +55,7 @@ func Default() Machine {
 // move is one straight move that is not over.
 type move struct {
 	dir     [axes]float64 // mm of each axis for a mm of path
+	unit    [axes]float64 // the same, with the filament as one more axis, of length 1
 	length  float64       // mm
 	nominal float64       // mm/s
 	accel   float64       // mm/s²
@@ -65,10 +66,11 @@ type move struct {
 // Clock adds up the time of a program. It is design data.
 type Clock struct {
 	m       Machine
+	feed    [axes]float64 // MaxFeed in mm/s
+	accel   [axes]float64 // MaxAccel
 	at      [3]unit.Length
 	moves   [most]move
 	head, n int
-	last    move // the latest that was added
 	total   float64
 }
 
@@ -82,7 +84,11 @@ func New(m Machine) *Clock {
 		m.MaxFeed[i], m.MaxAccel[i] = max(m.MaxFeed[i], 1), max(m.MaxAccel[i], 1)
 	}
 	m.Accel, m.Retract, m.Travel = max(m.Accel, 1), max(m.Retract, 1), max(m.Travel, 1)
-	return &Clock{m: m}
+	c := &Clock{m: m}
+	for i := range c.feed {
+		c.feed[i], c.accel[i] = m.MaxFeed[i].MMPerSecond(), float64(m.MaxAccel[i])
+	}
+	return c
 }
 
 // String says nothing of the program.
@@ -128,7 +134,6 @@ func (c *Clock) stop() {
 	for c.n > 0 {
 		c.finish()
 	}
-	c.last = move{}
 }
 
 func (c *Clock) move(i int) *move { return &c.moves[(c.head+i)%most] }
@@ -145,14 +150,19 @@ func (c *Clock) add(op motion.Op) {
 	if op.Has(motion.E) {
 		mm[axisE] = op.E.MM()
 	}
-	b := move{length: norm([axes]float64{mm[0], mm[1], mm[2]})}
-	alone := b.length == 0
+	length := norm([axes]float64{mm[0], mm[1], mm[2]})
+	alone := length == 0
 	if alone {
-		b.length = math.Abs(mm[axisE])
+		length = math.Abs(mm[axisE])
 	}
-	if b.length == 0 {
+	if length == 0 {
 		return
 	}
+	if c.n == c.m.Window {
+		c.finish()
+	}
+	b := c.move(c.n)
+	b.length, b.entry2 = length, 0
 	switch {
 	case alone:
 		b.accel = float64(c.m.Retract)
@@ -163,21 +173,26 @@ func (c *Clock) add(op motion.Op) {
 	}
 	b.nominal = max(op.Feed.MMPerSecond(), crawl)
 	for i := range mm {
-		b.dir[i] = mm[i] / b.length
-		if share := math.Abs(b.dir[i]); share > 0 {
-			b.nominal = min(b.nominal, c.m.MaxFeed[i].MMPerSecond()/share)
-			b.accel = min(b.accel, float64(c.m.MaxAccel[i])/share)
+		b.dir[i] = mm[i] / length
+		share := math.Abs(b.dir[i])
+		if share*b.nominal > c.feed[i]*nearly { // else it is far from the limit
+			b.nominal = min(b.nominal, c.feed[i]/share)
+		}
+		if share*b.accel > c.accel[i]*nearly {
+			b.accel = min(b.accel, c.accel[i]/share)
 		}
 	}
-	b.enter2 = c.corner2(&b)
-	if c.n == c.m.Window {
-		c.finish()
+	n := norm(b.dir)
+	for i := range b.dir {
+		b.unit[i] = b.dir[i] / n
 	}
-	*c.move(c.n) = b
+	b.enter2 = c.corner2(b)
 	c.n++
-	c.last = b
 	c.plan()
 }
+
+// nearly leaves room for rounding where a product is compared instead of a quotient.
+const nearly = 1 - 1e-9
 
 // corner2 is the square of the speed with which b may follow the latest move.
 func (c *Clock) corner2(b *move) float64 {
@@ -185,14 +200,14 @@ func (c *Clock) corner2(b *move) float64 {
 	if c.m.Corner == 0 {
 		return max(c.jerk2(b), least)
 	}
-	if c.n == 0 || c.last.length == 0 {
+	if c.n == 0 {
 		return least
 	}
-	n1, n2 := norm(c.last.dir), norm(b.dir)
+	last := c.move(c.n - 1)
 	var turn [axes]float64
 	cos := 0.0
 	for i := range turn {
-		p, q := c.last.dir[i]/n1, b.dir[i]/n2
+		p, q := last.unit[i], b.unit[i]
 		cos -= float64(p * q)
 		turn[i] = q - p
 	}
@@ -202,23 +217,27 @@ func (c *Clock) corner2(b *move) float64 {
 	cos = max(cos, -0.999999)
 	accel, n := b.accel, norm(turn)
 	for i := range turn {
-		if d := math.Abs(turn[i]) / n; d > 0 {
-			accel = min(accel, float64(c.m.MaxAccel[i])/d)
+		if d := math.Abs(turn[i]); d*accel > c.accel[i]*n*nearly {
+			accel = min(accel, c.accel[i]/(d/n))
 		}
 	}
 	sin := math.Sqrt((1 - cos) / 2)
-	v2 := accel * c.m.Corner.MM() * sin / (1 - sin)
+	v2 := min(accel*c.m.Corner.MM()*sin/(1-sin), b.nominal*b.nominal, last.nominal*last.nominal)
 	if b.length < 1 && cos < -math.Sqrt2/2 { // a piece of a curve
-		v2 = min(v2, b.length*accel/math.Acos(-cos))
+		// The turn is 2·asin(half), and up to an eighth of a circle that is below 2.06·half.
+		if half := math.Sqrt((1 + cos) / 2); v2*2.06*half > b.length*accel {
+			v2 = min(v2, b.length*accel/math.Acos(-cos))
+		}
 	}
-	return max(least, min(v2, b.nominal*b.nominal, c.last.nominal*c.last.nominal))
+	return max(least, v2)
 }
 
 // jerk2 is the same where each axis may change its speed by its jerk at once.
 func (c *Clock) jerk2(b *move) float64 {
-	from, top := c.last.dir, min(b.nominal, c.last.nominal)
-	if c.n == 0 || c.last.length == 0 {
-		from, top = [axes]float64{}, b.nominal
+	from, top := [axes]float64{}, b.nominal
+	if c.n > 0 {
+		last := c.move(c.n - 1)
+		from, top = last.dir, min(top, last.nominal)
 	}
 	for i := range b.dir {
 		if step := math.Abs(b.dir[i] - from[i]); step*top > c.m.Jerk[i].MMPerSecond() {

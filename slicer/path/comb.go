@@ -48,12 +48,12 @@ func (c *comb) wipe() {
 // load takes a layer: ways lead along its second wall, or the only one, and through
 // support. Without a layer there is no way, as before its first line.
 func (c *comb) load(l *pipe.Layer) {
-	c.outline.reset()
-	c.rails.reset()
 	c.rail, c.on = nil, l != nil
 	if l == nil {
 		return
 	}
+	c.outline.reset()
+	c.rails.reset()
 	c.outline.add(&l.Outline, 0)
 	c.outline.add(&l.Support, 0)
 	if n := l.Walls.Len(); n > 0 {

@@ -2,6 +2,8 @@ package path
 
 import (
 	"math"
+	"math/bits"
+	"slices"
 
 	"platen/hal/unit"
 	"platen/slicer/geom"
@@ -12,11 +14,12 @@ const mostCells = 128
 
 // grid finds the edges of rings by place: a box is cut into cells, and each lists the
 // edges that may reach into it. It is made when it is asked for the first time on a
-// layer, as many layers need none.
+// layer, as many layers need none, and kept as long as the edges are the same.
 type grid struct {
 	edges  []edge
+	n      int // of edges; those behind are of a layer before
 	lo     geom.Point
-	size   int64 // of a cell, along both axes
+	shift  uint // cells are 1<<shift wide
 	nx, ny int
 	starts []int32 // of each cell's list, and one behind the last
 	list   []int32
@@ -36,11 +39,11 @@ func (g *grid) wipe() {
 	clear(g.edges[:cap(g.edges)])
 	clear(g.list[:cap(g.list)])
 	clear(g.starts[:cap(g.starts)])
-	g.ready = false
+	g.edges, g.n, g.ready = g.edges[:0], 0, false
 }
 
-// reset forgets all edges.
-func (g *grid) reset() { g.edges, g.ready = g.edges[:0], false }
+// reset forgets all edges, unless the same are added again.
+func (g *grid) reset() { g.n = 0 }
 
 // add takes the edges of the rings of r. The rings are numbered on from first.
 func (g *grid) add(r *geom.Region, first int) {
@@ -51,14 +54,21 @@ func (g *grid) add(r *geom.Region, first int) {
 			if k+1 < len(ring) {
 				q = ring[k+1]
 			}
-			g.edges = append(g.edges, edge{p, q, int32(first + i), int32(k)})
+			e := edge{p, q, int32(first + i), int32(k)}
+			if g.n == len(g.edges) || g.edges[g.n] != e {
+				g.edges, g.ready = append(g.edges[:g.n], e), false
+			}
+			g.n++
 		}
 	}
 }
 
-// build makes the lists of cells.
+// build makes the lists of cells, unless they are there.
 func (g *grid) build() {
-	g.ready = true
+	if g.ready && g.n == len(g.edges) {
+		return
+	}
+	g.edges, g.ready = g.edges[:g.n], true
 	if len(g.edges) == 0 {
 		g.nx, g.ny = 0, 0
 		return
@@ -71,79 +81,89 @@ func (g *grid) build() {
 	}
 	g.lo = lo
 	side := max(int64(hi.X)-int64(lo.X), int64(hi.Y)-int64(lo.Y)) + 1
-	n := min(mostCells, 4+int(math.Sqrt(float64(len(g.edges)))))
-	g.size = side/int64(n) + 1
-	g.nx = int((int64(hi.X)-int64(lo.X))/g.size) + 1
-	g.ny = int((int64(hi.Y)-int64(lo.Y))/g.size) + 1
+	n := min(mostCells, 4+int(1.5*math.Sqrt(float64(len(g.edges)))))
+	g.shift = uint(bits.Len64(uint64(side) / uint64(n)))
+	g.nx = int((int64(hi.X)-int64(lo.X))>>g.shift) + 1
+	g.ny = int((int64(hi.Y)-int64(lo.Y))>>g.shift) + 1
 	g.fill()
 }
 
 // fill counts what each cell lists, and then lists it.
 func (g *grid) fill() {
-	g.starts = g.starts[:0]
-	for range g.nx*g.ny + 1 {
-		g.starts = append(g.starts, 0)
-	}
+	cells := g.nx * g.ny
+	g.starts = slices.Grow(g.starts[:0], cells+1)[:cells+1]
+	clear(g.starts)
 	for i := range g.edges {
-		g.cells(g.edges[i].a, g.edges[i].b, func(c int) bool { g.starts[c+1]++; return true })
+		w := g.way(g.edges[i].a, g.edges[i].b)
+		for w.next(g) {
+			for c := w.from; c <= w.to; c++ {
+				g.starts[c+1]++
+			}
+		}
 	}
-	for c := range g.nx * g.ny {
+	for c := range cells {
 		g.starts[c+1] += g.starts[c]
 	}
-	total := int(g.starts[g.nx*g.ny])
-	if cap(g.list) < total {
-		g.list = make([]int32, total)
-	}
-	g.list = g.list[:total]
+	total := int(g.starts[cells])
+	g.list = slices.Grow(g.list[:0], total)[:total]
 	for i := len(g.edges) - 1; i >= 0; i-- { // from the last, so that starts end where they belong
-		g.cells(g.edges[i].a, g.edges[i].b, func(c int) bool {
-			g.starts[c+1]--
-			g.list[g.starts[c+1]] = int32(i)
-			return true
-		})
+		w := g.way(g.edges[i].a, g.edges[i].b)
+		for w.next(g) {
+			for c := w.from; c <= w.to; c++ {
+				g.starts[c+1]--
+				g.list[g.starts[c+1]] = int32(i)
+			}
+		}
 	}
 	// starts[c+1] is now where the list of c begins.
 	copy(g.starts, g.starts[1:])
-	g.starts[g.nx*g.ny] = int32(total)
-	g.seen = g.seen[:0]
-	for range g.edges {
-		g.seen = append(g.seen, 0)
-	}
+	g.starts[cells] = int32(total)
+	g.seen = slices.Grow(g.seen[:0], len(g.edges))[:len(g.edges)]
+	clear(g.seen)
 	g.query = 0
 }
 
 // column and row are the cell of a coordinate, or the nearest.
 func (g *grid) column(x unit.Length) int {
-	return int(max(0, min(int64(g.nx)-1, (int64(x)-int64(g.lo.X))/g.size)))
+	return max(0, min(g.nx-1, int((int64(x)-int64(g.lo.X))>>g.shift)))
 }
 
 func (g *grid) row(y unit.Length) int {
-	return int(max(0, min(int64(g.ny)-1, (int64(y)-int64(g.lo.Y))/g.size)))
+	return max(0, min(g.ny-1, int((int64(y)-int64(g.lo.Y))>>g.shift)))
 }
 
-// cells calls yield with every cell that the straight way from a to b touches, and
-// some beside it, until that returns false.
-func (g *grid) cells(a, b geom.Point, yield func(int) bool) {
+// way goes through the cells that the straight way from a to b touches, and some
+// beside it, row by row.
+type way struct {
+	a, b             geom.Point // the lower end first
+	row, first, last int        // the next row, and those of the ends
+	from, to         int        // the cells of the present one
+}
+
+func (g *grid) way(a, b geom.Point) way {
 	if a.Y > b.Y {
 		a, b = b, a
 	}
-	first, last := g.row(a.Y), g.row(b.Y)
-	for r := first; r <= last; r++ {
-		x0, x1 := a.X, b.X
-		if first != last { // where the way enters the row and leaves it, rounded outwards
-			if r > first {
-				x0 = cross(a, b, int64(g.lo.Y)+int64(r)*g.size)
-			}
-			if r < last {
-				x1 = cross(a, b, int64(g.lo.Y)+int64(r+1)*g.size)
-			}
-		}
-		for c := g.column(min(x0, x1) - 1); c <= g.column(max(x0, x1)+1); c++ {
-			if !yield(r*g.nx + c) {
-				return
-			}
-		}
+	first := g.row(a.Y)
+	return way{a: a, b: b, row: first, first: first, last: g.row(b.Y)}
+}
+
+// next goes on with the next row, and reports whether there is one.
+func (w *way) next(g *grid) bool {
+	r := w.row
+	if r > w.last {
+		return false
 	}
+	x0, x1 := w.a.X, w.b.X
+	if r > w.first { // where the way enters the row and leaves it, rounded outwards
+		x0 = cross(w.a, w.b, int64(g.lo.Y)+int64(r)<<g.shift)
+	}
+	if r < w.last {
+		x1 = cross(w.a, w.b, int64(g.lo.Y)+int64(r+1)<<g.shift)
+	}
+	w.from, w.to = r*g.nx+g.column(min(x0, x1)-1), r*g.nx+g.column(max(x0, x1)+1)
+	w.row++
+	return true
 }
 
 // cross is X of the way from a to b at height y, to the unit.
@@ -155,9 +175,7 @@ func cross(a, b geom.Point, y int64) unit.Length {
 // along calls yield with each edge that the way from a to b may meet, once, until
 // that returns false.
 func (g *grid) along(a, b geom.Point, yield func(*edge) bool) {
-	if !g.ready {
-		g.build()
-	}
+	g.build()
 	if g.nx == 0 {
 		return
 	}
@@ -167,19 +185,19 @@ func (g *grid) along(a, b geom.Point, yield func(*edge) bool) {
 	}
 	lo := geom.Point{X: min(a.X, b.X), Y: min(a.Y, b.Y)}
 	hi := geom.Point{X: max(a.X, b.X), Y: max(a.Y, b.Y)}
-	g.cells(a, b, func(c int) bool {
-		for _, i := range g.list[g.starts[c]:g.starts[c+1]] {
+	w := g.way(a, b)
+	for w.next(g) {
+		for _, i := range g.list[g.starts[w.from]:g.starts[w.to+1]] {
 			if g.seen[i] == g.query {
 				continue
 			}
 			g.seen[i] = g.query
 			e := &g.edges[i]
 			if max(e.a.X, e.b.X) >= lo.X && min(e.a.X, e.b.X) <= hi.X && max(e.a.Y, e.b.Y) >= lo.Y && min(e.a.Y, e.b.Y) <= hi.Y && !yield(e) {
-				return false
+				return
 			}
 		}
-		return true
-	})
+	}
 }
 
 // inside reports whether a point is inside of the rings, by the edges to the right.

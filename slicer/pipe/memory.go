@@ -23,5 +23,5 @@ func (p Params) Memory(points int, contour int64, box mesh.Box) int64 {
 		worker += props * 900
 		around += near
 	}
-	return int64(p.Slots())*layer + int64(p.workers()+1)*worker + around*net + 1<<20
+	return int64(p.Slots())*layer + int64(p.scratches()+1)*worker + around*net + 1<<20
 }

@@ -1,7 +1,6 @@
 package pipe
 
 import (
-	"fmt"
 	"slices"
 
 	"platen/slicer/geom"
@@ -80,59 +79,4 @@ func (n *neighbours) next(last bool) (*Layer, error) {
 	n.pending = slices.Delete(n.pending, 0, 1)
 	n.skins.leave(l)
 	return l, nil
-}
-
-// meet runs the stage.
-func (r *run) meet() {
-	defer close(r.out)
-	defer close(r.lines)
-	n := newNeighbours(r.p)
-	defer n.wipe()
-	for {
-		l, ok := r.take(r.order)
-		if !ok {
-			break
-		}
-		select {
-		case <-l.shaped:
-		case <-r.stop:
-			return
-		}
-		if l.err == nil {
-			l.err = n.add(l)
-		}
-		if l.err != nil {
-			r.fail(l)
-			return
-		}
-		if !r.drain(n, false) {
-			return
-		}
-		n.keep(r.p.Arena)
-	}
-	r.drain(n, true)
-}
-
-// drain hands on the layers for which enough is known.
-func (r *run) drain(n *neighbours, last bool) bool {
-	for {
-		l, err := n.next(last)
-		if l == nil {
-			return true
-		}
-		if err != nil {
-			l.err = fmt.Errorf("look at the layers around a layer: %w", err)
-			r.fail(l)
-			return false
-		}
-		if !r.give(r.out, l) || !r.give(r.lines, l) {
-			return false
-		}
-	}
-}
-
-// fail hands on a layer with an error, as it is.
-func (r *run) fail(l *Layer) {
-	l.lined <- struct{}{}
-	r.give(r.out, l)
 }

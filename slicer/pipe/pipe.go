@@ -1,18 +1,20 @@
 // Package pipe turns the outlines of a mesh into layers ready to print, a few
 // layers ahead of whoever prints them.
 //
-// [Layers] runs these stages as goroutines behind bounded queues:
+// [Layers] takes every layer through these stages:
 //
-//	cut         one: the next outlines
-//	shape       workers: what follows from a layer alone (worker.shape: outline.go, shell.go)
-//	neighbours  one, cheap: what needs the layers around it (neighbours.go; skin.go, support.go)
-//	lines       the same workers: what follows from both (worker.lines: infill.go, support.go, adhesion.go)
+//	cut         in order: the next outlines
+//	shape       what follows from a layer alone (worker.shape: outline.go, shell.go)
+//	neighbours  in order, cheap: what needs the layers around it (neighbours.go; skin.go, support.go)
+//	lines       what follows from both (worker.lines: infill.go, support.go, adhesion.go)
 //
-// and hands the layers on in order. A stage leaves in the [Layer] what the next one
-// needs; scratch belongs to the goroutine (worker, neighbours). A stage on workers
-// may look at its own layer only, so that every point in the result is the same for
-// any number of them. Nothing is kept once a layer has been handed on: buffers go
-// round, and are overwritten at the end.
+// and hands the layers on in order. The workers, a few goroutines, do all of it: each
+// takes what is nearest to being printed (run.go), so that small layers pass through
+// without one goroutine waking another for every stage. A stage leaves in the [Layer]
+// what the next one needs; scratch belongs to the worker, or to the stage that goes in
+// order. The others may look at their own layer only, so that every point in the result
+// is the same for any number of workers. Nothing is kept once a layer has been handed
+// on: buffers go round, and are overwritten at the end.
 //
 // Memory is what [Params.Memory] says: layers in flight ([Params.Slots]), each with
 // copies of its outline, its lines, and the outlines of those layers around it that
@@ -24,11 +26,8 @@
 package pipe
 
 import (
-	"context"
-	"iter"
 	"log/slog"
 	"runtime"
-	"sync"
 
 	"platen/hal/unit"
 	"platen/slicer/cut"
@@ -56,7 +55,7 @@ type Params struct {
 	SkirtGap     unit.Length // between the model and the innermost of them
 	Adhesion     Adhesion    // and what else goes around the first layer, or below it
 	Volume       mesh.Box    // skirts that would leave it are left out
-	Workers      int         // goroutines that work on layers; 0 is one a processor, at most 4
+	Workers      int         // how many work on layers, the reader included; 0 is one a processor, at most 4
 
 	// Arena is where buffers are kept once they have grown; nil leaves them on the Go heap.
 	Arena *vault.Arena
@@ -75,6 +74,10 @@ func (p Params) workers() int {
 	}
 	return min(runtime.GOMAXPROCS(0), runtime.NumCPU(), 4) // a session has processors of Go to spare, for its port
 }
+
+// scratches is how many have the memory of a worker: whoever reads the layers is one of
+// the workers, but one more has to work while they are printed.
+func (p Params) scratches() int { return max(p.workers(), 2) }
 
 // Layer is one layer, ready to print. It is design data. All of it is in machine
 // coordinates and belongs to the pipe: it is good until the loop that received it
@@ -106,8 +109,8 @@ type Layer struct {
 	held held        // what its support needs to know
 	base geom.Region // what stands on the bed, for layers that go around it
 
-	shaped chan struct{} // one token once outline and walls are there
-	lined  chan struct{} // one token once all is there
+	shaped bool // outline and walls are there
+	lined  bool // all is there, or err
 	err    error
 }
 
@@ -121,7 +124,7 @@ func (l *Layer) String() string { return "layer" }
 func (l *Layer) LogValue() slog.Value { return slog.StringValue("layer") }
 
 func (l *Layer) reset() {
-	l.err = nil
+	l.err, l.shaped, l.lined = nil, false, false
 	l.Walls.Reset()
 	l.Gaps.Reset()
 	l.Skirt.Reset()
@@ -146,138 +149,4 @@ func (l *Layer) wipe() {
 	l.base.Wipe()
 	l.exposed.wipe()
 	l.merged.around.Wipe()
-}
-
-// run is one pass over the layers.
-type run struct {
-	p     Params
-	cut   *cut.Cutter
-	all   []*Layer
-	free  chan *Layer // as many as there are
-	work  chan *Layer // cut, to be shaped, in any order
-	order chan *Layer // the same, in order
-	lines chan *Layer // to get their lines, in any order
-	out   chan *Layer // the same, in order
-	stop  <-chan struct{}
-	wg    sync.WaitGroup
-}
-
-// Layers cuts from c, from the lowest layer up. The sequence yields at most one
-// error, as its last pair: that of ctx, or of a layer whose outlines are beyond
-// repair. When the loop ends, whatever the reason, all goroutines have ended and
-// all buffers are overwritten. One loop over c at a time.
-func Layers(ctx context.Context, c *cut.Cutter, p Params) iter.Seq2[*Layer, error] {
-	return func(yield func(*Layer, error) bool) {
-		stop := make(chan struct{})
-		r := newRun(c, p, stop)
-		defer r.finish()
-		defer close(stop)
-		r.start()
-		for {
-			if err := ctx.Err(); err != nil {
-				yield(nil, err)
-				return
-			}
-			select {
-			case l, ok := <-r.out:
-				if !ok {
-					return
-				}
-				select {
-				case <-l.lined:
-				case <-ctx.Done():
-					continue
-				}
-				if l.err != nil {
-					yield(nil, l.err)
-					return
-				}
-				if !yield(l, nil) {
-					return
-				}
-				r.free <- l // has room for all of them
-			case <-ctx.Done():
-			}
-		}
-	}
-}
-
-func newRun(c *cut.Cutter, p Params, stop <-chan struct{}) *run {
-	n := p.Slots()
-	r := &run{
-		p: p, cut: c, stop: stop,
-		free: make(chan *Layer, n), work: make(chan *Layer, n),
-		order: make(chan *Layer, n), lines: make(chan *Layer, n), out: make(chan *Layer, n),
-	}
-	for range n {
-		l := &Layer{shaped: make(chan struct{}, 1), lined: make(chan struct{}, 1), Width: p.Width}
-		r.all = append(r.all, l)
-		r.free <- l
-	}
-	return r
-}
-
-func (r *run) start() {
-	r.cut.Rewind()
-	r.wg.Go(r.cutAll)
-	for range r.p.workers() {
-		r.wg.Go(r.labour)
-	}
-	r.wg.Go(r.meet)
-}
-
-// finish waits for all stages and overwrites what they held.
-func (r *run) finish() {
-	r.wg.Wait()
-	for _, l := range r.all {
-		l.wipe()
-	}
-	r.cut.Wipe()
-}
-
-// take receives from a queue unless the run is over.
-func (r *run) take(from <-chan *Layer) (*Layer, bool) {
-	select {
-	case l, ok := <-from:
-		return l, ok
-	case <-r.stop:
-		return nil, false
-	}
-}
-
-// give sends to a queue unless the run is over.
-func (r *run) give(to chan<- *Layer, l *Layer) bool {
-	select {
-	case to <- l:
-		return true
-	case <-r.stop:
-		return false
-	}
-}
-
-// cutAll is the first stage.
-func (r *run) cutAll() {
-	defer close(r.work)
-	defer close(r.order)
-	raft := r.p.Adhesion.Raft
-	for i := r.p.lowest(); i < r.cut.Layers(); i++ {
-		l, ok := r.take(r.free)
-		if !ok {
-			return
-		}
-		l.reset()
-		r.p.Arena.Keep(l)
-		l.Index = i
-		r.cut.Next(&l.raw)
-		r.cut.Keep(r.p.Arena)
-		if i < 0 { // every layer of the raft is made from the first of the part
-			r.cut.Rewind()
-			raft.place(l)
-		} else {
-			l.Top, l.Thickness = raft.Rise()+r.p.Stack.Top(i), r.p.Stack.Thickness(i)
-		}
-		if !r.give(r.work, l) || !r.give(r.order, l) {
-			return
-		}
-	}
 }

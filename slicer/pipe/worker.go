@@ -1,8 +1,6 @@
 package pipe
 
 import (
-	"fmt"
-
 	"platen/slicer/fill"
 	"platen/slicer/geom"
 	"platen/slicer/wall"
@@ -23,6 +21,12 @@ type worker struct {
 	ring    geom.Region // for what goes around the part
 	belt    geom.Region // the same
 	prop    supporter
+}
+
+func newWorker(p Params) *worker {
+	w := &worker{p: p, pitch: p.cellPitch()}
+	w.walls.Kernel = &w.kernel // one memory is enough: they take turns
+	return w
 }
 
 func (w *worker) wipe() {
@@ -79,51 +83,4 @@ func (w *worker) lines(l *Layer) error {
 		return err
 	}
 	return w.adhesion(l)
-}
-
-// labour runs one worker until there is nothing more to come. Layers that lack
-// their lines only go first: someone waits for them.
-func (r *run) labour() {
-	w := worker{p: r.p, pitch: r.p.cellPitch()}
-	w.walls.Kernel = &w.kernel // one memory is enough: they take turns
-	defer w.wipe()
-	work, lines := r.work, r.lines
-	for work != nil || lines != nil {
-		select {
-		case l, ok := <-lines:
-			w.finish(l, ok, &lines)
-			continue
-		default:
-		}
-		select {
-		case l, ok := <-lines:
-			w.finish(l, ok, &lines)
-		case l, ok := <-work:
-			if !ok {
-				work = nil
-				continue
-			}
-			if l.err = w.shape(l); l.err != nil {
-				l.err = fmt.Errorf("slice a layer: %w", l.err)
-			}
-			w.keep()
-			l.shaped <- struct{}{} // empty: its layer is in one place only
-		case <-r.stop:
-			return
-		}
-	}
-}
-
-// finish makes the lines of a layer that was taken from a queue, unless it has been
-// closed.
-func (w *worker) finish(l *Layer, ok bool, queue *chan *Layer) {
-	if !ok {
-		*queue = nil
-		return
-	}
-	if l.err = w.lines(l); l.err != nil {
-		l.err = fmt.Errorf("fill a layer: %w", l.err)
-	}
-	w.keep()
-	l.lined <- struct{}{} // empty, as above
 }

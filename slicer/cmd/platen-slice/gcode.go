@@ -113,6 +113,16 @@ func (g *gcodeWriter) printf(format string, args ...any) {
 	g.at += int64(n)
 }
 
+// note writes a line.
+func (g *gcodeWriter) note(what, more string) {
+	g.write(append(append(append(g.line[:0], what...), more...), '\n'))
+}
+
+// size writes a line with a length.
+func (g *gcodeWriter) size(what string, l unit.Length) {
+	g.write(append(l.AppendMM(append(g.line[:0], what...), 4), '\n'))
+}
+
 // comments writes what is to be said before op.
 func (g *gcodeWriter) comments(op motion.Op, patch bool, step func(int)) {
 	if op.Kind == motion.BeginLayer {
@@ -132,22 +142,26 @@ func (g *gcodeWriter) comments(op motion.Op, patch bool, step func(int)) {
 	moves := op.Axes&(motion.X|motion.Y) != 0
 	if wipe := op.Role == motion.Retraction && moves; wipe != g.wiping {
 		g.wiping = wipe
-		g.printf("%s", map[bool]string{true: ";WIPE_START\n", false: ";WIPE_END\n"}[wipe])
+		if wipe {
+			g.note(";WIPE_START", "")
+		} else {
+			g.note(";WIPE_END", "")
+		}
 	}
 	if !moves || op.E <= 0 || g.words[op.Role] == "" {
 		return
 	}
 	if op.Role != g.role {
 		g.role = op.Role
-		g.printf(";TYPE:%s\n", g.words[op.Role])
+		g.note(";TYPE:", g.words[op.Role])
 	}
 	if op.Width > 0 && op.Width != g.width {
 		g.width = op.Width
-		g.printf(";WIDTH:%s\n", op.Width.AppendMM(nil, 4))
+		g.size(";WIDTH:", op.Width)
 	}
 	if op.Height > 0 && op.Height != g.height {
 		g.height = op.Height
-		g.printf(";HEIGHT:%s\n", op.Height.AppendMM(nil, 4))
+		g.size(";HEIGHT:", op.Height)
 	}
 }
 
