@@ -31,9 +31,9 @@ type Config struct {
 	Make Maker
 	// Short leaves out most of the power cuts and what repeats.
 	Short bool
-	// Leaky has the images leak what they print, on purpose.
+	// Leaky has the images leak what they print, on purpose, and keep what was freed.
 	Leaky bool
-	// Cuts is how many states of the disk after a power cut are looked at; 0 is 50, or 8 if Short.
+	// Cuts is how often the power of a virtual board is cut in a print; 0 is 50, or 4 if Short.
 	Cuts int
 	// Seed is of what is drawn.
 	Seed uint64
@@ -55,7 +55,8 @@ type Spec struct {
 	Release uint64
 	// Broken makes one that starts and never gets to where it runs an agent.
 	Broken bool
-	// Leaky makes one whose agent and session write models to the disk and to the log.
+	// Leaky makes one whose agent and session write models to the disk and to the log, and whose kernel
+	// leaves in memory what was freed.
 	Leaky bool
 	// Approver is the file with the private key that approves what boots.
 	Approver string
@@ -110,7 +111,7 @@ func NewBench(cfg Config) (*Bench, error) {
 	if cfg.Cuts == 0 {
 		cfg.Cuts = 50
 		if cfg.Short {
-			cfg.Cuts = 8
+			cfg.Cuts = 4
 		}
 	}
 	b := &Bench{Stage: stage.Stage{Dir: cfg.Dir, Bins: cfg.Bins}, cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 84)), began: time.Now()}
@@ -142,7 +143,12 @@ func (b *Bench) on(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(b.console, "\n--- power on, %s\n", time.Now().Format(time.TimeOnly))
+	return b.wire(w, "on")
+}
+
+// wire takes the lines to a board that was switched on, in the way how.
+func (b *Bench) wire(w Wires, how string) error {
+	fmt.Fprintf(b.console, "\n--- power %s, %s\n", how, time.Now().Format(time.TimeOnly))
 	b.con = newConsole(w.Console, b.console)
 	if w.Controller != nil {
 		return b.ctl.power(w.Controller)
@@ -151,8 +157,10 @@ func (b *Bench) on(ctx context.Context) error {
 }
 
 // cut takes the power away from board and controller.
-func (b *Bench) cut(ctx context.Context) error {
-	err := b.cfg.Board.Cut(ctx)
+func (b *Bench) cut(ctx context.Context) error { return b.leave(b.cfg.Board.Cut(ctx)) }
+
+// leave lets go of a board that was switched off, or was not for err.
+func (b *Bench) leave(err error) error {
 	b.ctl.cut()
 	cerr := b.con.Close()
 	b.con = nil

@@ -15,7 +15,8 @@ import (
 	"testing"
 
 	"platen/agent/console"
-	"platen/cross/hil/cutdisk"
+	"platen/agent/pid1/volume"
+	"platen/cross/image"
 	"platen/hal/sim"
 )
 
@@ -196,27 +197,67 @@ func TestTry(t *testing.T) {
 	}
 }
 
-// TestScan: a model anywhere in a state of the disk is found, and a disk without one is clean.
-func TestScan(t *testing.T) {
-	b, err := NewBench(Config{Dir: t.TempDir(), Out: io.Discard, Cuts: 3})
+// TestClean: a model in a file is found, and nothing in one without it.
+func TestClean(t *testing.T) {
+	b, err := NewBench(Config{Dir: t.TempDir(), Out: io.Discard})
 	check(t, err)
 	defer b.Close()
-	for name, model := range map[string][]byte{"clean": nil, "leaked": b.canary.STL()} {
-		image := filepath.Join(t.TempDir(), "image")
-		disk := make([]byte, 1<<20)
-		copy(disk[700_000:], model)
-		check(t, os.WriteFile(image, disk, 0o600))
-		d, err := cutdisk.Open(image, filepath.Join(t.TempDir(), "disk"))
+	path := filepath.Join(t.TempDir(), "image")
+	data := make([]byte, 1<<20)
+	check(t, os.WriteFile(path, data, 0o600))
+	check(t, b.clean(path, b.console.Name()))
+	copy(data[700_000:], b.canary.STL())
+	check(t, os.WriteFile(path, data, 0o600))
+	if err := b.clean(b.console.Name(), path); !errors.Is(err, errFound) || !strings.HasSuffix(err.Error(), " of image") {
+		t.Errorf("a model on a disk: %v", err)
+	}
+}
+
+// xored is a disk whose state is encrypted in a simple way.
+type xored struct{ s *clearState }
+
+func (x xored) ReadAt(p []byte, off int64) (int, error) {
+	n, err := partition(x).ReadAt(p, off+volume.DataOffset)
+	for i := range p[:n] {
+		p[i] ^= 0x5a
+	}
+	return n, err
+}
+
+// TestState: what is in the encrypted state is found in clear and not on the disk; a state that does not
+// come out in clear is an error.
+func TestState(t *testing.T) {
+	b, err := NewBench(Config{Dir: t.TempDir(), Out: io.Discard})
+	check(t, err)
+	defer b.Close()
+	at := image.Find("state").Offset + volume.DataOffset
+	path := filepath.Join(t.TempDir(), "image")
+	write := func(data []byte, off int64) {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		check(t, err)
-		var seen scanned
-		err = b.scan(d, 0, 3, &seen)
-		if errors.Is(err, errFound) != (model != nil) || err != nil && !errors.Is(err, errFound) {
-			t.Errorf("%s: %v", name, err)
+		check(t, f.Truncate(at+1<<20))
+		for i := range data {
+			data[i] ^= 0x5a
 		}
-		if model == nil && (seen.states != 3 || seen.bytes != 3<<20) {
-			t.Errorf("%s: searched %+v", name, seen)
-		}
-		check(t, d.Close())
+		_, err = f.WriteAt(data, at+off)
+		check(t, errors.Join(err, f.Close()))
+	}
+	s := &clearState{}
+	s.ReaderAt = xored{s}
+	search := func(r io.Reader) error {
+		hits, err := b.patterns().Reader(r, "state")
+		return errors.Join(err, found(hits))
+	}
+	write(nil, 0)
+	if err := s.read(path, search); err == nil {
+		t.Error("a state that is not in clear was searched")
+	}
+	write([]byte{0x53, 0xef}, 1080)
+	check(t, s.read(path, search))
+	write(b.canary.STL(), 300_000)
+	check(t, b.clean(path))
+	if err := s.read(path, search); !errors.Is(err, errFound) {
+		t.Errorf("a model in the state: %v", err)
 	}
 }
 

@@ -71,6 +71,7 @@ func Controls() []Scenario {
 	return []Scenario{
 		{Name: "image that leaks on purpose", Base: true, run: (*Bench).makeImage},
 		{Name: "its boot", Base: true, run: (*Bench).boot},
+		{Name: "its doctor", run: (*Bench).doctorNotices},
 		{Name: "its enrolment", Base: true, run: (*Bench).enrol},
 		{Name: "its consent", Base: true, run: (*Bench).telemetry}, // offers are taken of whom the owner grants anything
 		{Name: "its leak is found", Prints: true, run: (*Bench).leaks},

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -184,112 +183,6 @@ func (b *Bench) patterns() *leak.Set {
 
 // sliced is a board whose disk can be cut at any moment that has been.
 type sliced interface{ Disk() *cutdisk.Disk }
-
-// cutPrint takes the power away in prints. Of a virtual board's disk many more such moments are
-// looked at than it was switched off: no model may be found in any of them.
-func (b *Bench) cutPrint(ctx context.Context) (string, error) {
-	real := 2
-	if b.cfg.Short {
-		real = 1
-	}
-	var seen scanned
-	for i := range real {
-		if err := b.cutOnce(ctx, &seen, (b.cfg.Cuts+i)/real); err != nil {
-			return "", fmt.Errorf("power cut %d: %w", i+1, err)
-		}
-	}
-	says := fmt.Sprintf("%d in a print's middle: the printer came back, knew that a print was broken, and let it go", real)
-	if seen.states > 0 {
-		says += fmt.Sprintf("\n%d states of the disk as power cuts at random moments of a print leave them, %d MiB, and all %d KiB that were written: none of %d patterns of the model is in any",
-			seen.states, seen.bytes>>20, seen.written>>10, b.patterns().Len())
-	}
-	return says, nil
-}
-
-// scanned is what was searched.
-type scanned struct {
-	states         int
-	bytes, written int64
-}
-
-// cutOnce takes the power away in the middle of one print and looks at states of the disk.
-func (b *Bench) cutOnce(ctx context.Context, seen *scanned, states int) error {
-	job, err := b.offer(ctx)
-	if err != nil {
-		return err
-	}
-	d, _ := b.cfg.Board.(sliced)
-	begun := 0
-	if d != nil {
-		begun = d.Disk().Events()
-	}
-	from, err := b.start(ctx, job)
-	if err != nil {
-		return err
-	}
-	if err := b.ctl.After(ctx, from, b.moves/20+b.rng.IntN(1+b.moves*3/4)); err != nil {
-		return err
-	}
-	if err := b.cut(ctx); err != nil {
-		return err
-	}
-	if d != nil {
-		if err := b.scan(d.Disk(), begun, states, seen); err != nil {
-			return err
-		}
-	}
-	if err := b.on(ctx); err != nil {
-		return err
-	}
-	st, err := b.started(ctx, "idle")
-	if err != nil {
-		return err
-	}
-	if st.Broken == nil {
-		return errors.New("the printer does not know that a print was broken")
-	}
-	_, err = b.con.Ask(ctx, nil, "discard", "--yes")
-	return err
-}
-
-// scan searches what is on a disk, and what power cuts at so many random moments since event number begun leave of it.
-func (b *Bench) scan(d *cutdisk.Disk, begun, states int, seen *scanned) error {
-	set := b.patterns()
-	end := d.Events()
-	for i := range states {
-		at := end
-		if end > begun {
-			at = begun + b.rng.IntN(end-begun+1)
-		}
-		path := b.Path("state.img")
-		if err := d.State(path, at, cutdisk.Loss(b.rng.IntN(4)), b.rng); err != nil {
-			return err
-		}
-		hits, err := set.File(path)
-		if err := errors.Join(err, os.Remove(path)); err != nil {
-			return err
-		}
-		if len(hits) > 0 {
-			return fmt.Errorf("state %d, a cut after %d writes and flushes: %w: a %s at byte %d of the disk", i, at, errFound, hits[0].Kind, hits[0].Offset)
-		}
-		seen.states++
-		seen.bytes += d.Size()
-	}
-	seen.written += d.Written()
-	for _, path := range []string{d.LogPath(), b.console.Name()} {
-		hits, err := set.File(path)
-		if err != nil {
-			return err
-		}
-		if len(hits) > 0 {
-			return fmt.Errorf("%w: a %s at byte %d of %s", errFound, hits[0].Kind, hits[0].Offset, filepath.Base(path))
-		}
-	}
-	return nil
-}
-
-// errFound reports a model where none may be.
-var errFound = errors.New("the model is where it must not be")
 
 // leaks prints the canary on an image that leaks on purpose: the same search has to find it, on
 // the disk and in what the console said.

@@ -20,6 +20,7 @@ import (
 
 	"platen/cross/hil"
 	"platen/cross/hil/virtual"
+	"platen/cross/image"
 )
 
 func main() {
@@ -27,6 +28,10 @@ func main() {
 	defer stop()
 	begun := time.Now()
 	dir, err := run(ctx)
+	if errors.Is(err, image.ErrFetch) && os.Getenv("CI") != "" {
+		fmt.Println("rig: skipped:", err) // what an image is made of is not there
+		return
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "\nrig: %v\nconsole.log, the other logs and results.txt are in %s\n", err, dir)
 		os.Exit(1)
@@ -40,7 +45,7 @@ func run(ctx context.Context) (dir string, err error) {
 	bins := flag.String("bin", filepath.Join("build", "bin"), "folder of the commands for this machine")
 	board := flag.String("board", "", "file that describes a real board; the default is a virtual one")
 	flag.BoolVar(&cfg.Short, "short", false, "leave updates out, and most power cuts")
-	flag.IntVar(&cfg.Cuts, "cuts", 0, "how many states of the disk to look at (default 50, or 8 in short)")
+	flag.IntVar(&cfg.Cuts, "cuts", 0, "how often to cut the power in a print (default 50, or 4 in short)")
 	flag.Uint64Var(&cfg.Seed, "seed", uint64(time.Now().UnixNano()), "of what is drawn")
 	boot := flag.String("firmware", "uboot", "what starts the virtual board: uboot, or efi (EDK2)")
 	only := flag.String("run", "", "try only what has this in its name, and what that needs")

@@ -56,6 +56,9 @@ func (m *maker) Image(ctx context.Context, s hil.Spec) (hil.Image, error) {
 			return hil.Image{}, err
 		}
 	}
+	if s.Leaky {
+		cfg.Without = "init_on_free=1"
+	}
 	res, err := image.Build(ctx, cfg)
 	if err != nil {
 		return hil.Image{}, err

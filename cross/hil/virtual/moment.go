@@ -11,6 +11,7 @@ import (
 
 	"platen/cross/hil"
 	"platen/cross/hil/cutdisk"
+	"platen/cross/rig"
 )
 
 // Unplug pulls the network's cable, or puts it back, before the machine is switched on: an unplugged
@@ -85,6 +86,24 @@ func (m *Machine) Memory(ctx context.Context, path string) error {
 			"command-line": "pmemsave " + strconv.Itoa(ramAt) + " " + strconv.Itoa(m.cfg.MiB<<20) + " \"" + path + "\""}, nil)
 	}
 	return errors.Join(err, q.goOn(ctx))
+}
+
+// WithTPM calls fn with a copy of the machine's TPM, which is off, as after a reset; see attest.Config for
+// its path. The machine's own stays as it is.
+func (m *Machine) WithTPM(ctx context.Context, fn func(path string) error) error {
+	if m.on != nil {
+		return errors.New("look at the TPM: the machine is on")
+	}
+	dir := filepath.Join(m.cfg.Dir, "tpm-copy")
+	defer os.RemoveAll(dir)
+	if err := os.CopyFS(dir, os.DirFS(m.tpmDir())); err != nil {
+		return fmt.Errorf("look at the TPM: %w", err)
+	}
+	tpm, err := rig.StartSwtpm(ctx, dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(tpm.Path()), tpm.Stop())
 }
 
 // ramAt is where the memory of QEMU's "virt" begins.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"platen/agent/attest"
 	"platen/cross/rig/rigtest"
 )
 
@@ -32,21 +33,28 @@ func firmware() []byte {
 	return b[:4096]
 }
 
-// TestMachine switches a machine on twice: its lines work, a cut ends them, and its TPM and disk
-// are the same ones afterwards.
-func TestMachine(t *testing.T) {
+// machine is one that is off, and the image on its disk.
+func machine(t *testing.T) (m *Machine, image string) {
+	t.Helper()
 	dir := t.TempDir()
 	bios, image := filepath.Join(dir, "bios"), filepath.Join(dir, "image")
 	rigtest.Check(t, os.WriteFile(bios, firmware(), 0o600))
 	rigtest.Check(t, os.WriteFile(image, make([]byte, 1<<20), 0o600))
 	m, err := New(t.Context(), Config{Dir: dir, Firmware: func() ([]string, error) { return []string{"-bios", bios}, nil }, MiB: 64, Seed: 1})
 	rigtest.Check(t, err)
-	defer func() {
+	t.Cleanup(func() {
 		if err := m.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	rigtest.Check(t, m.Flash(t.Context(), image))
+	return m, image
+}
+
+// TestMachine switches a machine on twice: its lines work, a cut ends them, and its TPM and disk
+// are the same ones afterwards.
+func TestMachine(t *testing.T) {
+	m, image := machine(t)
 	for range 2 {
 		w, err := m.On(t.Context())
 		rigtest.Check(t, err)
@@ -82,27 +90,23 @@ func TestMachine(t *testing.T) {
 // TestMoment keeps a moment of a machine and goes back to it: the program goes on where it stood, and
 // what was in its memory then can be read.
 func TestMoment(t *testing.T) {
-	dir := t.TempDir()
-	bios, image := filepath.Join(dir, "bios"), filepath.Join(dir, "image")
-	rigtest.Check(t, os.WriteFile(bios, firmware(), 0o600))
-	rigtest.Check(t, os.WriteFile(image, make([]byte, 1<<20), 0o600))
-	m, err := New(t.Context(), Config{Dir: dir, Firmware: func() ([]string, error) { return []string{"-bios", bios}, nil }, MiB: 64, Seed: 1})
-	rigtest.Check(t, err)
-	defer func() {
-		if err := m.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	rigtest.Check(t, m.Flash(t.Context(), image))
+	m, _ := machine(t)
 	if err := m.Keep(t.Context()); err == nil {
 		t.Error("a moment of a machine that is off was kept")
 	}
+	rigtest.Check(t, m.WithTPM(t.Context(), func(path string) error {
+		tpm, err := attest.Open(path)
+		if err != nil {
+			return err
+		}
+		return tpm.Close()
+	}))
 	w, err := m.On(t.Context())
 	rigtest.Check(t, err)
 	if l, err := bufio.NewReader(w.Console).ReadString('\n'); err != nil || l != "on\n" {
 		t.Fatalf("it says %q, %v", l, err)
 	}
-	memory := filepath.Join(dir, "seen")
+	memory := filepath.Join(t.TempDir(), "seen")
 	rigtest.Check(t, m.Memory(t.Context(), memory))
 	if st, err := os.Stat(memory); err != nil || st.Size() != 64<<20 {
 		t.Errorf("its memory: %v", err)
