@@ -41,9 +41,10 @@ const silence = 3 * time.Second
 //	board web        serves the folder repo at $REPO
 //	board holds N    has each answer stop after N bytes; 0: no more
 //	board hangs      stops the agent where it is
+//	board kills      kills the agent
 func cmdBoard(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("board on|dog|petted N|bites|resets|web|holds N|hangs")
+		ts.Fatalf("board on|dog|petted N|bites|resets|web|holds N|hangs|kills")
 	}
 	w := worldOf(ts)
 	if w.board == nil {
@@ -85,6 +86,10 @@ func cmdBoard(ts *testscript.TestScript, neg bool, args []string) {
 		agent, err := child(w.agent.cmd.Process.Pid)
 		ts.Check(err)
 		ts.Check(rig.Freeze(agent))
+	case "kills":
+		agent, err := child(w.agent.cmd.Process.Pid)
+		ts.Check(err)
+		ts.Check(rig.Kill(agent, syscall.SIGKILL))
 	default:
 		ts.Fatalf("board: unknown command %s", args[0])
 	}

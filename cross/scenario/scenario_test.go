@@ -78,7 +78,7 @@ func TestScripts(t *testing.T) {
 			"printer": cmdPrinter, "power": cmdPower, "sim": cmdSim, "agent": cmdAgent, "platen": cmdPlaten, "exits": cmdExits,
 			"await": cmdAwait, "said": cmdSaid, "logged": cmdLogged, "mark": cmdMark, "pids": cmdPids,
 			"signal": cmdSignal, "sockets": cmdSockets, "alone": cmdAlone, "scan": cmdScan, "descriptors": cmdDescriptors, "secure": cmdSecure, "plates": cmdPlates, "stick": cmdStick,
-			"reboot": cmdReboot, "board": cmdBoard,
+			"reboot": cmdReboot, "board": cmdBoard, "wound": cmdWound,
 			"fleet": cmdFleet, "told": cmdTold,
 			"hostile": cmdHostile, "large": cmdLarge, "resident": cmdResident,
 		},

@@ -30,3 +30,19 @@ func cmdReboot(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	cmdAgent(ts, false, nil)
 }
+
+// cmdWound writes over what the TPM of a printer that is off keeps of the releases it has had:
+// wound. Any process with the TPM could.
+func cmdWound(ts *testscript.TestScript, _ bool, _ []string) {
+	const marks tpm2.TPMHandle = 0x0180504e // attest.TPM.SetFloor
+	w := worldOf(ts)
+	link, err := attest.Open(w.swtpm.Path())
+	ts.Check(err)
+	is, err := tpm2.NVReadPublic{NVIndex: marks}.Execute(link)
+	ts.Check(err)
+	public, err := is.NVPublic.Contents()
+	ts.Check(err)
+	index := tpm2.AuthHandle{Handle: marks, Name: is.NVName, Auth: tpm2.PasswordAuth(nil)}
+	_, err = tpm2.NVWrite{AuthHandle: index, NVIndex: index, Data: tpm2.TPM2BMaxNVBuffer{Buffer: make([]byte, public.DataSize)}}.Execute(link)
+	ts.Check(errors.Join(err, link.Close()))
+}
