@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +16,9 @@ import (
 )
 
 // configs is the list of configurations that printers may run with: lines as sha256sum writes
-// them, read again when the file changes. It is a verify.Configurations.
+// them, read again when the file changes. A line whose file is called by a printer's id, with or
+// without an ending, is for that printer alone, which then may run with no others. It is a
+// verify.Configurations.
 type configs struct {
 	path string
 	log  *slog.Logger
@@ -23,8 +26,11 @@ type configs struct {
 	mu    sync.Mutex
 	stamp time.Time
 	size  int64
-	known map[[32]byte]bool
+	known sums
 }
+
+// sums are digests by printer; those of the zero id are for every printer without any of its own.
+type sums map[evidence.PrinterID]map[[32]byte]bool
 
 // openConfigs reads the list in a file.
 func openConfigs(path string, log *slog.Logger) (*configs, error) {
@@ -32,15 +38,18 @@ func openConfigs(path string, log *slog.Logger) (*configs, error) {
 	return c, c.read()
 }
 
-// Known reports whether the list has a digest. A list that cannot be read any more stays what
+// Known reports whether the list has a digest for a printer. A list that cannot be read any more stays what
 // it was.
-func (c *configs) Known(_ evidence.PrinterID, config [32]byte) bool {
+func (c *configs) Known(printer evidence.PrinterID, config [32]byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.read(); err != nil {
 		c.log.Warn("the list of configurations is refused; those known stay known", "error", err)
 	}
-	return c.known[config]
+	if own, ok := c.known[printer]; ok {
+		return own[config]
+	}
+	return c.known[evidence.PrinterID{}][config]
 }
 
 func (c *configs) read() error {
@@ -60,16 +69,16 @@ func (c *configs) read() error {
 	return nil
 }
 
-func readSums(path string) (map[[32]byte]bool, error) {
+func readSums(path string) (sums, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() // only read
-	known := map[[32]byte]bool{}
+	known := sums{}
 	sc := bufio.NewScanner(f)
 	for n := 1; sc.Scan(); n++ {
-		text, _, _ := strings.Cut(strings.TrimSpace(sc.Text()), " ")
+		text, file, _ := strings.Cut(strings.TrimSpace(sc.Text()), " ")
 		if text == "" || text[0] == '#' {
 			continue
 		}
@@ -77,7 +86,15 @@ func readSums(path string) (map[[32]byte]bool, error) {
 		if err != nil || len(d) != 32 {
 			return nil, fmt.Errorf("%s:%d: not a line of sha256sum", path, n)
 		}
-		known[[32]byte(d)] = true
+		file = filepath.Base(strings.TrimLeft(file, " *"))
+		printer, err := evidence.ParsePrinterID(strings.TrimSuffix(file, filepath.Ext(file)))
+		if err != nil {
+			printer = evidence.PrinterID{} // for all
+		}
+		if known[printer] == nil {
+			known[printer] = map[[32]byte]bool{}
+		}
+		known[printer][[32]byte(d)] = true
 	}
 	if err := sc.Err(); err != nil {
 		return nil, err

@@ -41,6 +41,19 @@ func TestConfigs(t *testing.T) {
 	if !c.Known(id, one) || !c.Known(id, two) {
 		t.Error("a change is not seen")
 	}
+	own := evidence.PrinterID{7}
+	three := [32]byte{3}
+	write(fmt.Sprintf("%x  platen.toml\n%x  configs/%v.toml\n%x *%v\n", one, two, own, three, own))
+	if !c.Known(own, two) || !c.Known(own, three) || c.Known(own, one) {
+		t.Error("a printer that has its own runs with others, or not with those")
+	}
+	if !c.Known(id, one) || c.Known(id, two) {
+		t.Error("another printer runs with what is one's own")
+	}
+	write(fmt.Sprintf("%x  platen.toml\n%x *other.toml\n", one, two))
+	if !c.Known(own, one) {
+		t.Error("the list is read again, and is another")
+	}
 	write("broken")
 	if !c.Known(id, two) {
 		t.Error("a damaged list took something away")

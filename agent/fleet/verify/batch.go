@@ -68,8 +68,8 @@ func (v *Verifier) judge(p *printer, b evidence.Batch, h evidence.Header, att at
 	if err != nil {
 		return Verdict{}, err
 	}
-	unseen := !next.saw(settingsBase(b.Log), att.clock.ResetCount)
-	next.trust(b.Log, att.clock.ResetCount)
+	unseen := !next.saw(settingsBase(b.Log), att.clock.ResetCount, false)
+	next.trust(b.Log, att.clock.ResetCount, v.listed(p.id, &next, b.Log, att.clock.ResetCount))
 	changed := !place.late && next.runsWith(b.Log.Settings)
 	before := p.chain
 	p.chain, p.turn = next, p.turn+1

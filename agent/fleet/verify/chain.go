@@ -71,8 +71,9 @@ type chain struct {
 // ranWith is a value that SettingsPCR was seen to have between two resets of the TPM: what ran
 // before a reset says nothing of what runs after it.
 type ranWith struct {
-	Reset uint32 `json:"reset"` // the TPM's count of them
-	Value hash   `json:"value"`
+	Reset  uint32 `json:"reset"` // the TPM's count of them
+	Value  hash   `json:"value"`
+	Listed bool   `json:"listed,omitempty"` // all that led to it was held against a list, and stood there
 }
 
 func (c *chain) clone() chain {
@@ -96,15 +97,18 @@ func (c *chain) trusts(base [32]byte) bool {
 }
 
 // saw reports whether what a printer runs with may follow the value base of SettingsPCR: zero,
-// or one that was seen since the TPM was reset this often.
-func (c *chain) saw(base [32]byte, reset uint32) bool {
-	return base == [32]byte{} || slices.Contains(c.Ran, ranWith{reset, base})
+// or one that was seen since the TPM was reset this often, and, if a list is demanded, only had what
+// stood on it.
+func (c *chain) saw(base [32]byte, reset uint32, listed bool) bool {
+	return base == [32]byte{} || slices.ContainsFunc(c.Ran, func(r ranWith) bool {
+		return r.Reset == reset && r.Value == base && (r.Listed || !listed)
+	})
 }
 
 // trust remembers the values that a log replays through, and what ran when the TPM had been
-// reset this often.
-func (c *chain) trust(l evidence.Log, reset uint32) {
-	if now := (ranWith{reset, l.Settings.Value()}); !c.saw(now.Value, reset) {
+// reset this often; listed is what known says of it.
+func (c *chain) trust(l evidence.Log, reset uint32, listed bool) {
+	if now := (ranWith{reset, l.Settings.Value(), listed}); !c.saw(now.Value, reset, listed) {
 		c.Ran = append(c.Ran, now)
 		c.Ran = c.Ran[max(0, len(c.Ran)-maxValues):]
 	}

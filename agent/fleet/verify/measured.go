@@ -59,10 +59,17 @@ func (v *Verifier) measured(p *printer, b evidence.Batch, att attested) (Release
 	if !p.chain.trusts(b.Log.Base) {
 		return runs, refuse(LogBaseUnknown, nil)
 	}
-	if v.cfg.Configurations != nil && !p.chain.saw(settingsBase(b.Log), att.clock.ResetCount) {
+	if v.cfg.Configurations != nil && !p.chain.saw(settingsBase(b.Log), att.clock.ResetCount, true) {
 		return runs, refuse(SettingsUnseen, nil)
 	}
 	return runs, runs.takes(p.id, b.Log.Settings, v.cfg.Configurations)
+}
+
+// listed reports whether a printer's configuration stands on the list, and all that it ran with
+// before since the TPM was reset this often stood there when it was believed.
+func (v *Verifier) listed(id evidence.PrinterID, c *chain, l evidence.Log, reset uint32) bool {
+	known := v.cfg.Configurations
+	return known != nil && c.saw(settingsBase(l), reset, true) && known.Known(id, l.Settings.Config)
 }
 
 // enrolledState is the release that a printer runs which enrols, and whose TPM was reset this

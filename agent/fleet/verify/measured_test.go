@@ -154,7 +154,11 @@ func TestSettingsOfThisBoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.runWith(other)
-	accept(t, v, p.id, p.batch("x"))
+	refuses(t, v, p.id, p.batch("x"), SettingsUnseen) // that state does not say that a list was asked
+	v.cfg.Configurations = nil
+	if got := accept(t, v, p.id, p.batch("x")); got.SettingsUnseen {
+		t.Error("what an older state has is not known")
+	}
 }
 
 // TestEnrolWithAnother: where configurations are listed, one that is not cannot run before the
@@ -200,4 +204,48 @@ func TestNoSettings(t *testing.T) {
 	accept(t, v, p.id, p.batch("x"))
 	v.cfg.Releases = signed{release: Release{Boards: [][32]byte{{1}}}, agent: agentDigest(1)}
 	refuses(t, v, p.id, p.batch("x"), UnknownBoard)
+}
+
+// TestListedLater: what was believed before configurations were listed counts for nothing once
+// they are: a printer that changed since its machine started has to start again.
+func TestListedLater(t *testing.T) {
+	p := newSoft(t)
+	v, _ := newVerifier(t, p)
+	good := p.log.Settings
+	bad := good
+	bad.Config[0] ^= 1
+	p.runWith(bad)
+	if got := accept(t, v, p.id, p.batch("x")); !got.SettingsChanged {
+		t.Error("control: a change without a list is not told")
+	}
+	p.runWith(good)
+	accept(t, v, p.id, p.batch("x")) // control: no list yet
+	wire := p.batch("x")
+	state, err := v.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	later, err := New(Config{Recipient: us, Releases: released(), Configurations: signed{config: good.Config}, Now: v.cfg.Now})
+	if err == nil {
+		err = later.Restore(state)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, later, p.id, wire, SettingsUnseen)
+	if err := later.Recall(p.id, wire); err != nil { // a log that has it tells no more than that
+		t.Fatal(err)
+	}
+	refuses(t, later, p.id, p.batch("x"), SettingsUnseen)
+	p.clock.ResetCount++
+	p.clock.Clock += 1000
+	p.boots++
+	p.chain = evidence.NewChain(p.id, us, p.boots, p.clock.Clock)
+	p.log.Settings = evidence.Settings{}
+	p.runWith(good)
+	accept(t, later, p.id, p.batch("x"))
+	p.runWith(good) // measured again in this boot, behind what was listed
+	accept(t, later, p.id, p.batch("x"))
+	p.runWith(bad)
+	refuses(t, later, p.id, p.batch("x"), UnknownConfig)
 }

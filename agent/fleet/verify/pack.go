@@ -29,11 +29,7 @@ func packBytes(b, s []byte) []byte {
 }
 
 func packChain(b []byte, c *chain) []byte {
-	nonced := uint64(0)
-	if c.Nonced {
-		nonced = 1
-	}
-	b = packNumbers(b, c.Boot, c.Start, c.Seq, uint64(c.Reset), uint64(c.Restart), c.Clock, uint64(c.NonceAt), nonced,
+	b = packNumbers(b, c.Boot, c.Start, c.Seq, uint64(c.Reset), uint64(c.Restart), c.Clock, uint64(c.NonceAt), bit(c.Nonced),
 		uint64(len(c.Recent)), uint64(len(c.Missing)), uint64(len(c.Values)), uint64(len(c.Ran)))
 	for _, l := range c.Recent {
 		b = packNumbers(b, l.Seq, l.First, l.Next)
@@ -46,12 +42,19 @@ func packChain(b []byte, c *chain) []byte {
 		b = append(b, v[:]...)
 	}
 	for _, r := range c.Ran {
-		b = append(packNumbers(b, uint64(r.Reset)), r.Value[:]...)
+		b = append(packNumbers(b, uint64(r.Reset), bit(r.Listed)), r.Value[:]...)
 	}
 	for _, s := range c.Settings {
 		b = append(b, s[:]...)
 	}
 	return b
+}
+
+func bit(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func packNumbers(b []byte, all ...uint64) []byte {
@@ -122,7 +125,7 @@ func (r *packed) chain() (c chain) {
 		c.Values = append(c.Values, r.hash())
 	}
 	for range ran {
-		c.Ran = append(c.Ran, ranWith{uint32(r.number()), r.hash()})
+		c.Ran = append(c.Ran, ranWith{Reset: uint32(r.number()), Listed: r.number() != 0, Value: r.hash()})
 	}
 	for i := range c.Settings {
 		c.Settings[i] = r.hash()

@@ -43,7 +43,7 @@ func (v *Verifier) Recall(from evidence.PrinterID, wire []byte) error {
 	if len(h.Nonce) == NonceSize && !place.late {
 		next.NonceAt, next.Nonced = int64(binary.BigEndian.Uint64(h.Nonce)), true
 	}
-	next.trust(b.Log, att.clock.ResetCount)
+	next.trust(b.Log, att.clock.ResetCount, v.listed(from, &next, b.Log, att.clock.ResetCount))
 	if !place.late {
 		next.runsWith(b.Log.Settings)
 	}

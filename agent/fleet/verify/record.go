@@ -135,7 +135,9 @@ func (v *Verifier) Enrol(r Record) error {
 	default:
 		return fmt.Errorf("enrol %v: %w", r.Printer, err)
 	}
-	p.chain.trust(evidence.Log{Digests: r.Agents, Settings: r.Settings}, r.Reset)
+	known := v.cfg.Configurations // what ran in this boot before, enrolment has judged
+	listed := known != nil && known.Known(r.Printer, r.Settings.Config)
+	p.chain.trust(evidence.Log{Digests: r.Agents, Settings: r.Settings}, r.Reset, listed)
 	return v.known.put(p)
 }
 
@@ -158,7 +160,7 @@ func prepare(record json.RawMessage, c chain) (*printer, error) {
 	}
 	if c.Ran == nil { // a state from when these stood among the others
 		for _, value := range c.Values {
-			c.Ran = append(c.Ran, ranWith{c.Reset, value})
+			c.Ran = append(c.Ran, ranWith{Reset: c.Reset, Value: value})
 		}
 	}
 	p := &printer{id: id, record: record, boot: r.Boot, signer: signer, chain: c}
@@ -216,12 +218,12 @@ func (v *Verifier) Spoke(id evidence.PrinterID) bool {
 }
 
 // Saw reports whether the value base of a printer's SettingsPCR was believed, since its TPM was
-// reset this often.
+// reset this often; where configurations are listed, by that list.
 func (v *Verifier) Saw(id evidence.PrinterID, base [32]byte, reset uint32) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	p, err := v.known.peek(id)
-	return err == nil && p.chain.saw(base, reset)
+	return err == nil && p.chain.saw(base, reset, v.cfg.Configurations != nil)
 }
 
 // Printers lists the ids of all printers in their order.

@@ -18,17 +18,7 @@ import (
 // of its own, which does not count. cpu-ms/frame is of the agent's process; KiB is what is
 // resident of it.
 func BenchmarkAgent(b *testing.B) {
-	w, err := newWorld(b.Context(), false)
-	rigtest.Check(b, err)
-	defer w.close()
-	st, err := newStand(b.Context(), w, programs(b))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer st.close()
-	if err := st.begin(b.Context()); err != nil {
-		b.Fatal(err)
-	}
+	st := begun(b)
 	const frames = 10
 	for b.Loop() {
 		if err := st.more(b.Context(), 2); err != nil {
@@ -44,6 +34,49 @@ func BenchmarkAgent(b *testing.B) {
 	}
 }
 
+// BenchmarkIdle is an agent that tells an owner every ten seconds what it may, as other collectors
+// do by default: cross/bench-agent.sh has them beside it. cpu-ms/s is what its process computes in
+// a second.
+func BenchmarkIdle(b *testing.B) {
+	st := begun(b)
+	if err := st.more(b.Context(), 3); err != nil { // a later grant is signed in a later second
+		b.Fatal(err)
+	}
+	if err := st.grant(b.Context(), "10s"); err != nil {
+		b.Fatal(err)
+	}
+	const frames = 4
+	for b.Loop() {
+		if err := st.more(b.Context(), 2); err != nil {
+			b.Fatal(err)
+		}
+		from, spent := time.Now(), used(b, st.agent.Cmd.Process.Pid)
+		if err := st.more(b.Context(), frames); err != nil {
+			b.Fatal(err)
+		}
+		spent = used(b, st.agent.Cmd.Process.Pid) - spent
+		b.ReportMetric(1000*spent.Seconds()/time.Since(from).Seconds(), "cpu-ms/s")
+		b.ReportMetric(float64(resident(b, st.agent.Cmd.Process.Pid)), "KiB")
+	}
+}
+
+// begun is a stand on which everything runs, with all granted each second.
+func begun(b *testing.B) *stand {
+	b.Helper()
+	w, err := newWorld(b.Context(), false)
+	rigtest.Check(b, err)
+	b.Cleanup(w.close)
+	st, err := newStand(b.Context(), w, programs(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(st.close)
+	if err := st.begin(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	return st
+}
+
 // BenchmarkBeside is what telemetry costs a printer that prints: an agent that collects, has the
 // TPM quote and sends each second what its owner may be told, beside a session that streams 450
 // lines a second at 250000 baud in real time. % is the share of a core that the agent's process
@@ -54,22 +87,12 @@ func BenchmarkBeside(b *testing.B) {
 	if d, err := time.ParseDuration(os.Getenv("PLATEN_BENCH")); err == nil {
 		long = d
 	}
-	w, err := newWorld(b.Context(), false)
-	rigtest.Check(b, err)
-	defer w.close()
-	st, err := newStand(b.Context(), w, programs(b))
+	st := begun(b)
+	fleet, err := fleetOf(st.w.dir)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer st.close()
-	if err := st.begin(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	fleet, err := fleetOf(w.dir)
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := os.WriteFile(w.path("circles.gcode"), circles(long), 0o600); err != nil {
+	if err := os.WriteFile(st.w.path("circles.gcode"), circles(long), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
@@ -86,7 +109,7 @@ func BenchmarkBeside(b *testing.B) {
 		if st.notes.count() != had {
 			b.Error("control: frames came without a grant")
 		}
-		if err := st.grant(b.Context()); err != nil {
+		if err := st.grant(b.Context(), "1s"); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(share, "%")

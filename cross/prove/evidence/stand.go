@@ -127,17 +127,17 @@ func (st *stand) begin(ctx context.Context) (err error) {
 	if _, err := st.stage.Platen(ctx, "enrol", strings.TrimSpace(string(claim))); err != nil {
 		return err
 	}
-	return st.grant(ctx)
+	return st.grant(ctx, "1s")
 }
 
-// grant has the owner grant the fleet all machine data there is, once a second.
-func (st *stand) grant(ctx context.Context) error {
+// grant has the owner grant the fleet all machine data there is, once a period.
+func (st *stand) grant(ctx context.Context, period string) error {
 	recipient, err := fleetOf(st.w.dir)
 	if err != nil {
 		return err
 	}
 	_, err = st.stage.Platen(ctx, "consent", "grant", "--key", st.w.path("owner"), "--recipient", recipient.String(),
-		"--name", "proof", "--profile", "owner", "--period", "1s")
+		"--name", "proof", "--profile", "owner", "--period", period)
 	return err
 }
 
