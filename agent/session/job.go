@@ -47,16 +47,17 @@ func (s *session) job(ctx context.Context, st *seam.Start, file *os.File) error 
 func (s *session) conclude(ctx context.Context, r seam.Receipt, err error) error {
 	r.Code = seam.CodeDone
 	phase := seam.PhaseDone
+	if s.testing { // no job is done by it
+		phase = seam.PhaseTesting
+	}
 	switch {
 	case err == nil:
 	case ctx.Err() != nil && !errors.Is(err, hal.ErrHalted):
 		r.Code, err = seam.CodeCancelled, nil
 	default:
-		r.Code, r.Reason = judge(err)
-		phase = seam.PhaseFault
-	}
-	if errors.Is(err, errWarm) { // nothing is wrong with the machine
-		phase = seam.PhaseDone
+		if r.Code, r.Reason = judge(err); !errors.Is(err, errWarm) { // with which nothing is wrong
+			phase = seam.PhaseFault
+		}
 	}
 	if err := s.vault.Close(); err != nil {
 		s.log.Error("vault not closed")

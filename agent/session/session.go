@@ -151,7 +151,7 @@ type session struct {
 	progress progress
 	fed      fed
 	duty     duty
-	testing  bool // what runs is a self-test; serve's own
+	testing  bool // what runs is a self-test: set before it begins
 	marks    marks
 	news     chan seam.Layer // the newest of marks that is not sent yet
 	keys     secure.Keys     // of the job that comes or is read
