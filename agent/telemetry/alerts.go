@@ -14,6 +14,7 @@ const (
 	alertHotIdle  = 14 // hal/watch.HotIdle
 	alertMissing  = 32
 	alertFault    = 33
+	alertForeign  = 34
 
 	severityNone    = 0
 	severityInfo    = 1
@@ -22,8 +23,9 @@ const (
 )
 
 // alert is the gravest thing that is wrong, as the printer itself judges it at full rate:
-// code and severity as the catalogue has them.
-func alert(st seam.Status) (code, severity int64) {
+// code and severity as the catalogue has them. foreign says that the controller was flashed by
+// somebody else.
+func alert(st seam.Status, foreign bool) (code, severity int64) {
 	switch {
 	case st.Trip == alertDoor && st.Fault == 0, st.Trip == alertFilament:
 		return int64(st.Trip), severityWarning
@@ -33,6 +35,8 @@ func alert(st seam.Status) (code, severity int64) {
 		return int64(st.Trip), severityFault
 	case st.Fault != 0:
 		return alertFault, severityFault
+	case foreign:
+		return alertForeign, severityFault
 	case st.Missing != 0:
 		return alertMissing, severityWarning
 	}

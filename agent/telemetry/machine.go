@@ -19,6 +19,7 @@ type Machine struct {
 	st     seam.Status
 	at     time.Time
 	heat   heat
+	alien  bool // the controller was flashed by somebody else
 	jobs   *Jobs
 	urgent chan struct{}
 }
@@ -39,18 +40,33 @@ func (m *Machine) Set(st seam.Status) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	was, _ := alert(m.st)
-	is, severity := alert(st)
+	was, _ := alert(m.st, m.alien)
+	is, severity := alert(st, m.alien)
 	if st.Fault != 0 && st.Fault != m.st.Fault || is != was && severity == severityFault {
-		select {
-		case m.urgent <- struct{}{}:
-		default: // one is on its way already
-		}
+		m.wake()
 	}
 	m.st, m.at = st, now
 	m.heat.watch(st, now)
 	if m.jobs != nil {
 		m.jobs.Observe(st, now)
+	}
+}
+
+// Controller takes whether the controller was flashed by somebody else, which is urgent.
+func (m *Machine) Controller(changed bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if changed && !m.alien {
+		m.wake()
+	}
+	m.alien = changed
+}
+
+// wake says that a fault should leave before its slot comes. The lock is held.
+func (m *Machine) wake() {
+	select {
+	case m.urgent <- struct{}{}:
+	default: // one is on its way already
 	}
 }
 
@@ -133,7 +149,7 @@ func (m *Machine) AppendSamples(_ context.Context, dst []catalog.Sample) ([]cata
 		}
 	}
 	dst = add(dst, catalog.HeatInBand, m.heat.code(m.st, m.at))
-	code, severity := alert(m.st)
+	code, severity := alert(m.st, m.alien)
 	dst = add(dst, catalog.Alert, code)
 	dst = add(dst, catalog.Severity, severity)
 	dst = add(dst, catalog.SensorsMissing, int64(m.st.Missing))

@@ -1,0 +1,207 @@
+package telemetry
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"platen/agent/catalog"
+	"platen/agent/consent"
+	"platen/agent/seam"
+)
+
+// told are the messages of a recipient that have an item, with when they came.
+func told(t *testing.T, r *rig, vendors bool, id catalog.ID) (msgs []catalog.Message, at []time.Time) {
+	t.Helper()
+	for _, f := range r.wire.sent() {
+		_, all := read(t, []sentFrame{f})
+		for _, m := range all {
+			if _, ok := m.Get(id); ok && (f.to == vendor) == vendors {
+				msgs, at = append(msgs, m), append(at, f.at)
+			}
+		}
+	}
+	return msgs, at
+}
+
+// selfTested is a self-test from its beginning to its receipt.
+func selfTested(m *Machine, code seam.Code) {
+	m.Set(seam.Status{Phase: seam.PhaseTesting, Ambient: seam.NoAmbient})
+	job := [16]byte{9}
+	f := &seam.Tested{Job: job, Half: 3440, Most: 7100, Longest: 9000, Noise: 120, Resends: 2}
+	f.Axes[0] = seam.TestedAxis{Sweep: 4128, Felt: true, Spread: 40, Shift: -520}
+	f.Axes[1] = seam.TestedAxis{Sweep: 4126}
+	m.Take(f)
+	m.TestEnded(seam.Receipt{Job: job, Code: code})
+	m.Set(seam.Status{Phase: seam.PhaseIdle, Ambient: seam.NoAmbient})
+}
+
+// P5: a self-test is told once, in figures of the catalogue, never while a job is loaded, and
+// to a vendor not before the cover of the job before it has ended: that it was run says that
+// no job was there.
+func TestSelfTestIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		jobs := NewJobs("", rand.NewPCG(1, 2), nil)
+		r := start(t, func(c *Config) { c.Jobs = jobs })
+		defer func() { r.stop() }()
+		r.src.m.Follow(jobs)
+		service := allow(t, owner, catalog.Service, 23*time.Hour, 1)
+		service.Period = time.Minute
+		r.grants.set(allow(t, vendor, catalog.Vendor, 48*time.Hour, 1), service)
+		idle(r.src.m, 90*time.Second)
+		job(r.src.m, 10*time.Minute, seam.CodeDone, 5)
+		selfTested(r.src.m, seam.CodeDone)
+		began := time.Now()
+		job(r.src.m, 20*time.Minute, seam.CodeDone, 5) // at once: nobody is told anything meanwhile
+		ended := time.Now()
+		idle(r.src.m, 3*time.Hour)
+		selfTested(r.src.m, seam.CodeCancelled)
+		idle(r.src.m, 10*time.Minute)
+		synctest.Wait()
+		for _, vendors := range []bool{true, false} {
+			msgs, at := told(t, r, vendors, catalog.TestResult)
+			if len(msgs) != 2 {
+				t.Fatalf("vendor %v: told %d times of two self-tests", vendors, len(msgs))
+			}
+			earliest := ended
+			if vendors {
+				earliest = began.Add(time.Hour) // the end of the second job's bucket
+			}
+			if at[0].Before(earliest) || at[0].After(earliest.Add(3*time.Minute)) {
+				t.Errorf("vendor %v: told %v after the second job began", vendors, at[0].Sub(began))
+			}
+			want := map[catalog.ID]int64{
+				catalog.TestMotion: catalog.MotionNumber(), catalog.TestResult: 1, catalog.TestHalf: 3400, catalog.TestMost: 7100, catalog.TestLongest: 9000,
+				catalog.TestNoise: 100, catalog.TestResends: 2, catalog.TestErrors: 0, catalog.TestSweep: 4130, catalog.TestSpread: 50, catalog.TestShift: -500,
+				catalog.TestSweep + 3: 4130,
+			}
+			for id, v := range want {
+				if got, ok := msgs[0].Get(id); !ok || got != v {
+					t.Errorf("vendor %v: item %d is %d (%v), want %d", vendors, id, got, ok, v)
+				}
+			}
+			if _, ok := msgs[0].Get(catalog.TestSpread + 3); ok {
+				t.Error("an axis whose end stop was not felt has a spread")
+			}
+			if v, _ := msgs[1].Get(catalog.TestResult); v != 2 {
+				t.Errorf("a cancelled one ended with %d", v)
+			}
+			if _, ok := msgs[1].Get(catalog.TestHalf); ok {
+				t.Error("a cancelled one has figures")
+			}
+		}
+		states, _ := told(t, r, false, catalog.State)
+		for _, m := range states {
+			if v, _ := m.Get(catalog.State); v == int64(seam.PhaseTesting) {
+				t.Error("a state that the catalogue does not have")
+			}
+		}
+	})
+}
+
+// P9: the histogram of a heater is of four hours and more of whole jobs, comes between jobs, and to
+// no vendor.
+func TestDutyIsToldOfHours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		jobs := NewJobs("", rand.NewPCG(1, 2), nil)
+		r := start(t, func(c *Config) { c.Jobs = jobs })
+		defer func() { r.stop() }()
+		r.src.m.Follow(jobs)
+		service := allow(t, owner, catalog.Service, 23*time.Hour, 1)
+		service.Period = time.Minute
+		r.grants.set(allow(t, vendor, catalog.Vendor, 48*time.Hour, 1), service)
+		idle(r.src.m, 90*time.Second)
+		for n := range 4 {
+			d := seam.Duty{N: 1}
+			d.Heaters[0] = seam.HeaterDuty{ID: 8, Hours: 1, Share: [seam.DutyBins]uint8{uint8(2 * n), 10 - uint8(2*n)}}
+			job(r.src.m, 10*time.Minute, seam.CodeDone, 5)
+			r.src.m.Take(&d)
+			if n == 3 {
+				job(r.src.m, 10*time.Minute, seam.CodeDone, 5)
+			}
+			began := time.Now()
+			idle(r.src.m, 10*time.Minute)
+			synctest.Wait()
+			msgs, at := told(t, r, false, catalog.DutyHeater)
+			if n < 3 && len(msgs) > 0 {
+				t.Errorf("told after %d jobs", n+1)
+			}
+			if n == 3 && (len(msgs) != 1 || at[0].Before(began)) {
+				t.Fatalf("told %d times, %v", len(msgs), at)
+			}
+			if n == 3 {
+				for id, v := range map[catalog.ID]int64{catalog.DutyHeater: 8, catalog.DutyTime: 4 * 3600, catalog.Duty0: 30, catalog.Duty0 + 1: 70, catalog.Duty0 + 4: 0} {
+					if got, _ := msgs[0].Get(id); got != v {
+						t.Errorf("item %d is %d, want %d", id, got, v)
+					}
+				}
+			}
+		}
+		if msgs, _ := told(t, r, true, catalog.DutyHeater); len(msgs) > 0 {
+			t.Error("a vendor was told")
+		}
+	})
+}
+
+// P8: what a recipient is told of a file is what was computed for its grant; it outlives a restart,
+// and nobody else is told anything.
+func TestDigestIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "jobs.json")
+		named := func(serial uint64) consent.Grant {
+			g, err := consent.New(consent.Terms{Recipient: owner, Name: "x", Profile: catalog.Owner, From: time.Now(), Serial: serial,
+				Items: append(catalog.Granted(catalog.Owner), catalog.JobDigest)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return g
+		}
+		with, without := named(1), allow(t, vendor, catalog.Vendor, 48*time.Hour, 1)
+		j := NewJobs(path, rand.NewPCG(1, 2), nil)
+		for _, g := range []consent.Grant{with, without} {
+			j.next(g, catalog.Moment{}, time.Now())
+		}
+		run := func(j *Jobs, digests map[string]int64) {
+			j.Digests(digests)
+			j.Observe(seam.Status{Phase: seam.PhasePrinting}, time.Now())
+			j.keep()
+		}
+		run(j, map[string]int64{Key(with): 1234567890123})
+		again := NewJobs(path, rand.NewPCG(1, 3), nil) // in mid-print
+		time.Sleep(time.Minute)
+		again.Ended(seam.Receipt{Code: seam.CodeDone}, time.Now())
+		run(again, nil) // the next job's file is nobody's business
+		time.Sleep(time.Minute)
+		again.Ended(seam.Receipt{Code: seam.CodeDone}, time.Now())
+		again.keep()
+		if b, err := os.ReadFile(path); err != nil || !bytes.Contains(b, []byte("1234567890123")) {
+			t.Fatalf("control: it is not kept: %v", err)
+		}
+		last := NewJobs(path, nil, nil)
+		time.Sleep(5 * time.Hour)
+		var got []int64
+		for _, g := range []consent.Grant{with, without} {
+			for range 2 {
+				samples, r := last.next(g, catalog.Moment{}, time.Now())
+				if r.N == 0 {
+					t.Fatal("nothing to tell")
+				}
+				last.told(g, r)
+				v := int64(-1)
+				for _, s := range samples {
+					if s.ID() == catalog.JobDigest {
+						v = s.Value()
+					}
+				}
+				got = append(got, v)
+			}
+		}
+		if got[0] != 1234567890123 || got[1] != -1 || got[2] != -1 || got[3] != -1 {
+			t.Errorf("told %v", got)
+		}
+	})
+}
