@@ -58,6 +58,8 @@ type Agent struct {
 	opening   sync.Mutex     // of what unsealed opens
 	opened    bool
 	approvals approvals
+	foreign   bool           // it was measured that the controller is not what it was; the supervisor's own
+	suspect   uint64         // what the controller has said once; the supervisor's own
 	holding   sync.Mutex     // one sealed file is in memory at a time
 	consent   *consent.Store // nil if the printer knows no owner
 	sup       *supervisor
@@ -234,7 +236,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 		return err
 	}
 	a.sup = &supervisor{
-		log: a.log, args: sessionArgs(a.cfg, a.board, a.device()), dog: a.dog.file, before: a.settle,
+		log: a.log, args: sessionArgs(a.cfg, a.board, a.device()), dog: a.dog.file, before: a.beforeSession, onReady: a.identified,
 		onStatus: func(st seam.Status) { a.machine.Set(st); a.record(st) }, onStart: a.began, onReceipt: a.ended,
 		onTest: a.testEnded, onData: a.machine.Take,
 		bounds:   patience,

@@ -21,7 +21,11 @@ func (a *Agent) measure(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("looking which firmware the controller has: %w", err)
 	}
-	return a.tpm.ExtendSettings(ctx, evidence.Settings{Config: a.cfg.Sum, Board: a.board.Sum, Controller: image})
+	said, err := readSays(journal(a.cfg))
+	if err != nil {
+		said = says{Foreign: true}
+	}
+	return a.tpm.ExtendSettings(ctx, evidence.Settings{Config: a.cfg.Sum, Board: a.board.Sum, Controller: said.image(image)})
 }
 
 // controllerImage is the digest of the confirmed image, as the journal of whoever flashed the

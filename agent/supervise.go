@@ -63,6 +63,7 @@ type supervisor struct {
 	onReceipt func(seam.Receipt)          // told of the last receipt of each job; may be nil
 	onTest    func(seam.Receipt)          // told of the receipt of each self-test; may be nil
 	onData    func(seam.Message)          // told of a *seam.Tested, and of a *seam.Duty; may be nil
+	onReady   func(seam.Ready) bool       // told of a session that is ready for a job, and whether it is to end; may be nil
 	recovery  *recovery                   // told where prints have got to; nil for nobody
 	none      bool                        // the printer has no session: its own software drives it
 	before    func(context.Context) error // what has to succeed before a session is started; nil: nothing
@@ -82,6 +83,7 @@ type supervisor struct {
 	going   bool              // the agent goes: no further job is taken
 	trial   bool              // the release is not confirmed yet: no job is taken
 	clear   bool              // somebody has said that the bed is clear since the last job began
+	foreign bool              // the controller was flashed by somebody else: no job is taken
 	testing bool              // what runs is a self-test, and no job
 	tested  *seam.Tested      // what the last one has measured
 	moved   time.Time         // when a session last showed life, or one was started or had ended
@@ -283,6 +285,8 @@ func (s *supervisor) free() error {
 		return errGoing
 	case s.conn == nil || s.ready == nil || s.trial || s.status.Phase == seam.PhaseFault:
 		return errNotReady
+	case s.foreign:
+		return errForeign
 	}
 	return nil
 }

@@ -170,8 +170,12 @@ func (s *supervisor) take(m seam.Message) bool {
 	defer s.mu.Unlock()
 	switch m := m.(type) {
 	case *seam.Ready:
-		s.ready = m
 		s.recovery.ready(m.Job)
+		if s.onReady != nil && m.Job == [16]byte{} && s.onReady(*m) {
+			s.quit()
+			return true
+		}
+		s.ready = m
 		if s.done == nil && m.Job != [16]byte{} { // begun under an earlier agent
 			s.job, s.told, s.done = m.Job, 0, make(chan seam.Receipt, 2)
 		}
@@ -201,6 +205,13 @@ func (s *supervisor) take(m seam.Message) bool {
 		}
 	}
 	return false
+}
+
+// quit ends an idle session. The lock is held.
+func (s *supervisor) quit() {
+	if err := s.conn.Send(&seam.Command{Kind: seam.KindQuit}, nil); err != nil {
+		s.log.Warn("the session cannot be told to end", "error", err.Error())
+	}
 }
 
 // data passes on what goes to telemetry as it is. The lock is held.

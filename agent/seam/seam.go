@@ -144,6 +144,7 @@ type Ready struct {
 	Confined   uint16   // bit set of confine.Measure
 	VaultBytes uint64   // budget of locked memory
 	Job        [16]byte // that runs, zero for none
+	Firmware   uint64   // what the controller said that it is, digested; 0 for nothing
 }
 
 // Heater is one heater in a Status, in 1/1000 °C.
@@ -295,15 +296,16 @@ func (*Command) parse(b []byte) bool     { return len(b) == 0 }
 func (r Ready) append(dst []byte) []byte {
 	dst = append(dst, r.Dialect, r.Tools)
 	dst = le.AppendUint16(dst, r.Confined)
-	return append(le.AppendUint64(dst, r.VaultBytes), r.Job[:]...)
+	dst = append(le.AppendUint64(dst, r.VaultBytes), r.Job[:]...)
+	return le.AppendUint64(dst, r.Firmware)
 }
 
 func (r *Ready) parse(b []byte) bool {
-	if len(b) != 28 {
+	if len(b) != 36 {
 		return false
 	}
-	copy(r.Job[:], b[12:])
-	r.Dialect, r.Tools, r.Confined, r.VaultBytes = b[0], b[1], le.Uint16(b[2:]), le.Uint64(b[4:])
+	copy(r.Job[:], b[12:28])
+	r.Dialect, r.Tools, r.Confined, r.VaultBytes, r.Firmware = b[0], b[1], le.Uint16(b[2:]), le.Uint64(b[4:]), le.Uint64(b[28:])
 	return true
 }
 

@@ -18,7 +18,7 @@ var samples = []Message{
 	&Key{Group: 63, Key: [32]byte{1, 2, 3}},
 	&Command{KindPause}, &Command{KindResume}, &Command{KindCancel}, &Command{KindHalt}, &Command{KindQuit},
 	&Skip{Object: 300},
-	&Ready{Dialect: 1, Tools: 2, Confined: 0x5f, VaultBytes: 64 << 20, Job: [16]byte{8}},
+	&Ready{Dialect: 1, Tools: 2, Confined: 0x5f, VaultBytes: 64 << 20, Job: [16]byte{8}, Firmware: 1 << 60},
 	&Status{Phase: PhasePrinting, Fault: 3, Progress: 75, NHeaters: 2, Heaters: [MaxHeaters]Heater{{0, 60_000, 60_000}, {8, -15_000, 215_000}}, Resends: 4, LinkErrs: 1},
 	&Receipt{Job: [16]byte{5}, Code: CodeRefused, Reason: ReasonTooBig},
 	&Test{Job: [16]byte{6}},

@@ -120,7 +120,8 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("confining the session: %w", err)
 	}
 	s.setPhase(seam.PhaseIdle)
-	s.ready = seam.Ready{Dialect: dialects[cfg.Board.Controller.Dialect].number, Tools: uint8(s.machine.Info().Tools), Confined: uint16(held), VaultBytes: uint64(cfg.Vault)}
+	s.ready = seam.Ready{Dialect: dialects[cfg.Board.Controller.Dialect].number, Tools: uint8(s.machine.Info().Tools), Confined: uint16(held), VaultBytes: uint64(cfg.Vault),
+		Firmware: firmware(s.machine.Info())}
 	if err := conn.Send(&s.ready, nil); err != nil {
 		return err
 	}

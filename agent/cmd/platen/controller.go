@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"platen/agent"
 	"platen/agent/cli"
 	"platen/agent/config"
 	"platen/agent/confine"
@@ -46,7 +47,7 @@ by "platen controller resume".`,
 	f.StringVar(&o.board, "board", "", "id of a board, or a board file, instead of the configuration's")
 	f.StringVar(&o.device, "device", "", "serial device, instead of the configuration's or the board's")
 	f.StringVar(&o.state, "state", "", "folder of the journal, instead of the configuration's")
-	c.AddCommand(controllerFlashCmd(&o), controllerResumeCmd(&o), controllerSaveCmd(&o), controllerStatusCmd(&o))
+	c.AddCommand(controllerFlashCmd(&o), controllerResumeCmd(&o), controllerSaveCmd(&o), controllerStatusCmd(&o), controllerAcceptCmd(&o))
 	return c
 }
 
@@ -54,9 +55,12 @@ by "platen controller resume".`,
 func doctorController(cfg *config.Config) []confine.Finding {
 	err := flash.Ready(filepath.Join(cfg.State, "controller"))
 	if err == nil {
+		err = agent.ControllerForeign(filepath.Join(cfg.State, "controller"))
+	}
+	if err == nil {
 		return nil
 	}
-	return []confine.Finding{{Name: "controller", Level: confine.Fail, What: err.Error(), Remedy: "platen controller resume, or platen controller flash"}}
+	return []confine.Finding{{Name: "controller", Level: confine.Fail, What: err.Error(), Remedy: "platen controller resume, or platen controller flash; or accept, if it was right"}}
 }
 
 // fill takes what flags leave out from the configuration.
@@ -300,14 +304,18 @@ func (o *controllerOptions) flash(c *cobra.Command, path string, release uint64,
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	if err := s.flasher.Install(c.Context(), release, f); err != nil {
-		return s.unfinished(err)
+	if err := s.ended(s.flasher.Install(c.Context(), release, f)); err != nil {
+		return err
 	}
 	return s.report(c, r)
 }
 
-// unfinished adds what to do about a controller that is not confirmed.
-func (s *service) unfinished(err error) error {
+// ended is how an installation has: with an error, which says what to do about a controller that is
+// not confirmed, or well, and then what the controller says of itself is another thing.
+func (s *service) ended(err error) error {
+	if err == nil {
+		return agent.ControllerFlashed(s.store.Path())
+	}
 	if pending, _ := flash.Pending(s.store); pending {
 		return fmt.Errorf("%w; the controller is not confirmed, and no print starts: platen controller resume", err)
 	}
@@ -345,8 +353,8 @@ func controllerResumeCmd(o *controllerOptions) *cobra.Command {
 			if err := s.take(c); err != nil {
 				return err
 			}
-			if err := s.flasher.Resume(c.Context()); err != nil {
-				return s.unfinished(err)
+			if err := s.ended(s.flasher.Resume(c.Context())); err != nil {
+				return err
 			}
 			return s.report(c, controllerReport{})
 		},

@@ -1,0 +1,105 @@
+package agent
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"platen/agent/seam"
+	"platen/agent/seam/link"
+)
+
+// TestHeard: what a controller says counts when it is said twice, until it is flashed or accepted.
+func TestHeard(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "controller")
+	image := [32]byte{1}
+	var suspect uint64
+	hear := func(now uint64) (s says, again bool) {
+		t.Helper()
+		was, err := readSays(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, suspect, again = was.heard(now, suspect)
+		if err := s.write(dir); err != nil {
+			t.Fatal(err)
+		}
+		return s, again
+	}
+	for i, step := range []struct {
+		now            uint64
+		again, changed bool
+	}{
+		{7, false, false}, // is believed at first
+		{7, false, false},
+		{0, false, false}, // said nothing
+		{8, true, false},  // once: a damaged line
+		{7, false, false},
+		{8, true, false},
+		{9, true, false}, // and another one
+		{8, true, false},
+		{8, true, true}, // twice
+		{8, false, true},
+		{7, false, true}, // in between it was another
+	} {
+		s, again := hear(step.now)
+		if again != step.again || s.Changed != step.changed || (s.image(image) == image) == step.changed {
+			t.Errorf("step %d, it says %d: again %v, %+v", i, step.now, again, s)
+		}
+	}
+	if err := ControllerForeign(dir); !errors.Is(err, errForeign) {
+		t.Errorf("doctor: %v", err)
+	}
+	if err := AcceptController(dir); err != nil {
+		t.Fatal(err)
+	}
+	if s, again := hear(8); again || s.Changed || s.Firmware != 8 || s.image(image) == image {
+		t.Errorf("accepted: %+v", s)
+	}
+	if err := ControllerFlashed(dir); err != nil {
+		t.Fatal(err)
+	}
+	if s, again := hear(9); again || s.Changed || s.image(image) != image {
+		t.Errorf("flashed: %+v", s)
+	}
+	if err := ControllerFlashed(filepath.Join(dir, "none")); err != nil {
+		t.Errorf("nothing was said yet: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, saysName), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := ControllerForeign(dir); err == nil {
+		t.Error("a file that cannot be read is not told")
+	}
+}
+
+// TestForeignTakesNoJob: a session whose controller is another is ended to be asked again, and
+// takes no job once that is known.
+func TestForeignTakesNoJob(t *testing.T) {
+	near, end, err := link.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	far, err := link.FromFile(end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	again := true
+	s := &supervisor{conn: near, onReady: func(seam.Ready) bool { return again }}
+	s.take(&seam.Ready{Firmware: 8})
+	if m, _, err := far.Receive(); err != nil || m.(*seam.Command).Kind != seam.KindQuit || s.ready != nil {
+		t.Errorf("asked again: %v, %v", m, err)
+	}
+	again = false
+	s.take(&seam.Ready{Firmware: 8})
+	if err := s.free(); err != nil {
+		t.Errorf("control: %v", err)
+	}
+	s.foreign = true
+	if err := s.free(); !errors.Is(err, errForeign) {
+		t.Errorf("a controller that is another: %v", err)
+	}
+}
