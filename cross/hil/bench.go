@@ -95,6 +95,7 @@ type Bench struct {
 	recipient   string
 	canary      *leak.Canary
 	jobs        int      // sealed so far
+	later       string   // one that waits for its print
 	sealed      string   // the last of them
 	sources     []string // and where it is served
 	moves       int      // of a whole print
@@ -122,7 +123,7 @@ func NewBench(cfg Config) (*Bench, error) {
 	if b.control, err = os.Create(b.Path("controller.log")); err != nil {
 		return nil, errors.Join(err, b.console.Close())
 	}
-	b.ctl = newController(20, b.control)
+	b.ctl = newController(100, b.control)
 	b.canary = leak.NewCanary(cfg.Seed+1, 24, 3)
 	return b, nil
 }

@@ -32,14 +32,17 @@ type rewound interface {
 // is searched after every cut, and its memory in the middle of a print, where the model has to be found,
 // and after a print, where it must not be.
 func (b *Bench) cutPrint(ctx context.Context) (string, error) {
-	job, err := b.offer(ctx)
-	if err != nil {
-		return "", err
+	if b.moves == 0 { // tried alone
+		if _, err := b.print(ctx); err != nil {
+			return "", err
+		}
 	}
+	job := b.later
 	board, ok := b.cfg.Board.(rewound)
 	if !ok {
-		for i := range b.plain() {
-			if i > 0 {
+		for i := range b.revivals() {
+			if i > 0 { // the queue is in memory
+				var err error
 				if job, err = b.offer(ctx); err != nil {
 					return "", err
 				}
@@ -51,7 +54,7 @@ func (b *Bench) cutPrint(ctx context.Context) (string, error) {
 				return "", fmt.Errorf("power cut %d: %w", i+1, err)
 			}
 		}
-		return fmt.Sprintf("%d in a print's middle: the printer came back, knew that a print was broken, and let it go; its disk was not searched", b.plain()), nil
+		return fmt.Sprintf("%d in a print's middle: the printer came back, knew that a print was broken, and let it go; its disk was not searched", b.revivals()), nil
 	}
 	// The moment is one without a controller: a new one is found when it goes on.
 	b.ctl.cut()
@@ -64,12 +67,13 @@ func (b *Bench) cutPrint(ctx context.Context) (string, error) {
 	return b.cutMany(ctx, board, job)
 }
 
-// plain is how many power cuts a board sees that cannot be put back.
-func (b *Bench) plain() int {
+// revivals is how often the board is switched on again after a power cut in a print: on one that
+// cannot be put back, after each.
+func (b *Bench) revivals() int {
 	if b.cfg.Short {
 		return 1
 	}
-	return 2
+	return 3
 }
 
 // moment is after how many moves of a print the power goes: any, but for the last few.
@@ -91,6 +95,7 @@ func (b *Bench) cutMany(ctx context.Context, board rewound, job string) (string,
 		return "", err
 	}
 	var seen scanned
+	each := (b.cfg.Cuts + b.revivals() - 1) / b.revivals()
 	for i := range b.cfg.Cuts {
 		if err := b.rewind(ctx, board); err != nil {
 			return "", fmt.Errorf("before power cut %d: %w", i+1, err)
@@ -103,7 +108,7 @@ func (b *Bench) cutMany(ctx context.Context, board rewound, job string) (string,
 		}
 		last := i == b.cfg.Cuts-1
 		board.Unplug(!last)
-		if !last && i%b.bootEach() != 0 {
+		if !last && (i+1)%each != 0 {
 			continue
 		}
 		if err := b.broken(ctx); err != nil {
@@ -119,9 +124,6 @@ func (b *Bench) cutMany(ctx context.Context, board rewound, job string) (string,
 	return fmt.Sprintf("%d power cuts at random moments of a print: none of %d patterns of the model is on the disk (%d MiB searched, and its encrypted state in clear) or in the %d KiB that were written to it;\nafter %d of them it was switched on, knew that a print was broken, and let it go\n%s",
 		seen.cuts, b.patterns().Len(), seen.disks>>20, seen.written>>10, seen.boots, says), nil
 }
-
-// bootEach is after how many cuts the board is switched on once.
-func (b *Bench) bootEach() int { return max(1, b.cfg.Cuts/3) }
 
 // rewind puts a board that is off back to the moment that was kept, and waits until it has found its controller.
 func (b *Bench) rewind(ctx context.Context, board rewound) error {

@@ -112,15 +112,33 @@ func (b *Bench) awaitQueue(ctx context.Context, what string, ok func(queue) bool
 	}
 }
 
+// early is what is said of a job by a printer whose clock is behind that of whoever wrote its ticket, as that of a
+// board is which goes by instructions and has had few.
+const early = "not valid yet"
+
 // start begins to print a job, and returns how many moves the controller had been told by then.
 func (b *Bench) start(ctx context.Context, job string) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	from := b.ctl.Moves()
-	_, err := b.con.Ask(ctx, nil, "queue", "print", job, "--detach")
-	return from, err
+	for {
+		_, err := b.con.Ask(ctx, nil, "queue", "print", job, "--detach")
+		if failed, ok := errors.AsType[*Failed](err); !ok || !strings.Contains(failed.Text, early) {
+			return from, err
+		}
+		if werr := wait(ctx, 500*time.Millisecond); werr != nil {
+			return from, errors.Join(err, werr)
+		}
+	}
 }
 
 // print prints a sealed job to its end; the controller is the judge.
 func (b *Bench) print(ctx context.Context) (string, error) {
+	var err error
+	// One for later, whose ticket is then older than this one's: it will not be early.
+	if b.later, err = b.offer(ctx); err != nil {
+		return "", err
+	}
 	job, err := b.offer(ctx)
 	if err != nil {
 		return "", err
