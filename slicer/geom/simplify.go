@@ -11,19 +11,27 @@ import (
 // goes through [Kernel.Union], so that lines which come to cross each other do not
 // stay so. Rings of less than about tol vanish. dst may be src.
 func (k *Kernel) Simplify(dst, src *Region, tol unit.Length) error {
-	if !withinPlane(src.Pts) {
+	if err := k.Thin(&k.raw, src, tol); err != nil {
 		dst.Reset()
+		return err
+	}
+	return k.Union(dst, &k.raw)
+}
+
+// Thin is Simplify before the union: its rings may cross each other. dst must not be src.
+func (k *Kernel) Thin(dst, src *Region, tol unit.Length) error {
+	dst.Reset()
+	if !withinPlane(src.Pts) {
 		return ErrOutside
 	}
-	k.raw.Reset()
 	for i := range src.Ends {
 		ring := src.Ring(i)
 		if tol > 0 {
 			ring = k.straighten(ring)
 		}
-		k.thin(ring, max(tol, 0))
+		k.thin(dst, ring, max(tol, 0))
 	}
-	return k.Union(dst, &k.raw)
+	return nil
 }
 
 // longest is how many points in a row straighten leaves out at most, so that what it
@@ -71,24 +79,24 @@ func between2(a, p, b Point) bool {
 	return along >= 0 && along <= lx*lx+ly*ly
 }
 
-// thin appends the simplified ring to raw.
-func (k *Kernel) thin(ring []Point, tol unit.Length) {
+// thin appends the simplified ring to dst.
+func (k *Kernel) thin(dst *Region, ring []Point, tol unit.Length) {
 	n := len(ring)
 	if n < 3 {
 		return
 	}
 	k.choose(ring, tol)
-	start := len(k.raw.Pts)
+	start := len(dst.Pts)
 	for i, p := range ring {
 		if k.keep[i] {
-			k.raw.Pts = append(k.raw.Pts, p)
+			dst.Pts = append(dst.Pts, p)
 		}
 	}
-	if len(k.raw.Pts)-start < 3 {
-		k.raw.Pts = k.raw.Pts[:start]
+	if len(dst.Pts)-start < 3 {
+		dst.Pts = dst.Pts[:start]
 		return
 	}
-	k.raw.Ends = append(k.raw.Ends, int32(len(k.raw.Pts)))
+	dst.Ends = append(dst.Ends, int32(len(dst.Pts)))
 }
 
 // chunk bounds the work on rings made to be slow: every chunk-th point stays.

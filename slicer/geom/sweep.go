@@ -1,7 +1,6 @@
 package geom
 
 import (
-	"cmp"
 	"math/bits"
 	"slices"
 
@@ -50,14 +49,77 @@ func (k *Kernel) sortEvents() {
 	for _, p := range k.tops {
 		k.events = append(k.events, event{k.key(p), none})
 	}
-	if len(k.events) < 400 {
-		slices.SortFunc(k.events, compareEvents)
-	} else {
-		k.sortRadix(k.xBits + yBits)
-	}
+	k.sortRuns(k.xBits + yBits)
 }
 
-func compareEvents(a, b event) int { return cmp.Compare(a.key, b.key) }
+// mostRuns is into how many runs events may fall that are sorted by merging them.
+const mostRuns = 64
+
+// sortRuns sorts events by the low bits of their keys; the others are nought. Contours go up and down, and so do they: rows of
+// them that do are merged. Where those are many and short, digits are sorted.
+func (k *Kernel) sortRuns(keyBits uint) {
+	ev := k.events
+	n := len(ev)
+	k.starts = append(k.starts[:0], 0)
+	for i := 1; i < n; {
+		from := i - 1
+		if ev[i].key >= ev[from].key {
+			for i++; i < n && ev[i].key >= ev[i-1].key; i++ {
+			}
+		} else {
+			for i++; i < n && ev[i].key < ev[i-1].key; i++ {
+			}
+			slices.Reverse(ev[from:i])
+		}
+		k.starts = append(k.starts, int32(i))
+		i++
+	}
+	if last := k.starts[len(k.starts)-1]; int(last) < n {
+		k.starts = append(k.starts, int32(n))
+	}
+	if len(k.starts) > mostRuns && n >= 400 {
+		k.sortRadix(keyBits)
+		return
+	}
+	k.mergeRuns(k.starts)
+}
+
+// mergeRuns merges the runs of events that begin where bounds says, which ends with how
+// many there are.
+func (k *Kernel) mergeRuns(bounds []int32) {
+	k.spare = slices.Grow(k.spare[:0], len(k.events))[:len(k.events)]
+	from, to := k.events, k.spare
+	for len(bounds) > 2 {
+		kept := 1
+		for r := 0; r+1 < len(bounds); r += 2 {
+			lo, mid := bounds[r], bounds[r+1]
+			hi := mid
+			if r+2 < len(bounds) {
+				hi = bounds[r+2]
+			}
+			mergeEvents(to[lo:hi], from[lo:mid], from[mid:hi])
+			bounds[kept] = hi
+			kept++
+		}
+		bounds = bounds[:kept]
+		from, to = to, from
+	}
+	k.events, k.spare = from, to
+}
+
+// mergeEvents merges two sorted lists into to, which has room for both.
+func mergeEvents(to, a, b []event) {
+	i, j := 0, 0
+	for n := range to {
+		if j == len(b) || i < len(a) && a[i].key <= b[j].key {
+			to[n] = a[i]
+			i++
+		} else {
+			to[n] = b[j]
+			j++
+		}
+	}
+}
 
 func (k *Kernel) key(p Point) uint64 {
 	return uint64(p.Y-k.minY)<<k.xBits | uint64(p.X-k.minX)

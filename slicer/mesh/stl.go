@@ -71,7 +71,7 @@ func (l *loader) index(p Vertex) (int32, error) {
 	l.settle()
 	l.twins = nil
 	l.v.ReleaseScratch(l.mark)
-	if err := l.weld.anew(l.mark); err != nil {
+	if err := l.weld.anew(); err != nil {
 		return 0, err
 	}
 	return l.weld.index(p)
@@ -161,6 +161,11 @@ func loadBinary(v *vault.Vault, src *source, n int64) (*Mesh, error) {
 	l, err := newLoader(v, n)
 	if err != nil {
 		return nil, err
+	}
+	if l.twins != nil { // there is room: a closed surface has half as many corners
+		if err := l.weld.expect(int(n / 2)); err != nil {
+			return nil, err
+		}
 	}
 	if err := src.skip(binaryHeader); err != nil {
 		return nil, err

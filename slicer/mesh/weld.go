@@ -14,29 +14,52 @@ import (
 type welder struct {
 	v     *vault.Vault
 	mark  vault.Mark
+	above vault.Mark // of the table: over late
 	verts []Vertex
 	n     int
 	table []int32 // index+1, 0 is free; a power of two long
 	shift int     // 64 - log2(len(table))
 	seed  [3]uint64
+	// late are corners seen lately, by their hashes: triangles beside each other share them,
+	// and the table is too large to be at hand.
+	late []lately
 }
+
+// lately is a corner and its index+1.
+type lately struct {
+	p  Vertex
+	at int32
+}
+
+// lates is how many corners are kept at hand, 64 KiB of them.
+const lates = 1 << 12
 
 // leastSlots is how long a welder's table is at first.
 const leastSlots = 1024
 
 func newWelder(v *vault.Vault) (*welder, error) {
-	w := &welder{v: v, mark: v.Mark()}
+	w := &welder{v: v}
 	w.seed = [3]uint64{rand.Uint64() | 1, rand.Uint64() | 1, rand.Uint64() | 1}
 	var err error
 	if w.verts, err = vault.Alloc[Vertex](v, 256); err != nil {
 		return nil, err
 	}
-	return w, w.resize(leastSlots)
+	return w, w.begin(leastSlots)
+}
+
+// begin makes a table of n slots where the scratch memory of the vault now ends.
+func (w *welder) begin(n int) (err error) {
+	w.mark = w.v.Mark()
+	if w.late, err = vault.Scratch[lately](w.v, lates); err != nil {
+		return err
+	}
+	w.above = w.v.Mark()
+	return w.resize(n)
 }
 
 // resize replaces the table by one with n slots.
 func (w *welder) resize(n int) error {
-	w.v.ReleaseScratch(w.mark)
+	w.v.ReleaseScratch(w.above)
 	var err error
 	if w.table, err = vault.Scratch[int32](w.v, n); err != nil {
 		return err
@@ -48,23 +71,32 @@ func (w *welder) resize(n int) error {
 	return nil
 }
 
-// anew makes the table again, above mark, after it was released.
-func (w *welder) anew(mark vault.Mark) error {
-	w.mark = mark
-	n := leastSlots
-	for w.full(n) {
-		n *= 2
+// anew makes the table again, after it was released.
+func (w *welder) anew() error { return w.begin(slotsFor(w.n)) }
+
+// expect makes the table for n corners. There must be room for it.
+func (w *welder) expect(n int) error { return w.resize(max(slotsFor(n), len(w.table))) }
+
+// slotsFor is how long a table for n corners is.
+func slotsFor(n int) int {
+	slots := leastSlots
+	for full(n, slots) {
+		slots *= 2
 	}
-	return w.resize(n)
+	return slots
 }
 
-// full reports whether there are too many corners for a table of n slots.
-func (w *welder) full(n int) bool { return w.n > n/8*5 }
+// full reports whether n corners are too many for so many slots.
+func full(n, slots int) bool { return n > slots/8*5 }
+
+// hash of a corner: its high bits count.
+func (w *welder) hash(p Vertex) uint64 {
+	return uint64(uint32(p.X))*w.seed[0] + uint64(uint32(p.Y))*w.seed[1] + uint64(uint32(p.Z))*w.seed[2]
+}
 
 // slot returns where p is in the table, or the free slot where it belongs.
 func (w *welder) slot(p Vertex) int {
-	h := uint64(uint32(p.X))*w.seed[0] + uint64(uint32(p.Y))*w.seed[1] + uint64(uint32(p.Z))*w.seed[2]
-	for at := int(h >> w.shift); ; at = (at + 1) & (len(w.table) - 1) {
+	for at := int(w.hash(p) >> w.shift); ; at = (at + 1) & (len(w.table) - 1) {
 		if i := w.table[at]; i == 0 || w.verts[i-1] == p {
 			return at
 		}
@@ -73,6 +105,19 @@ func (w *welder) slot(p Vertex) int {
 
 // index returns the index of corner p.
 func (w *welder) index(p Vertex) (int32, error) {
+	l := &w.late[w.hash(p)>>52]
+	if l.at != 0 && l.p == p {
+		return l.at - 1, nil
+	}
+	i, err := w.find(p)
+	if err == nil {
+		*l = lately{p, i + 1}
+	}
+	return i, err
+}
+
+// find is index by the table.
+func (w *welder) find(p Vertex) (int32, error) {
 	at := w.slot(p)
 	if i := w.table[at]; i != 0 {
 		return i - 1, nil
@@ -85,7 +130,7 @@ func (w *welder) index(p Vertex) (int32, error) {
 	w.verts[w.n] = p
 	w.n++
 	w.table[at] = int32(w.n)
-	if w.full(len(w.table)) {
+	if full(w.n, len(w.table)) {
 		return int32(w.n - 1), w.resize(2 * len(w.table))
 	}
 	return int32(w.n - 1), nil

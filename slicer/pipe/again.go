@@ -9,6 +9,8 @@ import (
 // the same outline on many layers: then the same shell is made by copying it.
 type again struct {
 	kind    shellKind
+	thin    geom.Region // scratch: what becomes the next last
+	last    geom.Region // as cut, but for points that were left out
 	key     geom.Region // the outline before it was compensated
 	outline geom.Region
 	rest    geom.Region
@@ -42,7 +44,7 @@ func (s *Shell) kind(i, bottom int) shellKind {
 }
 
 func (a *again) wipe() {
-	for _, r := range []*geom.Region{&a.key, &a.outline, &a.rest, &a.inner, &a.corners} {
+	for _, r := range []*geom.Region{&a.thin, &a.last, &a.key, &a.outline, &a.rest, &a.inner, &a.corners} {
 		r.Wipe()
 	}
 	a.walls.Wipe()

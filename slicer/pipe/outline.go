@@ -13,13 +13,27 @@ const simplify = 5 * unit.Millimetre / 1000
 // everything that follows. It is ten times what large scans have.
 const mostPoints = 1 << 18
 
-// outline sets the outline of a layer from what was cut.
+// outline sets the outline of a layer from what was cut. Where nothing but points that are
+// left out has changed since the last layer, that one's is taken.
 func (w *worker) outline(l *Layer) error {
 	dropSpecks(&l.raw, w.p.Width/thinnest)
 	if len(l.raw.Pts) > mostPoints {
 		return geom.ErrComplex
 	}
-	return w.kernel.Simplify(&l.Outline, &l.raw, simplify)
+	a := &w.again
+	if err := w.kernel.Thin(&a.thin, &l.raw, simplify); err != nil {
+		return err
+	}
+	if a.key.Len() > 0 && sameRegion(&a.thin, &a.last) {
+		setRegion(&l.Outline, &a.key)
+		return nil
+	}
+	a.thin, a.last = a.last, a.thin
+	err := w.kernel.Union(&l.Outline, &a.last)
+	if err != nil {
+		a.last.Reset()
+	}
+	return err
 }
 
 // dropSpecks removes rings that measure less than size along both axes: noise of a

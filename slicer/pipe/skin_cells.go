@@ -16,17 +16,21 @@ type cells struct {
 	rows   int64
 	bits   []uint64
 	edge   []uint64 // scratch: cells that the boundary passes through
+
+	inverse uint64 // 2^45 / pitch, rounded up
+	before  int64  // how many cells there are before the origin, at least
 }
 
 // mostCells bounds the cells along each side of a machine's volume: a larger machine
 // has larger cells, which only makes more work.
 const mostCells = 1024
 
-// cellPitch is the side of a cell: half of a line's width, or more on large machines.
+// cellPitch is the side of a cell: half of a line's width, or more on large machines, up
+// to 4 mm.
 func (p *Params) cellPitch() int64 {
 	v := p.Volume
 	long := max(int64(v.Max.X)-int64(v.Min.X), int64(v.Max.Y)-int64(v.Min.Y))
-	return max(int64(p.Width)/2, long/mostCells, int64(unit.Millimetre)/50)
+	return min(max(int64(p.Width)/2, long/mostCells, int64(unit.Millimetre)/50), 4*int64(unit.Millimetre))
 }
 
 func (c *cells) wipe() {
@@ -60,15 +64,16 @@ func (c *cells) draw(r *geom.Region, pitch int64) {
 	if len(r.Pts) == 0 {
 		return
 	}
+	c.inverse, c.before = (1<<45-1)/uint64(pitch)+1, int64(unit.MaxCoordinate)/pitch+2
 	lo, hi := r.Pts[0], r.Pts[0]
 	for _, p := range r.Pts {
 		lo = geom.Point{X: min(lo.X, p.X), Y: min(lo.Y, p.Y)}
 		hi = geom.Point{X: max(hi.X, p.X), Y: max(hi.Y, p.Y)}
 	}
-	c.x0 = floorDiv(int64(lo.X)-1, pitch) &^ 63
-	c.y0 = floorDiv(int64(lo.Y)-1, pitch)
-	c.words = (floorDiv(int64(hi.X)+1, pitch)-c.x0)>>6 + 1
-	c.rows = floorDiv(int64(hi.Y)+1, pitch) - c.y0 + 1
+	c.x0 = c.at(int64(lo.X)-1) &^ 63
+	c.y0 = c.at(int64(lo.Y) - 1)
+	c.words = (c.at(int64(hi.X)+1)-c.x0)>>6 + 1
+	c.rows = c.at(int64(hi.Y)+1) - c.y0 + 1
 	n := int(c.words * c.rows)
 	c.bits = slices.Grow(c.bits, n)[:n]
 	c.edge = slices.Grow(c.edge, n)[:n]
@@ -85,12 +90,11 @@ func (c *cells) draw(r *geom.Region, pitch int64) {
 	c.fillRows()
 }
 
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
-	}
-	return q
+// at is the cell of a coordinate. The product is exact: coordinates are below 2^25, and
+// cells below 2^18, so that what the inverse is too large by amounts to less than the
+// smallest step.
+func (c *cells) at(v int64) int64 {
+	return int64(uint64(v+c.before*c.pitch)*c.inverse>>45) - c.before
 }
 
 // drawEdge marks the cells that a line passes through, and in bits, for each row
@@ -101,7 +105,7 @@ func (c *cells) drawEdge(a, b geom.Point) {
 	}
 	ax, ay, bx, by := int64(a.X), int64(a.Y), int64(b.X), int64(b.Y)
 	dx, dy := bx-ax, by-ay
-	row, last := floorDiv(ay-1, c.pitch), floorDiv(by+1, c.pitch)
+	row, last := c.at(ay-1), c.at(by+1)
 	half := c.pitch / 2
 	from := ax
 	for ; row <= last; row++ {
@@ -112,10 +116,10 @@ func (c *cells) drawEdge(a, b geom.Point) {
 				to += dx * (top - ay) / dy
 			}
 		}
-		c.mark(row, floorDiv(min(from, to)-1, c.pitch), floorDiv(max(from, to)+1, c.pitch))
+		c.mark(row, c.at(min(from, to)-1), c.at(max(from, to)+1))
 		if middle := row*c.pitch + half; ay <= middle && middle < by {
 			x := ax + dx*(middle-ay)/dy
-			col := floorDiv(x-half, c.pitch) + 1 - c.x0
+			col := c.at(x-half) + 1 - c.x0
 			if col>>6 < c.words {
 				c.bits[(row-c.y0)*c.words+col>>6] ^= 1 << (col & 63)
 			}
