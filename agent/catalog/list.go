@@ -125,7 +125,7 @@ var list = []Item{
 	axis(2, "z", TestSweep), axis(2, "z", TestSpread), axis(2, "z", TestShift),
 
 	{ID: DutyHeater, Name: "duty.heater", Unit: UnitCode, Class: ClassDuty, Resolution: 1, Lo: 0, Hi: 15, Period: minute, Profiles: Owner | Service, IdleOnly: true,
-		Purpose: "which heater the shares are of: 0 bed, 1 chamber, 8 and up hot ends; of hours of heating, of all jobs in them together"},
+		Purpose: "which heater the shares are of: 0 bed, 1 chamber, 8 and up hot ends; of four hours of heating and more, of four jobs and more together"},
 	{ID: DutyTime, Name: "duty.time", Unit: UnitSecond, Class: ClassDuty, Resolution: 3600, Ratio: 200, Lo: 0, Hi: 128 * 3600, Period: minute, Profiles: Owner | Service, IdleOnly: true,
 		Purpose: "how long it was on in all of them, in buckets of a factor of two"},
 	duty(0, "off", "without power"), duty(1, "quarter", "with up to a quarter of its power"), duty(2, "half", "with a quarter to a half"),

@@ -8,9 +8,10 @@ import (
 // Motion is the motion of the self-test. It is published with the catalogue, and it is the
 // program that runs: hal/selftest reads it. [Page] says what its words mean.
 const Motion = `platen self-test 1
-ping 32
 rest 8
+ping 32
 home
+rest 1
 accel 1000
 to 50 50 20
 axis x near 10 far 40 sweep 10 90 times 3 homed 3

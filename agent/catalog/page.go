@@ -93,7 +93,8 @@ const pageEnd = `
 
 What is measured of a machine's motion at full rate is measured of this motion alone, which is the same for every printer of a board,
 whatever was printed before, and which nobody starts but who stands at the printer ("platen selftest"). A machine that has a job, is warm
-or has its door open refuses. A self-test is no job: the state stays idle. What leaves are the figures above, once; they are the
+or has its door open refuses. A self-test is no job: the state stays idle. What leaves are the figures above, once, twenty
+minutes after it began, however long it took to find the machine's end stops first; they are the
 printer's own arithmetic on times that it takes, so they need no sensor. There are none of vibration: no board has an accelerometer.
 SHA-256 of the motion, which "selftest.motion" begins: %x
 
@@ -101,7 +102,8 @@ SHA-256 of the motion, which "selftest.motion" begins: %x
 
 - Lengths are in percent of an axis, from the end at which it is homed; "to" is X, Y and Z in percent of the volume. Accelerations are in
   mm/s². Where an axis cannot be homed alone, all are.
-- *ping N*: N empty programs, one after the other. *rest N*: N reports of temperatures.
+- *rest N*: N reports of temperatures; what follows begins in step with them, whenever the self-test began. *ping N*: N empty programs, one
+  after the other.
 - *axis A near N far F sweep L H times K homed M*: the axis is homed; it stands off by N and is homed again, M times; then from F, M times,
   which says how fast it is homed; then, M times, it goes from L to H and back K times, as fast as the board lets it, and is homed from N. Of
   times of the same the shortest counts, for what holds up a host only adds to it; *spread* is from that to the next longer one.

@@ -46,6 +46,7 @@ type Jobs struct {
 	dirty bool // t is not what the file says
 	cold  bool // the open job was begun before a restart: nobody knows how long it took
 
+	testing time.Time    // since when a self-test runs; zero if none does
 	figures *seam.Tested // of the self-test that ends
 }
 
@@ -86,6 +87,10 @@ func (j *Jobs) Observe(st seam.Status, now time.Time) {
 	switch st.Phase {
 	case seam.PhaseLoading, seam.PhasePrinting, seam.PhasePaused:
 		j.begin(now)
+	case seam.PhaseTesting:
+		if j.testing.IsZero() {
+			j.testing = now
+		}
 	case seam.PhaseIdle: // whoever would have sent a receipt is gone
 		j.finish(now, 0, 0)
 	}

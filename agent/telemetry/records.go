@@ -11,14 +11,18 @@ import (
 // Compile-time: the seam's shares are the catalogue's.
 var _ [catalog.DutyBins]uint8 = [seam.DutyBins]uint8{}
 
-// dutyWindow is how long a heater has been on, in jobs that are over, before its histogram is
-// told: that of one short job is never told by itself.
-const dutyWindow = 4 * time.Hour
+// A heater's histogram is told once it was on for so long, in so many jobs that are over: that
+// of one job by itself tells jobs apart (cross/privacy measures it).
+const (
+	dutyWindow = 4 * time.Hour
+	dutyJobs   = 4
+)
 
 // duty is a heater's histogram since it was last told, of whole jobs.
 type duty struct {
 	Heater int64                   `json:"heater"`
-	Time   int64                   `json:"time"`   // s: sum of buckets
+	Time   int64                   `json:"time"` // s: sum of buckets
+	Jobs   int                     `json:"jobs"`
 	Tenths [catalog.DutyBins]int64 `json:"tenths"` // of seconds
 }
 
@@ -28,6 +32,10 @@ type tested struct {
 	Result int64        `json:"result"`       // a code of catalog.TestResult
 	Of     *seam.Tested `json:"of,omitempty"` // its figures, if it was done
 }
+
+// testTime is how long after its beginning a self-test is told: more than one takes. How long
+// its first homing took says where the job before has left the head.
+const testTime = 20 * time.Minute
 
 // idle reports whether a record is withheld while a job is loaded, and not only later than
 // what it is of.
@@ -62,10 +70,15 @@ func (j *Jobs) TestEnded(r seam.Receipt, now time.Time) {
 		t.Of = f
 	}
 	j.figures = nil
+	began := j.testing
+	j.testing = time.Time{}
 	if t.Result == 0 {
 		return
 	}
-	j.t.add(record{Due: now, Tested: t})
+	if began.IsZero() { // no status came meanwhile
+		began = now
+	}
+	j.t.add(record{Due: began.Add(testTime), Tested: t})
 	j.change()
 }
 
@@ -92,10 +105,11 @@ func (j *Jobs) Duty(m seam.Duty, now time.Time) {
 		d := j.t.duty(int64(h.ID))
 		on := min(3600<<(max(h.Hours, 1)-1), int64(longest/time.Second))
 		d.Time += on
+		d.Jobs++
 		for i, share := range h.Share {
 			d.Tenths[i] += int64(share) * on
 		}
-		if d.Time >= int64(dutyWindow/time.Second) {
+		if d.Jobs >= dutyJobs && d.Time >= int64(dutyWindow/time.Second) {
 			told := *d
 			j.t.add(record{Due: now, Duty: &told})
 			*d = duty{Heater: d.Heater}

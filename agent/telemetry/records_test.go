@@ -60,7 +60,7 @@ func TestSelfTestIsTold(t *testing.T) {
 		ended := time.Now()
 		idle(r.src.m, 3*time.Hour)
 		selfTested(r.src.m, seam.CodeCancelled)
-		idle(r.src.m, 10*time.Minute)
+		idle(r.src.m, 30*time.Minute)
 		synctest.Wait()
 		for _, vendors := range []bool{true, false} {
 			msgs, at := told(t, r, vendors, catalog.TestResult)
@@ -103,7 +103,7 @@ func TestSelfTestIsTold(t *testing.T) {
 	})
 }
 
-// P9: the histogram of a heater is of four hours and more of whole jobs, comes between jobs, and to
+// P9: the histogram of a heater is of four hours and more, of four jobs and more, comes between jobs, and to
 // no vendor.
 func TestDutyIsToldOfHours(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestDutyIsToldOfHours(t *testing.T) {
 		idle(r.src.m, 90*time.Second)
 		for n := range 4 {
 			d := seam.Duty{N: 1}
-			d.Heaters[0] = seam.HeaterDuty{ID: 8, Hours: 1, Share: [seam.DutyBins]uint8{uint8(2 * n), 10 - uint8(2*n)}}
+			d.Heaters[0] = seam.HeaterDuty{ID: 8, Hours: 4, Share: [seam.DutyBins]uint8{uint8(2 * n), 10 - uint8(2*n)}}
 			job(r.src.m, 10*time.Minute, seam.CodeDone, 5)
 			r.src.m.Take(&d)
 			if n == 3 {
@@ -134,7 +134,7 @@ func TestDutyIsToldOfHours(t *testing.T) {
 				t.Fatalf("told %d times, %v", len(msgs), at)
 			}
 			if n == 3 {
-				for id, v := range map[catalog.ID]int64{catalog.DutyHeater: 8, catalog.DutyTime: 4 * 3600, catalog.Duty0: 30, catalog.Duty0 + 1: 70, catalog.Duty0 + 4: 0} {
+				for id, v := range map[catalog.ID]int64{catalog.DutyHeater: 8, catalog.DutyTime: 32 * 3600, catalog.Duty0: 30, catalog.Duty0 + 1: 70, catalog.Duty0 + 4: 0} {
 					if got, _ := msgs[0].Get(id); got != v {
 						t.Errorf("item %d is %d, want %d", id, got, v)
 					}

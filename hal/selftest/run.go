@@ -52,7 +52,7 @@ func (s *shortest) take(d time.Duration) {
 const restTime = 30 * time.Second
 
 // look is how often reports are looked for.
-const look = 50 * time.Millisecond
+const look = 10 * time.Millisecond
 
 // Run runs the plan on m, which has to be cold and idle. An error of the machine ends it, and
 // so does ctx: the machine then stands with its motors on, as after any program.
