@@ -2,10 +2,10 @@ package slot
 
 import (
 	"crypto/sha256"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"hash"
-	"hash/crc32"
 	"io"
 )
 
@@ -17,8 +17,8 @@ const DefaultEvery = 16 << 20
 // interrupted. The record's Filling says which place, what it is to hold and how much of
 // that is durable; [Log.Begin] makes one.
 //
-// Its memory does not grow with what is written: 3 MiB. What is durable is read back while
-// the rest is written, and past the page cache where there is a way. So what is written is
+// Its memory does not grow with what is written: 8 MiB. What is written is made durable,
+// and read back, while the rest is written, and past the page cache where there is a way. So what is written is
 // hashed once, as the medium has it.
 type Fill struct {
 	log  *Log
@@ -30,8 +30,9 @@ type Fill struct {
 	head int64  // bytes that were there
 	err  error
 
-	wrote   uint32 // checksum of what was written behind the head
-	synced  bool   // all that was written is durable
+	wrote   fold         // of what is behind the head
+	begun   int64        // how much of it was told to become durable; -1: nothing
+	durable func() error // waits until that is so; nil: it was, and stands in the record
 	back    readBack
 	reading chan struct{} // closed when the read-back that was begun last has ended
 }
@@ -39,13 +40,23 @@ type Fill struct {
 // ErrMedium reports a medium that gives back other bytes than were written to it.
 var ErrMedium = errors.New("the storage does not give back what was written to it: replace it")
 
-// castagnoli is a checksum that processors have an instruction for.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// fold is all bytes at offsets that are the same modulo its length, exclusive or: next to no
+// work, and what a failing medium does changes it.
+type fold [directBlock]byte
+
+// add adds what is at an offset.
+func (x *fold) add(p []byte, off int64) {
+	for len(p) > 0 {
+		at := x[off%int64(len(x)):]
+		n := subtle.XORBytes(at, at, p)
+		p, off = p[n:], off+int64(n)
+	}
+}
 
 // readBack is what is on the medium, as far as it was read.
 type readBack struct {
 	sum  hash.Hash
-	crc  uint32 // of what is behind the head
+	fold fold // of what is behind the head
 	head int64
 	at   int64
 	err  error
@@ -55,7 +66,7 @@ type readBack struct {
 // Write takes what was read.
 func (b *readBack) Write(p []byte) (int, error) {
 	if behind := min(max(b.head-b.at, 0), int64(len(p))); behind < int64(len(p)) {
-		b.crc = crc32.Update(b.crc, castagnoli, p[behind:])
+		b.fold.add(p[behind:], b.at+behind)
 	}
 	b.at += int64(len(p))
 	return b.sum.Write(p)
@@ -126,15 +137,18 @@ func (l *Log) BeginFile(fsys FS, name string, mode Mode, kind Kind, place Name) 
 // Begin returns the Fill of a place, into f, of which the first head bytes stay. It takes
 // f over.
 func (l *Log) Begin(f File, kind Kind, place Name, head int64) *Fill {
-	return &Fill{log: l, f: f, at: Filling{Kind: kind, Place: place}, done: head, head: head,
+	return &Fill{log: l, f: f, at: Filling{Kind: kind, Place: place}, done: head, head: head, begun: -1,
 		back: readBack{sum: sha256.New(), head: head}}
 }
 
 // Head reads what was there before the first Write.
 func (w *Fill) Head() *io.SectionReader { return io.NewSectionReader(w.f, 0, w.head) }
 
-// atOnce is how many bytes are written, if nothing else is set, or read back at once.
-const atOnce = 1 << 20
+// How many bytes are written at once, if nothing else is set, and read back.
+const (
+	writeOnce = 4 << 20
+	readOnce  = 2 << 20
+)
 
 // Write appends p. What it has not written yet it holds: Sum, Keep or Finish writes it.
 func (w *Fill) Write(p []byte) (int, error) {
@@ -179,43 +193,54 @@ func (w *Fill) flush() {
 func (w *Fill) put(p []byte) {
 	var n int
 	n, w.err = w.f.WriteAt(p, w.done)
-	w.wrote = crc32.Update(w.wrote, castagnoli, p[:n])
+	w.wrote.add(p[:n], w.done)
 	w.done += int64(n)
-	w.synced = false
 }
 
-// sync makes what was written durable.
-func (w *Fill) sync() error {
-	if w.synced {
-		return nil
+// checkpoint has what was written made durable, and says of what was so before that it is.
+func (w *Fill) checkpoint() error {
+	err := w.settle()
+	if err == nil {
+		w.begin()
 	}
-	err := w.f.Sync()
-	w.synced = err == nil
 	return err
 }
 
-// checkpoint makes what was written durable and then says so.
-func (w *Fill) checkpoint() error {
-	if err := w.sync(); err != nil {
-		return err
-	}
-	w.waitRead()
-	done, f, end := make(chan struct{}), w.f, w.done
-	w.reading = done
+// begin has what was written made durable, and then read back, while more is written.
+func (w *Fill) begin() {
+	before, done, f, end, wait := w.reading, make(chan struct{}), w.f, w.done, startSync(w.f)
+	w.reading, w.durable, w.begun = done, wait, end
 	go func() { // ends by itself; waitRead waits for it
 		defer close(done)
+		if before != nil {
+			<-before
+		}
+		if w.back.err == nil {
+			w.back.err = wait()
+		}
 		w.back.until(f, end)
 	}()
+}
+
+// settle waits until what was begun last is durable, and then says so.
+func (w *Fill) settle() error {
+	if w.durable == nil {
+		return nil
+	}
+	if err := w.durable(); err != nil {
+		return err
+	}
+	w.durable = nil
 	_, err := w.log.Update(func(r *Record) error {
 		if f := &r.Filling; f.Kind == w.at.Kind && f.Place == w.at.Place && f.Digest != [32]byte{} {
-			f.Done = uint64(w.done)
+			f.Done = uint64(w.begun)
 		}
 		return nil
 	})
 	return err
 }
 
-// waitRead waits for the read-back that is under way.
+// waitRead waits for what is being read back.
 func (w *Fill) waitRead() {
 	if w.reading != nil {
 		<-w.reading
@@ -235,6 +260,9 @@ func (w *Fill) Keep(all bool) error {
 	if w.err == nil {
 		w.err = w.checkpoint()
 	}
+	if w.err == nil {
+		w.err = w.settle()
+	}
 	w.waitRead()
 	f := w.f
 	w.f = nil
@@ -248,15 +276,14 @@ func (w *Fill) Sum() ([32]byte, error) {
 		return [32]byte{}, errors.New("this place was closed before")
 	}
 	w.flush()
-	if w.err == nil {
-		w.err = w.sync()
+	if w.err == nil && w.begun < w.done {
+		w.begin()
 	}
 	w.waitRead()
 	if w.err == nil {
-		w.back.until(w.f, w.done)
 		w.err = w.back.err
 	}
-	if w.err == nil && w.back.crc != w.wrote {
+	if w.err == nil && w.back.fold != w.wrote {
 		w.err = ErrMedium
 	}
 	if w.err != nil {
@@ -299,7 +326,7 @@ func readSpan(w io.Writer, bufs *blockPair, f File, from, end int64) error {
 		err error
 	}
 	free, done := make(chan []byte, len(bufs)), make(chan read, len(bufs))
-	size := min(end-from, atOnce)
+	size := min(end-from, readOnce)
 	for i := range bufs {
 		if int64(cap(bufs[i])) < size {
 			bufs[i] = blocks(size)
@@ -339,7 +366,7 @@ func readSpan(w io.Writer, bufs *blockPair, f File, from, end int64) error {
 }
 
 // SetSteps changes how many bytes are written between two checkpoints, from [DefaultEvery],
-// and how many at once, from 1 MiB. It is called before the log is used.
+// and how many at once, from 4 MiB. It is called before the log is used.
 func (l *Log) SetSteps(every, once int64) { l.steps = [2]int64{every, once} }
 
 func (l *Log) every() int64 {
@@ -353,5 +380,5 @@ func (l *Log) once() int64 {
 	if l.steps[1] > 0 {
 		return l.steps[1]
 	}
-	return atOnce
+	return writeOnce
 }

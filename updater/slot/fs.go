@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -222,6 +223,23 @@ func (f osFile) Sync() error {
 	// A hint; file systems without a page cache refuse it.
 	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 	return nil
+}
+
+// StartSync is Sync beside what goes on: wait returns when all that was written before it is
+// durable, or what failed.
+func (f osFile) StartSync() (wait func() error) {
+	done := make(chan error, 1)
+	go func() { done <- f.Sync() }()
+	return sync.OnceValue(func() error { return <-done })
+}
+
+// startSync is StartSync, of files that have none Sync.
+func startSync(f File) (wait func() error) {
+	if s, ok := f.(interface{ StartSync() (wait func() error) }); ok {
+		return s.StartSync()
+	}
+	err := f.Sync()
+	return func() error { return err }
 }
 
 // Replace puts a file of contents p in the place of name, in one step as far as a

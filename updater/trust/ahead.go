@@ -9,8 +9,8 @@ import (
 
 // A file is read and hashed this much before it is written: so much at once, so often.
 const (
-	aheadBytes  = 1 << 20
-	aheadPieces = 3
+	aheadBytes  = 4 << 20
+	aheadPieces = 2
 )
 
 // ahead reads and hashes a file while what it has read is written.
