@@ -71,9 +71,6 @@ func (d *Disk) Close() error { return errors.Join(d.now.Close(), d.log.Close()) 
 // LogPath is the file with the data of all writes, one after the other.
 func (d *Disk) LogPath() string { return d.log.Name() }
 
-// NowPath is the file that holds what the machine reads: the disk as if nothing were ever lost.
-func (d *Disk) NowPath() string { return d.now.Name() }
-
 // Size is the disk's in bytes.
 func (d *Disk) Size() int64 { return d.size }
 
@@ -89,19 +86,6 @@ func (d *Disk) Written() int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.end
-}
-
-// Flushes is how many of the first n events were flushes.
-func (d *Disk) Flushes(n int) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	f := 0
-	for _, e := range d.events[:n] {
-		if e.n == 0 {
-			f++
-		}
-	}
-	return f
 }
 
 // read fills p with what is at off.
