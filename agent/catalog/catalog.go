@@ -87,7 +87,6 @@ const (
 	TestResult  ID = 145
 	TestHalf    ID = 146
 	TestMost    ID = 147
-	TestLongest ID = 148
 	TestResends ID = 149
 	TestErrors  ID = 150
 	TestNoise   ID = 151

@@ -112,8 +112,6 @@ var list = []Item{
 		Purpose: "within which half of the empty programs were answered by the controller"},
 	{ID: TestMost, Name: "selftest.answer.most", Unit: UnitMicrosecond, Class: ClassTest, Resolution: 100, Lo: 0, Hi: 10_000_000, Period: minute, Profiles: everyone, IdleOnly: true,
 		Purpose: "within which nine tenths of them were"},
-	{ID: TestLongest, Name: "selftest.answer.longest", Unit: UnitMicrosecond, Class: ClassTest, Resolution: 100, Lo: 0, Hi: 10_000_000, Period: minute, Profiles: everyone, IdleOnly: true,
-		Purpose: "within which all of them were"},
 	{ID: TestResends, Name: "selftest.resends", Unit: UnitCount, Class: ClassTest, Resolution: 1, Lo: 0, Hi: 1 << 20, Period: minute, Profiles: everyone, IdleOnly: true,
 		Purpose: "lines of the self-test that the controller asked for again"},
 	{ID: TestErrors, Name: "selftest.errors", Unit: UnitCount, Class: ClassTest, Resolution: 1, Lo: 0, Hi: 1 << 20, Period: minute, Profiles: everyone, IdleOnly: true,

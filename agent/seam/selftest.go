@@ -6,7 +6,8 @@ type Test struct {
 }
 
 // Tested is what a self-test has measured, before its receipt. It is of that motion alone,
-// and so is as fine as the catalogue lets it leave; see hal/selftest.
+// and so is as fine as the catalogue lets it leave; see hal/selftest. Longest is for whoever
+// stands at the printer: which of the pings meets a report depends on when the job before ended.
 type Tested struct {
 	Job                 [16]byte
 	Half, Most, Longest uint32 // within which pings were answered, in µs

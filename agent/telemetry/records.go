@@ -146,7 +146,7 @@ func (t *tested) samples() []catalog.Sample {
 		return s
 	}
 	for id, v := range map[catalog.ID]uint32{
-		catalog.TestHalf: f.Half, catalog.TestMost: f.Most, catalog.TestLongest: f.Longest,
+		catalog.TestHalf: f.Half, catalog.TestMost: f.Most,
 		catalog.TestNoise: f.Noise, catalog.TestResends: f.Resends, catalog.TestErrors: f.Errors,
 	} {
 		s = add(s, id, int64(v))

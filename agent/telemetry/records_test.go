@@ -75,7 +75,7 @@ func TestSelfTestIsTold(t *testing.T) {
 				t.Errorf("vendor %v: told %v after the second job began", vendors, at[0].Sub(began))
 			}
 			want := map[catalog.ID]int64{
-				catalog.TestMotion: catalog.MotionNumber(), catalog.TestResult: 1, catalog.TestHalf: 3400, catalog.TestMost: 7100, catalog.TestLongest: 9000,
+				catalog.TestMotion: catalog.MotionNumber(), catalog.TestResult: 1, catalog.TestHalf: 3400, catalog.TestMost: 7100,
 				catalog.TestNoise: 100, catalog.TestResends: 2, catalog.TestErrors: 0, catalog.TestSweep: 4130, catalog.TestSpread: 50, catalog.TestShift: -500,
 				catalog.TestSweep + 3: 4130,
 			}

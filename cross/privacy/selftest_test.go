@@ -1,0 +1,168 @@
+package privacy
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"platen/agent/catalog"
+	"platen/agent/seam"
+	"platen/hal/motion"
+	"platen/hal/selftest"
+)
+
+// selfTest runs the published self-test on a machine, as a session does, and tells the agent
+// what it came to. With leak, the time of the first homing is told as well: how far the job
+// before has left the head from where it is homed.
+func (s *stage) selfTest(t *testing.T, u *uplink, leak bool) {
+	t.Helper()
+	m := s.now()
+	plan, err := selftest.Parse(catalog.Motion, s.board.Limits, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.set(seam.PhaseTesting)
+	began := time.Now()
+	if leak {
+		home := func(yield func(motion.Op, error) bool) { yield(motion.Op{Kind: motion.Home}, nil) }
+		if err := m.Run(t.Context(), home); err != nil {
+			t.Fatal(err)
+		}
+	}
+	homed := time.Since(began)
+	r, err := plan.Run(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := &seam.Tested{
+		Half: us(r.Half), Most: us(r.Most), Longest: us(r.Longest), Noise: uint32(r.Noise), Resends: uint32(r.Resends), Errors: uint32(r.Errors),
+	}
+	for i, a := range r.Axes {
+		told.Axes[i] = seam.TestedAxis{Sweep: uint32(a.Sweep / time.Millisecond), Felt: a.Felt, Spread: uint32(a.Spread.Micrometres()), Shift: int32(a.Shift.Micrometres())}
+	}
+	if leak {
+		told.Axes[2].Sweep = uint32(homed / time.Millisecond)
+	}
+	u.machine.Take(told)
+	u.machine.TestEnded(seam.Receipt{Code: seam.CodeDone})
+	s.set(seam.PhaseIdle)
+}
+
+func us(d time.Duration) uint32 { return uint32(d / time.Microsecond) }
+
+// tests are the messages of self-tests, as text.
+func tests(o outcome) (lines []string) {
+	for _, m := range o.msgs {
+		line := ""
+		for _, v := range m.Values {
+			if v.Item.Class == catalog.ClassTest {
+				line += fmt.Sprintf("%s=%d ", v.Item.Name, v.Value)
+			}
+		}
+		if line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// selfTested is P5.
+func selfTested(t *testing.T) claim {
+	c := claim{name: "P5", what: "a self-test comes to the same, whatever was printed before it: what the vendor decrypts of it is the same, figure by figure, and none is told of a machine that did none"}
+	r := rand.New(rand.NewPCG(5, 26))
+	seen := map[string]int{}
+	figures, none, designs, few := 0, 0, 4, 3
+	if !*full {
+		designs, few = 2, 2
+	}
+	for range designs {
+		o := printed(t, drawDesign(r, 9), catalog.Vendor, 1, honest)
+		lines := tests(o)
+		if len(lines) != 1 {
+			t.Errorf("%d messages of one self-test", len(lines))
+			continue
+		}
+		seen[lines[0]]++
+		figures = strings.Count(lines[0], "=")
+		for _, m := range o.msgs {
+			if _, ok := m.Get(catalog.TestResult); !ok {
+				none++
+			}
+		}
+	}
+	leaks := map[string]int{}
+	for range few {
+		for _, line := range tests(printed(t, drawDesign(r, 9), catalog.Vendor, 1, firstHoming)) {
+			leaks[line]++
+		}
+	}
+	c.seen = fmt.Sprintf("%d designs, %d different reports of %d figures; %d messages without one", designs, len(seen), figures, none)
+	c.control = fmt.Sprintf("with the time of the first homing, which begins where the job ended: %d different reports of %d designs", len(leaks), few)
+	c.holds = len(seen) == 1 && figures == 16 && none > 100 && len(leaks) > 1
+	return c
+}
+
+// serviced says what profile service gives away: it is measured, and not bounded but for what P1
+// forbids.
+func serviced(t *testing.T) claim {
+	n := 3
+	if *full {
+		n = 20
+	}
+	c := claim{name: "P9", what: "profile service is told temperatures each second and hours of heaters' duty, for a day at most, and nothing that P1 forbids; it names parts, by how long they take"}
+	r := rand.New(rand.NewPCG(9, 26))
+	var first, again []series
+	var buckets []int64
+	var forbidden []string
+	for i := range n {
+		d := drawDesign(r, 9)
+		for k, to := range []*[]series{&first, &again} {
+			o := printed(t, d, catalog.Service, uint64(100*k+i), withDuty)
+			*to = append(*to, seriesOf(o.msgs))
+			for _, m := range o.msgs {
+				if state, _ := m.Get(catalog.State); state != catalog.StatePrinting {
+					continue
+				}
+				for _, v := range m.Values {
+					if v.Item.IdleOnly || v.Item.Class == catalog.ClassDuty || v.Item.Class == catalog.ClassTest {
+						forbidden = append(forbidden, v.Item.Name)
+					}
+				}
+			}
+		}
+		buckets = append(buckets, 1)
+	}
+	all, chance := identified(first, again, buckets)
+	only := func(of []series) (out []series) {
+		for _, s := range of {
+			out = append(out, series{record: s.duties()})
+		}
+		return out
+	}
+	duty, _ := identified(only(first), only(again), buckets)
+	told := 0
+	for _, s := range first {
+		told += len(s.duties())
+	}
+	c.seen = fmt.Sprintf("%d parts, each printed twice: named in %.0f %% by all of it, in %.0f %% by the shares of duty alone, were they told of one job (they are told of four and more, and four hours), by chance %.0f %%; items of P1 while a job was loaded: %v",
+		n, 100*all, 100*duty, 100*chance, forbidden)
+	c.control = fmt.Sprintf("%d shares of duty came after the jobs; the shortest and longest grant: %v, %v", told, catalog.Service.MinPeriod(), catalog.Service.MaxLife())
+	c.holds = len(forbidden) == 0 && all > 2*chance && told > 0 && catalog.Service.MaxLife() == 24*time.Hour
+	return c
+}
+
+// duties are the shares of heaters' duty that were told.
+func (s series) duties() map[catalog.ID]int64 {
+	out := map[catalog.ID]int64{}
+	for _, vals := range s.values {
+		heater := vals[catalog.DutyHeater]
+		for i := range catalog.DutyBins {
+			if v, ok := vals[catalog.Duty0+catalog.ID(i)]; ok {
+				out[catalog.ID(1000*heater)+catalog.ID(i)] = v
+			}
+		}
+	}
+	return out
+}
