@@ -242,6 +242,8 @@ func (a *Agent) open(ctx context.Context) (err error) {
 		bounds:   patience,
 		recovery: a.recovery,
 	}
+	a.sup.foreign = ControllerForeign(journal(a.cfg)) != nil
+	a.machine.Controller(a.sup.foreign)
 	if err := a.openLogs(); err != nil {
 		return err
 	}

@@ -283,10 +283,10 @@ func (s *supervisor) free() error {
 		return errBusy
 	case s.going:
 		return errGoing
-	case s.conn == nil || s.ready == nil || s.trial || s.status.Phase == seam.PhaseFault:
-		return errNotReady
 	case s.foreign:
 		return errForeign
+	case s.conn == nil || s.ready == nil || s.trial || s.status.Phase == seam.PhaseFault:
+		return errNotReady
 	}
 	return nil
 }
