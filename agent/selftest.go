@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"platen/agent/audit"
 	"platen/agent/catalog"
+	"platen/agent/consent"
 	"platen/agent/intake"
 	"platen/agent/seam"
 	"platen/agent/telemetry"
@@ -114,17 +116,23 @@ func (s *supervisor) figures() *intake.TestView {
 	return v
 }
 
-// digests tells what each recipient whose grant names it is to be told of the file of the job that
-// begins, by the file's SHA-256: of a sealed job, that of the sealed file. Nothing else of it is kept.
+// digests tells what each recipient is to be told of the file of the job that begins, by the
+// file's SHA-256: of a sealed job, that of the sealed file. Nothing else of it is kept.
 func (a *Agent) digests(file []byte) {
-	var told map[string]int64
-	if a.cfg.DigestKey != nil && a.consent != nil && len(file) == 32 {
-		told = map[string]int64{}
-		for _, g := range a.consent.Grants(time.Now()) {
-			if slices.Contains(g.Items, catalog.JobDigest) {
-				told[telemetry.Key(g)] = a.cfg.DigestKey.Of(g.Recipient, g.Serial, [32]byte(file))
-			}
+	var grants []consent.Grant
+	if a.consent != nil {
+		grants = a.consent.Grants(time.Now())
+	}
+	a.machine.Digests(a.digestsFor(grants, file))
+}
+
+// digestsFor is what is told of a file under the grants that name it.
+func (a *Agent) digestsFor(grants []consent.Grant, file []byte) map[string]int64 {
+	told := map[string]int64{}
+	for _, g := range grants {
+		if a.cfg.DigestKey != nil && len(file) == sha256.Size && slices.Contains(g.Items, catalog.JobDigest) {
+			told[telemetry.Key(g)] = a.cfg.DigestKey.Of(g.Recipient, g.Serial, [sha256.Size]byte(file))
 		}
 	}
-	a.machine.Digests(told)
+	return told
 }
