@@ -140,17 +140,17 @@ func (r *real) inTrial(ctx context.Context, n int) error {
 	return r.look(0)
 }
 
-// interrupt starts an update and kills in it: at a random moment, or once a random part of the
-// release, or of its root file system, is written, however long that takes. staged is the
-// release that was reported as staged before.
+// interrupt starts an update and kills in it: at a random moment, once a random part of the
+// release or of its root file system is written, however long that takes, or at a random
+// moment after its end. staged is the release that was reported as staged before.
 func (r *real) interrupt(ctx context.Context, n int) (staged uint64, err error) {
-	part, come := int64(0), r.arrived
+	part, come, how := int64(0), r.arrived, r.rng.IntN(16)
 	switch root := r.board.parts(r.last).root; {
-	case n%4 == 2 && root != 0:
+	case how < 6 && root != 0:
 		part = 1<<20 + r.rng.Int64N(rootSize-5<<20)
 		r.shop.kind.Store(updater.KindRoot)
 		come = func(time.Time) int64 { return r.board.rooted(root, part) }
-	case n%2 == 0:
+	case how < 11:
 		part = 1<<20 + r.rng.Int64N(int64(len(r.agent))-3<<20)
 		r.shop.kind.Store(updater.KindAgent)
 	}
@@ -166,7 +166,10 @@ func (r *real) interrupt(ctx context.Context, n int) (staged uint64, err error) 
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
-	said, over := r.until(ended, func() bool { return come(begun) >= part }, part == 0)
+	said, over := r.until(ended, func() bool { return part > 0 && come(begun) >= part }, part == 0 && how < 14)
+	if how >= 14 {
+		time.Sleep(time.Duration(r.rng.Int64N(int64(time.Second))))
+	}
 	if n%3 == 0 && agent != 0 { // this one: the next may be on trial
 		err = r.killAgent(agent)
 	} else {
