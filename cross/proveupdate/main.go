@@ -15,7 +15,8 @@
 // Tier 1 cuts in memory: package updatertest says what a cut leaves. Tier 2 cuts a real ext4
 // under platen install and under this program as an agent (root, /dev/fuse and loop devices;
 // else it is skipped and says why). Kills are of real processes: of this program as an agent,
-// and of platen as it is shipped, with a TPM and a web server, by its launcher.
+// and of platen as it is shipped, with a TPM and a web server, by its launcher, in updates of
+// whole sets: see board.
 //
 // Controllers that are flashed through their bootloaders are simulated in time of their own,
 // which only tests have: TestControllers, which make prove-update runs with as many states as
