@@ -17,7 +17,7 @@ for which in old new; do
 		-ldflags "-s -w -X platen/agent/cli.release=1" -o "../$which" ./agent/cmd/platen)
 done
 rm -rf "$dir/src"
-echo "delta of two builds of the agent (at most 5 % of the build, 15 % of its zstd -19, at least 20 MB/s):"
+echo "delta of two builds of the agent (at most 5 % of the build, 15 % of its zstd -19, at least 20 MB/s, 16 MiB):"
 PLATEN_OLD=$PWD/$dir/old PLATEN_NEW=$PWD/$dir/new go test -run '^$' -bench Builds -benchtime 1s ./updater/delta | grep ^Benchmark
 printf 'whole, zstd -19: '
 zstd -q -19 -c "$dir/new" 2>/dev/null | wc -c

@@ -141,3 +141,64 @@ func damage(d *updatertest.Disk) {
 	p[1] ^= 1
 	d.Damage(boottest.Partition(slot.B), p)
 }
+
+// failing is a disk whose partition b changes what is written to it.
+type failing struct{ *updatertest.Disk }
+
+type failingFile struct{ slot.File }
+
+func (d failing) Open(name string, mode slot.Mode) (slot.File, error) {
+	f, err := d.Disk.Open(name, mode)
+	if err == nil && name == boottest.Partition(slot.B) {
+		f = failingFile{f}
+	}
+	return f, err
+}
+
+func (f failingFile) WriteAt(p []byte, off int64) (int, error) {
+	p = bytes.Clone(p)
+	p[len(p)-1] ^= 8
+	return f.File.WriteAt(p, off)
+}
+
+// proving is listed, and holds what is written to be durable against what was signed.
+type proving struct{ *listed }
+
+func (p proving) Download(ctx context.Context, t updater.Target, w io.Writer) error {
+	if err := p.listed.Download(ctx, t, w); err != nil {
+		return err
+	}
+	sum, err := w.(updater.Proven).Sum()
+	if err == nil && sum != t.SHA256 {
+		err = updater.ErrTarget
+	}
+	return err
+}
+
+// TestFailingMedium: a partition that does not give back what was written to it is refused as
+// that, nothing is counted on, and on a sound one the same release is staged.
+func TestFailingMedium(t *testing.T) {
+	for _, sound := range []bool{true, false} {
+		d, _, l := rooted(t)
+		fsys, fw, s := slot.FS(failing{d}), boottest.Boards["uboot-count"], boot.OpenFS(d, slot.A)
+		if sound {
+			fsys = d
+		}
+		root, err := boottest.Root(fsys, s.Log(), fw, slot.A)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := updater.New(updater.Config{Board: "sim", Kind: updater.KindAgent, Source: proving{l}, Bootloader: s, Log: s.Log(), Root: root})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = u.Stage(t.Context())
+		if sound && err != nil || !sound && (!errors.Is(err, updater.ErrSlot) || !errors.Is(err, slot.ErrMedium)) {
+			t.Errorf("sound %v: %v", sound, err)
+		}
+		rec, err := s.Log().Load()
+		if err != nil || (rec.Trying == slot.B) != sound || rec.Root(slot.B).Empty() == sound || !sound && rec.Filling != (slot.Filling{}) {
+			t.Errorf("sound %v: %+v, %v", sound, rec, err)
+		}
+	}
+}

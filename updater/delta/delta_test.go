@@ -2,14 +2,18 @@ package delta
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"sort"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -314,10 +318,74 @@ func BenchmarkBuilds(b *testing.B) {
 	if err := errors.Join(err1, err2); err != nil {
 		b.Fatal(err)
 	}
+	b.ReportMetric(applyAlone(b, patch), "MiB-resident")
 	spent := float64(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
 	b.ReportMetric(1000*float64(b.N)*float64(len(next))/spent, "MB/cpu-s")
 	b.ReportMetric(float64(len(patch)), "delta-bytes")
 	b.ReportMetric(100*float64(len(patch))/float64(len(next)), "%of-build")
+}
+
+// applyAlone is the most memory that was resident, in MiB, in a process that only applies a
+// delta to the old build: what it is given and what it makes stream through it.
+func applyAlone(b *testing.B, patch []byte) (mib float64) {
+	b.Helper()
+	name := filepath.Join(b.TempDir(), "delta")
+	if err := os.WriteFile(name, patch, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	c := exec.Command(os.Args[0], "-test.run=^TestApplyAlone$", "-test.v")
+	c.Env = append(os.Environ(), "PLATEN_DELTA="+name)
+	out, err := c.CombinedOutput()
+	if err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	_, text, found := strings.Cut(string(out), "resident: ")
+	if _, err := fmt.Sscan(text, &mib); err != nil || !found {
+		b.Fatalf("%v in %s", err, out)
+	}
+	return mib
+}
+
+// TestApplyAlone is the process of applyAlone.
+func TestApplyAlone(t *testing.T) {
+	name := os.Getenv("PLATEN_DELTA")
+	if name == "" {
+		t.Skip("only a part of BenchmarkBuilds")
+	}
+	old, err := os.Open(os.Getenv("PLATEN_OLD"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	patch, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer patch.Close()
+	st, err := old.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.New()
+	p := NewPatcher(old, st.Size(), sum, 1<<30)
+	_, err = io.Copy(p, patch)
+	if err = errors.Join(err, p.Close()); err != nil {
+		t.Fatal(err)
+	}
+	status, err := os.ReadFile("/proc/self/status") // before anything else takes memory
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kib int
+	_, text, _ := strings.Cut(string(status), "VmHWM:")
+	if _, err := fmt.Sscan(text, &kib); err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(os.Getenv("PLATEN_NEW"))
+	if err != nil || sha256.Sum256(want) != [32]byte(sum.Sum(nil)) {
+		t.Fatalf("the delta does not make the new build: %v", err)
+	}
+	t.Logf("resident: %.1f MiB", float64(kib)/1024)
 }
 
 func ExampleNewPatcher() {

@@ -2,10 +2,7 @@ package slot
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
-	"fmt"
-	"hash"
 	"io"
 )
 
@@ -17,8 +14,8 @@ const DefaultEvery = 16 << 20
 // interrupted. The record's Filling says which place, what it is to hold and how much of
 // that is durable; [Log.Begin] makes one.
 //
-// Its memory does not grow with what is written: 8 MiB. What is written is made durable,
-// and read back, while the rest is written, and past the page cache where there is a way. So what is written is
+// Its memory does not grow with what is written: 8 MiB. What is written is made durable, and
+// read back, while the rest is written, past the page cache where there is a way. So it is
 // hashed once, as the medium has it.
 type Fill struct {
 	log  *Log
@@ -32,51 +29,10 @@ type Fill struct {
 
 	wrote   fold         // of what is behind the head
 	begun   int64        // how much of it was told to become durable; -1: nothing
-	durable func() error // waits until that is so; nil: it was, and stands in the record
+	durable func() error // waits until that is so; nil: nothing was
 	back    readBack
-	reading chan struct{} // closed when the read-back that was begun last has ended
-}
-
-// ErrMedium reports a medium that gives back other bytes than were written to it.
-var ErrMedium = errors.New("the storage does not give back what was written to it: replace it")
-
-// fold is all bytes at offsets that are the same modulo its length, exclusive or: next to no
-// work, and what a failing medium does changes it.
-type fold [directBlock]byte
-
-// add adds what is at an offset.
-func (x *fold) add(p []byte, off int64) {
-	for len(p) > 0 {
-		at := x[off%int64(len(x)):]
-		n := subtle.XORBytes(at, at, p)
-		p, off = p[n:], off+int64(n)
-	}
-}
-
-// readBack is what is on the medium, as far as it was read.
-type readBack struct {
-	sum  hash.Hash
-	fold fold // of what is behind the head
-	head int64
-	at   int64
-	err  error
-	bufs blockPair
-}
-
-// Write takes what was read.
-func (b *readBack) Write(p []byte) (int, error) {
-	if behind := min(max(b.head-b.at, 0), int64(len(p))); behind < int64(len(p)) {
-		b.fold.add(p[behind:], b.at+behind)
-	}
-	b.at += int64(len(p))
-	return b.sum.Write(p)
-}
-
-// until reads back up to an offset.
-func (b *readBack) until(f File, end int64) {
-	if b.err == nil {
-		b.err = readSpan(b, &b.bufs, f, b.at, end)
-	}
+	spans   chan<- span   // what may be read back; nil: nothing is being read
+	reading chan struct{} // closed when all of them were read
 }
 
 // Plan says in the record what is going to be written where. What is there of the same
@@ -144,11 +100,8 @@ func (l *Log) Begin(f File, kind Kind, place Name, head int64) *Fill {
 // Head reads what was there before the first Write.
 func (w *Fill) Head() *io.SectionReader { return io.NewSectionReader(w.f, 0, w.head) }
 
-// How many bytes are written at once, if nothing else is set, and read back.
-const (
-	writeOnce = 4 << 20
-	readOnce  = 2 << 20
-)
+// writeOnce is how many bytes are written at once, if nothing else is set.
+const writeOnce = 4 << 20
 
 // Write appends p. What it has not written yet it holds: Sum, Keep or Finish writes it.
 func (w *Fill) Write(p []byte) (int, error) {
@@ -197,54 +150,55 @@ func (w *Fill) put(p []byte) {
 	w.done += int64(n)
 }
 
-// checkpoint has what was written made durable, and says of what was so before that it is.
+// checkpoint has what was written made durable, once what was so before is.
 func (w *Fill) checkpoint() error {
 	err := w.settle()
 	if err == nil {
-		w.begin()
+		w.begin(func(end int64) error {
+			_, err := w.log.Update(func(r *Record) error {
+				if f := &r.Filling; f.Kind == w.at.Kind && f.Place == w.at.Place && f.Digest != [32]byte{} {
+					f.Done = uint64(end)
+				}
+				return nil
+			})
+			return err
+		})
 	}
 	return err
 }
 
-// begin has what was written made durable, and then read back, while more is written.
-func (w *Fill) begin() {
-	before, done, f, end, wait := w.reading, make(chan struct{}), w.f, w.done, startSync(w.f)
-	w.reading, w.durable, w.begun = done, wait, end
-	go func() { // ends by itself; waitRead waits for it
-		defer close(done)
-		if before != nil {
-			<-before
-		}
-		if w.back.err == nil {
-			w.back.err = wait()
-		}
-		w.back.until(f, end)
-	}()
+// begin has what was written made durable, has then say so, and has it read back, while more
+// is written.
+func (w *Fill) begin(then func(end int64) error) {
+	end := w.done
+	w.begun, w.durable = end, startSync(w.f, func() error { return then(end) })
+	if w.spans == nil {
+		f, spans, done := w.f, make(chan span, 1), make(chan struct{})
+		w.spans, w.reading = spans, done
+		go func() { // waitRead waits for it
+			defer close(done)
+			if err := readSpans(&w.back, f, w.back.at, spans); w.back.err == nil {
+				w.back.err = err
+			}
+		}()
+	}
+	w.spans <- span{end, w.durable}
 }
 
-// settle waits until what was begun last is durable, and then says so.
+// settle waits until what was begun last is durable.
 func (w *Fill) settle() error {
 	if w.durable == nil {
 		return nil
 	}
-	if err := w.durable(); err != nil {
-		return err
-	}
-	w.durable = nil
-	_, err := w.log.Update(func(r *Record) error {
-		if f := &r.Filling; f.Kind == w.at.Kind && f.Place == w.at.Place && f.Digest != [32]byte{} {
-			f.Done = uint64(w.begun)
-		}
-		return nil
-	})
-	return err
+	return w.durable()
 }
 
-// waitRead waits for what is being read back.
+// waitRead waits until all that is durable was read back.
 func (w *Fill) waitRead() {
-	if w.reading != nil {
+	if w.spans != nil {
+		close(w.spans)
 		<-w.reading
-		w.reading = nil
+		w.spans = nil
 	}
 }
 
@@ -277,9 +231,12 @@ func (w *Fill) Sum() ([32]byte, error) {
 	}
 	w.flush()
 	if w.err == nil && w.begun < w.done {
-		w.begin()
+		w.begin(func(int64) error { return nil })
 	}
 	w.waitRead()
+	if w.err == nil {
+		w.err = w.settle()
+	}
 	if w.err == nil {
 		w.err = w.back.err
 	}
@@ -304,65 +261,6 @@ func (w *Fill) Finish() (Part, error) {
 		return Part{}, err
 	}
 	return Part{Size: uint64(w.done), Digest: sum}, nil
-}
-
-// Sum is the SHA-256 of the first size bytes of a file.
-func Sum(f File, size int64) ([32]byte, error) {
-	h := sha256.New()
-	if err := readSpan(h, &blockPair{}, f, 0, size); err != nil {
-		return [32]byte{}, err
-	}
-	return [32]byte(h.Sum(nil)), nil
-}
-
-// blockPair is memory that is read into: one block while the other one is used.
-type blockPair [2][]byte
-
-// readSpan writes the bytes of a file from one offset to another to w, which does not fail.
-// It reads what comes next while w works.
-func readSpan(w io.Writer, bufs *blockPair, f File, from, end int64) error {
-	type read struct {
-		p   []byte
-		err error
-	}
-	free, done := make(chan []byte, len(bufs)), make(chan read, len(bufs))
-	size := min(end-from, readOnce)
-	for i := range bufs {
-		if int64(cap(bufs[i])) < size {
-			bufs[i] = blocks(size)
-		}
-		free <- bufs[i]
-	}
-	go func() { // ends with done, which is read to its end
-		defer close(done)
-		for from < end {
-			p := <-free
-			p = p[:min(end-from, int64(cap(p)))]
-			if tail := len(p) % directBlock; tail > 0 && len(p) > directLeast {
-				p = p[:len(p)-tail]
-			}
-			n, err := f.ReadAt(p, from)
-			if from += int64(n); from >= end {
-				err = nil
-			}
-			if done <- (read{p[:n], err}); err != nil {
-				return
-			}
-		}
-	}()
-	var failed error
-	for r := range done {
-		w.Write(r.p)
-		failed = r.err
-		free <- r.p
-	}
-	if failed == io.EOF {
-		failed = io.ErrUnexpectedEOF
-	}
-	if failed != nil {
-		return fmt.Errorf("read back: %w", failed)
-	}
-	return nil
 }
 
 // SetSteps changes how many bytes are written between two checkpoints, from [DefaultEvery],

@@ -225,21 +225,23 @@ func (f osFile) Sync() error {
 	return nil
 }
 
-// StartSync is Sync beside what goes on: wait returns when all that was written before it is
-// durable, or what failed.
-func (f osFile) StartSync() (wait func() error) {
+// startSync makes durable what was written to f before, and then does what follows from that,
+// beside what goes on if f is a real file. wait, which has to be called, returns what failed.
+func startSync(f File, then func() error) (wait func() error) {
 	done := make(chan error, 1)
-	go func() { done <- f.Sync() }()
-	return sync.OnceValue(func() error { return <-done })
-}
-
-// startSync is StartSync, of files that have none Sync.
-func startSync(f File) (wait func() error) {
-	if s, ok := f.(interface{ StartSync() (wait func() error) }); ok {
-		return s.StartSync()
+	both := func() {
+		err := f.Sync()
+		if err == nil {
+			err = then()
+		}
+		done <- err
 	}
-	err := f.Sync()
-	return func() error { return err }
+	if _, ok := f.(osFile); ok {
+		go both()
+	} else {
+		both()
+	}
+	return sync.OnceValue(func() error { return <-done })
 }
 
 // Replace puts a file of contents p in the place of name, in one step as far as a
