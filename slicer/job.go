@@ -190,6 +190,7 @@ func open(ctx context.Context, v *vault.Vault, r io.Reader, size int64, f Format
 		Surface: m.Surface() * mesh.Area(len(places)), Repairs: m.Repairs(), Notes: m.Notes(),
 	}}
 	points, contour := c.Most()
+	v.Trim()
 	j.memory = Memory{Model: v.Stats().Used, Layers: j.pipe().Memory(points, contour, j.info.Bounds)}
 	return j, j.fits(c)
 }

@@ -50,6 +50,7 @@ type Kernel struct {
 	edges   []edge
 	rings   []ring // of the operands
 	grid    grid
+	strips  strips
 	hits    []hit
 	ordered []hit
 	counts  []int32
@@ -163,6 +164,8 @@ func (k *Kernel) Wipe() {
 	clear(k.edges[:cap(k.edges)])
 	clear(k.rings[:cap(k.rings)])
 	clear(k.grid.boxes[:cap(k.grid.boxes)])
+	clear(k.strips.starts[:cap(k.strips.starts)])
+	clear(k.strips.list[:cap(k.strips.list)])
 	clear(k.tops[:cap(k.tops)])
 	clear(k.hits[:cap(k.hits)])
 	clear(k.ordered[:cap(k.ordered)])
@@ -202,6 +205,7 @@ func (k *Kernel) arrange(dst *Region, o op) error {
 		return err
 	}
 	dst.Reset()
+	k.layStrips()
 	k.passRings(dst)
 	if len(k.hits) > 0 {
 		k.sortHits()

@@ -2,7 +2,10 @@ package geom
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
+
+	"platen/hal/unit"
 )
 
 // ring is a ring of an operand: edges[first:end], in its direction.
@@ -122,9 +125,9 @@ func (k *Kernel) unite(r, s int32) {
 func (k *Kernel) around2(root int32) (a, b int32) {
 	p := k.edges[k.rings[root].first].p
 	b = k.credit
-	for i := range k.rings {
+	for _, i := range k.ringsAt(p.Y) {
 		r := &k.rings[i]
-		if p.X < r.lo.X || p.X > r.hi.X || p.Y < r.lo.Y || p.Y > r.hi.Y || k.find(int32(i)) == root {
+		if p.X < r.lo.X || p.X > r.hi.X || p.Y < r.lo.Y || p.Y > r.hi.Y || k.find(i) == root {
 			continue
 		}
 		for e := r.first; e < r.end; e++ {
@@ -135,6 +138,70 @@ func (k *Kernel) around2(root int32) (a, b int32) {
 		}
 	}
 	return a, b
+}
+
+// fewRings is how many rings are looked at one by one.
+const fewRings = 16
+
+// strips lists the rings in strips across the plane, so that those around a point are found
+// among a few. It begins where the lowest of them does.
+type strips struct {
+	from   unit.Length
+	shift  uint // strips are 1<<shift high
+	starts []int32
+	list   []int32
+}
+
+// layStrips lists the rings.
+func (k *Kernel) layStrips() {
+	s := &k.strips
+	n := len(k.rings)
+	s.list = s.list[:0]
+	if n <= fewRings {
+		for i := range n {
+			s.list = append(s.list, int32(i))
+		}
+		return
+	}
+	lo, hi := k.rings[0].lo.Y, k.rings[0].hi.Y
+	for i := range k.rings {
+		lo, hi = min(lo, k.rings[i].lo.Y), max(hi, k.rings[i].hi.Y)
+	}
+	s.from = lo
+	s.shift = uint(bits.Len64(uint64(int64(hi)-int64(lo)) / uint64(n)))
+	count := s.strip(hi) + 1
+	s.starts = slices.Grow(s.starts[:0], count+1)[:count+1]
+	clear(s.starts)
+	for i := range k.rings {
+		for at := s.strip(k.rings[i].lo.Y); at <= s.strip(k.rings[i].hi.Y); at++ {
+			s.starts[at+1]++
+		}
+	}
+	for at := range count {
+		s.starts[at+1] += s.starts[at]
+	}
+	s.list = slices.Grow(s.list, int(s.starts[count]))[:s.starts[count]]
+	for i := n - 1; i >= 0; i-- { // from the last, so that starts end where they belong
+		for at := s.strip(k.rings[i].lo.Y); at <= s.strip(k.rings[i].hi.Y); at++ {
+			s.starts[at+1]--
+			s.list[s.starts[at+1]] = int32(i)
+		}
+	}
+	copy(s.starts, s.starts[1:])
+	s.starts[count] = int32(len(s.list))
+}
+
+// strip is that of a height, which is not below all.
+func (s *strips) strip(y unit.Length) int { return int((int64(y) - int64(s.from)) >> s.shift) }
+
+// ringsAt lists the rings that may reach a height, at which there is one.
+func (k *Kernel) ringsAt(y unit.Length) []int32 {
+	s := &k.strips
+	if len(k.rings) <= fewRings {
+		return s.list
+	}
+	at := s.strip(y)
+	return s.list[s.starts[at]:s.starts[at+1]]
 }
 
 // rightOf reports whether a ray from p to the right crosses e.

@@ -274,6 +274,25 @@ func Forget[T any](v *Vault, s []T) {
 	}
 }
 
+// Trim gives the pages of all that is free back to the system until they are taken again:
+// what was needed for a while only may have been large. They are wiped already. Secret
+// memory and that of kernels before 5.18, if it is locked, stays where it is.
+func (v *Vault) Trim() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.mem == nil || v.secret || len(v.holes) > 0 {
+		return
+	}
+	advice := unix.MADV_DONTNEED
+	if v.locked {
+		advice = unix.MADV_DONTNEED_LOCKED
+	}
+	page := unix.Getpagesize()
+	if from, to := (v.lo+page-1)/page*page, v.hi/page*page; from < to {
+		_ = unix.Madvise(v.mem[from:to], advice) // it is a favour
+	}
+}
+
 // holed reports whether mem[from:to] has a part that was given back.
 func (v *Vault) holed(from, to int) bool {
 	for _, h := range v.holes {
