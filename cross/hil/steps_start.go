@@ -68,7 +68,7 @@ func (b *Bench) firstTelemetry(ctx context.Context, from int, release uint64) (s
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("first telemetry after %.2f s of processor", u.cpu), b.judged("the first telemetry after a start", u.cpu, mostTelemetry)
+	return fmt.Sprintf("first telemetry after %.2f s of processor, %.2f s of uptime", u.cpu, u.uptime), b.judged("the first telemetry after a start", u.cpu, mostTelemetry)
 }
 
 // used asks what the board has used so far.
