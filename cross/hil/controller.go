@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ type Controller struct {
 	rest    []byte
 	lines   bytes.Buffer // those that moved something, of all prints
 	moves   int
+	top     int // the highest number of a line since numbering began
 	wake    chan struct{}
 	log     io.Writer
 }
@@ -48,6 +50,7 @@ func (c *Controller) power(rw io.ReadWriteCloser) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.printer, c.cancel, c.rw, c.served, c.rest = p, cancel, rw, make(chan struct{}), nil
+	c.top = 0
 	fmt.Fprintln(c.log, time.Now().Format(time.TimeOnly), "power on")
 	go func(served chan struct{}) {
 		defer close(served)
@@ -134,6 +137,9 @@ func (c *Controller) note(p []byte) {
 			break
 		}
 		c.rest = rest
+		if c.again(l) {
+			continue
+		}
 		if x := bytes.IndexByte(l, 'X'); x >= 0 && bytes.IndexByte(l[x:], 'E') > 0 {
 			c.lines.Write(l)
 			c.lines.WriteByte('\n')
@@ -142,6 +148,24 @@ func (c *Controller) note(p []byte) {
 	}
 	close(c.wake)
 	c.wake = make(chan struct{})
+}
+
+// again is whether a line was heard before: its number is not above those since numbering began.
+func (c *Controller) again(line []byte) bool {
+	if bytes.Contains(line, []byte("M110")) {
+		c.top = 0
+		return false
+	}
+	rest, numbered := bytes.CutPrefix(line, []byte("N"))
+	if !numbered {
+		return false
+	}
+	n, err := strconv.Atoi(string(rest[:len(rest)-len(bytes.TrimLeft(rest, "0123456789"))]))
+	if err != nil || n > c.top {
+		c.top = max(c.top, n)
+		return false
+	}
+	return true
 }
 
 // overheard is the controller's end of the line.

@@ -164,6 +164,19 @@ func TestController(t *testing.T) {
 	}
 }
 
+// TestSentAgain: a line that is sent again, because its answer did not come, counts once; numbers that begin
+// anew are other lines.
+func TestSentAgain(t *testing.T) {
+	c := newController(sim.Fastest, io.Discard)
+	for _, l := range []string{"N0M110 N0*125", "N1G1 X5 Y5 E1*1", "N2G1 X6 Y5 E2*1", "N1G1 X5 Y5 E1*1", "N2 G1 X6 Y5 E2*1", "N3G1 X7 E3*1",
+		"N0M110 N0*125", "N1G1 X8 E4*1", "G1 X9 E5"} {
+		c.note([]byte(l + "\n"))
+	}
+	if c.Moves() != 5 {
+		t.Errorf("%d moves of 5", c.Moves())
+	}
+}
+
 // TestTry: after a failure nothing more is tried, and results are written however it ended.
 func TestTry(t *testing.T) {
 	step := func(err error) func(*Bench, context.Context) (string, error) {
