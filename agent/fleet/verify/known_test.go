@@ -42,7 +42,7 @@ func (c *cellar) WriteAt(p []byte, off int64) (int, error) {
 // TestPack: what is packed of a printer is all that there is of it, whatever fields a chain has.
 func TestPack(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
-	for range 50 {
+	for range 10 {
 		p := newSoft(t)
 		v, _ := newVerifier(t, p)
 		want, err := v.known.get(p.id)
