@@ -22,7 +22,8 @@ type Settings struct {
 	// Board is the SHA-256 digest of the board file.
 	Board [32]byte
 	// Controller is the SHA-256 digest of the image in the motion controller that was read
-	// back from it and confirmed; zero if none was installed by us.
+	// back from it and confirmed; zero if none was installed by us; a digest of no image if it
+	// has said since that it is another firmware.
 	Controller [32]byte
 }
 
