@@ -110,13 +110,30 @@ func TestMachineInOrder(t *testing.T) {
 	}
 }
 
+// inOrder is a self-test of a machine in order, which several tests are held against.
+var inOrder struct {
+	once sync.Once
+	r    selftest.Report
+	st   sim.Stats
+	took time.Duration
+	err  error
+}
+
+func healthy(t *testing.T) (selftest.Report, sim.Stats, time.Duration) {
+	t.Helper()
+	inOrder.once.Do(func() {
+		inOrder.r, inOrder.st, inOrder.took, inOrder.err = tested(t, 0, sim.Config{Seed: 1}, nil)
+	})
+	if inOrder.err != nil || inOrder.took == 0 {
+		t.Fatalf("a machine in order: %v", inOrder.err)
+	}
+	return inOrder.r, inOrder.st, inOrder.took
+}
+
 // A belt that slips shows on its axis alone; so do sensors that flutter and a line that
 // damages bytes.
 func TestWornMachine(t *testing.T) {
-	good, _, _, err := tested(t, 0, sim.Config{Seed: 1}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	good, _, _ := healthy(t)
 	worn, _, _, err := tested(t, 0, sim.Config{Seed: 1, Noise: unit.Degree, Faults: sim.Faults{SlipAt: time.Second}}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -142,10 +159,7 @@ func TestWornMachine(t *testing.T) {
 
 // A fault ends a self-test at once, and so does its owner.
 func TestEndsAtOnce(t *testing.T) {
-	_, whole, took, err := tested(t, 0, sim.Config{Seed: 1}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, whole, took := healthy(t)
 	_, st, _, err := tested(t, 0, sim.Config{Seed: 1, Faults: sim.Faults{ResetAt: opened + took/2}}, nil)
 	if fault, ok := errors.AsType[*hal.FaultError](err); !ok || fault.Fault != hal.FaultReset || st.Moves >= whole.Moves {
 		t.Errorf("a controller that restarts: %v, %d moves of %d", err, st.Moves, whole.Moves)
