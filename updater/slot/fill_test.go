@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"platen/updater/slot"
+	"platen/updater/updatertest"
 )
 
 // pieces is contents that need several writes, checkpoints and blocks of memory.
@@ -40,10 +41,7 @@ func TestMedium(t *testing.T) {
 	whole := pieces(size)
 	for _, head := range []int{0, every, 2*every + 777} {
 		for _, at := range []int64{-1, int64(head), every*3 - 1, size - 1} {
-			d, err := slot.OpenDir(t.TempDir())
-			if err != nil {
-				t.Fatal(err)
-			}
+			d := updatertest.NewDisk()
 			f, err := d.Open("root", slot.Create)
 			if err != nil {
 				t.Fatal(err)
@@ -71,9 +69,6 @@ func TestMedium(t *testing.T) {
 			if got, err := w.Finish(); (err == nil) != (at < 0) || err == nil && (got.Size != size || got.Digest != sum) {
 				t.Errorf("head %d, changed at %d: finished with %+v, %v", head, at, got, err)
 			}
-			if err := d.Close(); err != nil {
-				t.Fatal(err)
-			}
 		}
 	}
 }
@@ -81,11 +76,7 @@ func TestMedium(t *testing.T) {
 // TestDamagedHead: what was there before is not the medium's fault, and shows in the sum.
 func TestDamagedHead(t *testing.T) {
 	whole := pieces(50000)
-	d, err := slot.OpenDir(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
+	d := updatertest.NewDisk()
 	f, err := d.Open("root", slot.Create)
 	if err != nil {
 		t.Fatal(err)
