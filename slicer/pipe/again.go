@@ -16,6 +16,7 @@ type again struct {
 	rest    geom.Region
 	inner   geom.Region
 	corners geom.Region
+	bare    int
 	walls   wall.Walls
 	gaps    Strokes
 }
@@ -63,6 +64,7 @@ func (a *again) give(l *Layer, kind shellKind) bool {
 	setRegion(&l.rest, &a.rest)
 	setRegion(&l.inner, &a.inner)
 	setRegion(&l.corners, &a.corners)
+	l.bare = a.bare
 	l.Walls.CopyLines(&a.walls)
 	setStrokes(&l.Gaps, &a.gaps)
 	l.Spiral = kind == shellSpiral
@@ -79,6 +81,7 @@ func (a *again) keep(l *Layer, kind shellKind) {
 	setRegion(&a.rest, &l.rest)
 	setRegion(&a.inner, &l.inner)
 	setRegion(&a.corners, &l.corners)
+	a.bare = l.bare
 	a.walls.CopyLines(&l.Walls)
 	setStrokes(&a.gaps, &l.Gaps)
 }

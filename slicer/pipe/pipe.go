@@ -100,6 +100,7 @@ type Layer struct {
 	rest    geom.Region // inside of the innermost wall, for sparse infill
 	inner   geom.Region // the same, for lines of skin
 	corners geom.Region // small gaps between walls, open as yet
+	bare    int         // how many of Gaps have nothing beside them
 
 	upright bool        // the layer below has the same outline, or there is none
 	below   geom.Region // outline of the layer below, unless upright
@@ -132,6 +133,7 @@ func (l *Layer) reset() {
 	l.Hangs.Reset()
 	l.Support.Reset()
 	l.corners.Reset()
+	l.bare = 0
 	l.held.reset()
 	l.base.Reset()
 	l.Spiral = false

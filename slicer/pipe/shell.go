@@ -54,13 +54,19 @@ func (w *worker) shell(l *Layer) error {
 		}
 		if i > 0 {
 			l.keepCorners(l.Walls.Gap(i))
+		} else {
+			l.bare = l.Gaps.Len()
 		}
 	}
 	for _, to := range [...]struct{ dst, src *geom.Region }{{&l.rest, l.Walls.Rest()}, {&l.inner, l.Walls.Inner()}} {
 		to.dst.Reset()
 		to.dst.Append(to.src)
 	}
-	return w.walls.Narrow(&l.Walls, p)
+	if err := w.walls.Narrow(&l.Walls, p); err != nil {
+		return err
+	}
+	l.corners.Append(l.Walls.Pockets())
+	return nil
 }
 
 // compensate moves the contours of a layer for what the machine makes of them: lines

@@ -89,10 +89,12 @@ type exposed struct {
 	above  geom.Region // outline of the next layer, if it may leave something uncovered
 	top    bool        // something may be seen from above: all, if above is empty
 	bottom bool        // something may have nothing below: what l.below does not cover
+
+	peekUp, peekDown bool // the same for lines between walls, and small gaps there
 }
 
 func (e *exposed) reset() {
-	e.all, e.n, e.top, e.bottom = false, 0, false, false
+	e.all, e.n, e.top, e.bottom, e.peekUp, e.peekDown = false, 0, false, false, false, false
 	e.around.Reset()
 	e.above.Reset()
 }
@@ -166,17 +168,20 @@ func (s *skins) lookUp(l *Layer, above []*Layer) {
 	for k := 0; k < s.p.TopLayers || s.p.Skin.Top > 0 && (k == 0 || s.p.thinner(above[k-1].Top-l.Top, s.p.Skin.Top)); k++ {
 		if k == len(above) {
 			e.all = true // the model ends
-			e.top = e.top || k == 0
+			e.top, e.peekUp = e.top || k == 0, e.peekUp || k == 0
 			return
 		}
 		if above[k].upright {
 			continue // covers what the one below it does
 		}
-		if e.need.lacks(&above[k].exposed.inside, &s.lack) {
-			if k == 0 {
-				e.top = true
+		lacks := e.need.lacks(&above[k].exposed.inside, &s.lack)
+		if k == 0 {
+			e.top, e.peekUp = lacks, l.peeks(&above[k].exposed.inside)
+			if e.top || e.peekUp {
 				e.above.Append(&above[k].Outline)
 			}
+		}
+		if lacks {
 			e.add(&above[k].Outline)
 		}
 	}
@@ -189,11 +194,14 @@ func (s *skins) lookDown(l *Layer) {
 	for k := 0; k < s.p.BottomLayers || s.p.Skin.Bottom > 0 && (k == 0 || s.p.thinner(bottom-s.past[n-k].bottom, s.p.Skin.Bottom)); k++ {
 		if k == n {
 			e.all = true // the model begins
-			e.bottom = e.bottom || k == 0
+			e.bottom, e.peekDown = e.bottom || k == 0, e.peekDown || k == 0
 			return
 		}
 		if k == 0 && l.upright || k > 0 && s.past[n-k].same {
 			continue
+		}
+		if k == 0 {
+			e.peekDown = l.peeks(&s.past[n-1].inside)
 		}
 		if e.need.lacks(&s.past[n-1-k].inside, &s.lack) {
 			e.bottom = e.bottom || k == 0

@@ -163,6 +163,18 @@ func (c *cells) fillRows() {
 	}
 }
 
+// holds reports whether the cell that p lies in is one of c.
+func (c *cells) holds(p geom.Point) bool {
+	if c.words == 0 {
+		return false
+	}
+	x, y := c.at(int64(p.X))-c.x0, c.at(int64(p.Y))-c.y0
+	if x < 0 || x>>6 >= c.words || y < 0 || y >= c.rows {
+		return false
+	}
+	return c.bits[y*c.words+x>>6]>>(x&63)&1 != 0
+}
+
 // lacks reports whether c has a cell that d has not, and takes those that d has not
 // into into, which is a net like c.
 func (c *cells) lacks(d *cells, into *cells) bool {
@@ -202,5 +214,6 @@ func (c *cells) like(d *cells) {
 // copyOf makes c the same as d.
 func (c *cells) copyOf(d *cells) {
 	c.pitch, c.x0, c.y0, c.words, c.rows = d.pitch, d.x0, d.y0, d.words, d.rows
+	c.inverse, c.before = d.inverse, d.before
 	c.bits = append(c.bits[:0], d.bits...)
 }

@@ -95,27 +95,6 @@ func (r *rester) give(l *Layer, role motion.Role) {
 	}
 }
 
-// mostCorners bounds the work of telling which small gaps are seen: their number times
-// that of the points of the outline above, or below.
-const mostCorners = 1 << 18
-
-// corners fills those small gaps between walls, as there are in sharp corners, that are
-// seen from above or below.
-func (w *worker) corners(l *Layer) {
-	e, seen := &l.exposed, &w.fill.rester.big
-	if !e.top && !e.bottom || int64(l.corners.Len())*int64(len(e.above.Pts)+len(l.below.Pts)) > mostCorners {
-		return
-	}
-	seen.Reset()
-	for i := range l.corners.Len() {
-		ring := l.corners.Ring(i)
-		if e.top && !e.above.Holds(ring[0]) || e.bottom && !l.below.Holds(ring[0]) {
-			seen.Add(ring)
-		}
-	}
-	w.gaps.dabs(&l.Gaps, seen, w.p.Width)
-}
-
 // keepCorners adds to a layer's corners what of a gap between walls is too small to be
 // filled where nobody sees it.
 func (l *Layer) keepCorners(gap *geom.Region) {

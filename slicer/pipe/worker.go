@@ -21,6 +21,7 @@ type worker struct {
 	ring    geom.Region // for what goes around the part
 	belt    geom.Region // the same
 	prop    supporter
+	sights  sights
 }
 
 func newWorker(p Params) *worker {
@@ -41,11 +42,12 @@ func (w *worker) wipe() {
 	w.ring.Wipe()
 	w.belt.Wipe()
 	w.prop.wipe()
+	w.sights.wipe()
 }
 
 // keep has all buffers that have grown moved into the vault.
 func (w *worker) keep() {
-	w.p.Arena.Keep(&w.kernel, &w.walls, &w.gaps, &w.again, &w.hang, &w.hatcher, &w.fill, &w.solid, &w.ring, &w.belt, &w.prop)
+	w.p.Arena.Keep(&w.kernel, &w.walls, &w.gaps, &w.again, &w.hang, &w.hatcher, &w.fill, &w.solid, &w.ring, &w.belt, &w.prop, &w.sights)
 }
 
 // shape makes what follows from the outline of a layer alone.

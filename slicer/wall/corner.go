@@ -38,11 +38,9 @@ func (n *narrower) corners(w *Walls, i int, width unit.Length) {
 				wide = all[start+k]
 			}
 			prev := (k + len(ring) - 1) % len(ring)
-			if all != nil && all[start+prev] != wide {
+			if all != nil && all[start+prev] != wide || !n.corner(ring[prev], p, ring[(k+1)%len(ring)], wide, width, free) {
 				n.add(p, wide)
-				continue
 			}
-			n.corner(ring[prev], p, ring[(k+1)%len(ring)], wide, free)
 		}
 		n.rings.Ends = append(n.rings.Ends, int32(len(n.rings.Pts)))
 	}
@@ -61,15 +59,18 @@ func (n *narrower) add(p geom.Point, wide unit.Length) {
 	n.widths = append(n.widths, wide)
 }
 
-// corner appends the point p of a ring, between a and b. free says that outward turns
-// count as well.
-func (n *narrower) corner(a, p, b geom.Point, wide unit.Length, free bool) {
+// corner appends the point p of a ring, between a and b, if it is moved, and reports
+// whether it is; else it looks for a pocket in front of it, unless the line is not as wide
+// as asked for: then that has been done. free says that outward turns count as well.
+func (n *narrower) corner(a, p, b geom.Point, wide, width unit.Length, free bool) bool {
 	ux, uy, in := direction(a, p)
 	vx, vy, out := direction(p, b)
 	sin, cos := float64(ux*vy)-float64(uy*vx), float64(ux*vx)+float64(uy*vy)
 	if bend := float64(wide); sin < 0 && !free || cos > cornerCos || cos < -0.9 || min(in, out) < 2.5*bend {
-		n.add(p, wide)
-		return
+		if wide == width {
+			n.pocket(p, ux, uy, vx, vy, width, p, p, float64(wide))
+		}
+		return false
 	}
 	// The bisector, as long as the mitre of an offset by 1: it points outward.
 	half := math.Sqrt((1 + cos) / 2)
@@ -82,4 +83,5 @@ func (n *narrower) corner(a, p, b geom.Point, wide unit.Length, free bool) {
 	n.add(move(-w*ux, -w*uy), wide)
 	n.add(move(mx*by, my*by), wide)
 	n.add(move(w*vx, w*vy), wide)
+	return true
 }

@@ -26,10 +26,12 @@ type narrower struct {
 	grid   grid        // of the rings as they were
 	parts  []part      // of the ring at hand
 	widths []unit.Length
+	kites  geom.Region // in front of sharp corners
 }
 
 func (n *narrower) wipe() {
 	n.rings.Wipe()
+	n.kites.Wipe()
 	n.grid.wipe()
 	clear(n.parts[:cap(n.parts)])
 	clear(n.widths[:cap(n.widths)])
@@ -45,6 +47,7 @@ func (b *Builder) Narrow(w *Walls, p Params) error {
 		return ErrParams
 	}
 	for i := range w.n {
+		b.narrow.kites.Reset()
 		if w.near[i] {
 			b.narrow.wall(w, i, p)
 		} else {
@@ -52,6 +55,7 @@ func (b *Builder) Narrow(w *Walls, p Params) error {
 		}
 		if i > 0 {
 			b.narrow.corners(w, i, p.Width)
+			b.narrow.takePockets(w, i)
 		}
 	}
 	return nil
@@ -139,7 +143,7 @@ func (n *narrower) evenOut(width unit.Length) {
 	}
 	for k := range n.parts { // the round end of a wider line would be outside at a corner
 		p, q := &n.parts[(k+m-1)%m], &n.parts[k]
-		if least := min(p.even, q.even); q.sharp && least < float64(width) {
+		if least := min(p.even, q.even); q.sharp && least <= float64(width) {
 			p.even, q.even = least, least
 		}
 	}
@@ -186,8 +190,11 @@ func (n *narrower) joint(k int, width unit.Length) joint {
 // split into lines that hardly do.
 func (n *narrower) write(width unit.Length) {
 	j := n.joint(0, width)
-	for k := range n.parts {
+	for k, q := range n.parts {
 		next := n.joint(k+1, width)
+		if p := &n.parts[(k+len(n.parts)-1)%len(n.parts)]; q.sharp && min(j.before, j.from) < float64(width) {
+			n.pocket(q.from, p.ux, p.uy, q.ux, q.uy, width, j.end, j.begin, min(j.before, j.from))
+		}
 		if j.end != j.begin {
 			n.add(j.end, unit.Length(min(j.before, j.from)))
 		}

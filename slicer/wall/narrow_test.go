@@ -36,7 +36,7 @@ func held(w *Walls, i int, width unit.Length) float64 {
 func TestNarrow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const width = mm / 2
-		thick := unit.Length(rapid.IntRange(int(width)*16/10+10, int(width)*3).Draw(t, "thick"))
+		thick := unit.Length(rapid.IntRange(int(width)*16/10+20, int(width)*3).Draw(t, "thick"))
 		turn := rapid.Float64Range(0, 2*math.Pi).Draw(t, "turn")
 		r := region(turned(rectangle(0, 0, 40*mm, thick), turn))
 		var k geom.Kernel

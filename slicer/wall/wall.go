@@ -34,6 +34,10 @@ const maxWidth = 100 * unit.Millimetre
 // thinnest is the narrowest wall that is printed, in line widths⁻¹.
 const thinnest = 4
 
+// hair is how much farther in the outermost wall lies than half its width, 60 nm: programs
+// are rounded to 1 µm, and half of what that moves would be outside.
+const hair = 4
+
 // ErrParams reports parameters that describe no wall.
 var ErrParams = errors.New("wall parameters: the width must be between 0 and 100 mm, the count between 0 and 1000, " +
 	"apart and wider between 0 and the width, the overlap no more than that either way")
@@ -71,6 +75,8 @@ type Walls struct {
 	n      int
 	inner  geom.Region
 	rest   geom.Region
+
+	pockets geom.Region
 }
 
 // String says nothing of the walls.
@@ -112,14 +118,6 @@ func (w *Walls) Inner() *geom.Region { return &w.inner }
 // narrower is in the last Gap. It shares the memory of w.
 func (w *Walls) Rest() *geom.Region { return &w.rest }
 
-// Reset empties w and keeps its memory.
-func (w *Walls) Reset() {
-	w.n = 0
-	w.inner.Reset()
-	w.rest.Reset()
-	w.level(0)
-}
-
 // level makes room for wall i and the gap before it.
 func (w *Walls) level(i int) {
 	if i == len(w.lines) {
@@ -144,6 +142,7 @@ func (w *Walls) Wipe() {
 	}
 	w.inner.Wipe()
 	w.rest.Wipe()
+	w.pockets.Wipe()
 	w.n = 0
 }
 
@@ -160,6 +159,7 @@ type Builder struct {
 	ready   bool        // room is there
 	reached geom.Region // of it by the next one
 	large   geom.Region // parts of a gap
+	compact geom.Region // those that are not long
 }
 
 // Wipe overwrites the builder's scratch memory.
@@ -172,6 +172,7 @@ func (b *Builder) Wipe() {
 	b.next.Wipe()
 	b.reached.Wipe()
 	b.large.Wipe()
+	b.compact.Wipe()
 }
 
 // Walls sets dst to the walls of r, a region as [geom.Kernel.Union] leaves it.
@@ -202,11 +203,11 @@ func (b *Builder) walls(dst *Walls, r *geom.Region, p Params) error {
 		return b.Kernel.Offset(&dst.inner, r, p.Overlap, p.Join)
 	}
 	half := p.Width / 2
-	if err := b.Kernel.Offset(&dst.lines[0], r, -half, p.Join); err != nil {
+	if err := b.Kernel.Offset(&dst.lines[0], r, -half-hair, p.Join); err != nil {
 		return err
 	}
 	least := float64(p.Width) * float64(p.Width) / 2
-	suspect := lost(r, &dst.lines[0], half) >= least
+	suspect := lost(r, &dst.lines[0], half+hair) >= least
 	b.ready = false
 	for i := range p.Count {
 		dst.level(i + 1)
@@ -288,7 +289,7 @@ func (b *Builder) open(line *geom.Region, p Params) (bool, error) {
 // pointed, with corners as they should be. Else there would be rings in the middle of
 // crosses whose arms are too narrow for them.
 func (b *Builder) reopen(line, r *geom.Region, p Params) error {
-	if err := b.Kernel.Offset(line, r, -p.Width/2, geom.JoinMiter); err != nil {
+	if err := b.Kernel.Offset(line, r, -p.Width/2-hair, geom.JoinMiter); err != nil {
 		return err
 	}
 	if _, err := b.open(line, p); err != nil {
@@ -342,44 +343,13 @@ func (b *Builder) slim(dst *Walls, i int, line *geom.Region, p Params) error {
 		return err
 	}
 	if i > 0 && p.Wider > least {
-		if err := b.pockets(gap, p); err != nil {
+		if err := b.pockets(dst, gap, p); err != nil {
 			return err
 		}
 	}
 	if i > 0 && p.Wider > 0 && area-gap.Area2() >= int64(p.Width)*int64(p.Width)/4 {
 		dst.near[i-1] = true
 	}
-	return nil
-}
-
-// without takes out of r what is narrower than least.
-func (b *Builder) without(r *geom.Region, least unit.Length) error {
-	if err := b.Kernel.Offset(r, r, -least/2, geom.JoinMiter); err != nil {
-		return err
-	}
-	return b.Kernel.Offset(r, r, least/2, geom.JoinMiter)
-}
-
-// pockets takes out of a gap what is shared out to the lines beside it, but for small
-// places as there are in corners, where those do not become wider.
-func (b *Builder) pockets(gap *geom.Region, p Params) error {
-	small, large := &b.reached, &b.large
-	small.Reset()
-	large.Reset()
-	for i := range gap.Len() {
-		ring := gap.Ring(i)
-		if a := geom.Area2(ring); a > 0 && a < int64(p.Width)*int64(p.Width) {
-			small.Add(ring)
-		} else {
-			large.Add(ring)
-		}
-	}
-	if err := b.without(large, p.Wider); err != nil {
-		return err
-	}
-	gap.Reset()
-	gap.Append(large)
-	gap.Append(small)
 	return nil
 }
 

@@ -58,7 +58,7 @@ func TestWallsOfFrame(t *testing.T) {
 		}
 		for i := range 3 {
 			line := w.Wall(i)
-			in := width/2 + unit.Length(i)*width
+			in := width/2 + hair + unit.Length(i)*width
 			outer, inner := float64(20*mm-2*in), float64(4*mm+2*in)
 			if line.Len() != 2 || geom.Area2(line.Ring(0)) <= 0 || geom.Area2(line.Ring(1)) >= 0 {
 				t.Fatalf("wall %d: %d rings", i, line.Len())
@@ -67,7 +67,7 @@ func TestWallsOfFrame(t *testing.T) {
 				t.Errorf("wall %d is %.0f long, want %.0f", i, got, want)
 			}
 		}
-		in := 3*width - overlap
+		in := 3*width + hair - overlap
 		outer, inner := float64(20*mm-2*in), float64(4*mm+2*in)
 		if got, want := area(w.Inner()), outer*outer-inner*inner; math.Abs(got-want) > 1e-5*want {
 			t.Errorf("overlap %v: the inside is %.0f, want %.0f", overlap, got, want)
