@@ -258,14 +258,15 @@ func (b *Bench) memories(ctx context.Context, board rewound, job string) (string
 	if after, left, err = b.memory(ctx, board); err != nil {
 		return "", err
 	}
-	says := fmt.Sprintf("memory: %d places with something of the model in the middle of its print (%s), %d when it was done", middle, kinds, after)
+	says := fmt.Sprintf("memory: something of the model at %d places or more in the middle of its print (%s), at %d when it was done", middle, kinds, after)
 	if after > 0 {
 		says += " (" + left + ")"
 	}
 	return says, b.cut(ctx)
 }
 
-// memory counts the places in a board's memory at which something of the model is, and says of what kinds.
+// memory counts the places in a board's memory at which something of the model is, and says of what kinds. It
+// does not count on where there are many ([leak.Set.Reader]).
 func (b *Bench) memory(ctx context.Context, board rewound) (n int, kinds string, err error) {
 	path := b.Path("memory.img")
 	defer os.Remove(path)
