@@ -149,19 +149,17 @@ func (a *Agent) beforeSession(ctx context.Context) error {
 	return a.followed(ctx)
 }
 
-// followed has the TPM remember that the controller is not what it was, before a session is
-// started and once in this agent's life.
+// followed has the TPM remember that the controller is not what it was.
 func (a *Agent) followed(ctx context.Context) error {
-	if a.foreign {
+	s, err := readSays(journal(a.cfg))
+	if err != nil { // it is told when the session is ready
 		return nil
 	}
-	s, err := readSays(journal(a.cfg))
-	if err != nil || !s.Foreign {
-		return nil // one that cannot be read is told when the session is ready
+	if image := s.image([32]byte{}); image != a.foreign {
+		if err := a.measure(ctx); err != nil {
+			return err
+		}
+		a.foreign = image
 	}
-	if err := a.measure(ctx); err != nil {
-		return err
-	}
-	a.foreign = true
 	return nil
 }
