@@ -275,6 +275,14 @@ func (b *board) half(release uint64) bool {
 	return errors.Join(err1, err2) == nil && release != 0 && rec.Root(n.Other()).Empty() && b.rooted(release, 4096) > 0
 }
 
+// lacks reports whether the root file system of a release, if it brings one, still has to be
+// written.
+func (b *board) lacks(release uint64) bool {
+	n, err1 := b.running()
+	rec, err2 := slot.NewLog(b.fs).Load()
+	return errors.Join(err1, err2) == nil && release != 0 && (rec.Root(n.Other()).Empty() || b.rooted(release, rootSize) == 0)
+}
+
 // running is the root file system that was started last.
 func (b *board) running() (slot.Name, error) {
 	text, err := os.ReadFile(filepath.Join(b.dir, runningFile))

@@ -21,7 +21,7 @@ import (
 )
 
 // patience is a guard against hanging.
-const patience = 3 * time.Minute
+const patience = 10 * time.Minute
 
 // printer is a printer as its users have it: the real binary, started by its launcher, with a
 // TPM, a controller, and releases from a web server.
@@ -172,11 +172,11 @@ type said struct {
 
 // await asks the agent until what it says will do.
 func (p *printer) await(ctx context.Context, want func(said) bool) (said, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	limit, cancel := context.WithTimeout(ctx, patience) // not of what is started here
 	defer cancel()
 	for {
 		var s said
-		out, err := p.Run(ctx, "platen", "status", "-o", "json", "--config", "platen.toml")
+		out, err := p.Run(limit, "platen", "status", "-o", "json", "--config", "platen.toml")
 		if err == nil {
 			err = json.Unmarshal(out, &s)
 		}
@@ -189,7 +189,7 @@ func (p *printer) await(ctx context.Context, want func(said) bool) (said, error)
 			}
 		}
 		select {
-		case <-ctx.Done():
+		case <-limit.Done():
 			return s, fmt.Errorf("the agent does not get there: %+v, %v\n%s", s, err, p.log())
 		case <-p.boot.Done:
 			return s, fmt.Errorf("the launcher ended: %w\n%s", p.boot.Err, p.log())

@@ -146,7 +146,7 @@ func (r *real) inTrial(ctx context.Context, n int) error {
 func (r *real) interrupt(ctx context.Context, n int) (staged uint64, err error) {
 	part, come, how := int64(0), r.arrived, r.rng.IntN(16)
 	switch root := r.board.parts(r.last).root; {
-	case how < 6 && root != 0:
+	case how < 9 && r.board.lacks(root):
 		part = 1<<20 + r.rng.Int64N(rootSize-5<<20)
 		r.shop.kind.Store(updater.KindRoot)
 		come = func(time.Time) int64 { return r.board.rooted(root, part) }
