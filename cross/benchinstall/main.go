@@ -1,12 +1,13 @@
 // Command benchinstall installs a root file system from a local source in three ways, one
 // after the other, a few rounds: by dd with conv=fsync, which does not know what it copies;
-// by this project's updater, from a signed repository, hashed on the way, made durable and
-// read back; and by RAUC, where it is installed, from a signed bundle of the plain format.
+// by this project's updater, from a signed repository, made durable, read back and hashed
+// as the medium has it; and by RAUC, where it is installed, from a signed bundle of the plain format.
 // It prints what each took of time, processor and memory, and the ratios. Run it by make
 // bench.
 //
 // All three write a file of the same file system over nothing, from a source that the page
-// cache holds. RAUC's part needs root, for it mounts its bundle.
+// cache holds. RAUC's part needs root, for it mounts its bundle. What a child had resident is
+// no less than what this program had when it started it.
 package main
 
 import (
