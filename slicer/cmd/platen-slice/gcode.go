@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -127,9 +126,6 @@ func (g *gcodeWriter) size(what string, l unit.Length) {
 func (g *gcodeWriter) comments(op motion.Op, patch bool, step func(int)) {
 	if op.Kind == motion.BeginLayer {
 		step(int(op.Layer) + 1)
-		if part := g.sum.Layers/4 + 1; int(op.Layer)%part == part/2 {
-			debug.FreeOSMemory() // what buffers were before they grew
-		}
 		g.layer(op, patch)
 		return
 	}
