@@ -116,17 +116,21 @@ func (b *Bench) awaitQueue(ctx context.Context, what string, ok func(queue) bool
 // board is which goes by instructions and has had few.
 const early = "not valid yet"
 
+// mostPause is for how long such a printer is left alone at most before it is asked again: its clock keeps up with
+// ours only while it has nothing to do.
+const mostPause = 30 * time.Second
+
 // start begins to print a job, and returns how many moves the controller had been told by then.
 func (b *Bench) start(ctx context.Context, job string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	from := b.ctl.Moves()
-	for {
+	for pause := time.Second; ; pause = min(2*pause, mostPause) {
 		_, err := b.con.Ask(ctx, nil, "queue", "print", job, "--detach")
 		if failed, ok := errors.AsType[*Failed](err); !ok || !strings.Contains(failed.Text, early) {
 			return from, err
 		}
-		if werr := wait(ctx, 500*time.Millisecond); werr != nil {
+		if werr := wait(ctx, pause); werr != nil {
 			return from, errors.Join(err, werr)
 		}
 	}
