@@ -102,9 +102,13 @@ func printed(t *testing.T, d design, p catalog.Profile, seed uint64, leaks leak)
 		case withDuty:
 			time.Sleep(5 * time.Minute)
 		default:
-			time.Sleep(time.Until(begin.Add(quiet + listening(bucket))))
+			rest := listening(bucket)
+			if leaks == firstHoming { // of which nothing else is looked at
+				rest = bucket
+			}
+			time.Sleep(time.Until(begin.Add(quiet + rest)))
 			s.selfTest(t, u, leaks == firstHoming)
-			time.Sleep(time.Until(begin.Add(quiet + listening(bucket) + trial)))
+			time.Sleep(time.Until(begin.Add(quiet + rest + trial)))
 		}
 		synctest.Wait()
 		o.moves = sp.Stats().Moves
