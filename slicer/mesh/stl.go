@@ -53,7 +53,7 @@ func newLoader(v *vault.Vault, n int64) (*loader, error) {
 			return nil, err
 		}
 	}
-	l.weld, err = newWelder(v)
+	l.weld, err = newWelder(v, l.twins != nil)
 	return l, err
 }
 

@@ -21,7 +21,7 @@ type welder struct {
 	shift int     // 64 - log2(len(table))
 	seed  [3]uint64
 	// late are corners seen lately, by their hashes: triangles beside each other share them,
-	// and the table is too large to be at hand.
+	// and the table is too large to be at hand. Empty where there is no room.
 	late []lately
 }
 
@@ -37,24 +37,22 @@ const lates = 1 << 12
 // leastSlots is how long a welder's table is at first.
 const leastSlots = 1024
 
-func newWelder(v *vault.Vault) (*welder, error) {
+// newWelder makes a welder; one with room keeps corners at hand.
+func newWelder(v *vault.Vault, room bool) (*welder, error) {
 	w := &welder{v: v}
 	w.seed = [3]uint64{rand.Uint64() | 1, rand.Uint64() | 1, rand.Uint64() | 1}
 	var err error
 	if w.verts, err = vault.Alloc[Vertex](v, 256); err != nil {
 		return nil, err
 	}
-	return w, w.begin(leastSlots)
-}
-
-// begin makes a table of n slots where the scratch memory of the vault now ends.
-func (w *welder) begin(n int) (err error) {
-	w.mark = w.v.Mark()
-	if w.late, err = vault.Scratch[lately](w.v, lates); err != nil {
-		return err
+	w.mark = v.Mark()
+	if room {
+		if w.late, err = vault.Scratch[lately](v, lates); err != nil {
+			return nil, err
+		}
 	}
-	w.above = w.v.Mark()
-	return w.resize(n)
+	w.above = v.Mark()
+	return w, w.resize(leastSlots)
 }
 
 // resize replaces the table by one with n slots.
@@ -71,8 +69,12 @@ func (w *welder) resize(n int) error {
 	return nil
 }
 
-// anew makes the table again, after it was released.
-func (w *welder) anew() error { return w.begin(slotsFor(w.n)) }
+// anew makes the table again, after it was released for want of room.
+func (w *welder) anew() error {
+	w.mark, w.late = w.v.Mark(), nil
+	w.above = w.mark
+	return w.resize(slotsFor(w.n))
+}
 
 // expect makes the table for n corners. There must be room for it.
 func (w *welder) expect(n int) error { return w.resize(max(slotsFor(n), len(w.table))) }
@@ -105,6 +107,9 @@ func (w *welder) slot(p Vertex) int {
 
 // index returns the index of corner p.
 func (w *welder) index(p Vertex) (int32, error) {
+	if w.late == nil {
+		return w.find(p)
+	}
 	l := &w.late[w.hash(p)>>52]
 	if l.at != 0 && l.p == p {
 		return l.at - 1, nil
