@@ -43,8 +43,8 @@ type Bootloader interface {
 type Writer interface {
 	Proven
 	io.Closer
-	// Keep closes it and leaves what it has for another one: all of it, or without writing
-	// anything any more.
+	// Keep makes durable what it has written, closes it and leaves that for another one. If
+	// all is true, it writes before what it still holds.
 	Keep(all bool) error
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"sync/atomic"
 )
 
 // DefaultEvery is how many bytes are written between two checkpoints: what at most is
@@ -33,6 +34,7 @@ type Fill struct {
 	back    readBack
 	spans   chan<- span   // what may be read back; nil: nothing is being read
 	reading chan struct{} // closed when all of them were read
+	halt    atomic.Bool   // what is not being read yet is not read
 }
 
 // Plan says in the record what is going to be written where. What is there of the same
@@ -173,7 +175,7 @@ func (w *Fill) begin(then func(end int64) error) {
 	end := w.done
 	w.begun, w.durable = end, startSync(w.f, func() error { return then(end) })
 	if w.spans == nil {
-		f, spans, done := w.f, make(chan span, 1), make(chan struct{})
+		f, spans, done := halting{w.f, &w.halt}, make(chan span, 1), make(chan struct{})
 		w.spans, w.reading = spans, done
 		go func() { // waitRead waits for it
 			defer close(done)
@@ -202,12 +204,14 @@ func (w *Fill) waitRead() {
 	}
 }
 
-// Keep closes the file and leaves what was written for another Fill to go on with. Unless
-// all is true, that leaves out what is not written yet.
+// Keep makes durable what was written, closes the file, and leaves it for another Fill to go
+// on with, which reads it back: here nothing is any more. Unless all is true, that leaves out
+// what is not written yet.
 func (w *Fill) Keep(all bool) error {
 	if w.f == nil {
 		return nil
 	}
+	w.halt.Store(true)
 	if all {
 		w.flush()
 	}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"math/rand/v2"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"platen/updater/slot"
@@ -138,5 +140,105 @@ func TestPlanFollowsTheMedium(t *testing.T) {
 	}
 	if got, err := again.Finish(); err != nil || got.Digest != sha256.Sum256(whole) {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// mixing is a medium that gives back what was written with two of its blocks exchanged, or
+// with the same bit of both changed.
+type mixing struct {
+	slot.File
+	a, b int // numbers of the blocks; the same: none
+	flip bool
+}
+
+func (m mixing) ReadAt(p []byte, off int64) (int, error) {
+	const size = 4096
+	n, err := m.File.ReadAt(p, off)
+	for i := range p[:n] {
+		at := int(off) + i
+		from, in := at/size, at%size
+		if m.a == m.b || from != m.a && from != m.b {
+			continue
+		}
+		if m.flip {
+			if in == 99 {
+				p[i] ^= 8
+			}
+		} else if _, err := m.File.ReadAt(p[i:i+1], int64((m.a+m.b-from)*size+in)); err != nil {
+			return i, err
+		}
+	}
+	return n, err
+}
+
+// TestMixedBlocks: a medium that exchanges two blocks, or changes two alike, is found out,
+// however far from each other they are; the same one without that is the control.
+func TestMixedBlocks(t *testing.T) {
+	const size = 70 * 4096
+	whole := make([]byte, size)
+	rand.NewChaCha8([32]byte{1}).Read(whole)
+	for _, m := range []mixing{{a: 3, b: 3}, {a: 3, b: 4}, {a: 0, b: 64}, {a: 17, b: 50}, {a: 3, b: 4, flip: true}, {a: 1, b: 65, flip: true}} {
+		d := updatertest.NewDisk()
+		f, err := d.Open("root", slot.Create)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.File = f
+		w := slot.NewLog(d).Begin(m, slot.Root, slot.B, 0)
+		if _, err := w.Write(whole); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Finish(); errors.Is(err, slot.ErrMedium) != (m.a != m.b) {
+			t.Errorf("blocks %d and %d, changed %v: %v", m.a, m.b, m.flip, err)
+		}
+	}
+}
+
+// gated is a medium whose reads wait until it was synchronised so often.
+type gated struct {
+	slot.File
+	left  *int
+	open  chan struct{}
+	reads *atomic.Int64
+}
+
+func (g gated) ReadAt(p []byte, off int64) (int, error) {
+	g.reads.Add(1)
+	<-g.open
+	return g.File.ReadAt(p, off)
+}
+
+func (g gated) Sync() error {
+	if *g.left--; *g.left == 0 {
+		close(g.open)
+	}
+	return g.File.Sync()
+}
+
+// TestKeepReadsNothing: who stops an update does not wait until what was written is read
+// back, but for the two blocks that are being read; the control is one that goes on.
+func TestKeepReadsNothing(t *testing.T) {
+	const every, checkpoints = 64 << 10, 3
+	for _, keep := range []bool{true, false} {
+		d := updatertest.NewDisk()
+		f, err := d.Open("root", slot.Create)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left, reads := checkpoints+1, atomic.Int64{}
+		l := slot.NewLog(d)
+		l.SetSteps(every, every)
+		w := l.Begin(gated{f, &left, make(chan struct{}), &reads}, slot.Root, slot.B, 0)
+		if _, err := w.Write(pieces(checkpoints*every + 777)); err != nil {
+			t.Fatal(err)
+		}
+		if keep {
+			err = w.Keep(true)
+		} else {
+			_, err = w.Finish()
+		}
+		if n := reads.Load(); err != nil || keep != (n <= 2) {
+			t.Errorf("kept %v: %d blocks are read, %v", keep, n, err)
+		}
 	}
 }

@@ -227,6 +227,11 @@ func (f osFile) Sync() error {
 
 // startSync makes durable what was written to f before, and then does what follows from that,
 // beside what goes on if f is a real file. wait, which has to be called, returns what failed.
+//
+// A file of a test's disk is made durable before startSync returns, so that what such a disk
+// records is always the same: what is cut there has writes or their sync, never both at once.
+// That they go on beside each other is in what is cut and killed of real files alone: package
+// cross/proveupdate.
 func startSync(f File, then func() error) (wait func() error) {
 	done := make(chan error, 1)
 	both := func() {

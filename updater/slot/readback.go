@@ -7,14 +7,18 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"sync/atomic"
 )
 
 // ErrMedium reports a medium that gives back other bytes than were written to it.
 var ErrMedium = errors.New("the storage does not give back what was written to it: replace it")
 
 // fold is all bytes at offsets that are the same modulo its length, exclusive or: next to no
-// work, and what a failing medium does changes it.
-type fold [directBlock]byte
+// work, and what a failing medium does changes it. The length, whole words of 32 bits, is
+// prime to that of blocks: two of them that are exchanged, or changed alike, do not cancel.
+type fold [foldWords * 4]byte
+
+const foldWords = 1031 // a prime
 
 // add adds what is at an offset.
 func (x *fold) add(p []byte, off int64) {
@@ -60,6 +64,23 @@ type span struct {
 	wait func() error
 }
 
+// halting is a file that is read until it is told to stop.
+type halting struct {
+	io.ReaderAt
+	stop *atomic.Bool
+}
+
+// errHalted is what a read fails with that comes later.
+var errHalted = errors.New("nobody reads this any more")
+
+// ReadAt reads.
+func (h halting) ReadAt(p []byte, off int64) (int, error) {
+	if h.stop.Load() {
+		return 0, errHalted
+	}
+	return h.ReaderAt.ReadAt(p, off)
+}
+
 // block is a piece of a file.
 type block struct {
 	p    []byte
@@ -75,8 +96,9 @@ const (
 )
 
 // readSpans writes the bytes of a file, from one offset on, to w, which does not fail. It reads
-// what comes next while w works. It returns when spans was closed, and all was read.
-func readSpans(w io.Writer, f File, from int64, spans <-chan span) error {
+// what comes next while w works. It returns when spans was closed, and all was read or a read
+// has failed.
+func readSpans(w io.Writer, f io.ReaderAt, from int64, spans <-chan span) error {
 	free, queue, stop := make(chan []byte, inFlight), make(chan *block, inFlight), make(chan struct{})
 	for range inFlight {
 		free <- nil // memory comes when it is needed
@@ -115,7 +137,7 @@ func readSpans(w io.Writer, f File, from int64, spans <-chan span) error {
 }
 
 // readBlocks has a span read and returns how far it got before it was stopped.
-func readBlocks(f File, from int64, s span, free <-chan []byte, queue chan<- *block, stop <-chan struct{}) int64 {
+func readBlocks(f io.ReaderAt, from int64, s span, free <-chan []byte, queue chan<- *block, stop <-chan struct{}) int64 {
 	failed := s.wait()
 	for from < s.end {
 		var p []byte
@@ -145,7 +167,7 @@ func readBlocks(f File, from int64, s span, free <-chan []byte, queue chan<- *bl
 }
 
 // fill reads the block.
-func (b *block) fill(f File) {
+func (b *block) fill(f io.ReaderAt) {
 	n, err := f.ReadAt(b.p, b.at)
 	if n < len(b.p) {
 		b.err = err
