@@ -227,6 +227,9 @@ func (a *Agent) open(ctx context.Context) (err error) {
 		if a.consent, err = consent.OpenStore(filepath.Join(a.cfg.State, "consent"), a.tpm.ID(), a.cfg.OwnerKey, a.audit); err != nil {
 			return fmt.Errorf("opening the grants: %w", err)
 		}
+		for r, err := range a.consent.Dropped() {
+			a.log.Warn("a grant is not in force: its owner has to sign a new one", "recipient", r.String(), "error", err)
+		}
 	}
 	a.wipeRevoked()
 	if err := a.openFleets(); err != nil {

@@ -8,7 +8,8 @@ const (
 )
 
 // list is the catalogue, by number. A changed line voids the grants that name
-// the item; a new line needs a new number.
+// the item, and a word of its purpose is enough for that: what is new about an old item is
+// said below the table of the page. A new line needs a new number.
 //
 // What scales with a model while it is on the printer (processor and memory load,
 // counts of lines on the serial link) is withheld as long as a job is loaded, and
@@ -21,7 +22,7 @@ var list = []Item{
 	{ID: Progress, Name: "progress", Unit: UnitPercent, Class: ClassMachine, Resolution: 25, Lo: 0, Hi: 100, Period: minute, Profiles: everyone,
 		Purpose: "quarters of the print that have passed; but for the owner, of the time in which jobs of its length are done"},
 	{ID: Alert, Name: "alert", Unit: UnitCode, Class: ClassMachine, Resolution: 1, Lo: 0, Hi: 63, Period: minute, Profiles: everyone, Urgent: true,
-		Purpose: "what the printer's own supervision found: 0 nothing, 1 heating failed, 2 thermal runaway, 3 heater stuck on, 4 sensor out of range, 5 sensor jumps, 6 sensor stuck, 7 sensor drifts, 8 sensor disagrees, 9 no temperatures, 10 foreign target, 11 fan stopped, 12 door open, 13 no filament, 14 hot and idle, 32 a sensor is missing, 33 a fault of the controller, 34 the controller has a firmware that this printer did not flash"},
+		Purpose: "what the printer's own supervision found: 0 nothing, 1 heating failed, 2 thermal runaway, 3 heater stuck on, 4 sensor out of range, 5 sensor jumps, 6 sensor stuck, 7 sensor drifts, 8 sensor disagrees, 9 no temperatures, 10 foreign target, 11 fan stopped, 12 door open, 13 no filament, 14 hot and idle, 32 a sensor is missing, 33 a fault of the controller"},
 	{ID: Severity, Name: "alert.severity", Unit: UnitCode, Class: ClassMachine, Resolution: 1, Lo: 0, Hi: 3, Period: minute, Profiles: everyone, Urgent: true,
 		Purpose: "how grave that is: 0 nothing, 1 info, 2 warning, 3 fault"},
 

@@ -88,6 +88,8 @@ const pageEnd = `
   the bucket that has passed; profile service is told that share as well.
 - Buckets of a job's duration are eight: three bits are all that a recipient under profile vendor learns of a job.
 - *if it is named*: no grant has the item unless its owner has named it.
+- ` + "`alert`" + ` has a code more than its line says, which grants of before have signed: 34, the controller says that it has a firmware
+  which this printer did not flash.
 
 ## The self-test
 

@@ -60,6 +60,7 @@ type Store struct {
 	state   state
 	grants  map[evidence.RecipientID]Grant
 	changed chan struct{}
+	dropped map[evidence.RecipientID]error
 }
 
 // OpenStore opens the grants in dir, which it makes if need be. Grants that owner
@@ -123,7 +124,7 @@ func (s *Store) follow(whole bool) error {
 // readGrants reads the grants of which both the state and the journal say that they are in
 // force: anybody who has the disk can write the one, and what the other says is signed.
 func (s *Store) readGrants() {
-	s.grants = map[evidence.RecipientID]Grant{}
+	s.grants, s.dropped = map[evidence.RecipientID]Grant{}, map[evidence.RecipientID]error{}
 	for _, e := range s.journal.Consents() {
 		r, err := evidence.ParseRecipientID(e.Recipient)
 		if err != nil {
@@ -133,16 +134,33 @@ func (s *Store) readGrants() {
 		if e.Event != audit.Grant || s.state.Revoked[r] || s.state.Serials[r] != e.Serial {
 			continue
 		}
-		b, err := readSmall(s.path(r), maxEnvelope)
-		if err != nil || digest(b) != e.Digest {
-			continue // revoked, or cut off before it was in force
-		}
-		g, err := Open(b, s.owner)
-		if err == nil && g.Recipient == r && g.Serial == e.Serial && g.Printer == s.printer {
+		if g, err := s.read(r, e); err != nil {
+			s.dropped[r] = err
+		} else {
 			s.grants[r] = g
 		}
 	}
 }
+
+// read is the grant of an entry.
+func (s *Store) read(r evidence.RecipientID, e audit.Entry) (Grant, error) {
+	b, err := readSmall(s.path(r), maxEnvelope)
+	if err != nil {
+		return Grant{}, fmt.Errorf("read the grant: %w", err)
+	}
+	if digest(b) != e.Digest {
+		return Grant{}, errors.New("the grant's file is not what the journal says")
+	}
+	g, err := Open(b, s.owner)
+	if err == nil && (g.Recipient != r || g.Serial != e.Serial || g.Printer != s.printer) {
+		err = ErrPrinter
+	}
+	return g, err
+}
+
+// Dropped is why a recipient's grant is not in force though the journal says so, of all that
+// were left out when the store was opened.
+func (s *Store) Dropped() map[evidence.RecipientID]error { return s.dropped }
 
 // digest is what the journal says of an envelope.
 func digest(envelope []byte) string {

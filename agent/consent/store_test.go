@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -281,5 +282,42 @@ func TestPowerCut(t *testing.T) {
 	check("revoked", 2, revoked, 0)
 	if granted[name] == nil || revoked[name] != nil {
 		t.Error("control: the grant's file was never there, or is there still")
+	}
+}
+
+// TestStoreSaysWhatItDrops: a grant that the journal knows and the store leaves out is told, and
+// one that was revoked is not.
+func TestStoreSaysWhatItDrops(t *testing.T) {
+	dir, j := t.TempDir(), &journal{}
+	s := open(t, dir, j)
+	env := sign(t, terms(1))
+	if _, err := s.Put(env, t0); err != nil {
+		t.Fatal(err)
+	}
+	if d := open(t, dir, j).Dropped(); len(d) != 0 {
+		t.Errorf("control: %v", d)
+	}
+	g, err := Open(env, pub(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := reseal(t, env, key(1), func(s string) string {
+		return strings.Replace(s, hex.EncodeToString(g.Catalogue[:]), strings.Repeat("00", len(g.Catalogue)), 1)
+	})
+	if err := os.WriteFile(s.path(acme), older, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d := open(t, dir, j).Dropped(); d[acme] == nil || errors.Is(d[acme], ErrCatalogue) {
+		t.Errorf("a file that the journal does not know: %v", d)
+	}
+	j.all[0].Digest = digest(older)
+	if d := open(t, dir, j).Dropped(); !errors.Is(d[acme], ErrCatalogue) {
+		t.Errorf("a grant of another catalogue: %v", d)
+	}
+	if err := s.Revoke(acme, t0); err != nil {
+		t.Fatal(err)
+	}
+	if d := open(t, dir, j).Dropped(); len(d) != 0 {
+		t.Errorf("a revoked one: %v", d)
 	}
 }
