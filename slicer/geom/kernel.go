@@ -164,6 +164,7 @@ func (k *Kernel) Wipe() {
 	clear(k.edges[:cap(k.edges)])
 	clear(k.rings[:cap(k.rings)])
 	clear(k.grid.boxes[:cap(k.grid.boxes)])
+	clear(k.strips.levels[:cap(k.strips.levels)])
 	clear(k.strips.starts[:cap(k.strips.starts)])
 	clear(k.strips.list[:cap(k.strips.list)])
 	clear(k.tops[:cap(k.tops)])

@@ -125,17 +125,22 @@ func (k *Kernel) unite(r, s int32) {
 func (k *Kernel) around2(root int32) (a, b int32) {
 	p := k.edges[k.rings[root].first].p
 	b = k.credit
-	for _, i := range k.ringsAt(p.Y) {
-		r := &k.rings[i]
-		if p.X < r.lo.X || p.X > r.hi.X || p.Y < r.lo.Y || p.Y > r.hi.Y || k.find(i) == root {
-			continue
-		}
-		for e := r.first; e < r.end; e++ {
-			if k.edges[e].rightOf(p) {
-				a += k.edges[e].wa
-				b += k.edges[e].wb
+	at := k.strips.strip(p.Y)
+	for _, level := range k.strips.levels {
+		i := int(level) + at
+		for _, i := range k.strips.list[k.strips.starts[i]:k.strips.starts[i+1]] {
+			r := &k.rings[i]
+			if p.X < r.lo.X || p.X > r.hi.X || p.Y < r.lo.Y || p.Y > r.hi.Y || k.find(i) == root {
+				continue
+			}
+			for e := r.first; e < r.end; e++ {
+				if k.edges[e].rightOf(p) {
+					a += k.edges[e].wa
+					b += k.edges[e].wb
+				}
 			}
 		}
+		at /= 2
 	}
 	return a, b
 }
@@ -144,65 +149,74 @@ func (k *Kernel) around2(root int32) (a, b int32) {
 const fewRings = 16
 
 // strips lists the rings in strips across the plane, so that those around a point are found
-// among a few. It begins where the lowest of them does.
+// among a few. They begin where the lowest ring does. Those of a level are twice as high as
+// those of the level before, and a ring is listed in the first level in which it reaches into
+// mostStrips of them at most: so many entries it has, however tall it is.
 type strips struct {
 	from   unit.Length
-	shift  uint // strips are 1<<shift high
+	shift  uint    // the lowest strips are 1<<shift high
+	levels []int32 // where in starts their strips begin
 	starts []int32
 	list   []int32
 }
 
+const mostStrips = 4
+
 // layStrips lists the rings.
 func (k *Kernel) layStrips() {
 	s := &k.strips
-	n := len(k.rings)
-	s.list = s.list[:0]
-	if n <= fewRings {
-		for i := range n {
-			s.list = append(s.list, int32(i))
-		}
+	s.levels, s.list = s.levels[:0], s.list[:0]
+	if len(k.rings) == 0 {
 		return
 	}
 	lo, hi := k.rings[0].lo.Y, k.rings[0].hi.Y
 	for i := range k.rings {
 		lo, hi = min(lo, k.rings[i].lo.Y), max(hi, k.rings[i].hi.Y)
 	}
-	s.from = lo
-	s.shift = uint(bits.Len64(uint64(int64(hi)-int64(lo)) / uint64(n)))
-	count := s.strip(hi) + 1
+	s.from, s.shift = lo, 32
+	if n := len(k.rings); n > fewRings {
+		s.shift = uint(bits.Len64(uint64(int64(hi)-int64(lo)) / uint64(n)))
+	}
+	count := 0
+	for last := s.strip(hi); ; last /= 2 {
+		s.levels = append(s.levels, int32(count))
+		if count += last + 1; last < mostStrips {
+			break
+		}
+	}
 	s.starts = slices.Grow(s.starts[:0], count+1)[:count+1]
 	clear(s.starts)
 	for i := range k.rings {
-		for at := s.strip(k.rings[i].lo.Y); at <= s.strip(k.rings[i].hi.Y); at++ {
-			s.starts[at+1]++
+		first, last := s.reach(&k.rings[i])
+		for at := first; at <= last; at++ {
+			s.starts[at]++
 		}
 	}
 	for at := range count {
 		s.starts[at+1] += s.starts[at]
 	}
 	s.list = slices.Grow(s.list, int(s.starts[count]))[:s.starts[count]]
-	for i := n - 1; i >= 0; i-- { // from the last, so that starts end where they belong
-		for at := s.strip(k.rings[i].lo.Y); at <= s.strip(k.rings[i].hi.Y); at++ {
-			s.starts[at+1]--
-			s.list[s.starts[at+1]] = int32(i)
+	for i := range k.rings {
+		first, last := s.reach(&k.rings[i])
+		for at := first; at <= last; at++ { // starts begin as ends
+			s.starts[at]--
+			s.list[s.starts[at]] = int32(i)
 		}
 	}
-	copy(s.starts, s.starts[1:])
-	s.starts[count] = int32(len(s.list))
 }
 
-// strip is that of a height, which is not below all.
-func (s *strips) strip(y unit.Length) int { return int((int64(y) - int64(s.from)) >> s.shift) }
-
-// ringsAt lists the rings that may reach a height, at which there is one.
-func (k *Kernel) ringsAt(y unit.Length) []int32 {
-	s := &k.strips
-	if len(k.rings) <= fewRings {
-		return s.list
+// reach is where in starts the strips are that list a ring.
+func (s *strips) reach(r *ring) (first, last int) {
+	first, last = s.strip(r.lo.Y), s.strip(r.hi.Y)
+	level := 0
+	for ; last-first >= mostStrips; level++ {
+		first, last = first/2, last/2
 	}
-	at := s.strip(y)
-	return s.list[s.starts[at]:s.starts[at+1]]
+	return int(s.levels[level]) + first, int(s.levels[level]) + last
 }
+
+// strip is that of a height on the lowest level; it is not below all rings.
+func (s *strips) strip(y unit.Length) int { return int((int64(y) - int64(s.from)) >> s.shift) }
 
 // rightOf reports whether a ray from p to the right crosses e.
 func (e *edge) rightOf(p Point) bool {
