@@ -2,13 +2,15 @@
 # Builds what a release consists of, for each target: the agent's binary, what it is made
 # of (CycloneDX) and how it was built (in-toto, SLSA), the board files it may run with, which
 # printers measure, and the sums of all of it. The same commit and toolchain give the same
-# bytes, wherever the checkout lies.
+# bytes, wherever the checkout lies; of a board's slots the same key and the same packages of
+# Debian, which are those of the day with its security updates.
 #
 #   cross/release.sh VERSION RELEASE OUT [KEY]
 #
 # KEY signs the provenance: see platen-ota key. COMMIT names the commit where this is no
 # git checkout. BOARD adds the slots of that board's image, and pcrs.json, what a TPM holds
-# after their starts; SIGN is the key that its bootloader knows (else one of this checkout's own).
+# after their starts, and debian.sha256, the packages of Debian that they are made of; SIGN is the
+# key that its bootloader knows (else one of this checkout's own).
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 version=$1 release=$2 key=${4:-}
@@ -45,8 +47,8 @@ for board in boards/*.toml; do
 done
 if [ -n "${BOARD:-}" ]; then
 	cross/tools.sh mkfs.ext4
-	go run ./cross/image/mkimage -pack=false -version "$version" -release "$release" ${SIGN:+-sign "$SIGN"} "$BOARD" >&2
-	for file in build/image/"$BOARD"/*.slot build/image/"$BOARD"/pcrs.json; do
+	go run ./cross/image/mkimage -pack=false -fixed -version "$version" -release "$release" ${SIGN:+-sign "$SIGN"} "$BOARD" >&2
+	for file in build/image/"$BOARD"/*.slot build/image/"$BOARD"/pcrs.json build/image/"$BOARD"/debian.sha256; do
 		cp "$file" "$out/"
 		made="$made $(basename "$file")"
 	done

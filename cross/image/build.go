@@ -31,6 +31,7 @@ type Config struct {
 	Source  string // folder of the module
 	Dir     string // where everything goes
 	Cache   string // what was fetched or takes long, for the next build
+	Fixed   bool   // Debian's packages are fetched anew and with its security updates, or nothing is built
 	Version targets.Version
 	Built   time.Time // the clock of a printer never stands before it
 
@@ -60,6 +61,8 @@ type Result struct {
 	Control        string // file of U-Boot's own device tree; "" without U-Boot
 	Images         []Image
 	Root           []string // names of all that is in the root
+
+	debs []string // files of Debian's packages it is made of
 }
 
 // Build builds all images of a board.
@@ -73,7 +76,7 @@ func Build(ctx context.Context, cfg Config) (*Result, error) {
 			return nil, err
 		}
 	}
-	k, err := fetchKernel(ctx, cfg.Cache, board)
+	k, err := fetchKernel(ctx, cfg, board)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +88,8 @@ func Build(ctx context.Context, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{Kernel: filepath.Join(cfg.Dir, "vmlinuz"), Initrd: filepath.Join(cfg.Dir, "initrd"), Cmdline: without(board.CommandLine(cfg.Console), cfg.Without)}
+	res := &Result{Kernel: filepath.Join(cfg.Dir, "vmlinuz"), Initrd: filepath.Join(cfg.Dir, "initrd"), Cmdline: without(board.CommandLine(cfg.Console), cfg.Without),
+		debs: []string{k.deb}}
 	list, err := r.entries()
 	if err != nil {
 		return nil, err
@@ -114,7 +118,7 @@ func without(line, word string) string {
 	return strings.Join(slices.DeleteFunc(strings.Fields(line), func(w string) bool { return w == word }), " ")
 }
 
-// write notes what the registers will hold, and what is in the root.
+// write notes what the registers will hold, what is in the root, and what came from Debian.
 func (r *Result) write(dir string) error {
 	pcrs := map[string][]approval.PCR{}
 	for _, i := range r.Images {
@@ -124,23 +128,28 @@ func (r *Result) write(dir string) error {
 	if err != nil {
 		return err
 	}
+	debs, err := noted(r.debs)
+	if err != nil {
+		return err
+	}
 	return errors.Join(os.WriteFile(filepath.Join(dir, "pcrs.json"), append(text, '\n'), 0o644),
-		os.WriteFile(filepath.Join(dir, "root.txt"), []byte(strings.Join(r.Root, "\n")+"\n"), 0o644))
+		os.WriteFile(filepath.Join(dir, "root.txt"), []byte(strings.Join(r.Root, "\n")+"\n"), 0o644),
+		os.WriteFile(filepath.Join(dir, "debian.sha256"), []byte(debs), 0o644))
 }
 
 // kernel is a kernel's package.
 type kernel struct {
+	deb        string // file
 	image      []byte
 	compressed []byte // by gzip
 	files      map[string][]byte
 }
 
-func fetchKernel(ctx context.Context, cache string, board Board) (k kernel, err error) {
-	deb, err := debian{cache, board.Debian, suite}.fetch(ctx, board.Kernel)
-	if err != nil {
+func fetchKernel(ctx context.Context, cfg Config, board Board) (k kernel, err error) {
+	if k.deb, err = (debian{cfg.Cache, board.Debian, suite, cfg.Fixed}).fetch(ctx, board.Kernel); err != nil {
 		return k, fmt.Errorf("fetch the kernel: %w", err)
 	}
-	k.files, err = unpack(ctx, deb, func(name string) bool {
+	k.files, err = unpack(ctx, k.deb, func(name string) bool {
 		return strings.HasPrefix(name, "boot/vmlinuz-") || strings.HasPrefix(name, "lib/modules/") && strings.HasSuffix(name, ".ko")
 	})
 	if err != nil {
@@ -154,7 +163,7 @@ func fetchKernel(ctx context.Context, cache string, board Board) (k kernel, err 
 	if k.image == nil {
 		return k, errors.New("the kernel's package has no kernel")
 	}
-	note := deb + ".gz"
+	note := k.deb + ".gz"
 	if k.compressed, err = os.ReadFile(note); err == nil {
 		return k, nil
 	}
@@ -228,7 +237,7 @@ func (b builder) image(ctx context.Context, kind string, res *Result) (img Image
 		slot, env, img.PCRs, err = b.uboot(res.Control)
 	case "efi":
 		slots = typeESP
-		slot, img.PCRs, err = b.efi(ctx)
+		slot, img.PCRs, err = b.efi(ctx, res)
 	default:
 		err = errors.New("neither uboot nor efi")
 	}
@@ -301,11 +310,12 @@ func (b builder) uboot(control string) (slot, env []byte, pcrs []approval.PCR, e
 }
 
 // efi is a slot for EFI.
-func (b builder) efi(ctx context.Context) (slot []byte, pcrs []approval.PCR, err error) {
-	deb, err := debian{b.cfg.Cache, "arm64", suite}.fetch(ctx, "systemd-boot-efi")
+func (b builder) efi(ctx context.Context, res *Result) (slot []byte, pcrs []approval.PCR, err error) {
+	deb, err := debian{b.cfg.Cache, "arm64", suite, b.cfg.Fixed}.fetch(ctx, "systemd-boot-efi")
 	if err != nil {
 		return nil, nil, fmt.Errorf("fetch the EFI stub: %w", err)
 	}
+	res.debs = append(res.debs, deb)
 	const name = "usr/lib/systemd/boot/efi/linuxaa64.efi.stub"
 	files, err := unpack(ctx, deb, func(n string) bool { return n == name })
 	if err != nil {

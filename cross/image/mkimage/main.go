@@ -51,6 +51,7 @@ func run(ctx context.Context) error {
 	files := flag.String("files", "", "folder of files for /etc/platen in the root")
 	settings := flag.String("settings", "", "folder of files for the config partition")
 	pack := flag.Bool("pack", true, "compress the disks, too")
+	flag.BoolVar(&cfg.Fixed, "fixed", false, "for a release: fetch Debian's packages anew, and only if its security updates can be read")
 	flag.BoolVar(&cfg.Console, "console", false, "the printer can be asked at its serial console")
 	flag.Parse()
 	if flag.NArg() == 3 && flag.Arg(0) == "settings" {
