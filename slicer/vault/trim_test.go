@@ -10,8 +10,8 @@ import (
 // What was needed for a while only does not stay in memory, what is kept does, and what is
 // taken again is zero.
 func TestTrim(t *testing.T) {
-	const large = 1 << 20
-	v, err := NewPageable(4 * large)
+	large := 4 * unix.Getpagesize() // little enough for any user to lock
+	v, err := NewPageable(int64(4 * large))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,9 +29,12 @@ func TestTrim(t *testing.T) {
 		kept[i], while[i] = 1, 2
 	}
 	v.ReleaseScratch(mark)
+	stays(t, kept)
+	leave := stays(t, while)
 	if n := inMemory(t, v.mem); n < 2*large {
 		t.Fatalf("control: %d bytes are in memory", n)
 	}
+	leave()
 	v.Trim()
 	if n := inMemory(t, v.mem); n < large || n > large+large/4 {
 		t.Errorf("%d bytes are in memory, %d are in use", n, large)
@@ -42,6 +45,19 @@ func TestTrim(t *testing.T) {
 	for i := range large {
 		if kept[i] != 1 || while[i] != 0 {
 			t.Fatalf("byte %d is %d where it was 1, and %d where it is new", i, kept[i], while[i])
+		}
+	}
+}
+
+// stays keeps the kernel from swapping mem out, until it is left to it again.
+func stays(t *testing.T, mem []byte) (leave func()) {
+	t.Helper()
+	if err := unix.Mlock(mem); err != nil {
+		t.Skipf("this user may lock no memory: %v", err)
+	}
+	return func() {
+		if err := unix.Munlock(mem); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
