@@ -1,12 +1,14 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"testing"
 	"time"
 
 	"platen/agent/seam"
+	"platen/agent/seam/link"
 	"platen/boards"
 	"platen/hal"
 	"platen/hal/motion"
@@ -85,6 +87,92 @@ func TestRested(t *testing.T) {
 		if err := s.rested(t.Context()); err != nil {
 			t.Errorf("control, door shut: %v", err)
 		}
+	}
+}
+
+// moving is a machine that is told of its first move, and takes it until first returns.
+type moving struct {
+	idle
+	first  func() error
+	moves  int
+	halted chan struct{}
+}
+
+func (m *moving) Halt(string) error {
+	close(m.halted) // once: one that is halted is not supervised
+	return nil
+}
+
+func (m *moving) State() hal.State {
+	select {
+	case <-m.halted:
+		return hal.State{Phase: hal.PhaseHalted}
+	default:
+		return hal.State{Phase: hal.PhaseIdle}
+	}
+}
+
+func (m *moving) Run(_ context.Context, prog motion.Program) error {
+	for op := range prog {
+		if !op.Moves() {
+			continue
+		}
+		if m.moves++; m.moves > 1 {
+			continue
+		}
+		if err := m.first(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestSelfTestStops: a door that opens while a self-test moves the machine halts it, though a print
+// would be paused; what says that there is no filament does neither.
+func TestSelfTestStops(t *testing.T) {
+	b, err := boards.Load("sim-grbl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Watch.Door, b.Watch.Filament = watch.Pause, watch.Pause
+	for role, want := range map[boards.Role]error{boards.RoleDoor: hal.ErrHalted, boards.RoleFilament: nil} {
+		conn, end, err := link.Pair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		defer end.Close()
+		x := &box{sensors: []boards.Sensor{{Role: role}}, log: slog.New(slog.DiscardHandler)}
+		x.values[0] = reading{1, time.Now().Add(time.Hour)} // holds for as long as the test takes
+		s := &session{cfg: Config{Board: b}, box: x, log: x.log}
+		s.conn.Store(conn)
+		m := &moving{halted: make(chan struct{})}
+		m.first = func() error {
+			x.mu.Lock()
+			x.values[0].value = 0
+			x.mu.Unlock()
+			looked := s.watch.Beat()
+			eventually(t, "the machine is halted, or looked at for long enough", func() bool { // a second of looks is enough for both
+				return m.State().Phase == hal.PhaseHalted || want == nil && s.watch.Beat()-looked >= 6
+			})
+			if m.State().Phase == hal.PhaseHalted {
+				return hal.ErrHalted
+			}
+			return nil
+		}
+		s.supervise(m)
+		_, err = s.measure(t.Context())
+		if !errors.Is(err, want) || want == nil && err != nil {
+			t.Errorf("%v: %v, want %v", role, err, want)
+		}
+		if s.phase != seam.PhaseTesting || s.pause.gate() != nil || (m.moves == 1) != (want != nil) {
+			t.Errorf("%v: phase %v, %d moves", role, s.phase, m.moves)
+		}
+		s.setPhase(seam.PhasePrinting)
+		if w := s.sensed(); (w.Filament == watch.Bad) != (role == boards.RoleFilament) || (w.Door == watch.Bad) != (role == boards.RoleDoor) {
+			t.Errorf("control: in a print it is %+v", w)
+		}
+		s.machine.Close()
 	}
 }
 

@@ -19,15 +19,38 @@ func (c Config) dev() string { return cmp.Or(c.Dev, "/dev") }
 // supervise puts the supervision that the board asks for over its machine.
 func (s *session) supervise(m hal.Machine) {
 	cfg := s.cfg.Board.Watch
-	cfg.Box, cfg.Fans, cfg.Acted, cfg.Logger = s.box.read, s.box.fans(), s.acted, s.log
+	cfg.Box, cfg.Fans, cfg.Acted, cfg.Logger = s.sensed, s.box.fans(), s.acted, s.log
 	s.watch = watch.Over(m, cfg)
 	s.machine = s.watch
 }
 
+// tests reports whether a self-test moves the machine.
+func (s *session) tests() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.phase == seam.PhaseTesting
+}
+
+// sensed is what the supervision is told. A self-test needs no filament.
+func (s *session) sensed() watch.Box {
+	w := s.box.read()
+	if s.tests() {
+		w.Filament = watch.Unknown
+	}
+	return w
+}
+
 // acted is told what the supervision did. It is called from the supervision, which does
-// not wait for an agent that is slow: the next status says it.
+// not wait for an agent that is slow: the next status says it. A self-test is not paused: its
+// moves are long, and the controller has some of them already.
 func (s *session) acted(r watch.Reason, a watch.Action) {
 	s.tripped.Store(uint32(r))
+	if a == watch.Pause && s.tests() {
+		if err := s.machine.Halt(r.String()); err != nil {
+			s.log.Error("the machine did not take the halt: switch it off", "reason", r.String())
+		}
+		a = watch.Halt
+	}
 	switch {
 	case a == watch.Halt:
 		s.box.cut()
