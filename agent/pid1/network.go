@@ -92,7 +92,7 @@ func (b *board) network() error {
 	b.renew = func() { cancel(); <-done }
 	go func() {
 		defer close(done)
-		again(ctx, l.connect, func() { pause(ctx, retryTime) }, b.say)
+		again(ctx, l.connect, func() { dhcp.Pause(ctx, retryTime) }, b.say)
 	}()
 	return nil
 }
@@ -118,15 +118,6 @@ func again(ctx context.Context, try func(context.Context) error, wait func(), sa
 			said = err.Error()
 			say("no network: %v", err)
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -278,13 +278,7 @@ func (b *Bench) keys(ctx context.Context) error {
 	if _, err := b.Run(ctx, "platen-ota", "init", b.Path("tuf"), "--keys", b.Path("offline-keys")); err != nil {
 		return err
 	}
-	if _, err := b.Run(ctx, "platen-ota", "key", b.Path("approver"), "--type", "p256"); err != nil {
-		return err
-	}
-	var err error
-	if b.https, err = rig.FreePort(); err == nil {
-		b.mqtt, err = rig.FreePort()
-	}
+	_, err := b.Run(ctx, "platen-ota", "key", b.Path("approver"), "--type", "p256")
 	return err
 }
 
@@ -295,7 +289,11 @@ func (b *Bench) fleetUp(ctx context.Context) error {
 		_, port, _ := strings.Cut(addr, ":")
 		return about.Host + ":" + port
 	}
-	var err error
+	ports, err := rig.FreePorts(2)
+	if err != nil {
+		return err
+	}
+	b.https, b.mqtt = ports[0], ports[1]
 	b.fleet, err = b.Start("platen-fleet", nil, "up", "-o", "jsonl", "--dir", b.Path("fleet"), "--name", "rig", "--host", about.Host,
 		"--listen-mqtt", b.mqtt, "--listen-https", b.https, "--public-mqtt", at(b.mqtt), "--public-https", "https://"+at(b.https),
 		"--tuf", b.Path("tuf"), "--ek-ca", strings.Join(about.EKCAs, ","), "--nonce-every", "10s")

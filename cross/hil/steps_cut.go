@@ -240,8 +240,8 @@ func found(hits []leak.Hit) error {
 // memories looks for the model in the board's memory: in the middle of a print, where it has to be,
 // and when the print was stopped or is done, where it must not be any more.
 func (b *Bench) memories(ctx context.Context, board rewound, job string) (string, error) {
-	var middle, after int
-	var kinds, left string
+	var middle int
+	var kinds string
 	err := b.middle(ctx, board, job, b.moves/2, func() (err error) {
 		middle, kinds, err = b.memory(ctx, board)
 		return err
@@ -255,14 +255,14 @@ func (b *Bench) memories(ctx context.Context, board rewound, job string) (string
 	if _, err := b.await(ctx, "to have printed", func(st status) bool { return st.Phase == "idle" }); err != nil {
 		return "", err
 	}
-	if after, left, err = b.memory(ctx, board); err != nil {
+	after, left, err := b.memory(ctx, board)
+	if err == nil && after > 0 {
+		err = fmt.Errorf("%w: at %d places of the memory when its print was done (%s)", errFound, after, left)
+	}
+	if err != nil {
 		return "", err
 	}
-	says := fmt.Sprintf("memory: something of the model at %d places or more in the middle of its print (%s), at %d when it was done", middle, kinds, after)
-	if after > 0 {
-		says += " (" + left + ")"
-	}
-	return says, b.cut(ctx)
+	return fmt.Sprintf("memory: something of the model at %d places or more in the middle of its print (%s), at none when it was done", middle, kinds), b.cut(ctx)
 }
 
 // memory counts the places in a board's memory at which something of the model is, and says of what kinds. It

@@ -59,7 +59,7 @@ func (b *Bench) startTime(ctx context.Context) (string, error) {
 }
 
 // firstTelemetry waits for the first batch of a release among the fleet's events from number from on,
-// and says how much processor time the board has used by then.
+// and says how much processor time the board has used at most by then: it is asked after the fleet has it.
 func (b *Bench) firstTelemetry(ctx context.Context, from int, release uint64) (string, error) {
 	if _, err := b.fleet.Wait(ctx, patience, from, func(e stage.Event) bool { return e.Event == "batch" && e.Release == release }); err != nil {
 		return "", err
@@ -68,7 +68,7 @@ func (b *Bench) firstTelemetry(ctx context.Context, from int, release uint64) (s
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("first telemetry after %.2f s of processor, %.2f s of uptime", u.cpu, u.uptime), b.judged("the first telemetry after a start", u.cpu, mostTelemetry)
+	return fmt.Sprintf("first telemetry after %.2f s of processor at most, %.2f s of uptime", u.cpu, u.uptime), b.judged("the first telemetry after a start", u.cpu, mostTelemetry)
 }
 
 // used asks what the board has used so far.

@@ -17,7 +17,7 @@ import (
 
 // ErrFetch reports that Debian's mirror cannot be reached: there is no network. What else keeps a
 // package from being fetched is no ErrFetch.
-var ErrFetch = errors.New("Debian's mirror cannot be reached")
+var ErrFetch = errors.New("the mirror of Debian cannot be reached")
 
 // debian fetches packages of another architecture by an apt root of its own.
 type debian struct {

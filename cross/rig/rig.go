@@ -281,10 +281,23 @@ func lastLines(path string) string {
 
 // FreePort is an address on the loopback that nobody listened on a moment ago.
 func FreePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	list, err := FreePorts(1)
 	if err != nil {
 		return "", err
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return list[0], nil
+}
+
+// FreePorts is n of them, each another.
+func FreePorts(n int) ([]string, error) {
+	list := make([]string, n)
+	for i := range list {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() // when all are drawn
+		list[i] = l.Addr().String()
+	}
+	return list, nil
 }

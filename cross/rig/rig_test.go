@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -187,4 +188,16 @@ func connect(t *testing.T, addr string, cfg *tls.Config) (byte, error) {
 		}
 	}
 	return r.ReadByte()
+}
+
+// TestFreePorts: ports that are drawn together differ, and can be listened on.
+func TestFreePorts(t *testing.T) {
+	list, err := rig.FreePorts(50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(list)
+	if n := len(slices.Compact(list)); n != 50 {
+		t.Errorf("%d of 50 ports differ", n)
+	}
 }

@@ -94,7 +94,7 @@ func (c client) acquire() (Lease, error) {
 			}
 		}
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // the cable is out, say
-			pause(c.ctx, wait)
+			Pause(c.ctx, wait)
 		}
 		if c.ctx.Err() != nil {
 			return Lease{}, c.ctx.Err()
@@ -102,7 +102,8 @@ func (c client) acquire() (Lease, error) {
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) {
+// Pause waits for d, or until ctx ends.
+func Pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -118,7 +119,7 @@ func (c client) renew(l Lease) (Lease, error) {
 		at time.Duration
 		to net.Addr
 	}{{l.Time / 2, c.server(l.server)}, {l.Time / 8 * 7, c.all}} {
-		if pause(c.ctx, time.Until(begun.Add(step.at))); c.ctx.Err() != nil {
+		if Pause(c.ctx, time.Until(begun.Add(step.at))); c.ctx.Err() != nil {
 			return Lease{}, c.ctx.Err()
 		}
 		a := ask{kind: request, mac: c.mac, address: l.Address, renew: true}

@@ -36,12 +36,11 @@ func (d *demo) startFleet(ctx context.Context) (string, error) {
 	if d.network, err = newRelay(); err != nil {
 		return "", err
 	}
-	if d.https, err = rig.FreePort(); err != nil {
+	ports, err := rig.FreePorts(2)
+	if err != nil {
 		return "", err
 	}
-	if d.mqtt, err = rig.FreePort(); err != nil {
-		return "", err
-	}
+	d.https, d.mqtt = ports[0], ports[1]
 	d.network.point(d.mqtt)
 	ready, err := d.fleetUp(ctx)
 	if err != nil {
