@@ -72,10 +72,14 @@ func (a *Agent) followTest(ctx context.Context, receipts <-chan seam.Receipt, re
 	}
 }
 
-// testEnded notes how a self-test has ended.
+// testEnded notes how a self-test has ended; one without a code was lost with its session.
 func (a *Agent) testEnded(r seam.Receipt) {
 	a.machine.TestEnded(r)
-	a.audit.Note(audit.Entry{Event: audit.SelfTest, Code: code(r.Code.String())})
+	how := "lost"
+	if r.Code != 0 {
+		how = r.Code.String()
+	}
+	a.audit.Note(audit.Entry{Event: audit.SelfTest, Code: code(how)})
 }
 
 // selfTest has the session run the self-test, and returns the channel of its receipt.

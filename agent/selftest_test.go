@@ -87,6 +87,22 @@ func TestSelfTestIsAskedFor(t *testing.T) {
 	}
 }
 
+// A self-test whose session dies has ended, too: its owner's log says so, and the next begins anew.
+func TestLostSelfTestEnds(t *testing.T) {
+	s, _ := tester(t)
+	s.clear = true
+	var ends []seam.Receipt
+	s.onTest = func(r seam.Receipt) { ends = append(ends, r) }
+	job := [16]byte{7}
+	if _, err := s.selfTest(&seam.Test{Job: job}); err != nil {
+		t.Fatal(err)
+	}
+	s.ended(false)
+	if len(ends) != 1 || ends[0] != (seam.Receipt{Job: job}) || s.testing {
+		t.Errorf("ended with %+v", ends)
+	}
+}
+
 // While nothing runs, and of another job, figures and shares are nothing.
 func TestFiguresOfNothing(t *testing.T) {
 	s, _ := tester(t)

@@ -60,7 +60,7 @@ type supervisor struct {
 	onStatus func(seam.Status) // told of every status
 
 	onReceipt func(seam.Receipt)          // told of the last receipt of each job; may be nil
-	onTest    func(seam.Receipt)          // told of the receipt of each self-test; may be nil
+	onTest    func(seam.Receipt)          // told of the receipt of each self-test, one without a code if it was lost; may be nil
 	onData    func(seam.Message)          // told of a *seam.Tested, and of a *seam.Duty; may be nil
 	onReady   func(seam.Ready) bool       // told of a session that is ready for a job, and whether it is to end; may be nil
 	recovery  *recovery                   // told where prints have got to; nil for nobody
@@ -262,6 +262,9 @@ func (s *supervisor) ended(alone bool) {
 		case s.spent:
 		case s.testing:
 			s.log.Warn("session ended in its self-test")
+			if s.onTest != nil {
+				s.onTest(seam.Receipt{Job: s.job})
+			}
 		case alone:
 			s.log.Info("the print goes on without its agent")
 		default:

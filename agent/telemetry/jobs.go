@@ -93,6 +93,7 @@ func (j *Jobs) Observe(st seam.Status, now time.Time) {
 		}
 	case seam.PhaseIdle: // whoever would have sent a receipt is gone
 		j.finish(now, 0, 0)
+		j.testing, j.figures = time.Time{}, nil
 	}
 }
 

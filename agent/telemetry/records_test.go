@@ -103,6 +103,36 @@ func TestSelfTestIsTold(t *testing.T) {
 	})
 }
 
+// A self-test that was lost with its session, or whose last status came after its receipt, does not
+// lend its beginning and its figures to the next.
+func TestLostSelfTestIsForgotten(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	j := NewJobs("", rand.NewPCG(1, 2), nil)
+	begin := func() { j.Observe(seam.Status{Phase: seam.PhaseTesting}, now) }
+	lose := map[string]func(){
+		"lost": func() { j.TestEnded(seam.Receipt{}, now) }, "with its agent": func() {},
+		"status after receipt": func() { j.TestEnded(seam.Receipt{Code: seam.CodeCancelled}, now); begin() },
+	}
+	for name, end := range lose {
+		begin()
+		j.Tested(seam.Tested{Job: [16]byte{7}})
+		end()
+		if name != "lost" {
+			j.Observe(seam.Status{Phase: seam.PhaseIdle}, now)
+		}
+		if j.figures != nil {
+			t.Errorf("%s: figures are left", name)
+		}
+		now = now.Add(time.Hour)
+		begin()
+		now = now.Add(time.Minute)
+		j.TestEnded(seam.Receipt{Code: seam.CodeCancelled}, now)
+		if due := j.t.Records[len(j.t.Records)-1].Due; !due.Equal(now.Add(testTime - time.Minute)) {
+			t.Errorf("%s: the next is told %v after its end", name, due.Sub(now))
+		}
+	}
+}
+
 // P9: the histogram of a heater is of four hours and more, of four jobs and more, comes between jobs, and to
 // no vendor.
 func TestDutyIsToldOfHours(t *testing.T) {
