@@ -99,21 +99,28 @@ func (s says) image(confirmed [32]byte) [32]byte {
 	return sha256.Sum256(binary.BigEndian.AppendUint64([]byte("platen: a controller that says "), s.Now))
 }
 
+// doubt is what a controller has said once, if that was something new.
+type doubt struct {
+	said uint64
+	is   bool // or there is none
+}
+
 // heard holds what a controller says against what it said before, and returns what is to be
-// kept of it. suspect is what it said last if that was something new: replies have no checksum, so
-// it counts when it is said twice. again asks for that, or for evidence to follow.
-func (s says) heard(now, suspect uint64) (next says, doubt uint64, again bool) {
+// kept of it. Replies have no checksum, so what is new counts when it is said twice, and so does what
+// is said first, and nothing where something was said before. suspect is what it said last, if
+// that was new; again asks for it to be said again, or for evidence to follow.
+func (s says) heard(now uint64, suspect doubt) (next says, left doubt, again bool) {
 	switch {
-	case now == 0 || s.Changed && now == s.Now || now == s.Firmware:
-		return s, 0, false
-	case s.Firmware == 0:
+	case s.Changed && now == s.Now || now == s.Firmware:
+		return s, doubt{}, false
+	case suspect != doubt{now, true}:
+		return s, doubt{now, true}, true
+	case s.Firmware == 0 && !s.Changed:
 		s.Firmware = now
-		return s, 0, false
-	case now != suspect:
-		return s, now, true
+		return s, doubt{}, false
 	}
 	s.Changed, s.Now, s.Foreign = true, now, true
-	return s, 0, true
+	return s, doubt{}, true
 }
 
 // identified takes what a session that got ready says of its controller, and reports whether the
@@ -125,8 +132,8 @@ func (a *Agent) identified(r seam.Ready) (again bool) {
 		a.log.Error("what the controller said before cannot be read", "error", err)
 		was = says{Changed: true, Foreign: true}
 	}
-	next, doubt, again := was.heard(r.Firmware, a.suspect)
-	a.suspect = doubt
+	var next says
+	next, a.suspect, again = was.heard(r.Firmware, a.suspect)
 	if next != was {
 		if err := next.write(journal(a.cfg)); err != nil {
 			a.log.Error("what the controller says cannot be kept", "error", err)

@@ -14,7 +14,7 @@ import (
 func TestHeard(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "controller")
 	image := [32]byte{1}
-	var suspect uint64
+	var suspect doubt
 	hear := func(now uint64) (s says, again bool) {
 		t.Helper()
 		was, err := readSays(dir)
@@ -31,10 +31,13 @@ func TestHeard(t *testing.T) {
 		now            uint64
 		again, changed bool
 	}{
-		{7, false, false}, // is believed at first
+		{5, true, false}, // a damaged line at first
+		{7, true, false},
+		{7, false, false}, // is believed
 		{7, false, false},
-		{0, false, false}, // said nothing
-		{8, true, false},  // once: a damaged line
+		{0, true, false}, // said nothing, once
+		{7, false, false},
+		{8, true, false}, // once: a damaged line
 		{7, false, false},
 		{8, true, false},
 		{9, true, false}, // and another one
@@ -54,14 +57,23 @@ func TestHeard(t *testing.T) {
 	if err := AcceptController(dir); err != nil {
 		t.Fatal(err)
 	}
+	if s, again := hear(8); !again || s.Changed || s.Firmware != 0 {
+		t.Errorf("accepted, and said once: %+v", s)
+	}
 	if s, again := hear(8); again || s.Changed || s.Firmware != 8 || s.image(image) == image {
 		t.Errorf("accepted: %+v", s)
 	}
 	if err := ControllerFlashed(dir); err != nil {
 		t.Fatal(err)
 	}
-	if s, again := hear(9); again || s.Changed || s.image(image) != image {
+	hear(6) // damaged
+	hear(9)
+	if s, again := hear(9); again || s.Changed || s.Firmware != 9 || s.image(image) != image {
 		t.Errorf("flashed: %+v", s)
+	}
+	hear(0)
+	if s, again := hear(0); !again || !s.Changed || s.image(image) == image {
+		t.Errorf("it says nothing any more: %+v", s)
 	}
 	if err := ControllerFlashed(filepath.Join(dir, "none")); err != nil {
 		t.Errorf("nothing was said yet: %v", err)
