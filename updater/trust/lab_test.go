@@ -26,6 +26,20 @@ import (
 	"platen/updater/slot"
 )
 
+// TestMain keeps what tests write in memory, where there is a folder for that: cuts of the
+// power have disks of their own, and everything else would only wait for the machine's.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("/dev/shm", "trust")
+	if err == nil {
+		os.Setenv("TMPDIR", dir)
+	}
+	code := m.Run()
+	if err == nil {
+		os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
 // lab is a real repository behind a mirror that a test can make hostile, and the
 // clock of the printer.
 type lab struct {
