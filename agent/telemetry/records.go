@@ -11,8 +11,9 @@ import (
 // Compile-time: the seam's shares are the catalogue's.
 var _ [catalog.DutyBins]uint8 = [seam.DutyBins]uint8{}
 
-// A heater's histogram is told once it was on for so long, in so many jobs that are over: that
-// of one job by itself tells jobs apart (cross/privacy measures it).
+// A heater's histogram is told once it was on for so long, in so many jobs that are over, with no
+// more than half of it in any of them: that of one job by itself tells jobs apart (cross/privacy
+// measures it). Only jobs of more than an hour count.
 const (
 	dutyWindow = 4 * time.Hour
 	dutyJobs   = 4
@@ -21,7 +22,8 @@ const (
 // duty is a heater's histogram since it was last told, of whole jobs.
 type duty struct {
 	Heater int64                   `json:"heater"`
-	Time   int64                   `json:"time"` // s: sum of buckets
+	Time   int64                   `json:"time"`           // s: sum of the beginnings of buckets
+	Most   int64                   `json:"most,omitempty"` // s: the largest of them
 	Jobs   int                     `json:"jobs"`
 	Tenths [catalog.DutyBins]int64 `json:"tenths"` // of seconds
 }
@@ -102,15 +104,20 @@ func (j *Jobs) Duty(m seam.Duty, now time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, h := range m.Heaters[:m.N] {
+		if h.Hours < 2 {
+			continue
+		}
 		d := j.t.duty(int64(h.ID))
-		on := min(3600<<(max(h.Hours, 1)-1), int64(longest/time.Second))
+		on := min(int64(3600)<<(h.Hours-2), int64(longest/time.Second))
 		d.Time += on
+		d.Most = max(d.Most, on)
 		d.Jobs++
 		for i, share := range h.Share {
 			d.Tenths[i] += int64(share) * on
 		}
-		if d.Jobs >= dutyJobs && d.Time >= int64(dutyWindow/time.Second) {
+		if d.Jobs >= dutyJobs && d.Time >= max(int64(dutyWindow/time.Second), 2*d.Most) {
 			told := *d
+			told.Most = 0
 			j.t.add(record{Due: now, Duty: &told})
 			*d = duty{Heater: d.Heater}
 		}

@@ -164,7 +164,7 @@ func TestDutyIsToldOfHours(t *testing.T) {
 				t.Fatalf("told %d times, %v", len(msgs), at)
 			}
 			if n == 3 {
-				for id, v := range map[catalog.ID]int64{catalog.DutyHeater: 8, catalog.DutyTime: 32 * 3600, catalog.Duty0: 30, catalog.Duty0 + 1: 70, catalog.Duty0 + 4: 0} {
+				for id, v := range map[catalog.ID]int64{catalog.DutyHeater: 8, catalog.DutyTime: 16 * 3600, catalog.Duty0: 30, catalog.Duty0 + 1: 70, catalog.Duty0 + 4: 0} {
 					if got, _ := msgs[0].Get(id); got != v {
 						t.Errorf("item %d is %d, want %d", id, got, v)
 					}
@@ -175,6 +175,35 @@ func TestDutyIsToldOfHours(t *testing.T) {
 			t.Error("a vendor was told")
 		}
 	})
+}
+
+// P9: no job is most of what is told, and jobs of an hour and less are left out.
+func TestDutyIsOfManyJobs(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	for _, c := range []struct {
+		name  string
+		hours []uint8 // buckets of jobs
+		time  int64   // in hours, of what is told after the last of them and no sooner; 0: nothing is
+	}{
+		{"control", []uint8{2, 2, 2, 2}, 4},
+		{"short ones", []uint8{1, 1, 1, 1, 1, 1, 1, 1}, 0},
+		{"short ones before", []uint8{1, 1, 1, 2, 2, 2, 2}, 4},
+		{"long one", []uint8{2, 5, 2, 2}, 0}, // eight hours of eleven
+		{"long one and enough beside it", []uint8{5, 2, 2, 4, 2, 2}, 16},
+	} {
+		j := NewJobs("", rand.NewPCG(1, 2), nil)
+		for i, hours := range c.hours {
+			d := seam.Duty{N: 1}
+			d.Heaters[0] = seam.HeaterDuty{ID: 8, Hours: hours, Share: [seam.DutyBins]uint8{10}}
+			j.Duty(d, now)
+			if last := i == len(c.hours)-1; (len(j.t.Records) > 0) != (last && c.time > 0) {
+				t.Errorf("%s: %d records after job %d", c.name, len(j.t.Records), i+1)
+			}
+		}
+		if c.time > 0 && j.t.Records[0].Duty.Time != c.time*3600 {
+			t.Errorf("%s: of %d s", c.name, j.t.Records[0].Duty.Time)
+		}
+	}
 }
 
 // P8: what a recipient is told of a file is what was computed for its grant; it outlives a restart,
