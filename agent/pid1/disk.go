@@ -179,7 +179,7 @@ func unpack(r io.ReaderAt, dir string) error {
 
 // openState opens the encrypted state and mounts it.
 func (b *board) openState() error {
-	cfg := volume.Config{Device: filepath.Join(devices, "state"), TPM: "/dev/tpmrm0", Map: mapDevice}
+	cfg := volume.Config{Device: filepath.Join(devices, "state"), TPM: "/dev/tpmrm0", Map: mapDevice, Unmap: unmapDevice}
 	var err error
 	if cfg.Approver, err = approver("/etc/approver.pub"); err != nil {
 		return err
@@ -246,15 +246,21 @@ func approvals(device string) []approval.Approval {
 	return list
 }
 
+// nodes is where the nodes of mapped devices are.
+const nodes = "/dev/mapper/"
+
 // mapDevice has the kernel decrypt, and makes the device's node.
 func mapDevice(c dm.Crypt) (string, error) {
 	dev, err := c.Open()
 	if err != nil {
 		return "", err
 	}
-	path := "/dev/mapper/" + c.Name
+	path := nodes + c.Name
 	if err := unix.Mknod(path, unix.S_IFBLK|0o600, int(unix.Mkdev(uint32(dev>>8&0xfff), uint32(dev&0xff|dev>>12&0xfff00)))); err != nil {
-		return "", fmt.Errorf("make %s: %w", path, err)
+		return "", fmt.Errorf("make %s: %w", path, errors.Join(err, dm.Remove(c.Name)))
 	}
 	return path, nil
 }
+
+// unmapDevice takes away what mapDevice has made.
+func unmapDevice(name string) error { return errors.Join(os.Remove(nodes+name), dm.Remove(name)) }

@@ -33,6 +33,8 @@ import (
 	"io"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"platen/agent/attest"
 	"platen/agent/pid1/dm"
 	"platen/updater/approval"
@@ -53,7 +55,7 @@ const (
 var ErrHeader = errors.New("the state's header is damaged in both copies: flash the image again; what the state held is lost")
 
 // ErrCipher reports a kernel whose cipher is not what it is called.
-var ErrCipher = errors.New("the kernel decrypts otherwise than AES-256-XTS does: install another kernel")
+var ErrCipher = errors.New("the kernel encrypts or decrypts otherwise than AES-256-XTS does: install another kernel")
 
 // Config says what to open and by what.
 type Config struct {
@@ -65,6 +67,18 @@ type Config struct {
 
 	// Map makes the encrypted device and returns where it is.
 	Map func(dm.Crypt) (path string, err error)
+	// Unmap takes away again what Map has made, by its name.
+	Unmap func(name string) error
+
+	open func(path string) (device, error) // what Map has made; nil: as a file
+}
+
+// device is an encrypted one, in clear.
+type device interface {
+	io.ReaderAt
+	io.WriterAt
+	Sync() error
+	Close() error
 }
 
 // Open opens the partition, which it formats if it is a new one, and returns where the
@@ -93,39 +107,90 @@ func Open(cfg Config) (path string, fresh bool, err error) {
 	}
 	defer clear(disk.Key)
 	mend(f, blob)
-	path, err = cfg.mapped(disk, f)
+	path, err = cfg.mapped(disk, f, false)
 	return path, false, err
 }
 
-// mapped has the kernel make the device, and holds some of what it decrypts against ciphers of our
-// own: kernels of images do not try their ciphers as they start, which takes longer than all else.
-func (cfg Config) mapped(disk dm.Crypt, raw io.ReaderAt) (string, error) {
+// mapped has the kernel make the device, which goes away again if the kernel's cipher is not what it has to be.
+func (cfg Config) mapped(disk dm.Crypt, raw *os.File, fresh bool) (string, error) {
 	path, err := cfg.Map(disk)
 	if err != nil {
 		return "", err
 	}
-	x, err := newXTS(disk.Key)
-	if err != nil {
-		return "", err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("open the state: %w", err)
-	}
-	got, want := make([]byte, 8*dm.Sector), make([]byte, 8*dm.Sector)
-	defer clear(got)
-	defer clear(want)
-	_, err = f.ReadAt(got, 0)
-	if err == nil {
-		_, err = xtsReader{x, raw}.ReadAt(want, 0)
-	}
-	if err = errors.Join(err, f.Close()); err == nil && !bytes.Equal(got, want) {
-		err = ErrCipher
-	}
-	if err != nil {
-		return "", fmt.Errorf("try the kernel's cipher on the state: %w", err)
+	if err := cfg.try(path, disk, raw, fresh); err != nil {
+		return "", fmt.Errorf("try the kernel's cipher on the state: %w", errors.Join(err, cfg.Unmap(disk.Name)))
 	}
 	return path, nil
+}
+
+// at opens the encrypted device at path.
+func (cfg Config) at(path string) (device, error) {
+	if cfg.open != nil {
+		return cfg.open(path)
+	}
+	return os.OpenFile(path, os.O_RDWR, 0)
+}
+
+// tried is how many bytes the kernel's cipher is tried on.
+const tried = 8 * dm.Sector
+
+// try holds some of what the kernel decrypts, and of a fresh state what it encrypts, against ciphers of our
+// own: kernels of images do not try their ciphers as they start, which takes longer than all else.
+func (cfg Config) try(path string, disk dm.Crypt, raw *os.File, fresh bool) (err error) {
+	x, err := newXTS(disk.Key)
+	if err != nil {
+		return err
+	}
+	f, err := cfg.at(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	got, want := make([]byte, tried), make([]byte, tried)
+	defer clear(got)
+	defer clear(want)
+	if _, err := f.ReadAt(got, 0); err != nil {
+		return err
+	}
+	if _, err := (xtsReader{x, raw}).ReadAt(want, 0); err != nil {
+		return err
+	}
+	if !bytes.Equal(got, want) {
+		return ErrCipher
+	}
+	if !fresh {
+		return nil
+	}
+	return tryEncrypt(x, f, raw, disk.Size-tried)
+}
+
+// tryEncrypt writes a pattern of [tried] bytes at off, which a file system comes over or does not use, and holds
+// what is then in the partition against what has to be.
+func tryEncrypt(x xts, f device, raw *os.File, off int64) error {
+	pattern, got := make([]byte, tried), make([]byte, tried)
+	for i := range pattern {
+		pattern[i] = byte(i ^ i>>8)
+	}
+	if _, err := f.WriteAt(pattern, off); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	// What the kernel may have read of the partition before is not what is there now.
+	if err := unix.Fadvise(int(raw.Fd()), DataOffset+off, tried, unix.FADV_DONTNEED); err != nil {
+		return err
+	}
+	if _, err := raw.ReadAt(got, DataOffset+off); err != nil {
+		return err
+	}
+	for i := 0; i < tried; i += dm.Sector {
+		x.sector(pattern[i:i+dm.Sector], uint64(off+int64(i))/dm.Sector, x.data.Encrypt)
+	}
+	if !bytes.Equal(got, pattern) {
+		return ErrCipher
+	}
+	return nil
 }
 
 // format makes a key, writes the empty file system, and then the header.
@@ -146,14 +211,14 @@ func format(cfg Config, disk dm.Crypt, f *os.File) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if path, err = cfg.mapped(disk, f); err != nil {
+	if path, err = cfg.mapped(disk, f, true); err != nil {
 		return "", err
 	}
-	if err := t.writeTo(path); err != nil {
-		return "", fmt.Errorf("format the state: %w", err)
+	if err := cfg.fill(path, t); err != nil {
+		return "", fmt.Errorf("format the state: %w", errors.Join(err, cfg.Unmap(disk.Name)))
 	}
 	if err := writeHeader(f, blob); err != nil {
-		return "", fmt.Errorf("write the state's header: %w", err)
+		return "", fmt.Errorf("write the state's header: %w", errors.Join(err, cfg.Unmap(disk.Name)))
 	}
 	return path, nil
 }
@@ -175,8 +240,9 @@ func seal(cfg Config, key []byte) ([]byte, error) {
 	return blob, nil
 }
 
-func (t Template) writeTo(path string) (err error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+// fill writes the empty file system.
+func (cfg Config) fill(path string, t Template) (err error) {
+	f, err := cfg.at(path)
 	if err != nil {
 		return err
 	}

@@ -24,14 +24,48 @@ const testSize = DataOffset + 64<<10
 // desk stands for the kernel: it "maps" by remembering the key, and copies back what was
 // written in clear, encrypted.
 type desk struct {
-	t     *testing.T
-	key   []byte
-	clear string
-	wrong bool // it decrypts one bit otherwise
+	t         *testing.T
+	key       []byte
+	partition string
+	clear     string
+	wrong     bool // it decrypts one bit otherwise
+	wrongly   bool // it encrypts one bit of each sector otherwise
+	full      bool // nothing can be written
+	maps      int  // devices that are there
+}
+
+// config is that of a new printer with this kernel.
+func (d *desk) config() Config {
+	d.t.Helper()
+	return Config{Device: partition(d.t), TPM: rigtest.Swtpm(d.t).Path(), Template: template(d.t), Map: d.mapped,
+		Unmap: func(string) error { d.maps--; return nil },
+		open: func(path string) (device, error) {
+			f, err := os.OpenFile(path, os.O_RDWR, 0)
+			return through{f, d}, err
+		}}
+}
+
+// through brings what was written to the partition.
+type through struct {
+	*os.File
+	d *desk
+}
+
+func (t through) WriteAt(p []byte, off int64) (int, error) {
+	if t.d.full && off < testSize-DataOffset-tried {
+		return 0, errCut
+	}
+	return t.File.WriteAt(p, off)
+}
+
+func (t through) Sync() error {
+	t.d.flush(t.d.partition)
+	return nil
 }
 
 func (d *desk) mapped(c dm.Crypt) (string, error) {
-	d.key = bytes.Clone(c.Key)
+	d.key, d.partition = bytes.Clone(c.Key), c.Device
+	d.maps++
 	d.clear = filepath.Join(d.t.TempDir(), "clear")
 	b, err := os.ReadFile(c.Device)
 	if err != nil {
@@ -64,6 +98,9 @@ func (d *desk) flush(path string) {
 	}
 	for i := 0; i < len(b); i += dm.Sector {
 		x.sector(b[i:i+dm.Sector], uint64(i/dm.Sector), x.data.Encrypt)
+		if d.wrongly {
+			b[i+300] ^= 1
+		}
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err == nil {
@@ -102,34 +139,41 @@ func partition(t *testing.T) string {
 // TestOpen formats a new partition, opens it again with the same key, and reads it without
 // the kernel. With a kernel that decrypts otherwise it does neither.
 func TestOpen(t *testing.T) {
-	tpm := rigtest.Swtpm(t)
 	d := &desk{t: t}
-	cfg := Config{Device: partition(t), TPM: tpm.Path(), Template: template(t), Map: d.mapped}
+	cfg := d.config()
+	tpm := cfg.TPM
 	d.wrong = true
-	if _, _, err := Open(cfg); !errors.Is(err, ErrCipher) {
-		t.Errorf("new, with a wrong cipher: %v", err)
+	if _, _, err := Open(cfg); !errors.Is(err, ErrCipher) || d.maps != 0 {
+		t.Errorf("new, with a wrong cipher: %v, %d devices are there", err, d.maps)
 	}
 	if raw, err := os.ReadFile(cfg.Device); err != nil || len(bytes.TrimLeft(raw, "\x00")) != 0 {
 		t.Errorf("with a wrong cipher something was written: %v", err)
 	}
-	d.wrong = false
-	if _, fresh, err := Open(cfg); err != nil || !fresh {
-		t.Fatalf("new: %v, %v", fresh, err)
+	d.wrong, d.wrongly = false, true
+	if _, _, err := Open(cfg); !errors.Is(err, ErrCipher) || d.maps != 0 {
+		t.Errorf("new, with a cipher that encrypts wrongly: %v, %d devices are there", err, d.maps)
+	}
+	d.wrongly, d.full = false, true
+	if _, _, err := Open(cfg); !errors.Is(err, errCut) || d.maps != 0 {
+		t.Errorf("new, and the file system cannot be written: %v, %d devices are there", err, d.maps)
+	}
+	d.full = false
+	if _, fresh, err := Open(cfg); err != nil || !fresh || d.maps != 1 {
+		t.Fatalf("new: %v, %v, %d devices are there", fresh, err, d.maps)
 	}
 	first := d.key
-	d.flush(cfg.Device)
 	if _, fresh, err := Open(cfg); err != nil || fresh || !bytes.Equal(first, d.key) {
 		t.Fatalf("again: %v, %v, same key %v", fresh, err, bytes.Equal(first, d.key))
 	}
 	d.wrong = true
-	if _, _, err := Open(cfg); !errors.Is(err, ErrCipher) {
-		t.Errorf("again, with a wrong cipher: %v", err)
+	if _, _, err := Open(cfg); !errors.Is(err, ErrCipher) || d.maps != 2 {
+		t.Errorf("again, with a wrong cipher: %v, %d devices are there", err, d.maps)
 	}
 	raw, err := os.ReadFile(cfg.Device)
 	if err != nil || bytes.Contains(raw, first[:16]) || bytes.Contains(raw, []byte("a superblock")) {
 		t.Fatalf("key or contents lie in clear: %v", err)
 	}
-	r, err := Reader(bytes.NewReader(raw), tpm.Path(), nil, nil)
+	r, err := Reader(bytes.NewReader(raw), tpm, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +201,8 @@ func TestFormatOpens(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := &desk{t: t}
-	cfg := Config{Device: partition(t), TPM: rigtest.Swtpm(t).Path(), Approver: &key.PublicKey, Template: template(t), Map: d.mapped}
+	cfg := d.config()
+	cfg.Approver = &key.PublicKey
 	_, _, err = Open(cfg)
 	if _, ok := errors.AsType[*attest.SealedError](err); !ok || d.key != nil {
 		t.Errorf("without an approval: %v, mapped %v", err, d.key != nil)
@@ -266,7 +311,7 @@ func TestMend(t *testing.T) {
 // TestOpenMends: opening is what writes the missing copy.
 func TestOpenMends(t *testing.T) {
 	d := &desk{t: t}
-	cfg := Config{Device: partition(t), TPM: rigtest.Swtpm(t).Path(), Template: template(t), Map: d.mapped}
+	cfg := d.config()
 	if _, _, err := Open(cfg); err != nil {
 		t.Fatal(err)
 	}
