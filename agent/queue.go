@@ -181,7 +181,7 @@ func (a *Agent) startQueued(ctx context.Context, req intake.Request) (<-chan sea
 
 // unbegun is what becomes of a job that could not be started.
 func unbegun(err error) queue.End {
-	if isBroken(err) || errors.Is(err, errBusy) || errors.Is(err, errNotReady) || errors.Is(err, errGoing) || errors.Is(err, errStopping) {
+	if isBroken(err) || errors.Is(err, errBusy) || errors.Is(err, errNotReady) || errors.Is(err, errGoing) || errors.Is(err, errStopping) || errors.Is(err, errForeign) {
 		return queue.Again
 	}
 	if _, sealed := errors.AsType[*attest.SealedError](err); sealed { // as the system may be once it is approved

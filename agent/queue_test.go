@@ -42,7 +42,7 @@ func TestBedClear(t *testing.T) {
 // is not begun again by itself.
 func TestUnbegun(t *testing.T) {
 	for err, want := range map[error]queue.End{
-		errBusy: queue.Again, errNotReady: queue.Again, errGoing: queue.Again, errStopping: queue.Again, errBroken: queue.Again,
+		errBusy: queue.Again, errNotReady: queue.Again, errGoing: queue.Again, errStopping: queue.Again, errBroken: queue.Again, errForeign: queue.Again,
 		&intake.TicketError{Code: "copies"}: queue.Over, intake.ErrNotSealedHere: queue.Over,
 		&intake.LedgerError{}: queue.Broke, errors.New("the TPM does not answer"): queue.Broke, &refusal{code: "system-unfit"}: queue.Broke,
 	} {
