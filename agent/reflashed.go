@@ -61,6 +61,19 @@ func (s says) write(journal string) error {
 	return nil
 }
 
+// ControllerFlashing has the next thing that a controller says believed, for it is about to be flashed:
+// a power cut between that and [ControllerFlashed] is nobody's fault. What somebody else has
+// flashed stays that. restore is for a controller that was not touched after all.
+func ControllerFlashing(journal string) (restore func() error, err error) {
+	s, err := readSays(journal)
+	if err != nil || s.Firmware == 0 { // what cannot be read goes with its end
+		return func() error { return nil }, nil
+	}
+	next := s
+	next.Firmware = 0
+	return func() error { return s.write(journal) }, next.write(journal)
+}
+
 // ControllerFlashed forgets what a controller has said, for it was just flashed and read back.
 func ControllerFlashed(journal string) error {
 	err := durable.Remove(filepath.Join(journal, saysName))

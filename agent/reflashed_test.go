@@ -86,6 +86,44 @@ func TestHeard(t *testing.T) {
 	}
 }
 
+// TestFlashingAccusesNobody: what a controller says after the power failed at the end of its
+// installation is believed, and what somebody else has flashed stays that until it has ended well.
+func TestFlashingAccusesNobody(t *testing.T) {
+	theirs := says{Firmware: 7, Changed: true, Now: 8, Foreign: true}
+	for name, c := range map[string]struct {
+		before  says
+		after   func(dir string, restore func() error) error
+		changed bool
+	}{
+		"cut at its end":           {says{Firmware: 7}, func(string, func() error) error { return nil }, false},
+		"not touched":              {says{Firmware: 7}, func(_ string, restore func() error) error { return restore() }, true},
+		"theirs, cut":              {theirs, func(string, func() error) error { return nil }, true},
+		"theirs, not touched":      {theirs, func(_ string, restore func() error) error { return restore() }, true},
+		"theirs, and flashed well": {theirs, func(dir string, _ func() error) error { return ControllerFlashed(dir) }, false},
+		"nothing was said yet":     {says{}, func(_ string, restore func() error) error { return restore() }, false},
+	} {
+		dir := t.TempDir()
+		if err := c.before.write(dir); err != nil {
+			t.Fatal(err)
+		}
+		restore, err := ControllerFlashing(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.after(dir, restore); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		s, err := readSays(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, said, _ := s.heard(9, doubt{})
+		if s, _, _ = s.heard(9, said); s.Changed != c.changed {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+}
+
 // TestForeignTakesNoJob: a session whose controller is another is ended to be asked again, and
 // takes no job once that is known.
 func TestForeignTakesNoJob(t *testing.T) {

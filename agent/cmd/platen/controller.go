@@ -304,22 +304,26 @@ func (o *controllerOptions) flash(c *cobra.Command, path string, release uint64,
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	if err := s.ended(s.flasher.Install(c.Context(), release, f)); err != nil {
+	if err := s.through(func() error { return s.flasher.Install(c.Context(), release, f) }); err != nil {
 		return err
 	}
 	return s.report(c, r)
 }
 
-// ended is how an installation has: with an error, which says what to do about a controller that is
-// not confirmed, or well, and then what the controller says of itself is another thing.
-func (s *service) ended(err error) error {
-	if err == nil {
+// through sees an installation through. It ends with an error, which says what to do about a controller
+// that is not confirmed, or well, and then what the controller says of itself is another thing.
+func (s *service) through(install func() error) error {
+	restore, err := agent.ControllerFlashing(s.store.Path())
+	if err != nil {
+		return err
+	}
+	if err = install(); err == nil {
 		return agent.ControllerFlashed(s.store.Path())
 	}
 	if pending, _ := flash.Pending(s.store); pending {
 		return fmt.Errorf("%w; the controller is not confirmed, and no print starts: platen controller resume", err)
 	}
-	return err
+	return errors.Join(err, restore())
 }
 
 // confirm asks whoever sits at the terminal.
@@ -353,7 +357,7 @@ func controllerResumeCmd(o *controllerOptions) *cobra.Command {
 			if err := s.take(c); err != nil {
 				return err
 			}
-			if err := s.ended(s.flasher.Resume(c.Context())); err != nil {
+			if err := s.through(func() error { return s.flasher.Resume(c.Context()) }); err != nil {
 				return err
 			}
 			return s.report(c, controllerReport{})
