@@ -86,10 +86,9 @@ func readSums(path string) (sums, error) {
 		if err != nil || len(d) != 32 {
 			return nil, fmt.Errorf("%s:%d: not a line of sha256sum", path, n)
 		}
-		file = filepath.Base(strings.TrimLeft(file, " *"))
-		printer, err := evidence.ParsePrinterID(strings.TrimSuffix(file, filepath.Ext(file)))
+		printer, err := printerOf(strings.TrimLeft(file, " *"))
 		if err != nil {
-			printer = evidence.PrinterID{} // for all
+			return nil, fmt.Errorf("%s:%d: the name of the file is nearly a printer's id, and would count for every printer: %w", path, n, err)
 		}
 		if known[printer] == nil {
 			known[printer] = map[[32]byte]bool{}
@@ -103,4 +102,21 @@ func readSums(path string) (sums, error) {
 		return nil, errors.New("it is empty")
 	}
 	return known, nil
+}
+
+// printerOf is the printer that a line is for by the name of its file, the zero id for all of them.
+// What has about the length of an id, and nothing that an id has not, is one that was mistyped.
+func printerOf(file string) (evidence.PrinterID, error) {
+	file = filepath.Base(file)
+	name := strings.TrimSuffix(file, filepath.Ext(file))
+	printer, err := evidence.ParsePrinterID(name)
+	if err == nil {
+		return printer, nil
+	}
+	off := len(name) - len(printer.String())
+	word := !strings.ContainsFunc(name, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') })
+	if word && -3 < off && off < 3 {
+		return evidence.PrinterID{}, err
+	}
+	return evidence.PrinterID{}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"platen/agent/evidence"
@@ -28,12 +29,25 @@ func TestConfigs(t *testing.T) {
 		}
 	}
 	one, two := [32]byte{1}, [32]byte{2}
+	id := evidence.PrinterID{}
+	mine := evidence.PrinterID{7}.String()
+	for _, near := range []string{mine[1:], mine + "a", strings.ToUpper(mine), mine[:51] + "7"} {
+		write(fmt.Sprintf("%x  configs/%s.toml\n", one, near))
+		if c, err := openConfigs(path, slog.New(slog.DiscardHandler)); err == nil {
+			t.Errorf("the name %q: for every printer %v", near, c.Known(id, one))
+		}
+	}
+	for _, other := range []string{mine[:20], mine[:40] + "-" + mine[41:], fmt.Sprintf("%x", two)} { // controls
+		write(fmt.Sprintf("%x  configs/%s.toml\n", one, other))
+		if c, err := openConfigs(path, slog.New(slog.DiscardHandler)); err != nil || !c.Known(id, one) {
+			t.Errorf("the name %q: %v", other, err)
+		}
+	}
 	write(fmt.Sprintf("# ours\n%x  platen.toml\n", one))
 	c, err := openConfigs(path, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := evidence.PrinterID{}
 	if !c.Known(id, one) || c.Known(id, two) {
 		t.Error("the list is another")
 	}
