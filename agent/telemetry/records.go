@@ -63,7 +63,8 @@ func (j *Jobs) Tested(m seam.Tested) {
 	j.figures = &m
 }
 
-// TestEnded takes the receipt of a self-test. Its figures are told if it was done.
+// TestEnded takes the receipt of a self-test. Its figures are told if it was done; nobody is told of
+// one that was refused: that the machine was warm says that it has printed.
 func (j *Jobs) TestEnded(r seam.Receipt, now time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -74,7 +75,7 @@ func (j *Jobs) TestEnded(r seam.Receipt, now time.Time) {
 	j.figures = nil
 	began := j.testing
 	j.testing = time.Time{}
-	if t.Result == 0 {
+	if t.Result == 0 || r.Code == seam.CodeRefused {
 		return
 	}
 	if began.IsZero() { // no status came meanwhile
