@@ -171,15 +171,9 @@ func (t *tested) samples() []catalog.Sample {
 }
 
 // Digests takes what recipients are told of the file of the job that is about to begin, by
-// [Key]; nil tells nobody.
+// [Key]; nil tells nobody. More than consent.MaxRecipients can have no grants.
 func (j *Jobs) Digests(d map[string]int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.t.Digests = nil
-	if len(d) <= maxDigests {
-		j.t.Digests = d
-	}
+	j.t.Digests = d
 }
-
-// maxDigests bounds how many recipients are told of one file.
-const maxDigests = 8

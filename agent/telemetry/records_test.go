@@ -11,6 +11,7 @@ import (
 
 	"platen/agent/catalog"
 	"platen/agent/consent"
+	"platen/agent/evidence"
 	"platen/agent/seam"
 )
 
@@ -264,4 +265,34 @@ func TestDigestIsTold(t *testing.T) {
 			t.Errorf("told %v", got)
 		}
 	})
+}
+
+// The largest file that is written is one that is read: every recipient there can be is told of every
+// job.
+func TestDigestsOfAllFit(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.json")
+	j := NewJobs(path, rand.NewPCG(1, 2), nil)
+	all := map[string]int64{}
+	for i := range consent.MaxRecipients {
+		g := consent.Grant{Recipient: evidence.RecipientID{byte(i), 1}, Serial: 1<<64 - 1}
+		all[Key(g)] = 1 << 52
+		j.tell(g, record{N: 1 << 40})
+		j.tell(g, record{N: 1 << 40, Tested: &tested{}})
+	}
+	now := time.Unix(1_800_000_000, 0)
+	for range maxKept {
+		j.Digests(all)
+		j.Observe(seam.Status{Phase: seam.PhasePrinting}, now)
+		j.Ended(seam.Receipt{Code: seam.CodeDone, Material: 8}, now.Add(time.Minute))
+	}
+	j.Digests(all)
+	j.Observe(seam.Status{Phase: seam.PhasePrinting}, now)
+	j.keep()
+	got, err := loadTally(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Records) != maxKept || len(got.Records[0].Digests) != len(all) || len(got.Digests) != len(all) || len(got.Told) != len(all) {
+		t.Errorf("%d records, %d digests, %d told", len(got.Records), len(got.Digests), len(got.Told))
+	}
 }

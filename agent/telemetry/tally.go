@@ -95,9 +95,9 @@ func (t *tally) add(r record) {
 	t.Records = append(t.Records, r)
 }
 
-// maxTally bounds the file in bytes: maxKept records, each with maxDigests, and as many
-// recipients as can have grants.
-const maxTally = 512 << 10
+// maxTally bounds the file in bytes: maxKept records, each with as many digests as there can be
+// recipients, and what those were told.
+const maxTally = 1 << 20
 
 func loadTally(path string) (tally, error) {
 	t := tally{Version: 1}
