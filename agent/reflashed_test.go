@@ -138,14 +138,21 @@ func TestForeignTakesNoJob(t *testing.T) {
 	}
 	defer far.Close()
 	again := true
-	s := &supervisor{conn: near, onReady: func(seam.Ready) bool { return again }}
+	s := &supervisor{conn: near, onReady: func(seam.Ready) bool { return again }, onStatus: func(seam.Status) {}}
+	idle := func() bool {
+		s.take(&seam.Status{Phase: seam.PhaseIdle})
+		return s.status.Phase == seam.PhaseIdle
+	}
 	s.take(&seam.Ready{Firmware: 8})
 	if m, _, err := far.Receive(); err != nil || m.(*seam.Command).Kind != seam.KindQuit || s.ready != nil {
 		t.Errorf("asked again: %v, %v", m, err)
 	}
+	if idle() {
+		t.Error("a session that is to end is idle")
+	}
 	again = false
 	s.take(&seam.Ready{Firmware: 8})
-	if err := s.free(); err != nil {
+	if err := s.free(); err != nil || !idle() {
 		t.Errorf("control: %v", err)
 	}
 	s.foreign = true

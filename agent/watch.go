@@ -181,6 +181,9 @@ func (s *supervisor) take(m seam.Message) bool {
 		}
 		return true
 	case *seam.Status:
+		if m.Phase == seam.PhaseIdle && s.ready == nil { // it takes no job yet, or it is to end
+			m.Phase = seam.PhaseConnecting
+		}
 		if m.Phase == seam.PhaseConnecting {
 			m.Fault = s.status.Fault // why the session before ended, until the machine is back
 		}
