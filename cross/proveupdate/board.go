@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"platen/hal/sim"
 	"platen/hal/sim/bootloader"
@@ -27,6 +28,9 @@ type board struct {
 	fs    *slot.Dir // the two, the bootloader's environment, and the record
 	fw    boottest.Firmware
 	roots bool // else nothing but the controller
+
+	looked uint64 // the release that was looked for last
+	image  []byte // its root file system
 
 	flash []byte // of the controller while it is off; nil: as it was made
 	chip  *bootloader.Chip
@@ -60,10 +64,10 @@ running = "running"
 restart = ["touch", %q]
 `
 
-// rootSize is that of a root file system, and more than is written between two checkpoints;
-// firmSize that of a firmware.
+// rootSize is that of a root file system, and more than a checkpoint and two of the pieces
+// that are written at once behind it; firmSize that of a firmware.
 const (
-	rootSize = 9 << 20
+	rootSize = slot.DefaultEvery + 9<<20
 	firmSize = 6 << 10
 )
 
@@ -255,7 +259,10 @@ func (b *board) rooted(release uint64, part int64) int64 {
 	if err != nil {
 		return 0
 	}
-	want := rootImage(release)[part-4096 : part]
+	if b.looked != release {
+		b.looked, b.image = release, rootImage(release)
+	}
+	want := b.image[part-4096 : part]
 	f, err := b.fs.Open(boottest.Partition(n.Other()), slot.Read)
 	if err != nil {
 		return 0
@@ -268,11 +275,19 @@ func (b *board) rooted(release uint64, part int64) int64 {
 	return part
 }
 
-// half reports whether the root file system of a release is written, and not yet all of it.
-func (b *board) half(release uint64) bool {
+// half reports whether the root file system of a release is written, and not yet all of it,
+// and something of it was since.
+func (b *board) half(release uint64, since time.Time) bool {
 	n, err1 := b.running()
 	rec, err2 := slot.NewLog(b.fs).Load()
-	return errors.Join(err1, err2) == nil && release != 0 && rec.Root(n.Other()).Empty() && b.rooted(release, 4096) > 0
+	return errors.Join(err1, err2) == nil && release != 0 && b.written(since) && rec.Root(n.Other()).Empty() && b.rooted(release, 4096) > 0
+}
+
+// written reports whether something was written to the partition that does not run since.
+func (b *board) written(since time.Time) bool {
+	n, err1 := b.running()
+	st, err2 := os.Stat(filepath.Join(b.fs.Path(), boottest.Partition(n.Other())))
+	return errors.Join(err1, err2) == nil && st.ModTime().After(since)
 }
 
 // lacks reports whether the root file system of a release, if it brings one, still has to be

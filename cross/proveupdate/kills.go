@@ -236,7 +236,7 @@ func (s *shop) kill(u update, dir string, delay time.Duration) (done bool, err e
 	}
 	c := s.child(dir, u.how)
 	if delay < 0 {
-		s.hold.Store(heldBytes)
+		s.hold.Store(int64(before) + heldBytes)
 		defer s.hold.Store(0)
 		if _, err := c.StdinPipe(); err != nil {
 			return false, err

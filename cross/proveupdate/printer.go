@@ -251,7 +251,9 @@ func (p *printer) cutPower(ctx context.Context) error {
 		}
 	}
 	sessions, unsafe := p.board.safe(all, p.last)
-	p.sessions += sessions
+	if unsafe == nil {
+		p.sessions += sessions
+	}
 	for _, pid := range all {
 		syscall.Kill(pid, syscall.SIGKILL)
 	}

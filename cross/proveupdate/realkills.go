@@ -50,6 +50,9 @@ func claimReal(o options) (string, error) {
 	if err := r.all(ctx, o.kills); err != nil {
 		return "", err
 	}
+	if c := r.counts; o.kills >= 100 && (c.trial == 0 || c.flashing == 0 || r.board.roots && c.root == 0) {
+		return "", fmt.Errorf("some kills of each kind have to come: %+v", c)
+	}
 	if err := r.control(ctx); err != nil {
 		return "", err
 	}
@@ -119,17 +122,23 @@ func (r *real) once(ctx context.Context, n int) error {
 }
 
 // inTrial cuts the power in a trial: an agent that is killed in its own has failed it. Every
-// other time that is once the controller is being flashed, if it is.
+// other time that is once the controller is being flashed, if that is to come, however long it
+// takes; else at a random moment.
 func (r *real) inTrial(ctx context.Context, n int) error {
-	flashed := func() bool { return r.board.chip.Ops() > 0 }
-	for end := time.Now().Add(time.Duration(r.rng.Int64N(int64(2 * time.Second)))); time.Now().Before(end) && (n%2 == 0 || !flashed()); {
+	brings := r.board.parts(r.last).controller
+	await := n%2 == 1 && brings != 0 && !r.board.holds(brings)
+	limit := time.Now().Add(patience)
+	if !await {
+		limit = time.Now().Add(time.Duration(r.rng.Int64N(int64(2 * time.Second))))
+	}
+	for time.Now().Before(limit) && (!await || r.board.chip.Ops() == 0 && !r.board.ordered() && r.trying()) {
 		time.Sleep(time.Millisecond)
 	}
 	ops := r.board.chip.Ops()
 	if err := r.cutPower(ctx); err != nil {
 		return err
 	}
-	if ops > 0 && !r.board.holds(r.board.parts(r.last).controller) {
+	if ops > 0 && !r.board.holds(brings) {
 		r.counts.flashing++
 	}
 	if rec, err := r.record(); err == nil && rec.Trying == slot.None {
@@ -140,24 +149,49 @@ func (r *real) inTrial(ctx context.Context, n int) error {
 	return r.look(0)
 }
 
+// trying reports whether a release is on trial.
+func (r *real) trying() bool {
+	rec, err := r.record()
+	return err == nil && rec.Trying != slot.None
+}
+
+// draw is the part of a file of so many bytes with which a kill comes: behind what is there of
+// it already, and so far before the end that what is written at once is not all of the rest.
+// hold is how much of it is sent until then. Without room for that, both are 0.
+func (r *real) draw(kind slot.Kind, size int64) (part, hold int64) {
+	const least, most = 1 << 20, slot.WriteOnce + 1<<20
+	from := int64(least)
+	if rec, err := r.record(); err == nil && rec.Filling.Kind == kind {
+		from += int64(rec.Filling.Done)
+	}
+	if from >= size-most-least {
+		return 0, 0
+	}
+	part = from + r.rng.Int64N(size-most-least-from)
+	return part, part + most
+}
+
 // interrupt starts an update and kills in it: at a random moment, once a random part of the
 // release or of its root file system is written, however long that takes, or at a random
 // moment after its end. staged is the release that was reported as staged before.
 func (r *real) interrupt(ctx context.Context, n int) (staged uint64, err error) {
-	part, come, how := int64(0), r.arrived, r.rng.IntN(16)
+	part, hold, come, how := int64(0), int64(0), r.arrived, r.rng.IntN(16)
 	switch root := r.board.parts(r.last).root; {
 	case how < 9 && r.board.lacks(root):
-		part = 1<<20 + r.rng.Int64N(rootSize-5<<20)
+		part, hold = r.draw(slot.Root, rootSize)
 		r.shop.kind.Store(updater.KindRoot)
-		come = func(time.Time) int64 { return r.board.rooted(root, part) }
+		come = func(begun time.Time) int64 {
+			if !r.board.written(begun) { // what is there was left by an earlier kill
+				return 0
+			}
+			return r.board.rooted(root, part)
+		}
 	case how < 11:
-		part = 1<<20 + r.rng.Int64N(int64(len(r.agent))-3<<20)
+		part, hold = r.draw(slot.Agent, int64(len(r.program(r.last))))
 		r.shop.kind.Store(updater.KindAgent)
 	}
-	if part > 0 {
-		r.shop.hold.Store(part + 3<<20)
-		defer r.shop.hold.Store(0)
-	}
+	r.shop.hold.Store(hold)
+	defer r.shop.hold.Store(0)
 	agent, begun := r.agentPID(), time.Now()
 	c := exec.CommandContext(ctx, r.Bin("platen"), "update", "--config", "platen.toml")
 	c.Dir = r.Dir
@@ -182,7 +216,9 @@ func (r *real) interrupt(ctx context.Context, n int) (staged uint64, err error) 
 		staged = r.last
 	}
 	switch {
-	case r.board.half(r.board.parts(r.last).root):
+	case over:
+		r.counts.starting++ // whatever it had written before
+	case r.board.half(r.board.parts(r.last).root, begun):
 		r.counts.writing, r.counts.root = r.counts.writing+1, r.counts.root+1
 	case r.arrived(begun) > 0:
 		r.counts.writing++
@@ -284,15 +320,28 @@ func (r *real) holds(n slot.Name, s slot.Slot) error {
 	return nil
 }
 
-// control changes one byte of the controller below a session, and one of a slot that may start.
-func (r *real) control(ctx context.Context) error {
-	if r.sessions == 0 {
-		return errors.New("no session was ever there")
-	}
+// idle switches the printer on and waits for its session.
+func (r *real) idle(ctx context.Context) error {
 	if err := r.on(ctx); err != nil {
 		return err
 	}
-	if _, err := r.await(ctx, func(s said) bool { return s.Phase == "idle" }); err != nil {
+	_, err := r.await(ctx, func(s said) bool { return s.Phase == "idle" })
+	return err
+}
+
+// control changes one byte of the controller below a session, and one of a slot that may
+// start. Without that the session is found, and nothing is wrong.
+func (r *real) control(ctx context.Context) error {
+	if err := r.idle(ctx); err != nil {
+		return err
+	}
+	if err := r.cutPower(ctx); err != nil {
+		return err
+	}
+	if r.sessions == 0 {
+		return errors.New("no session was ever there")
+	}
+	if err := r.idle(ctx); err != nil {
 		return err
 	}
 	r.board.chip.Load(append(firmware(r.last), 1))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,7 +21,7 @@ type shop struct {
 	srv  *httptest.Server
 	slow time.Duration // between two pieces of a release
 	late time.Duration // kills at random moments come no later after the start
-	hold atomic.Int64  // a response stops after so many bytes, if not 0, until who asked is gone
+	hold atomic.Int64  // a response stops at so many bytes of a file, if not 0, until who asked is gone
 	kind atomic.Value  // string: of what is held; nil: of anything
 }
 
@@ -62,7 +63,9 @@ func openShop(dir string) (*shop, error) {
 	files := http.FileServer(http.Dir(filepath.Join(dir, "repo")))
 	s.srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		kind, _ := s.kind.Load().(string)
-		files.ServeHTTP(&paced{ResponseWriter: w, shop: s, gone: r.Context().Done(), free: !strings.Contains(r.URL.Path, "/"+kind)}, r)
+		p := &paced{ResponseWriter: w, shop: s, gone: r.Context().Done(), free: !strings.Contains(r.URL.Path, "/"+kind)}
+		fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &p.sent) // else it begins at 0
+		files.ServeHTTP(p, r)
 	}))
 	return s, nil
 }
@@ -77,8 +80,8 @@ type paced struct {
 	http.ResponseWriter
 	shop *shop
 	gone <-chan struct{}
-	free bool // it is not held
-	sent int64
+	free bool  // it is not held
+	sent int64 // how far it has got in the file
 }
 
 func (p *paced) Write(data []byte) (n int, err error) {

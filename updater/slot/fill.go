@@ -102,8 +102,8 @@ func (l *Log) Begin(f File, kind Kind, place Name, head int64) *Fill {
 // Head reads what was there before the first Write.
 func (w *Fill) Head() *io.SectionReader { return io.NewSectionReader(w.f, 0, w.head) }
 
-// writeOnce is how many bytes are written at once, if nothing else is set.
-const writeOnce = 4 << 20
+// WriteOnce is how many bytes are written at once, if nothing else is set.
+const WriteOnce = 4 << 20
 
 // Write appends p. What it has not written yet it holds: Sum, Keep or Finish writes it.
 func (w *Fill) Write(p []byte) (int, error) {
@@ -282,5 +282,5 @@ func (l *Log) once() int64 {
 	if l.steps[1] > 0 {
 		return l.steps[1]
 	}
-	return writeOnce
+	return WriteOnce
 }
