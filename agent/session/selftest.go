@@ -53,9 +53,9 @@ func (s *session) measure(ctx context.Context) (r selftest.Report, err error) {
 // firstReport bounds the wait for a report of temperatures.
 const firstReport = 30 * time.Second
 
-// rested is errWarm unless the machine is cold and shut, by a report of its own.
+// rested is errWarm unless the machine is cold, by a report that comes from now on, and shut.
 func (s *session) rested(ctx context.Context) error {
-	if s.box != nil && s.box.read().Door == watch.Bad && s.cfg.Board.Watch.Door != watch.Ignore {
+	if s.cfg.Board.Watch.Door != watch.Ignore && s.box.opened() {
 		return errWarm
 	}
 	l := s.cfg.Board.Limits
@@ -64,10 +64,10 @@ func (s *session) rested(ctx context.Context) error {
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(firstReport)
+	begun, limit := time.Now(), time.After(firstReport)
 	for {
 		st := s.machine.State()
-		if !st.Reported.IsZero() {
+		if st.Reported.After(begun) {
 			return cold(&st)
 		}
 		select {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"platen/agent/seam"
@@ -83,7 +84,11 @@ func TestRested(t *testing.T) {
 		if err := s.rested(t.Context()); !errors.Is(err, want) || want == nil && err != nil {
 			t.Errorf("door open, %v: %v, want %v", act, err, want)
 		}
-		x.values[0].value = 1
+		x.values[0] = reading{} // it cannot be read any more
+		if err := s.rested(t.Context()); !errors.Is(err, want) || want == nil && err != nil {
+			t.Errorf("door lost, %v: %v, want %v", act, err, want)
+		}
+		x.values[0] = reading{1, time.Now().Add(time.Hour)}
 		if err := s.rested(t.Context()); err != nil {
 			t.Errorf("control, door shut: %v", err)
 		}
@@ -173,6 +178,53 @@ func TestSelfTestStops(t *testing.T) {
 			t.Errorf("control: in a print it is %+v", w)
 		}
 		s.machine.Close()
+	}
+}
+
+// reporting is a machine that reports temperatures after a while.
+type reporting struct {
+	hal.Machine
+	before, after hal.State
+	at            time.Time
+}
+
+func (r *reporting) State() hal.State {
+	if time.Now().Before(r.at) {
+		return r.before
+	}
+	r.after.Reported = r.at
+	return r.after
+}
+
+// TestRestedAsksAnew: how warm a machine was once says nothing of how warm it is.
+func TestRestedAsksAnew(t *testing.T) {
+	b, err := boards.Load("sim")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		before, after unit.Celsius
+		in            time.Duration
+		want          error
+	}{
+		{20 * unit.Degree, 20 * unit.Degree, 2 * time.Second, nil},
+		{20 * unit.Degree, 90 * unit.Degree, 2 * time.Second, errWarm},
+		{90 * unit.Degree, 20 * unit.Degree, 2 * time.Second, nil},
+		{20 * unit.Degree, 20 * unit.Degree, 2 * firstReport, errWarm}, // it has fallen silent
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			state := func(actual unit.Celsius, at time.Time) hal.State {
+				st := hal.State{NHeaters: 1, Reported: at}
+				st.Heaters[0].Actual = actual
+				return st
+			}
+			now := time.Now()
+			m := &reporting{before: state(c.before, now.Add(-time.Hour)), after: state(c.after, now), at: now.Add(c.in)}
+			s := &session{cfg: Config{Board: b}, machine: m}
+			if err := s.rested(t.Context()); !errors.Is(err, c.want) || c.want == nil && err != nil {
+				t.Errorf("%+v: %v", c, err)
+			}
+		})
 	}
 }
 

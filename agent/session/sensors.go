@@ -199,6 +199,12 @@ func (b *box) read() watch.Box {
 	return w
 }
 
+// opened reports whether there is a door that is not known to be shut.
+func (b *box) opened() bool {
+	return b != nil && b.read().Door != watch.Good &&
+		slices.ContainsFunc(b.sensors, func(s boards.Sensor) bool { return s.Role == boards.RoleDoor })
+}
+
 // tell adds to a status what sensors of the box say that are no fan's.
 func (b *box) tell(st *seam.Status) {
 	w := b.read()

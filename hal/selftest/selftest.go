@@ -13,6 +13,7 @@
 package selftest
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -225,9 +226,12 @@ func (m *maker) check() error {
 	for i := range m.steps {
 		n := len(m.steps[i].ops)
 		if n > len(fit) {
-			return fmt.Errorf("the envelope left out a part of the self-test")
+			return errors.New("the envelope left out a part of the self-test")
 		}
 		m.steps[i].ops, fit = fit[:n:n], fit[n:]
+	}
+	if len(fit) > 0 {
+		return errors.New("the envelope added to the self-test")
 	}
 	return nil
 }
