@@ -9,7 +9,7 @@ import (
 // However tall the rings are and however they lie in each other, each is listed in a few
 // strips, and what winds around each is found.
 func TestTallRings(t *testing.T) {
-	const n, top = 1000, 32_000_000
+	const n, top = 400, 32_000_000
 	beside, within, steps := new(Region), new(Region), new(Region)
 	for i := range unit.Length(n) {
 		beside.Add(box(100*i, i, 100*i+50, top-i))
