@@ -58,7 +58,7 @@ type Agent struct {
 	opening   sync.Mutex     // of what unsealed opens
 	opened    bool
 	approvals approvals
-	foreign   [32]byte       // the image that was measured of a controller that is not what it was; the supervisor's own
+	foreign   [32]byte       // the image that was measured last of a controller that is not what it was; the supervisor's own, once it runs
 	suspect   doubt          // what the controller has said once; the supervisor's own
 	holding   sync.Mutex     // one sealed file is in memory at a time
 	consent   *consent.Store // nil if the printer knows no owner

@@ -25,7 +25,11 @@ func (a *Agent) measure(ctx context.Context) error {
 	if err != nil {
 		said = says{Foreign: true}
 	}
-	return a.tpm.ExtendSettings(ctx, evidence.Settings{Config: a.cfg.Sum, Board: a.board.Sum, Controller: said.image(image)})
+	if err := a.tpm.ExtendSettings(ctx, evidence.Settings{Config: a.cfg.Sum, Board: a.board.Sum, Controller: said.image(image)}); err != nil {
+		return err
+	}
+	a.foreign = said.image([32]byte{})
+	return nil
 }
 
 // controllerImage is the digest of the confirmed image, as the journal of whoever flashed the

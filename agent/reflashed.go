@@ -175,11 +175,8 @@ func (a *Agent) followed(ctx context.Context) error {
 	if err != nil { // it is told when the session is ready
 		return nil
 	}
-	if image := s.image([32]byte{}); image != a.foreign {
-		if err := a.measure(ctx); err != nil {
-			return err
-		}
-		a.foreign = image
+	if s.image([32]byte{}) != a.foreign {
+		return a.measure(ctx)
 	}
 	return nil
 }

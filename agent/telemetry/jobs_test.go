@@ -295,12 +295,17 @@ func TestPowerEndsAJob(t *testing.T) {
 // A damaged file begins anew.
 func TestJobsDamaged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jobs.json")
-	if err := os.WriteFile(path, []byte(`{"version":1,"jobs":"many"}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	j := NewJobs(path, nil, nil)
-	if j.t.Version != 1 || j.t.Jobs != 0 {
-		t.Errorf("%+v of a damaged file", j.t)
+	for text, jobs := range map[string]int64{
+		`{"version":1,"jobs":"many"}`: 0,
+		`{"version":1,"jobs":3,"records":[{"n":1,"duty":{"heater":8,"time":0}}]}`:     0, // shares of no time
+		`{"version":1,"jobs":3,"records":[{"n":1,"duty":{"heater":8,"time":14400}}]}`: 3, // control
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if j := NewJobs(path, nil, nil); j.t.Version != 1 || j.t.Jobs != jobs {
+			t.Errorf("%+v of %s", j.t, text)
+		}
 	}
 }
 

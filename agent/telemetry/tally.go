@@ -112,7 +112,8 @@ func loadTally(path string) (tally, error) {
 		return t, fmt.Errorf("read what is kept of jobs: %w", err)
 	}
 	var got tally
-	if len(b) > maxTally || json.Unmarshal(b, &got) != nil || got.Version != 1 || len(got.Records) > maxKept {
+	if len(b) > maxTally || json.Unmarshal(b, &got) != nil || got.Version != 1 || len(got.Records) > maxKept ||
+		slices.ContainsFunc(got.Records, func(r record) bool { return r.Duty != nil && r.Duty.Time <= 0 }) {
 		return t, fmt.Errorf("%s is damaged", path)
 	}
 	return got, nil
