@@ -95,7 +95,7 @@ func followed(t *testing.T, v *voxels, seed uint64, leak func(v *voxels, at time
 		if leak != nil {
 			leaks = func() int64 { return leak(v, since()) }
 		}
-		u := newUplink(t, catalog.Vendor, seed, leaks)
+		u := newUplink(t, catalog.Vendor, seed, leaks, false)
 		defer u.stop()
 		time.Sleep(time.Millisecond) // reports come beside the grid, not at the same moments
 		tell := func(p seam.Phase, target int32) {

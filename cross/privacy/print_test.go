@@ -57,6 +57,7 @@ const (
 	layers           // the number of the layer
 	firstHoming      // how long the first homing of a self-test takes
 	withDuty         // nothing: the duty of the heaters is counted, and no self-test follows
+	unguarded        // all that an idle machine may say, while it prints; no self-test follows
 )
 
 // printed prints a design on a simulated printer, has that test itself once all of the job was
@@ -77,7 +78,7 @@ func printed(t *testing.T, d design, p catalog.Profile, seed uint64, leaks leak)
 		if leaks == layers {
 			layer = s.layerNow
 		}
-		u := newUplink(t, p, seed, layer)
+		u := newUplink(t, p, seed, layer, leaks == unguarded)
 		defer u.stop()
 		time.Sleep(time.Millisecond) // reports come beside the grid, not at the same moments
 		done := make(chan struct{})
@@ -98,7 +99,7 @@ func printed(t *testing.T, d design, p catalog.Profile, seed uint64, leaks leak)
 			bucket *= 2
 		}
 		switch leaks {
-		case layers: // what leaks has done so already
+		case layers, unguarded: // what leaks has done so already
 		case withDuty:
 			time.Sleep(5 * time.Minute)
 		default:

@@ -242,7 +242,7 @@ func constant(t *testing.T) claim {
 	lengths, bodies := map[int]bool{}, map[int]bool{}
 	early := 0
 	synctest.Test(t, func(t *testing.T) {
-		u := newUplink(t, catalog.Vendor, 4, nil)
+		u := newUplink(t, catalog.Vendor, 4, nil, false)
 		defer u.stop()
 		for i := range 8 * 360 {
 			st := seam.Status{Phase: seam.PhaseIdle, Ambient: seam.NoAmbient}

@@ -119,21 +119,14 @@ func serviced(t *testing.T) claim {
 	var first, again []series
 	var buckets []int64
 	var forbidden []string
+	prints := 0
 	for i := range n {
 		d := drawDesign(r, 9)
 		for k, to := range []*[]series{&first, &again} {
 			o := printed(t, d, catalog.Service, uint64(100*k+i), withDuty)
 			*to = append(*to, seriesOf(o.msgs))
-			for _, m := range o.msgs {
-				if state, _ := m.Get(catalog.State); state != catalog.StatePrinting {
-					continue
-				}
-				for _, v := range m.Values {
-					if v.Item.IdleOnly || v.Item.Class == catalog.ClassDuty || v.Item.Class == catalog.ClassTest {
-						forbidden = append(forbidden, v.Item.Name)
-					}
-				}
-			}
+			names, of := inPrint(o)
+			forbidden, prints = append(forbidden, names...), prints+of
 		}
 		buckets = append(buckets, 1)
 	}
@@ -149,11 +142,29 @@ func serviced(t *testing.T) claim {
 	for _, s := range first {
 		told += len(s.duties())
 	}
-	c.seen = fmt.Sprintf("%d parts, each printed twice: named in %.0f %% by all of it, in %.0f %% by the shares of duty alone, were they told of one job (they are told of four and more, and four hours), by chance %.0f %%; items of P1 while a job was loaded: %v",
-		n, 100*all, 100*duty, 100*chance, forbidden)
-	c.control = fmt.Sprintf("%d shares of duty came after the jobs; the shortest and longest grant: %v, %v", told, catalog.Service.MinPeriod(), catalog.Service.MaxLife())
-	c.holds = len(forbidden) == 0 && all > chance && told > 0 && catalog.Service.MaxLife() == 24*time.Hour
+	leaked, _ := inPrint(printed(t, drawDesign(r, 9), catalog.Service, 1, unguarded))
+	c.seen = fmt.Sprintf("%d parts, each printed twice: named in %.0f %% by all of it, in %.0f %% by the shares of duty alone, were they told of one job (they are told of four and more, and four hours), by chance %.0f %%; items of P1 in %d messages of prints: %v",
+		n, 100*all, 100*duty, 100*chance, prints, forbidden)
+	c.control = fmt.Sprintf("an agent that took each print for an idle machine told %d of them in one; %d shares of duty came after the jobs; the shortest and longest grant: %v, %v", len(leaked), told, catalog.Service.MinPeriod(), catalog.Service.MaxLife())
+	c.holds = len(forbidden) == 0 && prints >= 2*n*60 && len(leaked) > 0 && all > chance && told > 0 && catalog.Service.MaxLife() == 24*time.Hour
 	return c
+}
+
+// inPrint are the items that P1 forbids in messages that a print is going on, and how many such
+// messages there are.
+func inPrint(o outcome) (forbidden []string, of int) {
+	for _, m := range o.msgs {
+		if state, _ := m.Get(catalog.State); state != catalog.StatePrinting {
+			continue
+		}
+		of++
+		for _, v := range m.Values {
+			if v.Item.IdleOnly || v.Item.Class == catalog.ClassDuty || v.Item.Class == catalog.ClassTest {
+				forbidden = append(forbidden, v.Item.Name)
+			}
+		}
+	}
+	return forbidden, of
 }
 
 // duties are the shares of heaters' duty that were told.

@@ -63,8 +63,8 @@ func (host) AppendSamples(_ context.Context, dst []catalog.Sample) ([]catalog.Sa
 }
 
 // newUplink starts an agent's telemetry under one grant of profile p, on a machine that is
-// idle.
-func newUplink(t *testing.T, p catalog.Profile, seed uint64, leak func() int64) *uplink {
+// idle, and always if unguarded says that it is.
+func newUplink(t *testing.T, p catalog.Profile, seed uint64, leak func() int64, unguarded bool) *uplink {
 	t.Helper()
 	u := &uplink{machine: telemetry.NewMachine(), begin: time.Now()}
 	jobs := telemetry.NewJobs("", rand.NewPCG(seed, 1), nil)
@@ -78,10 +78,14 @@ func newUplink(t *testing.T, p catalog.Profile, seed uint64, leak func() int64) 
 	if leak != nil {
 		sources = append(sources, smuggler(leak))
 	}
+	loaded := u.machine.Loaded
+	if unguarded {
+		loaded = func() bool { return false }
+	}
 	col, err := telemetry.New(telemetry.Config{
 		Grants: grant{g}, Quoter: quoter{}, Sources: sources, Jobs: jobs,
 		Dial:   func(consent.Grant) (telemetry.Link, error) { return link{u}, nil },
-		Loaded: u.machine.Loaded, Urgent: u.machine.Urgent(),
+		Loaded: loaded, Urgent: u.machine.Urgent(),
 		Sent: func(_ evidence.RecipientID, f []byte) {
 			u.mu.Lock()
 			defer u.mu.Unlock()
