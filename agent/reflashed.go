@@ -27,7 +27,7 @@ const saysName = "says.json"
 // flashes one that says the same is not noticed, and reading its flash back takes minutes and a
 // restart into its bootloader, so that it is done when it is flashed and not at each start.
 type says struct {
-	Firmware uint64 `json:"firmware"`          // seam.Ready's; 0: the next is believed
+	Firmware uint64 `json:"firmware"`          // seam.Ready's; 0: what is said next, and twice, is believed
 	Changed  bool   `json:"changed,omitempty"` // it says something else since, and nobody has accepted that
 	Now      uint64 `json:"now,omitempty"`     // this
 	Foreign  bool   `json:"foreign,omitempty"` // what was read back when it was flashed is not what it has
