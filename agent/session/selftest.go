@@ -26,7 +26,7 @@ var errWarm = errors.New("the machine is warm, or its door is open")
 func (s *session) selfTest(ctx context.Context, t *seam.Test) error {
 	report, err := s.measure(ctx)
 	if err == nil {
-		m := told(t.Job, report)
+		m := Told(t.Job, report)
 		if err := s.conn.Load().Send(&m, nil); err != nil {
 			s.log.Warn("figures of the self-test not delivered")
 		}
@@ -90,8 +90,8 @@ func cold(st *hal.State) error {
 	return nil
 }
 
-// told is a report as it crosses the seam.
-func told(job [16]byte, r selftest.Report) seam.Tested {
+// Told is a report of the self-test job as it crosses the seam.
+func Told(job [16]byte, r selftest.Report) seam.Tested {
 	m := seam.Tested{
 		Job: job, Half: micros(r.Half), Most: micros(r.Most), Longest: micros(r.Longest),
 		Noise: uint32(max(r.Noise, 0)), Resends: uint32(r.Resends), Errors: uint32(r.Errors),

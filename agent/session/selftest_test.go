@@ -268,7 +268,7 @@ func TestToldFits(t *testing.T) {
 	var r selftest.Report
 	r.Longest, r.Resends = time.Hour, 3
 	r.Axes[1] = selftest.Axis{Sweep: 90 * time.Second, Felt: true, Spread: unit.Millimetre, Shift: -2 * unit.Millimetre}
-	m := told([16]byte{1}, r)
+	m := Told([16]byte{1}, r)
 	if m.Longest != 3_600_000_000 || m.Resends != 3 || m.Axes[1] != (seam.TestedAxis{Sweep: 90_000, Felt: true, Spread: 1000, Shift: -2000}) {
 		t.Errorf("%+v", m)
 	}

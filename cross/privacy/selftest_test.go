@@ -4,13 +4,18 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"platen/agent/catalog"
 	"platen/agent/seam"
+	"platen/agent/session"
+	"platen/boards"
 	"platen/hal/motion"
 	"platen/hal/selftest"
+	"platen/hal/unit"
 )
 
 // selfTest runs the published self-test on a machine, as a session does, and tells the agent
@@ -36,21 +41,62 @@ func (s *stage) selfTest(t *testing.T, u *uplink, leak bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := &seam.Tested{
-		Half: us(r.Half), Most: us(r.Most), Longest: us(r.Longest), Noise: uint32(r.Noise), Resends: uint32(r.Resends), Errors: uint32(r.Errors),
-	}
-	for i, a := range r.Axes {
-		told.Axes[i] = seam.TestedAxis{Sweep: uint32(a.Sweep / time.Millisecond), Felt: a.Felt, Spread: uint32(a.Spread.Micrometres()), Shift: int32(a.Shift.Micrometres())}
-	}
+	told := session.Told([16]byte{}, r)
 	if leak {
 		told.Axes[2].Sweep = uint32(homed / time.Millisecond)
 	}
-	u.machine.Take(told)
+	u.machine.Take(&told)
 	u.machine.TestEnded(seam.Receipt{Code: seam.CodeDone})
 	s.set(seam.PhaseIdle)
 }
 
-func us(d time.Duration) uint32 { return uint32(d / time.Microsecond) }
+// cooled runs the self-test of a machine that was heated, once its hot end, still cooling, is below so
+// much; 0 has it stay cold.
+func cooled(t *testing.T, below unit.Celsius) (lines []string) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b, err := boards.Load("sim")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &stage{board: b, phase: seam.PhaseIdle}
+		s.plug(t)
+		u := newUplink(t, catalog.Vendor, 1, nil, false)
+		defer u.stop()
+		time.Sleep(time.Millisecond) // as in a print: reports come beside the grid
+		done := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() { s.report(u, done) })
+		defer wg.Wait()
+		defer close(done)
+		at := func() unit.Celsius {
+			st := s.now().State()
+			h, _ := st.Heater(motion.HotEnd)
+			return h.Actual
+		}
+		for _, target := range []unit.Celsius{70 * unit.Degree, 0} {
+			if below == 0 {
+				break
+			}
+			if err := s.now().SetHeater(t.Context(), motion.HotEnd, target); err != nil {
+				t.Fatal(err)
+			}
+			for target > 0 && at() < 60*unit.Degree || target == 0 && at() >= below {
+				time.Sleep(time.Second)
+			}
+		}
+		if got := at(); below > 0 && got < below-2*unit.Degree {
+			t.Errorf("the test begins at %v", got)
+		}
+		s.selfTest(t, u, false)
+		time.Sleep(trial)
+		synctest.Wait()
+		var o outcome
+		_, o.msgs = u.transcript(t)
+		lines = tests(o)
+	})
+	return lines
+}
 
 // tests are the messages of self-tests, as text.
 func tests(o outcome) (lines []string) {
@@ -95,15 +141,21 @@ func selfTested(t *testing.T) claim {
 			}
 		}
 	}
+	cools := map[string]int{}
+	for _, below := range []unit.Celsius{0, 50 * unit.Degree, 47 * unit.Degree} { // what a session lets it run with
+		for _, line := range cooled(t, below) {
+			cools[line]++
+		}
+	}
 	leaks := map[string]int{}
 	for range few {
 		for _, line := range tests(printed(t, drawDesign(r, 9), catalog.Vendor, 1, firstHoming)) {
 			leaks[line]++
 		}
 	}
-	c.seen = fmt.Sprintf("%d designs, %d different reports of %d figures; %d messages without one", designs, len(seen), figures, none)
+	c.seen = fmt.Sprintf("%d designs, %d different reports of %d figures; %d messages without one; a machine that did not print, cold and cooling at 50 °C and at 47 °C: %d different reports", designs, len(seen), figures, none, len(cools))
 	c.control = fmt.Sprintf("with the time of the first homing, which begins where the job ended: %d different reports of %d designs", len(leaks), few)
-	c.holds = len(seen) == 1 && figures == 16 && none > 100 && len(leaks) > 1
+	c.holds = len(seen) == 1 && len(cools) == 1 && figures == 16 && none > 100 && len(leaks) > 1
 	return c
 }
 
