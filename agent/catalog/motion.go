@@ -6,14 +6,15 @@ import (
 )
 
 // Motion is the motion of the self-test. It is published with the catalogue, and it is the
-// program that runs: hal/selftest reads it. [Page] says what its words mean.
+// program that runs: hal/selftest reads it. [Page] says what its words mean. Pings are sent from one
+// place: firmware answers with where the machine stands, in as many digits as that has.
 const Motion = `platen self-test 1
 rest 8
-ping 32
 home
 rest 1
 accel 1000
 to 50 50 20
+ping 32
 axis x near 10 far 40 sweep 10 90 times 3 homed 3
 to 50 50 20
 axis y near 10 far 40 sweep 10 90 times 3 homed 3

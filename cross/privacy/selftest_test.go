@@ -50,7 +50,7 @@ func (s *stage) selfTest(t *testing.T, u *uplink, leak bool) {
 	s.set(seam.PhaseIdle)
 }
 
-// cooled runs the self-test of a machine that was heated, once its hot end, still cooling, is below so
+// cooled runs the self-test of a machine that was moved off and heated, once its hot end, still cooling, is below so
 // much; 0 has it stay cold.
 func cooled(t *testing.T, below unit.Celsius) (lines []string) {
 	t.Helper()
@@ -77,6 +77,16 @@ func cooled(t *testing.T, below unit.Celsius) (lines []string) {
 		for _, target := range []unit.Celsius{70 * unit.Degree, 0} {
 			if below == 0 {
 				break
+			}
+			if target > 0 {
+				off := 100 * unit.Millimetre // its controller says so in more digits than 0
+				err := s.now().Run(t.Context(), func(yield func(motion.Op, error) bool) {
+					_ = yield(motion.Op{Kind: motion.Home}, nil) &&
+						yield(motion.Op{Kind: motion.Move, Axes: motion.X | motion.Y | motion.Z, To: [3]unit.Length{off, off, off}, Feed: b.Limits.MaxFeed[2]}, nil)
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
 			}
 			if err := s.now().SetHeater(t.Context(), motion.HotEnd, target); err != nil {
 				t.Fatal(err)
