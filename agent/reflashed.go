@@ -27,7 +27,8 @@ const saysName = "says.json"
 // flashes one that says the same is not noticed, and reading its flash back takes minutes and a
 // restart into its bootloader, so that it is done when it is flashed and not at each start.
 type says struct {
-	Firmware uint64 `json:"firmware"`          // seam.Ready's; 0: what is said next, and twice, is believed
+	Firmware uint64 `json:"firmware"`          // seam.Ready's; 0: what is said next is believed
+	Once     bool   `json:"once,omitempty"`    // it has said so once only
 	Changed  bool   `json:"changed,omitempty"` // it says something else since, and nobody has accepted that
 	Now      uint64 `json:"now,omitempty"`     // this
 	Foreign  bool   `json:"foreign,omitempty"` // what was read back when it was flashed is not what it has
@@ -119,20 +120,24 @@ type doubt struct {
 }
 
 // heard holds what a controller says against what it said before, and returns what is to be
-// kept of it. Replies have no checksum, so what is new counts when it is said twice, and so does what
-// is said first, and nothing where something was said before. suspect is what it said last, if
-// that was new; again asks for it to be said again, or for evidence to follow.
+// kept of it. Replies have no checksum, so what is new counts when it is said twice, and so does
+// nothing where something was said before; of what is said first the next session's word is the proof, and
+// counts if it is another. suspect is what it said last, if that was new; again asks for it to be said
+// again, or for evidence to follow.
 func (s says) heard(now uint64, suspect doubt) (next says, left doubt, again bool) {
 	switch {
-	case s.Changed && now == s.Now || now == s.Firmware:
+	case s.Changed && now == s.Now:
+		return s, doubt{}, false
+	case now == s.Firmware:
+		s.Once = false
+		return s, doubt{}, false
+	case !s.Changed && (s.Firmware == 0 || s.Once):
+		s.Firmware, s.Once = now, now != 0
 		return s, doubt{}, false
 	case suspect != doubt{now, true}:
 		return s, doubt{now, true}, true
-	case s.Firmware == 0 && !s.Changed:
-		s.Firmware = now
-		return s, doubt{}, false
 	}
-	s.Changed, s.Now, s.Foreign = true, now, true
+	s.Changed, s.Now, s.Foreign, s.Once = true, now, true, false
 	return s, doubt{}, true
 }
 

@@ -31,11 +31,10 @@ func TestHeard(t *testing.T) {
 		now            uint64
 		again, changed bool
 	}{
-		{5, true, false}, // a damaged line at first
-		{7, true, false},
-		{7, false, false}, // is believed
-		{7, false, false},
-		{0, true, false}, // said nothing, once
+		{5, false, false}, // a damaged line at first
+		{7, false, false}, // what it says next is believed
+		{7, false, false}, // and known from now on
+		{0, true, false},  // said nothing, once
 		{7, false, false},
 		{8, true, false}, // once: a damaged line
 		{7, false, false},
@@ -57,10 +56,10 @@ func TestHeard(t *testing.T) {
 	if err := AcceptController(dir); err != nil {
 		t.Fatal(err)
 	}
-	if s, again := hear(8); !again || s.Changed || s.Firmware != 0 {
+	if s, again := hear(8); again || s.Changed || s.Firmware != 8 || !s.Once {
 		t.Errorf("accepted, and said once: %+v", s)
 	}
-	if s, again := hear(8); again || s.Changed || s.Firmware != 8 || s.image(image) == image {
+	if s, again := hear(8); again || s.Changed || s.Firmware != 8 || s.Once || s.image(image) == image {
 		t.Errorf("accepted: %+v", s)
 	}
 	if err := ControllerFlashed(dir); err != nil {
